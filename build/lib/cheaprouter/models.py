@@ -1,0 +1,276 @@
+"""The vocabulary: plain values that every room passes on. No I/O, no clock, no rules."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Final
+
+Json = dict[str, Any]
+"""A decoded JSON object, as it came over the wire."""
+
+
+class Capability(enum.StrEnum):
+    """What a request may need of a model beyond plain text."""
+
+    TOOLS = "tools"
+    VISION = "vision"
+    AUDIO = "audio"
+    JSON_SCHEMA = "json_schema"
+    REASONING = "reasoning"
+
+
+class Profile(enum.StrEnum):
+    """How a model is picked where the caller leaves it to the router."""
+
+    AUTO = "auto"
+    ECO = "eco"
+    PREMIUM = "premium"
+    FREE = "free"
+
+    @property
+    def model_id(self) -> str:
+        """The id a client sends for this profile, such as `blockrun/auto`."""
+        return f"blockrun/{self.value}"
+
+
+class Tier(enum.StrEnum):
+    """Difficulty in four words, for people and for outside evaluators."""
+
+    SIMPLE = "SIMPLE"
+    MEDIUM = "MEDIUM"
+    COMPLEX = "COMPLEX"
+    REASONING = "REASONING"
+
+
+@dataclass(frozen=True, slots=True)
+class Usage:
+    """Tokens of one request. `prompt_tokens` includes cached and cache-write ones, `completion_tokens` includes reasoning.
+
+    `estimated`: counted by us, the upstream reported none. `reported_cost`: USD as the upstream billed it, where it says so.
+    """
+
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
+    estimated: bool = False
+    reported_cost: Decimal | None = None
+
+    @property
+    def total_tokens(self) -> int:
+        """Prompt and completion together."""
+        return self.prompt_tokens + self.completion_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Rates:
+    """USD per million tokens. None for a cache rate: such tokens cost what plain input costs."""
+
+    input: Decimal
+    output: Decimal
+    cached_input: Decimal | None = None
+    cache_write: Decimal | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTier:
+    """Rates that replace the base ones once the prompt is longer than `above_prompt_tokens`."""
+
+    above_prompt_tokens: int
+    rates: Rates
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """What a model costs, since when, and who says so.
+
+    `valid_from`: the first moment (UTC) it holds; None: always. `daily`: (start, end) minutes of the UTC day in which it
+    holds, for providers that charge by the hour; None: all day.
+    """
+
+    rates: Rates
+    tiers: tuple[PriceTier, ...] = ()
+    valid_from: datetime | None = None
+    daily: tuple[int, int] | None = None
+    per_request: Decimal = Decimal(0)
+    source: str = ""
+
+
+FREE: Final = Price(Rates(Decimal(0), Decimal(0)), source="free")
+
+
+@dataclass(frozen=True, slots=True)
+class Quality:
+    """How good a model's answers are, 0..100, and where the figure is from.
+
+    `source`: a benchmark with its date, `configured`, `estimated` (by price and family) or `unknown`.
+    """
+
+    value: float
+    source: str = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """One routable model of one provider.
+
+    `id` is what clients name (`provider/model`), `upstream` what the provider is sent. `prices`: all known, dated and
+    conditional, none for an unknown price. `context` and `max_output` in tokens, None where unknown. `local`: runs in the
+    home, costs nothing, needs no internet. `average_output`: tokens that a reply of it usually has.
+    """
+
+    id: str
+    provider: str
+    upstream: str
+    prices: tuple[Price, ...] = ()
+    context: int | None = None
+    max_output: int | None = None
+    quality: Quality = Quality(0.0)
+    capabilities: frozenset[Capability] = frozenset()
+    local: bool = False
+    hidden: bool = False
+    family: str = ""
+
+    @property
+    def priced(self) -> bool:
+        """Whether its cost is known, zero included."""
+        return bool(self.prices)
+
+    @property
+    def free(self) -> bool:
+        """Whether it is known to cost nothing, whatever is asked."""
+        return bool(self.prices) and all(
+            not (r.input or r.output or r.cache_write) and not p.per_request
+            for p in self.prices
+            for r in (p.rates, *(t.rates for t in p.tiers))
+        )
+
+
+class KeyKind(enum.StrEnum):
+    """How a caller proved who it is."""
+
+    NONE = "none"
+    DEVICE = "device"
+    ADMIN = "admin"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """Who asks: a device's normalised id, how it was known, and what that allows.
+
+    `key`: the proof given. `source`: `key`, `header`, `client`, `address` or `mqtt`. `sub_identity`: a user behind the
+    device (Open WebUI's, say).
+    """
+
+    device_id: str
+    key: KeyKind = KeyKind.NONE
+    source: str = "address"
+    sub_identity: str = ""
+
+    @property
+    def admin(self) -> bool:
+        """Whether it may change settings."""
+        return self.key is KeyKind.ADMIN
+
+
+@dataclass(frozen=True, slots=True)
+class Dropped:
+    """A model that a request cannot or may not use, and why, in words."""
+
+    model_id: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Difficulty:
+    """How hard a request is: the calibrated probability (0..1) that a small model fails, and what it is made of."""
+
+    score: float
+    tier: Tier
+    contributions: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class RouteDecision:
+    """Which model answers, which ones stand in, and why.
+
+    `expected_cost` in USD for this request, None where a price is unknown. `reason`: one sentence, ASCII. `named`: the
+    caller asked for this model itself. `prompt_tokens` and `expected_output` are estimates, by which the request is reserved.
+    `explanation`: numbers for people who ask (features, kept, scores).
+    """
+
+    model: Model
+    fallbacks: tuple[Model, ...]
+    reason: str
+    profile: Profile | None = None
+    named: bool = False
+    difficulty: Difficulty | None = None
+    expected_cost: Decimal | None = None
+    dropped: tuple[Dropped, ...] = ()
+    prompt_tokens: int = 0
+    expected_output: int = 0
+    conversation_key: str = ""
+    explanation: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def chain(self) -> tuple[Model, ...]:
+        """The model and its stand-ins, in the order they are tried."""
+        return (self.model, *self.fallbacks)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One try at one model: what came of it. `outcome`: `ok`, or the error's code."""
+
+    model_id: str
+    provider: str
+    outcome: str
+    status: int | None = None
+    seconds: float = 0.0
+    message: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class RequestRecord:
+    """One finished or refused request, as it is booked and kept. Never any text of it.
+
+    `timestamp` UTC, aware. `latency_ms` from first byte in to last byte out; `first_token_ms` None where nothing came.
+    `status`: the HTTP code. `error`: an error code, None on success. `cost`: USD, None where unknown. `baseline_cost`: USD
+    of the same usage on the named baseline model. `cost_source`: `reported`, `computed`, `estimated`, `free`, `unknown` or `cache`.
+    """
+
+    id: str
+    timestamp: datetime
+    device_id: str
+    requested_model: str
+    model_id: str | None
+    provider: str | None
+    usage: Usage
+    status: int
+    latency_ms: float
+    stream: bool = False
+    first_token_ms: float | None = None
+    error: str | None = None
+    cost: Decimal | None = Decimal(0)
+    cost_source: str = "computed"
+    baseline_cost: Decimal | None = None
+    attempts: int = 1
+    profile: str | None = None
+    reason: str = ""
+    tier: str | None = None
+    score: float | None = None
+    cached: bool = False
+    via: str = "http"
+    sub_identity: str = ""
+
+    @property
+    def saved(self) -> Decimal | None:
+        """USD less than the baseline model would have cost; None where either is unknown."""
+        if self.cost is None or self.baseline_cost is None:
+            return None
+        return self.baseline_cost - self.cost

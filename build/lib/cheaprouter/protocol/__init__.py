@@ -1,0 +1,1 @@
+"""The shapes of chat requests, replies and errors, as HTTP and MQTT both speak them."""

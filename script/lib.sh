@@ -1,0 +1,46 @@
+# Shared by the scripts beside it; sourced, not run.
+set -euo pipefail
+ROOT="$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)"
+cd "$ROOT"
+
+say() { printf '\n== %s\n' "$*" >&2; }
+die() { printf 'error: %s\n' "$*" >&2; exit 1; }
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then "$@"; elif command -v sudo >/dev/null; then sudo "$@"; else die "needs root for: $*"; fi
+}
+
+# need COMMAND PACKAGE...: install Debian packages unless the command is there already
+need() {
+  local command="$1"; shift
+  command -v "$command" >/dev/null 2>&1 || [ -x "/usr/sbin/$command" ] && return 0
+  command -v apt-get >/dev/null || die "please install: $* (no apt-get here to do it)"
+  say "installing $*"
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get update -qq
+  as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends "$@" >/dev/null
+}
+
+find_python() {
+  local candidate
+  for candidate in "${PYTHON:-}" python3 python3.14 python3.13 python3.12 python3.11; do
+    [ -n "$candidate" ] || continue
+    if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then echo "$candidate"; return; fi
+  done
+  die "Python 3.11 or newer is needed"
+}
+
+# make_venv DIR EXTRAS: a virtual environment with the project in it, pinned; made anew only when something changed
+make_venv() {
+  local dir="$1" extras="$2" python stamp
+  python="$(find_python)"
+  stamp="$("$python" -V) $extras $(cat pyproject.toml constraints.txt | cksum) $ROOT"
+  if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
+  if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
+    need "no-such-command" python3-venv
+  fi
+  say "making $dir ($extras)"
+  rm -rf "$dir"
+  "$python" -m venv "$dir"
+  "$dir/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+  echo "$stamp" > "$dir/.stamp"
+}
