@@ -1,0 +1,268 @@
+"""What a request needs and how big it is: one cheap pass over a chat body of any shape. Left out: how hard it is (`difficulty`).
+
+`extract` runs on every request, so it only walks and counts. Whatever costs more (the ask without its pastes, the
+conversation's key) is worked out when first read.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Final
+
+import orjson
+
+from cheaprouter.models import Capability
+from cheaprouter.routing.text import find_ask, is_closing, squeeze
+
+MESSAGE_TOKENS: Final = 4
+"""Role and separators of one message, as OpenAI's cookbook counts them."""
+IMAGE_TOKENS: Final = 1000
+"""An image of ordinary size: vendors bill 258 to 1,600 tokens for one."""
+LOW_DETAIL_TOKENS: Final = 85
+"""An image sent with `detail: low`, as OpenAI bills it."""
+AUDIO_TOKENS: Final = 500
+"""A spoken clip of some tens of seconds; its length is not known without decoding it."""
+FILE_TOKENS: Final = 2000
+"""An attached document of a few pages."""
+TOOL_CALL_TOKENS: Final = 12
+SCHEMA_BYTES_PER_TOKEN: Final = 4.5
+"""JSON schemas are mostly ASCII with frequent words."""
+DEFAULT_OUTPUT: Final = 320
+"""Tokens of an ordinary chat reply, where nothing in the request says more."""
+
+_IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
+_AUDIO_PARTS: Final = frozenset({"input_audio", "audio", "audio_url"})
+_FILE_PARTS: Final = frozenset({"file", "input_file", "document"})
+
+
+@dataclass(frozen=True)
+class Features:
+    """One request, measured.
+
+    `said`: the last user message as it came; `previous`: the user messages before it, oldest first, at most four.
+    `prompt_tokens`: estimate for the whole body; images and audio by constants, base64 never as text. `max_tokens`: the
+    client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result.
+    `turns`: user messages. `repeats`: this very question was asked before in the conversation.
+    `opening_key`: hash of what opened the conversation (system prompt and first user message). `conversation_key`: the
+    same with the first reply, so that two chats that both begin with "hello" part as soon as they differ. On the first
+    turn the two are equal. Neither says who asks: scope them by device.
+    """
+
+    said: str = ""
+    previous: tuple[str, ...] = ()
+    needs: frozenset[Capability] = frozenset()
+    prompt_tokens: int = 0
+    max_tokens: int | None = None
+    in_tool_loop: bool = False
+    turns: int = 0
+    images: int = 0
+    tools: int = 0
+    json_mode: bool = False
+    opening_key: str = ""
+    conversation_key: str = ""
+
+    @cached_property
+    def ask(self) -> str:
+        """What the user asks now, without pastes, quotations and pleasantries."""
+        return find_ask(self.said).text
+
+    @cached_property
+    def repeats(self) -> bool:
+        """Whether the same question came before. Closing remarks do not count."""
+        if not self.previous:
+            return False
+        now = squeeze(self.said).casefold()
+        return bool(now) and not is_closing(now) and any(squeeze(p).casefold() == now for p in self.previous)
+
+    @cached_property
+    def expected_output_tokens(self) -> int:
+        """Tokens that the reply will probably have: short for a command, longer for a long ask, never above `max_tokens`."""
+        if self.in_tool_loop or len(self.said) < 60:
+            guess = 80 if len(self.said) < 60 else DEFAULT_OUTPUT // 2
+        else:
+            guess = min(1500, DEFAULT_OUTPUT + len(self.ask) // 2)
+        return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
+
+
+class _Walk:
+    """The running sums of one pass. Lives only inside `extract`."""
+
+    __slots__ = ("audio", "first_reply", "images", "opening", "system", "tokens", "tool_talk", "users")
+
+    def __init__(self) -> None:
+        self.tokens = 0.0
+        self.images = 0
+        self.audio = False
+        self.tool_talk = False
+        self.users: list[str] = []
+        self.system = ""
+        self.first_reply: str | None = None
+
+    def text(self, content: object) -> str:
+        """The text of a message's content; counts what it holds."""
+        if isinstance(content, str):
+            self.tokens += text_tokens(content)
+            return content
+        if not isinstance(content, list):
+            return ""
+        texts = [text for part in content if (text := self._part(part))]
+        return "\n".join(texts)
+
+    def _part(self, part: object) -> str:
+        if isinstance(part, str):
+            self.tokens += text_tokens(part)
+            return part
+        if not isinstance(part, Mapping):
+            return ""
+        kind = _string(part.get("type"))
+        if kind in _IMAGE_PARTS or "image_url" in part:
+            self.images += 1
+            self.tokens += _image_tokens(part)
+        elif kind in _AUDIO_PARTS or "input_audio" in part:
+            self.audio = True
+            self.tokens += AUDIO_TOKENS
+        elif kind in _FILE_PARTS:
+            self.tokens += FILE_TOKENS
+        else:
+            text = part.get("text")
+            if isinstance(text, str):
+                self.tokens += text_tokens(text)
+                return text
+        return ""
+
+    def message(self, message: Mapping[Any, Any]) -> str:
+        """Count one message; its role."""
+        self.tokens += MESSAGE_TOKENS
+        role = _string(message.get("role"))
+        text = self.text(message.get("content"))
+        if role == "user":
+            self.users.append(text)
+        elif role in {"system", "developer"}:
+            self.system = self.system or text
+        elif role == "assistant":
+            calls = message.get("tool_calls")
+            if calls or message.get("function_call"):
+                self._calls(calls)
+                text = text or _first_call(calls)
+            if self.first_reply is None and self.users:
+                self.first_reply = text
+        elif role in {"tool", "function"}:
+            self.tool_talk = True
+        return role
+
+    def _calls(self, calls: object) -> None:
+        self.tool_talk = True
+        for call in calls if isinstance(calls, list) else ():
+            function = call.get("function") if isinstance(call, Mapping) else None
+            arguments = function.get("arguments") if isinstance(function, Mapping) else None
+            self.tokens += TOOL_CALL_TOKENS + (text_tokens(arguments) if isinstance(arguments, str) else 0)
+
+
+def extract(body: Mapping[str, Any] | object) -> Features:
+    """Measure a chat request. Never raises, whatever the body holds: what cannot be read counts as absent."""
+    if not isinstance(body, Mapping):
+        return Features()
+    walk, last_role = _Walk(), ""
+    for message in _messages(body):
+        last_role = walk.message(message)
+    tools = _list(body.get("tools")) or _list(body.get("functions"))
+    shape = body.get("response_format")
+    kind = _string(shape.get("type")) if isinstance(shape, Mapping) else ""
+    opening = _digest(walk.system, walk.users[0] if walk.users else "")
+    return Features(
+        said=walk.users[-1] if walk.users else "",
+        previous=tuple(walk.users[-5:-1]),
+        needs=_needs(walk, body, tools=bool(tools), schema=kind == "json_schema"),
+        prompt_tokens=int(walk.tokens + _schema_tokens(tools)) + 3,
+        max_tokens=_positive(body.get("max_completion_tokens")) or _positive(body.get("max_tokens")),
+        in_tool_loop=last_role in {"tool", "function"},
+        turns=len(walk.users),
+        images=walk.images,
+        tools=len(tools),
+        json_mode=kind in {"json_schema", "json_object"},
+        opening_key=opening,
+        conversation_key=opening if walk.first_reply is None else _digest(opening, walk.first_reply),
+    )
+
+
+def text_tokens(text: str) -> float:
+    """Estimated tokens of a text: a quarter a character of ASCII, 0.6 of other alphabets, 1 of CJK and the scripts of India.
+
+    UTF-8 tells them apart by width, so three C-speed length counts do what a loop over the characters would.
+    """
+    if text.isascii():
+        return len(text) / 4
+    encoded = text.encode("utf-8", "replace")
+    ascii_chars = len(text.encode("ascii", "ignore"))
+    other = len(text) - ascii_chars
+    wide = min(other, max(0, len(encoded) - len(text) - other))
+    return ascii_chars / 4 + (other - wide) * 0.6 + wide
+
+
+def _messages(body: Mapping[str, Any]) -> Iterator[Mapping[Any, Any]]:
+    messages = body.get("messages")
+    if isinstance(messages, str):
+        yield {"role": "user", "content": messages}
+    for message in _list(messages):
+        if isinstance(message, Mapping):
+            yield message
+        elif isinstance(message, str):
+            yield {"role": "user", "content": message}
+
+
+def _needs(walk: _Walk, body: Mapping[str, Any], *, tools: bool, schema: bool) -> frozenset[Capability]:
+    needs = []
+    if tools or walk.tool_talk:
+        needs.append(Capability.TOOLS)
+    if walk.images:
+        needs.append(Capability.VISION)
+    modalities = body.get("modalities")
+    if walk.audio or (isinstance(modalities, list) and "audio" in modalities):
+        needs.append(Capability.AUDIO)
+    if schema:
+        needs.append(Capability.JSON_SCHEMA)
+    return frozenset(needs) if needs else _NOTHING
+
+
+_NOTHING: Final[frozenset[Capability]] = frozenset()
+
+
+def _image_tokens(part: Mapping[Any, Any]) -> int:
+    image = part.get("image_url")
+    detail = image.get("detail") if isinstance(image, Mapping) else part.get("detail")
+    return LOW_DETAIL_TOKENS if detail == "low" else IMAGE_TOKENS
+
+
+def _schema_tokens(tools: list[Any]) -> float:
+    if not tools:
+        return 0.0
+    try:
+        return len(orjson.dumps(tools)) / SCHEMA_BYTES_PER_TOKEN
+    except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any size will do
+        return len(repr(tools)) / SCHEMA_BYTES_PER_TOKEN
+
+
+def _first_call(calls: object) -> str:
+    call = calls[0] if isinstance(calls, list) and calls else None
+    return str(call.get("id", "")) if isinstance(call, Mapping) else ""
+
+
+def _digest(*parts: str) -> str:
+    # The first 2,000 characters tell openings apart; a pasted book need not be hashed whole.
+    joined = "\x1f".join(part[:2000] for part in parts)
+    return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=8).hexdigest()
+
+
+def _string(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
+
+
+def _positive(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

@@ -1,0 +1,239 @@
+# ruff: noqa: RUF001 - other scripts' letters and punctuation are data here
+"""Word lists and patterns that tell what kind of thing is asked. Data only; every list is matched on whole words.
+
+Languages without spaces are matched as substrings, which is safe there and nowhere else: "prove" sits in "improve".
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+PROOF: Final = _words("""
+prove proves proving proof proofs disprove derive derives derivation theorem theorems lemma conjecture corollary axiom axioms
+iff rigorous rigorously formalise formalize induction contradiction counterexample irrational
+beweise beweis beweisen beweist herleite herleiten herleitung satz leite widerlege
+démontre démontrer démontrez prouve prouver prouvez preuve démonstration théorème déduire
+demuestra demuestre demostrar demostración demuéstralo prueba teorema deduce deduzca derivar
+dimostra dimostrare dimostrazione deriva derivare
+prove demonstre demonstrar demonstração deduza
+bewijs bewijzen stelling leid
+udowodnij dowód wyprowadź wykaż twierdzenie
+dokaž dokažte důkaz odvoď odvoďte větu
+докажи докажите доказать доказательство выведи выведите теорема теорему
+доведи доведіть довести доказ
+bizonyítsd bizonyítsa igazold vezesd
+demonstrează demonstrați teoremă
+bevisa bevis härled bevis udled utled bevise
+todista todistus johda
+kanıtla kanıtlayın ispatla ispat türet
+απόδειξε αποδείξτε απόδειξη θεώρημα
+докажи докажете
+dokaži dokažite dokaz
+buktikan bukti teorema
+thibitisha
+أثبت برهن اثبت استنتج نظرية
+הוכח הוכיחו הוכחה
+ثابت اثبات
+सिद्ध साबित प्रमाणित
+প্রমাণ
+""")
+
+MATHS: Final = _words("""
+integral integrals derivative derivatives limit polynomial polynomials matrix matrices eigenvalue eigenvalues vector prime primes
+modulo modular logarithm sine cosine tangent equation equations differential integer integers real complex function functions
+convex continuous differentiable probability random variance expected permutation permutations combinatorics bijection isomorphic
+isomorphism homomorphism group groups ring field fields graph graphs vertex vertices edges topology topological manifold compact
+finite infinite cardinality series converges diverges convergence asymptotic bound bounds inequality triangle circle radius
+angle hypotenuse divisible divisor divisors remainder factorial binomial coefficient roots root quadratic algebra algebraic
+geometric geometry calculus stochastic markov bayesian fourier laplace gradient hessian lagrangian entropy
+gleichung integral primzahl primzahlen wahrscheinlichkeit équation intégrale nombres premiers probabilité ecuación primos
+probabilidad equazione primi probabilità уравнение простых вероятность równanie pierwszych liczb rovnice
+""")
+
+DESIGN: Final = _words("""
+design architect architecture implement implementing refactor optimise optimize optimization optimisation migrate scalable
+scale throughput distributed concurrent concurrency consensus protocol replication sharding latency consistency idempotent
+exactly-once fault-tolerant fault failover deadlock race lock-free transactional microservice microservices pipeline kubernetes
+compiler parser kernel scheduler algorithm algorithms data-structure complexity np-hard np-complete heuristic debug
+diagnose profile benchmark formal specification verify verification invariants security threat-model cryptographic encryption
+entwirf entwerfe entwerfen entwickle konzipiere implementiere optimiere architektur
+conçois concevoir concevez implémente implémenter optimise optimiser architecture
+diseña diseñar diseñe implementa implementar optimiza optimizar arquitectura
+progetta progettare implementa implementare ottimizza architettura
+projete projetar desenhe implemente otimize arquitetura
+ontwerp ontwerpen implementeer optimaliseer
+zaprojektuj zaimplementuj zoptymalizuj
+navrhni navrhněte implementuj optimalizuj
+спроектируй спроектируйте реализуй реализуйте оптимизируй разработай
+спроєктуй розроби реалізуй
+tervezz tervezd implementáld
+proiectează implementează
+utforma designa implementera optimera
+suunnittele toteuta optimoi
+tasarla uygula optimize
+σχεδίασε υλοποίησε
+rancang implementasikan
+""")
+
+ANALYSE: Final = _words("""
+analyse analyze analysis compare contrast critique critically evaluate assess argue argument justify implications trade-offs
+tradeoffs trade-off strategy strategic comprehensive in-depth detailed thorough thoroughly essay hypothesis methodology
+synthesise synthesize interpret reconcile quantify estimate forecast model simulate consequences assumptions limitations
+framework explain why how evidence causes factors derive
+analysiere vergleiche bewerte begründe erörtere strategie
+analyse analyser compare comparer évalue critique justifie stratégie
+analiza analizar compara comparar evalúa justifica estrategia
+analizza confronta valuta giustifica strategia
+analise compare avalie justifique estratégia
+analyseer vergelijk beoordeel
+przeanalizuj porównaj oceń uzasadnij
+analyzuj porovnej zhodnoť
+проанализируй сравни оцени обоснуй
+""")
+
+CODE: Final = _words("""
+python javascript typescript java rust golang kotlin swift haskell php perl ruby bash shell sql regex html css api json yaml xml
+function class method script program code coding snippet library framework compile compiler runtime exception stack array list
+string int float boolean loop recursion recursive pointer struct template async await thread query database docker git react
+django flask pandas numpy tensorflow pytorch cuda opengl metal assembly verilog vhdl matlab excel vba powershell linux
+""")
+
+STEPS: Final = _words("""
+each every per total altogether twice thrice half third quarter double triple times more less fewer than left remaining remain
+remains rest average percent percentage cost costs price pay paid spend spent spends earn earns earned sell sold buy bought
+dozen dozens hour hours minute minutes day days week weeks month months year years miles feet inches pounds dollars cents
+if then after before first second next later how many much increase decrease ratio
+""")
+
+LOGIC: Final = _words("""
+if unless only all some none every exactly least most neither either nor must cannot necessarily implies therefore suppose
+assume given such that whether consider let statement statements true false consistent sufficient necessary
+""")
+
+NEGATION: Final = _words("not except never no least incorrect false isn't doesn't cannot unlikely without")
+
+CONSTRAINT: Final = _words("""
+must without using only exactly least most ensure including include should constraint constraints requirement requirements
+while given subject handle support avoid strictly
+""")
+
+SCIENCE: Final = _words("""
+atom molecule enzyme protein dna rna cell cells membrane reaction equilibrium acid base oxidation electron electrons proton
+photon wavelength frequency velocity acceleration force momentum energy mass pressure temperature volume entropy enthalpy
+voltage current resistance circuit magnetic field charge capacitor lens mole moles molar solution concentration kinetic
+potential gravity orbit quantum isotope half-life gene allele genotype phenotype
+""")
+
+EVERYDAY: Final = _words("""
+light lights lamp lamps door doors window windows alarm timer music song volume temperature thermostat weather kitchen bedroom
+living room garage turn switch set play stop open close lock unlock dim remind reminder call text list shopping calendar
+""")
+
+CREATIVE: Final = _words("poem limerick haiku story joke song lyrics slogan caption greeting toast riddle rhyme")
+
+GROUPS: Final = {
+    "proof": PROOF,
+    "maths": MATHS,
+    "design": DESIGN,
+    "analyse": ANALYSE,
+    "code": CODE,
+    "steps": STEPS,
+    "logic": LOGIC,
+    "negation": NEGATION,
+    "constraint": CONSTRAINT,
+    "science": SCIENCE,
+    "everyday": EVERYDAY,
+    "creative": CREATIVE,
+}
+
+# Chinese, Japanese, Korean, Thai: no spaces, or endings glued on.
+UNSPACED: Final = re.compile(
+    r"(?P<proof>证明|證明|証明|推导|推導|导出|導出|定理|归纳法|反证|증명|유도하|정리를|พิสูจน์|ทฤษฎีบท|अनुमान लगा)"
+    r"|(?P<design>设计|設計|实现|實現|実装|架构|架構|优化|優化|最適化|重构|算法|アルゴリズム|분산|설계|구현|최적화|알고리즘|ออกแบบ|อัลกอริทึม)"
+    r"|(?P<analyse>分析|比较|比較|评估|評価|论证|論証|権衡|权衡|비교|분석|평가|วิเคราะห์|เปรียบเทียบ)"
+    r"|(?P<maths>积分|積分|微分|方程|方程式|素数|質數|质数|概率|確率|矩阵|行列|级数|收敛|적분|방정식|소수|확률|ปริพันธ์|สมการ|จำนวนเฉพาะ)"
+)
+
+_POLITE: Final = r"""
+please|pls|plz|kindly|hi|hello|hey|hi[ ]there|hello[ ]there|hey[ ]there|dear\ \w+|good\ (?:morning|afternoon|evening)|thanks(?:\ in\ advance)?
+|excuse\ me|sorry\ to\ (?:bother|disturb)\ you(?:\ again)?(?:,?\ but)?|ok(?:ay)?|so|um+|uh+|well|alright
+|(?:i\ have|here\ is|here's|here\ comes)\ an?\ (?:(?:very|really|quick|simple|easy|small|tiny|short|hard|tough|difficult|complex|tricky|silly|dumb|stupid|little)\ )*(?:question|one|task|request|problem)(?:\ for\ you)?
+|(?:can|could|would|will)\ you\ (?:please|kindly)|would\ you\ mind|i\ would\ like\ you\ to|i'd\ like\ you\ to|i\ want\ you\ to|i\ need\ you\ to
+|i\ was\ wondering(?:\ if\ you\ could)?|if\ you\ don't\ mind|when\ you\ have\ (?:a\ moment|time)|could\ you\ help\ me(?:\ with\ this)?|help\ me\ with\ this|quick\ one
+|bitte|hallo|guten\ (?:morgen|tag|abend)|s'il\ (?:te|vous)\ pla[iî]t|svp|bonjour|salut|por\ favor|hola|buenos\ d[ií]as|per\ favore|ciao|olá|oi
+|alstublieft|alsjeblieft|hoi|proszę|cześć|prosím|ahoj|пожалуйста|привет|здравствуйте|vänligen|hej|kérlek|szia|lütfen|merhaba|παρακαλώ|γεια|请|請|你好|您好|お願いします|こんにちは
+"""
+
+_CLAIM: Final = r"""
+(?:this\ is\ (?:a\ |an\ )?|just\ (?:a\ |an\ )?|a\ |an\ )?
+(?:(?:very|really|super|extremely|most|quite|so|quick|simple|easy|small|tiny|short|trivial|little|basic|hard|tough|difficult|complex|complicated|tricky|challenging|advanced|important|urgent|deep|silly|dumb|stupid|expert[- ]level|phd[- ]level|fun)[\s,-]+)+
+(?:question|one|task|request|problem|puzzle|thing|favour|favor|thought|exercise)s?
+(?:\s*(?:,|and|;)?\s*(?:use|using|needs?|requires?|take|think)[^:.!?\n]{0,60})?
+"""
+
+_SEPARATOR: Final = r"[\s,.:;!?…—–-]"
+
+LEADING: Final = re.compile(
+    rf"\A{_SEPARATOR}*(?:(?:{_POLITE})(?=[\s,.:;!?，。！：]|\Z)(?:{_SEPARATOR}|[，。！：])*|(?:{_CLAIM})\s*[:.!?,—–-]+\s+)(?=\S)",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+TRAILING: Final = re.compile(
+    r"""(?<=\S)[\s,.;:!?—–-]*(?:
+    (?:many\ )?thanks?(?:\ (?:you|a\ lot|so\ much|very\ much|in\ advance|again|a\ bunch|a\ million))*
+    |thank\ you(?:\ (?:so\ much|very\ much|in\ advance))?|thx|cheers|please|pls|plz|ta
+    |(?:best|kind|warm|many)?\ ?(?:regards|wishes),?(?:\s+\w+){0,3}|(?:best|cheers|sincerely|yours(?:\ truly)?|thanks),\s+\w+(?:\s\w+)?
+    |sent\ from\ my\ [\w\s]{2,24}|--+\s*\w+(?:\s\w+){0,3}|[—–]\s*\w+(?:\s\w+)?\s*
+    |bitte|danke(?:\ schön)?|vielen\ dank|merci(?:\ (?:beaucoup|d'avance))?|s'il\ (?:te|vous)\ pla[iî]t|svp|gracias|por\ favor|grazie|per\ favore|obrigad[oa]
+    |bedankt|alsjeblieft|dzięki|proszę|díky|prosím|спасибо|пожалуйста|tack|takk|kiitos|köszönöm|teşekkürler|lütfen|ευχαριστώ|谢谢|謝謝|ありがとう(?:ございます)?|お願いします|감사합니다
+    )[\s.!,;:)🙏😊🙂-]*\Z""",
+    re.IGNORECASE | re.VERBOSE,
+)
+
+CLOSINGS: Final = frozenset(
+    line.strip()
+    for line in """
+    ok|okay|okey|k|kk|yes|no|yep|nope|yeah|sure|fine|great|perfect|nice|cool|good|awesome|wow|lol|haha|got it|i see|understood|makes sense
+    thanks|thank you|thx|ty|cheers|much appreciated|that's all|that is all|never mind|nevermind|bye|goodbye|see you|good night|goodnight
+    hello|hi|hey|hello there|hi there|good morning|good evening|good afternoon|how are you|what's up|test|ping
+    danke|danke schön|vielen dank|super|alles klar|tschüss|hallo|guten morgen|gute nacht|ja|nein|genau|gut
+    merci|merci beaucoup|d'accord|parfait|salut|bonjour|bonsoir|au revoir|oui|non|bonne nuit|super merci
+    gracias|muchas gracias|vale|perfecto|hola|adiós|buenas noches|buenos días|sí|si|de acuerdo
+    grazie|grazie mille|ciao|perfetto|va bene|buonanotte|buongiorno|obrigado|obrigada|muito obrigado|perfeito|tchau|bom dia|boa noite|olá
+    bedankt|dank je|dank je wel|dankjewel|oké|hoi|doei|goed|prima|dzięki|dziękuję|cześć|dobranoc|děkuji|díky|dobře|ahoj
+    спасибо|большое спасибо|хорошо|понятно|привет|пока|ясно|да|нет|дякую|привіт|добре|благодаря|хвала|hvala|hvala lijepa
+    tack|tack så mycket|tak|takk|mange takk|tusen takk|kiitos|kiitos paljon|köszönöm|köszi|szia|mulțumesc|multumesc|teşekkürler|teşekkür ederim|sağ ol|merhaba|tamam
+    ευχαριστώ|ευχαριστώ πολύ|γεια|εντάξει|שלום|תודה|תודה רבה|شكرا|شكراً|شكرا جزيلا|مرحبا|ممنون|مرسی|धन्यवाद|शुक्रिया|नमस्ते|ধন্যবাদ
+    谢谢|謝謝|谢谢你|好的|好|你好|再见|ありがとう|ありがとうございます|どうも|了解|こんにちは|감사합니다|고마워|고맙습니다|안녕하세요|네|ขอบคุณ|ขอบคุณครับ|ขอบคุณค่ะ|สวัสดี
+    cảm ơn|cám ơn|xin chào|terima kasih|makasih|halo|salamat|asante|dankie|aitäh|paldies|ačiū|takk fyrir|go raibh maith agat|diolch|eskerrik asko|gràcies
+    """.replace("\n", "|").split("|")
+    if line.strip()
+)
+
+CLOSING: Final = re.compile(
+    r"(?:(?:ok(?:ay)?|great|perfect|nice|cool|super|awesome|wow|alright|good|got it|yes|no|ah|oh|thanks|thank you|thx|cheers|danke|merci|gracias|grazie"
+    r"|that|this|it|was|is|works?|helps?|helped|very|really|so|much|a lot|lot|all|for|now|then|the|your|you|help|explanation|answer|again|i|understand|and"
+    r"|have|day|one|bye|makes?|sense|clear|appreciated?|we're|we are|done|exactly|what|needed|wanted|just|beautiful|brilliant|excellent|amazing|fantastic|wonderful|vielen dank|beaucoup|muchas|mille)"
+    r"[\s,.!;:'-]*){1,12}"
+)
+
+FOLLOW_UP: Final = re.compile(
+    r"""(?:and|but|also|then|so|or|what\ about|how\ about|why|how\ so|how\ come|really|are\ you\ sure|what\ if|same|again|continue|go\ on|more|next|another|now
+    |in\ more|more\ details?|elaborate|expand|explain\ (?:more|further|again|it|that|this|step)|can\ you\ (?:elaborate|expand|explain|generali[sz]e|simplify|redo|repeat|do\ (?:it|that|the\ same))|show\ (?:me\ )?(?:more|the\ steps|your\ work|that|it)
+    |simplify|shorter|longer|generali[sz]e|for\ example|give\ (?:me\ )?(?:an(?:other)?\ )?(?:example|counterexample|more)|does\ (?:it|that|this)|is\ (?:it|that|this)|could\ (?:it|that)|would\ (?:it|that)|prove\ it|which\ one|in\ general|without\ using
+    |und|aber|warum|wieso|was\ ist\ mit|weiter|mehr|genauer|noch|et|mais|pourquoi|et\ si|continue|encore|plus|y|pero|por\ qué|porqué|qué\ pasa|continúa|más|e|ma|perché|continua|ancora|e\ se|mas|por\ que|mais
+    |en|maar|waarom|meer|a|ale|i|dlaczego|proč|и|а|но|почему|ещё|еще|дальше|och|men|varför|og|hvorfor|ja|mutta|miksi|és|de|miért|ve|peki|neden|ama|και|γιατί|dan|kenapa|mengapa|và|tại\ sao)
+    (?=[\s,.?!:;']|\Z)
+    |为什么|那|那么|还有|然后|继续|なぜ|では|じゃあ|それ|そして|続けて|왜|그럼|그리고|계속|ทำไม|แล้ว|और|क्यों|لماذا|و|למה|ומה""",
+    re.VERBOSE,
+)
+
+REFERS: Final = re.compile(
+    r"(?:^|\s)(?:it|that|this|these|those|them|they|above|previous|former|latter|same|your answer|your proof|step \d+|das|dies|davon|dafür|cela|ça|eso|esto|questo|isso|isto|dat|dit|tego|это|этого|этот)(?=[\s,.?!:;']|$)"
+)

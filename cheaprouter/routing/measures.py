@@ -1,0 +1,135 @@
+# ruff: noqa: RUF001 - other scripts' punctuation is data here
+"""An ask in numbers: cheap counts with names, and hashed pieces of its text. The same code trains the model and serves it.
+
+No count looks at the case of letters or at which language is written, so shouting and translating do not move it much.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Final
+from zlib import crc32
+
+from cheaprouter.routing import lexicon
+from cheaprouter.routing.text import Ask, clip
+
+BITS: Final = 17
+"""The hash table has 2**BITS places."""
+_MASK: Final = (1 << BITS) - 1
+
+_WORDS: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_NUMBERS: Final = re.compile(r"\d+(?:[.,:/]\d+)*")
+_SYMBOLS: Final = re.compile(r"[\\^=+*/<>|_{}\[\]$≤≥≠∑∫√∞∈∀∃⊂∪∩→±·×÷°π]")
+_BRACKETS: Final = re.compile(r"[(){}\[\];]")
+_STOPS: Final = re.compile(r"[.!?。！？]+(?:\s|$)|[。！？]")
+_OPTIONS: Final = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")
+_WIDE: Final = re.compile(r"[\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+
+COUNTS: Final = (
+    "length", "words", "sentences", "word_length", "long_words", "numbers", "number_size", "decimals", "percent", "money",
+    "symbols", "brackets", "latex", "commas", "colons", "questions", "variety", "pasted", "mentioned", "code_attached", "options",
+    "option_length", "option_overlap", "option_numeric", "option_spread", "stem_length", "blank", "statements", "images", "single_letters",
+    *lexicon.GROUPS,
+)  # fmt: skip
+"""The names of what `counts` returns, in its order."""
+
+_LEXICON: Final = {
+    word: tuple(i for i, words in enumerate(lexicon.GROUPS.values()) if word in words)
+    for word in frozenset().union(*lexicon.GROUPS.values())
+}
+_GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
+
+
+def normalise(text: str) -> str:
+    """The text that is looked at: clipped, lower case, digits alike."""
+    return clip(text).lower()
+
+
+def size(text: str) -> float:
+    """Letters a text has, a wide character (CJK, Thai, Hangul) counted as two and a half."""
+    return len(text) if text.isascii() else len(text) + 1.5 * len(_WIDE.findall(text))
+
+
+def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
+    """The named counts of an ask. `text`: its normalised text."""
+    words = _WORDS.findall(text)
+    numbers = _NUMBERS.findall(text)
+    total = max(1, len(words))
+    length = size(ask.text)
+    long = sum(1 for w in words if len(w) > 8)
+    letters = sum(map(len, words))
+    row = [
+        math.log1p(length),
+        math.log1p(len(words)),
+        math.log1p(len(_STOPS.findall(text))),
+        letters / total,
+        long / total,
+        math.log1p(len(numbers)),
+        max((len(n) for n in numbers), default=0),
+        float("." in "".join(numbers) or "," in "".join(numbers)),
+        float("%" in text or "percent" in text),
+        float("$" in text or "€" in text or "£" in text),
+        math.log1p(len(_SYMBOLS.findall(text))),
+        math.log1p(len(_BRACKETS.findall(text))),
+        float("\\" in text or "^" in text),
+        text.count(",") / total * 10,
+        math.log1p(text.count(":")),
+        min(3, text.count("?") + text.count("？")),
+        len(set(words)) / total,
+        math.log1p(ask.pasted),
+        math.log1p(ask.mentioned),
+        float(ask.code),
+        *_choices(ask.text),
+        float("___" in text or "..." in text),
+        float("statement" in text),
+        float(images),
+        sum(1 for w in words if len(w) == 1 and w not in "aiouyеиояву"),
+    ]
+    row += _vocabulary(text, words)
+    return row
+
+
+def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
+    hits = [0.0] * len(_GROUP_AT)
+    for word in words:
+        for at in _LEXICON.get(word, ()):
+            hits[at] += 1
+    if not text.isascii():
+        for match in lexicon.UNSPACED.finditer(text):
+            hits[_GROUP_AT[match.lastgroup or ""]] += 1
+    return [math.log1p(hit) for hit in hits]
+
+
+def _choices(text: str) -> list[float]:
+    """Number of options, their mean length, overlap, share with digits, spread of length; length of the question itself."""
+    chosen: list[re.Match[str]] = []
+    for match in _OPTIONS.finditer(text):
+        if match.group(1) == "ABCDEFGHIJ"[len(chosen) : len(chosen) + 1]:
+            chosen.append(match)
+    if len(chosen) < 2:
+        return [0.0, 0.0, 0.0, 0.0, 0.0, math.log1p(len(text))]
+    ends = [m.start() for m in chosen[1:]] + [len(text)]
+    options = [text[m.end() : end].lower() for m, end in zip(chosen, ends, strict=True)]
+    sizes = [len(o) for o in options]
+    mean = sum(sizes) / len(sizes)
+    bags = [set(o.split()) for o in options]
+    pairs = list(pairwise(bags))
+    overlap = sum(len(a & b) / max(1, len(a | b)) for a, b in pairs) / len(pairs)
+    numeric = sum(1 for o in options if any(c.isdigit() for c in o)) / len(options)
+    spread = (max(sizes) - min(sizes)) / (mean + 1)
+    return [float(len(chosen)), math.log1p(mean), overlap, numeric, spread, math.log1p(chosen[0].start())]
+
+
+def pieces(text: str) -> set[int]:
+    """Places in the hash table of a text's words, word pairs and 3-5-grams of bytes, each once."""
+    words = _WORDS.findall(text)
+    places = {crc32(w.encode("utf-8", "replace")) & _MASK for w in words}
+    places.update(crc32(f"{a} {b}".encode("utf-8", "replace")) & _MASK for a, b in pairwise(words))
+    raw = f" {text} ".encode("utf-8", "replace")
+    n = len(raw)
+    for width in (3, 4, 5):
+        places.update([crc32(raw[i : i + width], width) & _MASK for i in range(n - width + 1)])
+    return places

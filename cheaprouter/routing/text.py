@@ -1,0 +1,173 @@
+# ruff: noqa: RUF001 - other scripts' letters and punctuation are data here
+"""What a person asks now, out of what was sent: pastes, quotations, pleasantries and repetitions taken off. Pure.
+
+A keyword that is only mentioned ("what does 'derive' mean?"), a page that was pasted, "please" and a signature say
+nothing about how hard the question is. What is cut is still counted, so that it can be weighed.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+from cheaprouter.routing import lexicon
+
+CLIP: Final = 2400
+"""Characters of an ask that are looked at: head, middle and tail of a longer one."""
+LONG_QUOTE: Final = 200
+"""A quotation longer than this is a paste."""
+MENTION_WORDS: Final = 8
+"""A quotation of at most so many words is a mention: a name, a title, a keyword."""
+PASSAGE: Final = 350
+"""A paragraph longer than this, with a short question after or before it, is what the question is about."""
+
+_FENCE: Final = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
+_TRIPLE: Final = re.compile(r'"""(?:.*?)(?:"""|\Z)|\'\'\'(?:.*?)(?:\'\'\'|\Z)', re.DOTALL)
+_TAGGED: Final = re.compile(r"<([a-zA-Z][\w-]{1,30})>(?:.{40,}?)</\1>", re.DOTALL)
+_QUOTED_LINES: Final = re.compile(r"(?m)^[ \t]*>.*$")
+_DATA_URL: Final = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
+_BLOB: Final = re.compile(r"[A-Za-z0-9+/=_-]{180,}")
+_QUOTES: Final = re.compile(
+    r'"([^"\n]{1,4000})"|“([^”]{1,4000})”|„([^“”"]{1,4000})[“”"]|«([^»]{1,4000})»|「([^」]{1,2000})」|『([^』]{1,2000})』'
+    r"|‘([^’\n]{1,400})’(?!\w)|(?<![\w'])'([^'\n]{2,400})'(?!\w)|`([^`\n]{1,400})`|‹([^›]{1,400})›"
+)
+_OPTION: Final = re.compile(r"(?m)^[ \t]*\(?[A-J][.):]\s")
+_CODE: Final = re.compile(
+    r"(?m)^\s*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
+    r"|SELECT |INSERT |using |package |func |fn |\}|//|/\*)"
+)
+_SPACES: Final = re.compile(r"\s+")
+_SENTENCES: Final = re.compile(r"(?<=[.!?。！？\n])\s*")
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """The ask and what was taken off it. `pasted` and `mentioned` in characters; `code`: code came along."""
+
+    text: str
+    pasted: int = 0
+    mentioned: int = 0
+    code: bool = False
+
+
+def find_ask(said: str) -> Ask:
+    """The question without what it is about. Falls back on the paste itself where nothing else was said."""
+    if len(said) < 40 and '"' not in said and "`" not in said and said.isascii():
+        return Ask(once(trim(squeeze(said))))
+    code = bool(_CODE.search(said[:4000])) or "```" in said
+    asked, pasted = _without_pastes(said, code=code)
+    asked, mentioned, quoted = _without_quotes(asked)
+    pasted += quoted
+    if not _OPTION.search(asked) and not code:
+        asked, passage = _without_passage(asked)
+        pasted += passage
+    text = once(trim(squeeze(asked)))
+    if len(text) < 3 and (pasted or mentioned):
+        text = once(squeeze(clip(said)))
+    return Ask(text, pasted, mentioned, code)
+
+
+def squeeze(text: str) -> str:
+    """Runs of white space as one space, none at the ends."""
+    return " ".join(text.split())
+
+
+def clip(text: str, limit: int = CLIP) -> str:
+    """Head, middle and tail of a text too long to read whole."""
+    if len(text) <= limit:
+        return text
+    third = limit // 3
+    middle = (len(text) - third) // 2
+    return f"{text[:third]} {text[middle : middle + third]} {text[-third:]}"
+
+
+def once(text: str) -> str:
+    """A text that says the same thing several times, said once, whether whole or by the sentence."""
+    doubled = text + " "
+    period = (doubled + doubled).find(doubled, 1)
+    if period < len(doubled):
+        return text[: period - 1]
+    period = (text + text).find(text, 1)
+    if 0 < period < len(text):
+        text = text[:period]
+    if len(text) < 200:
+        return text
+    sentences = [part.strip() for part in _SENTENCES.split(text)]
+    return " ".join(dict.fromkeys(part for part in sentences if part))
+
+
+def trim(text: str) -> str:
+    """Greetings, politeness, claims about the question and signatures off both ends."""
+    previous = None
+    while previous != text:
+        previous = text
+        text = lexicon.LEADING.sub("", text, count=1)
+        text = lexicon.TRAILING.sub("", text, count=1)
+    return text or (previous or "")
+
+
+def is_closing(text: str) -> bool:
+    """Whether a message only thanks, agrees, greets or says goodbye. Expects squeezed, case-folded text."""
+    bare = text.strip(" .!?,;:)(🙏👍😀😊🙂❤️")
+    return bare in lexicon.CLOSINGS or (len(bare) < 60 and bool(lexicon.CLOSING.fullmatch(bare)))
+
+
+def follows_up(text: str) -> bool:
+    """Whether a short message only makes sense after the one before it. Expects squeezed, case-folded text."""
+    if not text or len(text) > 90:
+        return False
+    return bool(lexicon.FOLLOW_UP.match(text) or lexicon.REFERS.search(text))
+
+
+def _without_pastes(said: str, *, code: bool) -> tuple[str, int]:
+    before = len(said)
+    if "base64," in said:
+        said = _DATA_URL.sub(" ", said)
+    if before > LONG_QUOTE:
+        said = _BLOB.sub(" ", said)
+        if "</" in said:
+            said = _TAGGED.sub(" ", said)
+    if "```" in said or "~~~" in said:
+        said = _FENCE.sub(" ", said)
+    if not code and ('"""' in said or "'''" in said):
+        said = _TRIPLE.sub(" ", said)
+    if said.lstrip().startswith(">") or "\n>" in said:
+        said = _QUOTED_LINES.sub(" ", said)
+    return said, before - len(said)
+
+
+def _without_quotes(text: str) -> tuple[str, int, int]:
+    mentioned = quoted = 0
+
+    def cut(match: re.Match[str]) -> str:
+        nonlocal mentioned, quoted
+        inside = match.group(match.lastindex or 0)
+        if len(inside) > LONG_QUOTE:
+            quoted += len(inside)
+            return " "
+        if inside.count(" ") < MENTION_WORDS and len(inside) < 60:
+            mentioned += len(inside)
+            return " x "
+        return match.group(0)
+
+    return _QUOTES.sub(cut, text), mentioned, quoted
+
+
+def _without_passage(text: str) -> tuple[str, int]:
+    """A long passage of prose and one short question about it: the question alone."""
+    if len(text) <= PASSAGE:
+        return text, 0
+    parts = [part for part in (part.strip() for part in text.split("\n")) if part]
+    if len(parts) < 2:
+        return text, 0
+    short = [part for part in parts if len(part) <= PASSAGE]
+    long = len(text) - sum(map(len, short))
+    asks = [part for part in (short[:1] + short[-1:]) if _asks(part)]
+    if long < PASSAGE or len(short) > 4 or not asks:
+        return text, 0
+    return " ".join(dict.fromkeys(short)), long
+
+
+def _asks(part: str) -> bool:
+    return part.rstrip().endswith(("?", "？", "؟", ";", ":", "：", "。", ".", "!")) or len(part) < 160
