@@ -1,0 +1,89 @@
+"""Leaving out what is wrong so that the rest serves. Pure.
+
+What is left out must not open a door or a purse: a provider with a doubtful address goes as a whole (its key would reach the
+wrong server), a doubtful `auth` counts as `keys`, a doubtful budget as spent, a doubtful rule of a device locks that device.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any, Final
+
+from ..models import Json
+from .problems import Path
+
+_DISPLAY: Final = ("currency", "usd_rate")
+_LOCKED: Final = {"enabled": False}
+_RULES: Final[tuple[tuple[tuple[str, ...], int, Any, str], ...]] = (
+    # what the problem's path begins with, how much of that path is replaced, by what (None: nothing), said how
+    (("auth",), 1, "keys", "callers need a key until this is mended"),
+    (("providers", "*", "timeouts"), 3, None, "the usual time-outs are used"),
+    (("providers", "*", "discover"), 3, None, "left out"),
+    (("providers", "*", "models", "#"), 4, None, "this model is left out"),
+    (("providers", "*"), 2, None, "this provider is left out"),
+    (("aliases", "*"), 2, None, "this alias is left out"),
+    (("fallbacks", "*"), 2, None, "these fallbacks are left out"),
+    (("devices", "*", "daily_budget"), 3, 0, "it counts as spent until this is mended"),
+    (("devices", "*", "monthly_budget"), 3, 0, "it counts as spent until this is mended"),
+    (("devices", "*", "models"), 2, _LOCKED, "the device is locked until this is mended"),
+    (("devices", "*", "exclude"), 2, _LOCKED, "the device is locked until this is mended"),
+    (("devices", "*", "schedule"), 2, _LOCKED, "the device is locked until this is mended"),
+    (("devices", "*", "enabled"), 3, False, "the device is locked until this is mended"),
+    (("devices", "*", "*"), 3, None, "left out"),
+    (("devices", "*"), 2, None, "left out"),
+    (("budget", "daily"), 2, 0, "it counts as spent until this is mended"),
+    (("budget", "monthly"), 2, 0, "it counts as spent until this is mended"),
+    (("routing", "max_cost"), 2, 0, "only what costs nothing is used until this is mended"),
+    (("mqtt",), 1, {"enabled": False}, "MQTT stays off until this is mended"),
+    (("usd_rate",), 1, None, "amounts are shown in USD"),
+    (("currency",), 1, None, "amounts are shown in USD"),
+)
+
+
+def without(raw: Json, paths: list[Path]) -> tuple[Json, list[str]]:
+    """A copy of the raw settings without what is wrong at these paths, and what was done about each, in words."""
+    kept = copy.deepcopy(raw)
+    rules = {path: _rule(path) for path in paths}
+    targets = {path[:depth]: instead for path, (depth, instead, _) in rules.items()}
+    for target in sorted(targets, key=_order, reverse=True):
+        _replace(kept, target, copy.deepcopy(targets[target]))
+    if any(path and path[0] in _DISPLAY for path in paths):
+        for key in _DISPLAY:
+            kept.pop(key, None)
+    return kept, [rules[path][2] for path in paths]
+
+
+def _order(path: Path) -> tuple[tuple[int, int | str], ...]:
+    """List positions from the end first, so that the earlier ones stay where they are."""
+    return tuple((0, part) if isinstance(part, int) else (1, str(part)) for part in path)
+
+
+def _rule(path: Path) -> tuple[int, Any, str]:
+    for pattern, depth, instead, words in _RULES:
+        if len(path) >= len(pattern) and all(_fits(*pair) for pair in zip(pattern, path, strict=False)):
+            return depth, instead, words
+    return (len(path), None, "left out")
+
+
+def _fits(pattern: str, part: str | int) -> bool:
+    return pattern in ("*", part) or (pattern == "#" and isinstance(part, int))
+
+
+def _replace(raw: Any, path: Path, instead: Any) -> None:
+    if not path:
+        raw.clear()
+        return
+    for part in path[:-1]:
+        if not _leads(raw, part):
+            return
+        raw = raw[part]
+    if _leads(raw, path[-1]):
+        del raw[path[-1]]
+    if instead is not None and isinstance(raw, dict):
+        raw[path[-1]] = instead
+
+
+def _leads(raw: Any, part: str | int) -> bool:
+    if isinstance(raw, list):
+        return isinstance(part, int) and part < len(raw)
+    return isinstance(raw, dict) and part in raw

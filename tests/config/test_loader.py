@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from cheaprouter.config.loader import load, parse_yaml, secrets
+from cheaprouter.config.schema import build
+from cheaprouter.config.settings import Auth
+from cheaprouter.errors import ConfigurationError
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    return tmp_path
+
+
+def options(data: Path, **values: object) -> None:
+    (data / "options.json").write_text(json.dumps(values))
+
+
+def file(data: Path, text: str, name: str = "cheaprouter.yaml") -> Path:
+    path = data / name
+    path.write_text(text)
+    return path
+
+
+def problems(*args, **kwargs) -> list[str]:
+    with pytest.raises(ConfigurationError) as caught:
+        load(*args, **kwargs)
+    return caught.value.problems
+
+
+def test_an_empty_folder_gives_defaults(data):
+    loaded = load(None, data, {})
+    assert loaded.settings.demo
+    assert loaded.problems == ()
+
+
+def test_the_yaml_file_wins_over_the_options(data):
+    options(data, rpm=10, tpm=20)
+    file(data, "devices: {defaults: {rpm: 99}}")
+    defaults = load(None, data, {}).settings.device_defaults
+    assert (defaults.rpm, defaults.tpm) == (99, 20)
+
+
+def test_the_environment_wins_over_the_yaml_file(data):
+    file(data, "log_level: warning")
+    assert load(None, data, {"CHEAPROUTER_LOG_LEVEL": "debug"}).settings.log_level == "debug"
+
+
+def test_every_value_says_where_it_is_from(data):
+    options(data, rpm=10)
+    path = file(data, "time_zone: Europe/Berlin")
+    sources = load(None, data, {"CHEAPROUTER_PORT": "4001"}).sources
+    assert sources == {
+        "devices.defaults.rpm": "option rpm",
+        "time_zone": str(path),
+        "http.port": "environment variable CHEAPROUTER_PORT",
+    }
+
+
+def test_a_named_file_replaces_the_usual_one(data):
+    file(data, "log_level: warning")
+    other = file(data, "max_devices: 7", "other.yaml")
+    settings = load(other, data, {}).settings
+    assert (settings.max_devices, settings.log_level) == (7, "info")
+
+
+def test_a_named_file_that_is_missing_is_an_error(data):
+    assert "there is no such file" in problems(data / "nope.yaml", data, {})[0]
+
+
+def test_the_apps_own_folder_is_read_only_in_the_app(data):
+    folder = data / "app"
+    folder.mkdir()
+    file(folder, "max_devices: 9")
+    assert load(None, data, {}, app_folder=folder).settings.max_devices == 200
+    assert load(None, data, {"SUPERVISOR_TOKEN": "t"}, app_folder=folder).settings.max_devices == 9
+
+
+def test_the_store_manifest_is_never_read(data):
+    file(data, "nonsense: 1", "config.yaml")
+    assert load(None, data, {}).settings.demo
+
+
+def test_a_variable_can_hold_a_known_providers_key(data):
+    provider = load(None, data, {"CHEAPROUTER_GROQ_API_KEY": "gsk-1"}).settings.providers[0]
+    assert (provider.name, provider.kind, provider.api_keys) == ("groq", "groq", ("gsk-1",))
+
+
+def test_a_variable_can_hold_the_key_of_a_provider_from_the_file(data):
+    file(data, "providers: {my-lab: {kind: openai, base_url: 'http://h/v1'}}")
+    assert load(None, data, {"CHEAPROUTER_MY_LAB_API_KEY": "k"}).settings.providers[0].api_keys == ("k",)
+
+
+def test_a_key_in_a_higher_place_replaces_all_ways_of_giving_one_below(data):
+    file(data, "providers: {openai: {api_keys: [old1, old2]}}")
+    assert load(None, data, {"CHEAPROUTER_OPENAI_API_KEY": "new"}).settings.providers[0].api_keys == ("new",)
+
+
+def test_a_broker_address_from_the_environment_replaces_the_files(data):
+    file(data, "mqtt: {host: old, port: 1, username: u, password: p, base_topic: t}")
+    mqtt = load(None, data, {"CHEAPROUTER_MQTT_URL": "mqtt://new"}).settings.mqtt
+    assert (mqtt.host, mqtt.port, mqtt.username, mqtt.base_topic) == ("new", 1883, None, "t")
+
+
+def test_a_password_alone_adds_to_the_files_broker(data):
+    file(data, "mqtt: {host: h, username: u}")
+    mqtt = load(None, data, {"CHEAPROUTER_MQTT_PASSWORD": "12345"}).settings.mqtt
+    assert (mqtt.host, mqtt.username, mqtt.password) == ("h", "u", "12345")
+
+
+def test_a_variable_nobody_knows_is_a_problem_with_a_hint(data):
+    told = problems(None, data, {"CHEAPROUTER_LOG_LEVL": "info"})
+    assert told == ["environment variable CHEAPROUTER_LOG_LEVL: unknown name; did you mean `CHEAPROUTER_LOG_LEVEL`?"]
+
+
+def test_other_peoples_variables_are_nobodys_business(data):
+    assert load(None, data, {"OPENAI_API_KEY": "sk", "PORT": "1"}).settings.demo
+
+
+def test_a_variable_named_by_the_file_is_read_and_not_unknown(data):
+    file(data, "providers: {openai: {api_key_env: CHEAPROUTER_SECRET_ONE}}")
+    assert load(None, data, {"CHEAPROUTER_SECRET_ONE": "k"}).settings.providers[0].api_keys == ("k",)
+
+
+def test_a_problem_says_which_place_it_is_in(data):
+    told = problems(None, data, {"CHEAPROUTER_PORT": "many"})
+    assert told == [
+        "http.port: expected a whole number from 0 to 65535, got the string 'many' (environment variable CHEAPROUTER_PORT)"
+    ]
+
+
+def test_broken_yaml_names_line_and_column(data):
+    path = file(data, "auth: open\nproviders:\n  lab: [\n")
+    assert problems(None, data, {})[0].startswith(f"{path}: line 4, column 1: not YAML")
+
+
+def test_a_key_written_twice_is_an_error():
+    with pytest.raises(ConfigurationError, match="line 2, column 1: not YAML"):
+        parse_yaml("auth: open\nauth: keys\n")
+
+
+def test_yaml_cannot_make_objects():
+    with pytest.raises(ConfigurationError, match="not YAML"):
+        parse_yaml("a: !!python/object/apply:os.getcwd []")
+
+
+def test_broken_options_name_line_and_column(data):
+    file(data, '{"rpm": 1,}', "options.json")
+    assert "options.json: line 1, column" in problems(None, data, {})[0]
+
+
+def test_strict_loading_raises_for_all_places_at_once(data):
+    options(data, rpmm=1)
+    file(data, "auth: opn")
+    assert len(problems(None, data, {"CHEAPROUTER_NOPE": "1", "CHEAPROUTER_PORT": "x"})) == 4
+
+
+class TestLenient:
+    def load(self, data: Path, text: str, environ: dict | None = None):
+        return load(file(data, text), data, environ or {}, lenient=True)
+
+    def test_a_bad_provider_is_left_out_and_the_rest_serves(self, data):
+        loaded = self.load(data, "providers: {bad: {kind: nope}, ollama: {}}")
+        assert [p.name for p in loaded.settings.providers] == ["ollama"]
+        assert "this provider is left out" in loaded.problems[0]
+
+    def test_a_doubtful_address_never_sends_the_key_elsewhere(self, data):
+        assert self.load(data, "providers: {openai: {api_key: k, base_url: 'htp:/x'}}").settings.providers == ()
+
+    def test_a_mistyped_address_key_never_sends_the_key_elsewhere(self, data):
+        assert self.load(data, "providers: {openai: {api_key: k, base_ulr: 'http://x'}}").settings.providers == ()
+
+    def test_two_bad_models_of_three_leave_the_good_one(self, data):
+        text = "providers: {ollama: {models: [{quality: 500, contxt: 1}, {id: good}, {id: b, price: x}]}}"
+        assert [m.id for m in self.load(data, text).settings.providers[0].models] == ["ollama/good"]
+
+    def test_a_doubtful_auth_asks_for_keys(self, data):
+        assert self.load(data, "auth: opne").settings.auth is Auth.KEYS
+
+    def test_a_doubtful_budget_counts_as_spent(self, data):
+        assert self.load(data, "devices: {kid: {daily_budget: 'a lot'}}").settings.devices["kid"].daily_budget == 0
+
+    def test_a_doubtful_allow_list_locks_the_device(self, data):
+        assert self.load(data, "devices: {kid: {models: {a: b}, rpm: 5}}").settings.devices["kid"].enabled is False
+
+    def test_a_doubtful_limit_leaves_the_default(self, data):
+        assert self.load(data, "devices: {defaults: {rpm: 5}, kid: {rpm: x}}").settings.devices["kid"].rpm is None
+
+    def test_a_doubtful_broker_leaves_mqtt_off(self, data):
+        assert not self.load(data, "mqtt: {url: 'nonsense', base_topic: a}").settings.mqtt.enabled
+
+    def test_an_unknown_key_is_left_out(self, data):
+        loaded = self.load(data, "what: 1\nmax_devices: 4")
+        assert loaded.settings.max_devices == 4
+        assert "what: unknown key" in loaded.problems[0]
+
+    def test_a_currency_without_its_rate_is_shown_in_dollars(self, data):
+        assert self.load(data, "currency: EUR").settings.currency == "USD"
+
+    def test_a_broken_file_leaves_options_in_force(self, data):
+        options(data, rpm=11)
+        assert self.load(data, "a: [").settings.device_defaults.rpm == 11
+
+    def test_a_problem_that_shows_only_after_the_first_is_found_too(self, data):
+        loaded = self.load(data, "auth: x\nproviders: {lab: {}}")
+        assert loaded.settings.providers == ()
+        assert len(loaded.problems) == 2
+
+
+def test_secrets_are_collected_for_the_log():
+    settings = build(
+        {
+            "admin_key": "admin-1",
+            "mqtt": {"url": "mqtt://u:broker-1@h"},
+            "providers": {"openai": {"api_keys": ["k-1"], "headers": {"X-Api-Key": "k-2", "X-Title": "home"}}},
+        }
+    )
+    assert secrets(settings) == {"admin-1", "broker-1", "k-1", "k-2"}
