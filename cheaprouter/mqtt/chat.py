@@ -1,0 +1,156 @@
+"""Chat over MQTT, for an ESP32 or a flow without an HTTP client: the same line, limits and books as over HTTP.
+
+`…/chat/request` takes plain text, `{"prompt": …}` or a chat completion's body; `…/chat/response` gets the whole answer.
+With `"stream": true` the text is also published piece by piece on `…/chat/stream`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any, Final
+
+import orjson
+
+from ..clock import Clock
+from ..errors import CheapRouterError, InvalidRequestError, UpstreamError
+from ..models import Caller, Json
+from ..protocol.chat import ChatRequest, parse
+from .answers import Answers, BusyError, read, transaction_of
+from .messages import Incoming
+from .ports import ChatReplyPort, ControlPort, GatewayPort
+from .publisher import Publisher
+from .sse import Collected, events
+
+OWN_DEVICE: Final = "mqtt"
+"""The device that asks on the hub's own chat topic."""
+
+PIECE_SECONDS: Final = 0.1
+"""Streamed text is gathered that long: ten messages a second read well and do not flood a broker."""
+
+
+class Chat:
+    """Asks the gateway for a publisher, and publishes what it says."""
+
+    def __init__(self, control: ControlPort, gateway: GatewayPort, publisher: Publisher, clock: Clock) -> None:
+        self._control = control
+        self._gateway = gateway
+        self._topics = publisher.topics
+        self._clock = clock
+        self._answers = Answers(publisher)
+        self._streaming: set[str | None] = set()
+
+    def busy(self, slug: str | None, message: Incoming) -> None:
+        """Say so."""
+        error = BusyError("Too many chats at once; ask again.")
+        self._answers.error(self._topics.chat(slug, "response"), message, None, error)
+
+    async def answer(self, slug: str | None, message: Incoming) -> None:
+        """`slug` names the device that asks, known or not yet; None: nobody in particular."""
+        usual = self._topics.chat(slug, "response")
+        transaction = None
+        try:
+            body = _body(message)
+            transaction = transaction_of(body)
+            device_id = self._device(slug)
+            request = parse(
+                {k: v for k, v in body.items() if k != "transaction"}, default_model=self._default_model(device_id)
+            )
+            data = await self._ask(slug, request, device_id, message)
+        except CheapRouterError as error:
+            self._answers.error(usual, message, transaction, error)
+        else:
+            self._answers.ok(usual, message, transaction, data)
+
+    def _device(self, slug: str | None) -> str:
+        if slug is None:
+            return OWN_DEVICE
+        return self._control.device_for_slug(slug) or _printable(slug)
+
+    def _default_model(self, device_id: str) -> str:
+        state = self._control.device_state(device_id) if device_id in self._control.device_ids() else {}
+        profile = state.get("profile") or self._control.hub_state().get("profile") or "auto"
+        return f"blockrun/{profile}"
+
+    async def _ask(self, slug: str | None, request: ChatRequest, device_id: str, message: Incoming) -> Json:
+        if request.stream and slug in self._streaming:
+            raise BusyError("This device has a stream running; ask again when it is done.")
+        if request.stream:
+            self._streaming.add(slug)
+        try:
+            reply = await self._gateway.chat(request, Caller(device_id, source="mqtt"), via="mqtt")
+            try:
+                return await self._read(slug, reply, message)
+            finally:
+                await reply.close()
+        finally:
+            if request.stream:
+                self._streaming.discard(slug)
+
+    async def _read(self, slug: str | None, reply: ChatReplyPort, message: Incoming) -> Json:
+        if reply.chunks is None:
+            data = orjson.loads(reply.body or b"{}")
+        else:
+            data = await self._stream(slug, reply.chunks, message)
+        if not isinstance(data, dict):
+            raise UpstreamError("The reply is no JSON object.")
+        text = _text(data)
+        return {**data, "text": text, "routed_model": reply.headers.get("x-cheaprouter-model")}
+
+    async def _stream(self, slug: str | None, chunks: AsyncIterator[bytes], message: Incoming) -> Json:
+        """Publish the text as it comes; returns the whole as one completion."""
+        topic = self._topics.chat(slug, "stream")
+        whole, waiting, since = Collected(), "", self._clock.monotonic()
+        async for event in events(chunks):
+            waiting += whole.add(event)
+            if waiting and self._clock.monotonic() - since >= PIECE_SECONDS:
+                self._answers.piece(topic, message, waiting)
+                waiting, since = "", self._clock.monotonic()
+        if waiting:
+            self._answers.piece(topic, message, waiting)
+        return whole.completion()
+
+
+def _body(message: Incoming) -> Json:
+    """The chat body in a message, whichever of the three forms it has."""
+    payload = read(message)
+    try:
+        text = payload.decode()
+    except UnicodeDecodeError:
+        raise InvalidRequestError("The message must be UTF-8 text or JSON.") from None
+    if not text.strip():
+        raise InvalidRequestError("The message is empty; publish a prompt or a chat body.")
+    value = _object(text)
+    if value is None:
+        return {"messages": [{"role": "user", "content": text}]}
+    if "prompt" in value and "messages" not in value:
+        prompt = value.pop("prompt")
+        if not isinstance(prompt, str) or not prompt.strip():
+            raise InvalidRequestError("`prompt` must be a text.", param="prompt")
+        value["messages"] = [{"role": "user", "content": prompt}]
+    return value
+
+
+def _object(text: str) -> Json | None:
+    """A JSON object, where the text is meant as one."""
+    if not text.lstrip().startswith("{"):
+        return None
+    try:
+        value = orjson.loads(text)
+    except orjson.JSONDecodeError:
+        return None
+    return value if isinstance(value, dict) and value.keys() & {"messages", "prompt"} else None
+
+
+def _text(completion: Json) -> str:
+    choices: Any = completion.get("choices")
+    message = choices[0].get("message") if isinstance(choices, list) and choices else None
+    content = message.get("content") if isinstance(message, dict) else None
+    return content if isinstance(content, str) else ""
+
+
+def _printable(slug: str) -> str:
+    """A device id of a topic level: printable, at most 64 characters."""
+    name = "".join(c for c in slug if c.isprintable()).strip()[:64]
+    if not name:
+        raise InvalidRequestError("The topic names no device.")
+    return name

@@ -1,0 +1,90 @@
+"""Where a message that arrived goes: a setting, a question, or chat."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from typing import Any, Final
+
+from ..clock import Clock
+from ..config.settings import MqttSettings
+from .chat import Chat
+from .commands import Commands
+from .messages import Incoming
+from .once import Once
+from .ports import ControlPort, GatewayPort
+from .publisher import Publisher
+from .requests import Requests
+
+_LOG = logging.getLogger(__name__)
+
+AT_ONCE: Final = 8
+"""Questions and chats that are worked on at the same time; more are told that we are busy."""
+
+
+class Inbox:
+    """Dispatches by topic. Settings are done at once, the rest in tasks, few at a time."""
+
+    def __init__(
+        self,
+        settings: MqttSettings,
+        control: ControlPort,
+        gateway: GatewayPort,
+        publisher: Publisher,
+        clock: Clock,
+        once: Once,
+    ) -> None:
+        self._settings = settings
+        self._topics = publisher.topics
+        self._commands = Commands(control, publisher.show, once)
+        self._requests = Requests(settings, control, publisher)
+        self._chat = Chat(control, gateway, publisher, clock)
+        self._once = once
+        self._jobs: set[asyncio.Task[None]] = set()
+
+    def take(self, message: Incoming) -> None:
+        """Act on a message; whatever it holds, it harms nobody."""
+        try:
+            self._dispatch(message)
+        except Exception:  # noqa: BLE001 - the boundary: one message must never end the connection for all
+            _LOG.exception("A message on %s could not be handled", message.topic)
+
+    def _dispatch(self, message: Incoming) -> None:
+        match self._topics.inside(message.topic):
+            case ["request", verb]:
+                self._start(message, self._requests, verb)
+            case ["chat", "request"] if self._settings.chat:
+                self._start(message, self._chat, None)
+            case ["device", slug, "chat", "request"] if self._settings.chat:
+                self._start(message, self._chat, slug)
+            case [setting, "set"] if self._settings.commands:
+                self._commands.take(None, setting, message)
+            case ["device", slug, setting, "set"] if self._settings.commands:
+                self._commands.take(slug, setting, message)
+            case _:
+                self._once.warning(f"unknown {message.topic}", "Nothing is done about a message on %s", message.topic)
+
+    def _start(self, message: Incoming, worker: Requests | Chat, what: str | None) -> None:
+        if message.retain:
+            self._once.warning(f"retained {message.topic}", "A retained message on %s is stale: ignored", message.topic)
+        elif len(self._jobs) >= AT_ONCE:
+            worker.busy(what, message)
+        else:
+            self._run(worker.answer(what, message), message.topic)
+
+    def _run(self, work: Coroutine[Any, Any, None], topic: str) -> None:
+        task = asyncio.create_task(work, name=f"mqtt {topic}")
+        self._jobs.add(task)
+        task.add_done_callback(self._done)
+
+    def _done(self, task: asyncio.Task[None]) -> None:
+        self._jobs.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            _LOG.error("%s failed", task.get_name(), exc_info=error)
+
+    async def close(self) -> None:
+        """End what is running."""
+        for task in self._jobs:
+            task.cancel()
+        await asyncio.gather(*self._jobs, return_exceptions=True)

@@ -1,0 +1,85 @@
+"""Events as messages for automations: on the hub's event topic, and on the device's that they are about."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from ..events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
+from ..models import Json
+from .messages import Outgoing
+from .state import encode
+from .topics import Topics
+
+QUIET_SECONDS: Final = 60.0
+"""A fallback between the same two models is told once in that time: while a provider is down every request is one."""
+
+_PAIRS: Final = 256
+
+
+class Notices:
+    """Turns bus events into messages. `slug` and `name` of a device come from control."""
+
+    def __init__(self, topics: Topics, slug: Callable[[str], str], name: Callable[[str], str]) -> None:
+        self._topics = topics
+        self._slug = slug
+        self._name = name
+        self._told: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
+
+    def messages(self, event: Event, now: float) -> Sequence[Outgoing]:
+        """What to publish for an event, nothing for most. `now`: monotonic seconds."""
+        payload = self._payload(event, now)
+        if payload is None:
+            return ()
+        device_id = getattr(event, "device_id", None)
+        places: list[str | None] = [None]
+        if device_id is not None:
+            payload |= {"device": device_id, "device_name": self._name(device_id)}
+            places.append(self._slug(device_id))
+        body = encode(payload)
+        return [Outgoing(self._topics.event(place), body) for place in places]
+
+    def _payload(self, event: Event, now: float) -> Json | None:
+        payload: Json | None = None
+        match event:
+            case RateLimited(limit=limit, retry_after=wait):
+                payload = {"event_type": "rate_limited", "limit": limit, "retry_after": wait}
+            case BudgetWarning():
+                payload = {"event_type": "budget_warning"} | _budget(event)
+            case BudgetReached():
+                payload = {"event_type": "budget_reached"} | _budget(event) | {"action": event.action}
+            case FallbackUsed():
+                payload = self._fallback(event, now)
+            case ProviderDown(provider=provider):
+                payload = {"event_type": "provider_down", "provider": provider, "reason": event.reason,
+                           "cooldown": event.cooldown}  # fmt: skip
+            case ProviderUp(provider=provider):
+                payload = {"event_type": "provider_up", "provider": provider, "downtime": event.downtime}
+        if payload is not None:
+            payload["timestamp"] = event.timestamp  # type: ignore[attr-defined]  # each of the six has one
+        return payload
+
+    def _fallback(self, event: FallbackUsed, now: float) -> Json | None:
+        repeats = self._unless_told((event.device_id, event.from_model, event.to_model), now)
+        if repeats is None:
+            return None
+        return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
+                "code": event.code, "repeats": repeats}  # fmt: skip
+
+    def _unless_told(self, key: tuple[str, str, str], now: float) -> int | None:
+        """How many of the kind were kept quiet since the last one told; None: keep this one quiet, too."""
+        told = self._told.get(key)
+        if told is not None and now - told[0] < QUIET_SECONDS:
+            self._told[key] = (told[0], told[1] + 1)
+            return None
+        self._told[key] = (now, 0)
+        self._told.move_to_end(key)
+        if len(self._told) > _PAIRS:
+            self._told.popitem(last=False)
+        return 0 if told is None else told[1]
+
+
+def _budget(event: BudgetWarning | BudgetReached) -> Json:
+    percent = round(float(event.spent / event.budget * 100), 1) if event.budget else None
+    return {"period": event.period, "spent": event.spent, "budget": event.budget, "percent": percent}

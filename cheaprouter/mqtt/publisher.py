@@ -1,0 +1,311 @@
+"""Decides what is to be published and when; how is the bridge's business.
+
+Order on a connection: what is gone is taken away, the hub is announced, then the devices, then come their states, and
+last `online`. Afterwards only what changed is sent, compared byte by byte.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from ..clock import Clock
+from ..config.settings import MqttSettings
+from ..events import (  # fmt: skip
+    DeviceAdded,
+    DeviceRemoved,
+    Event,
+    ModelsChanged,
+    ProviderDown,
+    ProviderUp,
+    RateLimited,
+    RequestCompleted,
+    SettingsChanged,
+)
+from ..models import RequestRecord
+from . import discovery, state
+from .entities import Choices
+from .memory import Known, Memory, Place
+from .messages import Outbox, Outgoing
+from .notices import Notices
+from .ports import ControlPort
+from .throttle import Throttle
+from .topics import Topics
+
+Send = Callable[[Outgoing], Awaitable[None]]
+
+HUB: Final = ""
+"""The hub's key among devices' ids, none of which is empty."""
+
+REFRESH_SECONDS: Final = 30.0
+"""How often everything is compared anew: buckets refill and days end without an event."""
+
+DEBOUNCE_SECONDS: Final = 0.75
+"""Home Assistant loses components of a new device when two different announcements follow each other at once."""
+
+GAP_SECONDS: Final = 0.02
+"""Between two announcements: 10 ms were enough for Home Assistant 2026.11 on a PC."""
+
+
+class Publisher:
+    """Holds what changed and what the broker has; bounded by the number of devices."""
+
+    def __init__(
+        self, settings: MqttSettings, control: ControlPort, memory: Memory, clock: Clock, wake: Callable[[], None]
+    ) -> None:
+        self.topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self.outbox = Outbox()
+        self._settings = settings
+        self._control = control
+        self._memory = memory
+        self._clock = clock
+        self._wake = wake
+        self._states: Throttle[str] = Throttle(settings.interval)
+        self._announcements: Throttle[str] = Throttle(DEBOUNCE_SECONDS)
+        self._notices = Notices(self.topics, control.slug, control.device_name)
+        self._sent: dict[str, bytes] = {}
+        self._speed: dict[str, float] = {}
+        self._limit_resets: dict[str, str] = {}
+        self._refresh_at = clock.monotonic() + REFRESH_SECONDS
+        self._gone: set[str] = set()
+
+    # --- what happens
+
+    def hear(self, event: Event) -> None:
+        """Note what an event changes; quick, never raises, never waits."""
+        now = self._clock.monotonic()
+        match event:
+            case RequestCompleted(record=record):
+                self._note_speed(record)
+                self._states.touch(record.device_id, now)
+                self._states.touch(HUB, now)
+            case SettingsChanged(device_id=device_id):
+                self._setting_changed(device_id, now)
+            case DeviceAdded(device_id=device_id):
+                self._gone.discard(device_id)
+                self._states.touch(device_id, now)
+                self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
+            case DeviceRemoved(device_id=device_id):
+                self._forget(device_id)
+                self._states.touch(HUB, now)
+            case ModelsChanged():
+                self.announce_all(now + DEBOUNCE_SECONDS)
+                self.refresh(now)
+            case ProviderDown() | ProviderUp():
+                self._states.touch_at(HUB, now)
+            case RateLimited(device_id=device_id):
+                self._note_limit(event, now)
+        for message in self._notices.messages(event, now):
+            self.outbox.put(message, now)
+        self._wake()
+
+    def _setting_changed(self, device_id: str | None, now: float) -> None:
+        """Settings are shown at once, also those of devices that follow the hub's."""
+        if device_id is None:
+            self.refresh(now)
+            return
+        self._states.touch_at(device_id, now)
+        self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
+
+    def _note_speed(self, record: RequestRecord) -> None:
+        if record.first_token_ms is None or record.error is not None or record.usage.completion_tokens < 2:
+            return
+        seconds = (record.latency_ms - record.first_token_ms) / 1000
+        if seconds > 0:
+            speed = round((record.usage.completion_tokens - 1) / seconds, 1)
+            self._speed[record.device_id] = self._speed[HUB] = speed
+
+    def _note_limit(self, event: RateLimited, now: float) -> None:
+        self._states.touch_at(event.device_id, now)
+        if event.retry_after is not None:
+            until = event.timestamp + dt.timedelta(seconds=event.retry_after)
+            self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
+
+    def _forget(self, device_id: str) -> None:
+        self._states.forget(device_id)
+        self._announcements.forget(device_id)
+        self._speed.pop(device_id, None)
+        self._limit_resets.pop(device_id, None)
+        self._gone.add(device_id)
+
+    def refresh(self, now: float) -> None:
+        """Compare every state with what the broker has, now."""
+        for device_id in (HUB, *self._control.device_ids()):
+            self._states.touch_at(device_id, now)
+        self._refresh_at = now + REFRESH_SECONDS
+
+    def announce_all(self, when: float) -> None:
+        """Announce everything that changed, at that time."""
+        for device_id in (HUB, *self._control.device_ids()):
+            self._announcements.touch_at(device_id, when)
+
+    def show(self, device_id: str | None) -> None:
+        """Publish this state even if the broker has it: someone tried to change it."""
+        slug = None if device_id is None else self._control.slug(device_id)
+        self._sent.pop(self.topics.state(slug), None)
+        self._states.touch_at(device_id or HUB, self._clock.monotonic())
+        self._wake()
+
+    def say(self, message: Outgoing) -> None:
+        """Send a message once, after those that wait."""
+        self.outbox.put(message, self._clock.monotonic())
+        self._wake()
+
+    def repeat_all(self, when: float) -> None:
+        """Publish everything again, at that time: Home Assistant started, and perhaps the broker lost what it had."""
+        self._sent.clear()
+        self.announce_all(when)
+        for device_id in (HUB, *self._control.device_ids()):
+            self._states.touch_at(device_id, when)
+        self._wake()
+
+    # --- what is sent
+
+    def next_due(self) -> float:
+        """When `flush` has something to do, in monotonic seconds."""
+        now = self._clock.monotonic()
+        if self.outbox.first(now) is not None or self._gone:
+            return now
+        times = (self._states.next_due(), self._announcements.next_due(), self._refresh_at)
+        return min(t for t in times if t is not None)
+
+    async def open(self, send: Send, broker: str) -> None:
+        """Everything, in order, on a new connection."""
+        self._sent.clear()
+        self._gone.clear()
+        await self._clean_up(send, Place(broker, self.topics.base, self.topics.prefix))
+        now = self._clock.monotonic()
+        self.announce_all(now)
+        self.refresh(now)
+        await self.flush(send)
+        await self._put(send, Outgoing(self.topics.status, state.ONLINE, retain=True))
+
+    async def flush(self, send: Send) -> None:
+        """Send what is due. Raises what `send` raises: the connection is lost then, and `open` on the next one sends all."""
+        now = self._clock.monotonic()
+        if now >= self._refresh_at:
+            self.refresh(now)
+        await self._remove_gone(send)
+        while (message := self.outbox.first(now)) is not None:
+            await send(message)
+            self.outbox.sent(message)
+        for device_id in self._announcements.take(now):
+            await self._announce(send, device_id)
+        for device_id in self._states.take(now):
+            await self._show_state(send, device_id)
+
+    async def _put(self, send: Send, message: Outgoing) -> None:
+        """Send a retained message if the broker has other bytes."""
+        if self._sent.get(message.topic) != message.payload:
+            await send(message)
+            self._sent[message.topic] = message.payload
+
+    async def _show_state(self, send: Send, device_id: str) -> None:
+        if device_id == HUB:
+            await self._put(
+                send, Outgoing(self.topics.state(None), state.encode(self._control.hub_state()), retain=True)
+            )
+            details = state.hub_details(self._control.version, self._control.providers(), self._speed.get(HUB))
+            await self._put(send, Outgoing(self.topics.details(None), state.encode(details), retain=True))
+            return
+        if device_id not in self._control.device_ids():
+            return
+        slug = self._control.slug(device_id)
+        self._remember(device_id, slug)
+        body = state.encode(self._control.device_state(device_id))
+        await self._put(send, Outgoing(self.topics.state(slug), body, retain=True))
+        name, speed = self._control.device_name(device_id), self._speed.get(device_id)
+        details = state.device_details(device_id, name, speed, self._limit_resets.get(device_id))
+        await self._put(send, Outgoing(self.topics.details(slug), state.encode(details), retain=True))
+        await self._put(send, Outgoing(self.topics.availability(slug), state.ONLINE, retain=True))
+
+    async def _announce(self, send: Send, device_id: str) -> None:
+        if device_id != HUB and device_id not in self._control.device_ids():
+            return
+        known = self._remember(device_id, None if device_id == HUB else self._control.slug(device_id))
+        topic = self.topics.discovery(known.discovery_id)
+        if not self._settings.discovery or (device_id != HUB and not self._settings.device_discovery):
+            if known.components:
+                await self._put(send, Outgoing(topic, b"", retain=True))
+                known.components = {}
+                self._memory.save()
+            return
+        new = self._announcement(device_id, known)
+        removed = known.components.keys() - new.components.keys()
+        if self._sent.get(topic) == new.payload:
+            return
+        known.components = {**known.components, **new.components}
+        self._memory.save()
+        await self._put(send, Outgoing(topic, new.payload, retain=True))
+        if removed:
+            known.components = dict(new.components)
+            self._memory.save()
+            self._announcements.touch_at(device_id, self._clock.monotonic() + DEBOUNCE_SECONDS)
+        await asyncio.sleep(GAP_SECONDS)
+
+    def _announcement(self, device_id: str, known: Known) -> discovery.Announcement:
+        control, gone = self._control, known.components
+        options = control.options
+        if device_id == HUB:
+            choices = Choices(options("profile", None), (), control.currency, self._settings.commands)
+            providers = sorted(str(p["name"]) for p in control.providers())
+            return discovery.announce_hub(self.topics, control.instance_id, control.version, choices, providers, gone)
+        choices = Choices(
+            options("profile", device_id), options("model", device_id), control.currency, self._settings.commands
+        )
+        name = control.device_name(device_id)
+        slug = known.slug or ""
+        return discovery.announce_device(self.topics, control.instance_id, control.version, slug, name, choices, gone)
+
+    # --- what is taken away
+
+    def _remember(self, device_id: str, slug: str | None) -> Known:
+        """Write down that a device is published, before it is."""
+        instance = self._control.instance_id
+        identifier = discovery.hub_id(instance) if slug is None else discovery.device_id(instance, slug)
+        known = self._memory.known.get(device_id)
+        if known is None or known.discovery_id != identifier:
+            known = self._memory.known[device_id] = Known(slug, identifier)
+            self._memory.save()
+        return known
+
+    async def _remove_gone(self, send: Send) -> None:
+        for device_id in list(self._gone):
+            if (known := self._memory.known.get(device_id)) is not None:
+                await self._take_away(send, self.topics, known)
+                del self._memory.known[device_id]
+                self._memory.save()
+            self._gone.discard(device_id)
+
+    async def _clean_up(self, send: Send, place: Place) -> None:
+        """Take away what an earlier run or other settings left at this broker."""
+        old, memory = self._memory.place, self._memory
+        if old is not None and old.broker != place.broker:
+            memory.known.clear()
+        elif old is not None and old != place:
+            await self._leave(send, Topics(old.base, old.prefix))
+        memory.place = place
+        present = {HUB, *self._control.device_ids()}
+        for device_id, known in list(memory.known.items()):
+            same = device_id in present and known.slug == (None if device_id == HUB else self._control.slug(device_id))
+            if not same:
+                await self._take_away(send, self.topics, known)
+                del memory.known[device_id]
+        memory.save()
+
+    async def _leave(self, send: Send, old: Topics) -> None:
+        """Empty the topics of an old base or prefix; an announcement that stays where it is must not go."""
+        for known in self._memory.known.values():
+            if old.prefix != self.topics.prefix:
+                await send(Outgoing(old.discovery(known.discovery_id), b"", retain=True))
+                known.components = {}
+            if old.base != self.topics.base:
+                for topic in old.retained(known.slug):
+                    await send(Outgoing(topic, b"", retain=True))
+
+    async def _take_away(self, send: Send, topics: Topics, known: Known) -> None:
+        for topic in (topics.discovery(known.discovery_id), *topics.retained(known.slug)):
+            self._sent.pop(topic, None)
+            await send(Outgoing(topic, b"", retain=True))

@@ -1,0 +1,144 @@
+"""Questions over MQTT: `request/<verb>` is answered on `response/<verb>`. Nothing here shows or takes a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
+
+from ..config.settings import MqttSettings
+from ..errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from ..models import Json
+from .answers import Answers, BusyError, read_object, transaction_of
+from .commands import DEVICE_COMMANDS, HUB_COMMANDS
+from .messages import Incoming
+from .ports import ControlPort
+from .publisher import Publisher
+
+_PROVIDER_KEYS: Final = ("name", "kind", "state", "enabled", "local", "models", "latency_ms", "cooldown", "last_error")
+_BUTTONS: Final = frozenset({"reset_today", "clear_cooldowns"})
+
+
+class Requests:
+    """One method for each verb; those that change something need `mqtt.commands`."""
+
+    def __init__(self, settings: MqttSettings, control: ControlPort, publisher: Publisher) -> None:
+        self._control = control
+        self._topics = publisher.topics
+        self._show = publisher.show
+        self._commands = settings.commands
+        self._answers = Answers(publisher)
+        self._verbs: Mapping[str, Callable[[Json], Awaitable[Any]]] = {
+            "usage": self._usage,
+            "route": self._route,
+            "providers": self._providers,
+            "devices": self._devices,
+            "models": self._models,
+            "health": self._health,
+            "set_device": self._set_device,
+            "set_hub": self._set_hub,
+            "reset_budget": self._reset_budget,
+        }
+
+    def busy(self, verb: str | None, message: Incoming) -> None:
+        """Say so."""
+        if verb in self._verbs:
+            error = BusyError("Too many requests at once; ask again.")
+            self._answers.error(self._topics.response(str(verb)), message, None, error)
+
+    async def answer(self, verb: str | None, message: Incoming) -> None:
+        """Do what is asked and publish what came of it. An unknown verb is answered on `response/unknown`."""
+        usual = self._topics.response(str(verb) if verb in self._verbs else "unknown")
+        transaction = None
+        try:
+            body = read_object(message)
+            transaction = transaction_of(body)
+            data = await self._verb(verb)({k: v for k, v in body.items() if k != "transaction"})
+        except CheapRouterError as error:
+            self._answers.error(usual, message, transaction, error)
+        else:
+            self._answers.ok(usual, message, transaction, data)
+
+    def _verb(self, verb: str | None) -> Callable[[Json], Awaitable[Any]]:
+        if verb is None or verb not in self._verbs:
+            raise NotFoundError(f"No such request; there are: {', '.join(self._verbs)}.")
+        return self._verbs[verb]
+
+    async def _usage(self, body: Json) -> Json:
+        return await self._control.usage_report(body)
+
+    async def _route(self, body: Json) -> Json:
+        device_id = self._device(body) if "device" in body else "mqtt"
+        return self._control.explain({k: v for k, v in body.items() if k != "device"}, device_id)
+
+    async def _providers(self, _: Json) -> list[Json]:
+        return [{k: p[k] for k in _PROVIDER_KEYS if k in p} for p in self._control.providers()]
+
+    async def _devices(self, _: Json) -> list[Json]:
+        control = self._control
+        return [
+            {"id": d, "slug": control.slug(d), "name": control.device_name(d), **control.device_state(d)}
+            for d in control.device_ids()
+        ]
+
+    async def _models(self, _: Json) -> list[Json]:
+        return list(self._control.models())
+
+    async def _health(self, _: Json) -> Json:
+        return self._control.health()
+
+    async def _set_device(self, body: Json) -> Json:
+        self._check_allowed()
+        device_id = self._device(body)
+        values = {k: v for k, v in body.items() if k != "device"}
+        for name, value in _parsed(values, DEVICE_COMMANDS).items():
+            self._control.set_device(device_id, name, value)
+        self._show(device_id)
+        return self._control.device_state(device_id)
+
+    async def _set_hub(self, body: Json) -> Json:
+        self._check_allowed()
+        for name, value in _parsed(body, HUB_COMMANDS).items():
+            self._control.set_hub(name, value)
+        self._show(None)
+        return self._control.hub_state()
+
+    async def _reset_budget(self, body: Json) -> Json:
+        self._check_allowed()
+        device_id = self._device(body) if "device" in body else None
+        self._control.reset_budget(device_id)
+        self._show(device_id)
+        return {"device": device_id}
+
+    def _check_allowed(self) -> None:
+        if not self._commands:
+            raise PermissionDeniedError("Changes over MQTT are switched off (mqtt.commands).")
+
+    def _device(self, body: Json) -> str:
+        """The device meant, by its id or its slug."""
+        name = body.get("device")
+        if not isinstance(name, str):
+            raise InvalidRequestError("`device` must name a device, by its id or slug.", param="device")
+        if name in self._control.device_ids():
+            return name
+        if (device_id := self._control.device_for_slug(name)) is None:
+            raise NotFoundError("There is no such device.", param="device")
+        return device_id
+
+
+def _parsed(values: Json, table: Mapping[str, Any]) -> Json:
+    """All values read before any is set, with the same parsers as the topics."""
+    allowed = [name for name in table if name not in _BUTTONS]
+    if not values:
+        raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
+    parsed: Json = {}
+    for name, value in values.items():
+        if name not in allowed:
+            raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
+        if value is not None and not isinstance(value, (str, int, float)):
+            raise InvalidRequestError(f"`{name}` must be a text, a number, true, false or null.", param=name)
+        plain = "" if value is None else str(value)
+        try:
+            parsed[name] = table[name].parse(plain[:256])
+        except CheapRouterError as error:
+            raise InvalidRequestError(f"`{name}` {error.message}.", param=name) from error
+    return parsed

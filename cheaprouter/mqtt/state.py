@@ -1,0 +1,47 @@
+"""State as bytes: what Home Assistant and others read. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from decimal import Decimal
+from typing import Any, Final
+
+import orjson
+
+from ..models import Json
+
+ONLINE: Final = b"online"
+OFFLINE: Final = b"offline"
+
+
+def encode(value: Mapping[str, Any]) -> bytes:
+    """JSON; money leaves as a number, times as ISO 8601."""
+    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, Decimal):
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, (set, frozenset, tuple)):
+        return list(value)
+    raise TypeError(type(value).__name__)
+
+
+def provider_states(providers: Sequence[Json]) -> dict[str, str]:
+    """Each provider's state by its name, alone: no address, no key."""
+    return {str(p["name"]): str(p.get("state", "unknown")) for p in providers}
+
+
+def hub_details(version: str, providers: Sequence[Json], tokens_per_second: float | None) -> Json:
+    """What the hub tells beyond its totals."""
+    return {"version": version, "providers": provider_states(providers), "tokens_per_second": tokens_per_second}
+
+
+def device_details(device_id: str, name: str, tokens_per_second: float | None, limit_resets_at: str | None) -> Json:
+    """What a device tells beyond its totals. `tokens_per_second`: of its last streamed reply."""
+    return {
+        "id": device_id,
+        "name": name,
+        "tokens_per_second": tokens_per_second,
+        "limit_resets_at": limit_resets_at,
+    }
