@@ -43,6 +43,9 @@ BIRTH_DELAY: Final = (1.0, 5.0)
 OFFLINE_SECONDS: Final = 2.0
 """How long a stop waits for the broker to take `offline`; the last will says the same later."""
 
+DENIED_SECONDS: Final = 600.0
+"""How long nothing more is published where the broker denied it: Mosquitto 2.0 may hang up on whoever tries."""
+
 _INCOMING: Final = 1000
 _LARGEST_PACKET: Final = 4 * 1024 * 1024
 _MEMORY_FILE: Final = "mqtt_topics.json"
@@ -79,7 +82,7 @@ class _Client(aiomqtt.Client):
 
     def abandon(self) -> None:
         """Close the socket of an attempt that came to nothing: aiomqtt leaves it open and watched."""
-        self._client._sock_close()  # noqa: SLF001 - paho offers no public way without the broker's help
+        self._client._sock_close()
 
 
 class _NoAnswerError(aiomqtt.MqttError):
@@ -125,6 +128,8 @@ class Bridge:
         self._ended.set()
         self._stopping = False
         self._leaving = False
+        self._denied: dict[str, float] = {}
+        self._connected_client: _Client | None = None
         self._speaks: aiomqtt.ProtocolVersion | None = None
         self._make_parts()
 
@@ -159,6 +164,7 @@ class Bridge:
             return
         self._settings = settings
         self._speaks = None
+        self._denied.clear()
         self._leave()
 
     def _leave(self) -> None:
@@ -214,7 +220,7 @@ class Bridge:
 
     async def _session(self, broker: MqttSettings) -> None:
         self.state = "connecting"
-        client = await self._connect(broker)
+        client = self._connected_client = await self._connect(broker)
         async with _leaving(client):
             send = functools.partial(self._send, client)
             await self._subscribe(client)
@@ -324,7 +330,7 @@ class Bridge:
 
     def _home_assistant_started(self, message: Incoming) -> None:
         if message.payload == payloads.ONLINE and not message.retain:
-            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))  # noqa: S311 - no secret
+            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))
 
     async def _write(self, send: Callable[[Outgoing], Awaitable[None]]) -> None:
         while not self._leaving:
@@ -337,13 +343,18 @@ class Bridge:
 
     async def _send(self, client: _Client, message: Outgoing) -> None:
         """Publish and wait for the broker's receipt. One at a time: nothing piles up in the library."""
+        area = "/".join(message.topic.split("/")[:2])
+        now = self._clock.monotonic()
+        if now < self._denied.get(area, now):
+            return
         properties = None
         if message.correlation is not None and self._speaks is aiomqtt.ProtocolVersion.V5:
             properties = _properties(PacketTypes.PUBLISH)
             properties.CorrelationData = message.correlation
         if (refusal := await client.tell(message, properties)) is not None:
+            self._denied[area] = now + DENIED_SECONDS
             self._once.warning(
-                f"publish {message.topic}",
+                f"publish {area}",
                 "The MQTT broker refuses what we publish on %s: %s. Its ACL must let this user write there.",
                 message.topic,
                 refusal,

@@ -52,9 +52,7 @@ class Chat:
             body = _body(message)
             transaction = transaction_of(body)
             device_id = self._device(slug)
-            request = parse(
-                {k: v for k, v in body.items() if k != "transaction"}, default_model=self._default_model(device_id)
-            )
+            request = self._parse({k: v for k, v in body.items() if k != "transaction"}, device_id)
             data = await self._ask(slug, request, device_id, message)
         except CheapRouterError as error:
             self._answers.error(usual, message, transaction, error)
@@ -65,6 +63,13 @@ class Chat:
         if slug is None:
             return OWN_DEVICE
         return self._control.device_for_slug(slug) or _printable(slug)
+
+    def _parse(self, body: Json, device_id: str) -> ChatRequest:
+        try:
+            return parse(body, default_model=self._default_model(device_id))
+        except InvalidRequestError as error:
+            self._gateway.refused(error, _caller(device_id), str(body.get("model") or ""), via="mqtt")
+            raise
 
     def _default_model(self, device_id: str) -> str:
         state = self._control.device_state(device_id) if device_id in self._control.device_ids() else {}
@@ -77,11 +82,11 @@ class Chat:
         if request.stream:
             self._streaming.add(slug)
         try:
-            reply = await self._gateway.chat(request, Caller(device_id, source="mqtt"), via="mqtt")
+            reply = await self._gateway.chat(request, _caller(device_id), via="mqtt")
             try:
                 return await self._read(slug, reply, message)
             finally:
-                await reply.close()
+                reply.close()
         finally:
             if request.stream:
                 self._streaming.discard(slug)
@@ -108,6 +113,10 @@ class Chat:
         if waiting:
             self._answers.piece(topic, message, waiting)
         return whole.completion()
+
+
+def _caller(device_id: str) -> Caller:
+    return Caller(device_id, source="mqtt")
 
 
 def _body(message: Incoming) -> Json:

@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ..errors import CheapRouterError, SettingError
-from .entities import PRESS
+from .entities import NO_BUDGET, PRESS
 from .messages import Incoming
 from .once import Once
 from .ports import ControlPort
@@ -16,10 +16,14 @@ from .ports import ControlPort
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
 
-_NOTHING: Final = frozenset({"", "none", "null"})
+UNLIMITED: Final = "unlimited"
+"""What control takes for a budget that is lifted."""
+
+_UNLIMITED: Final = frozenset({UNLIMITED, "none", "off"})
 _ON: Final = frozenset({"on", "true", "1", "yes"})
 _OFF: Final = frozenset({"off", "false", "0", "no"})
 _MOST_MONEY: Final = Decimal(1_000_000)
+_MOST_COUNT: Final = 1_000_000_000
 
 
 def text(value: str) -> str:
@@ -29,37 +33,37 @@ def text(value: str) -> str:
     return value
 
 
-def model(value: str) -> str | None:
-    """A model; `auto` or nothing: the profile decides."""
-    return None if value.lower() in _NOTHING | {"auto"} else text(value)
+def model(value: str) -> str:
+    """A model; `auto`: the profile decides."""
+    return text(value)
 
 
-def limit(value: str) -> int | None:
-    """A whole number from 1; 0 or nothing: no limit of its own."""
+def limit(value: str) -> int:
+    """A whole number; 0 or `unlimited`: no limit."""
+    number = Decimal(0) if value.lower() in _UNLIMITED else _number(value)
+    if number != number.to_integral_value() or not 0 <= number <= _MOST_COUNT:
+        raise SettingError(f"must be a whole number from 0 (no limit) to {_MOST_COUNT}")
+    return int(number)
+
+
+def money(value: str) -> Decimal | str:
+    """An amount in USD; 0 is a budget of nothing. -1 (all that a number box can send) or `unlimited`: no budget."""
+    if value.lower() in _UNLIMITED:
+        return UNLIMITED
     number = _number(value)
-    if number is None:
-        return None
-    if number != number.to_integral_value() or not 0 <= number <= 10**9:
-        raise SettingError("must be a whole number from 0 (no limit) to 1000000000")
-    return int(number) or None
-
-
-def money(value: str) -> Decimal | None:
-    """An amount from 0; 0 or nothing: no budget."""
-    number = _number(value)
-    if number is None:
-        return None
+    if number == NO_BUDGET:
+        return UNLIMITED
     if not 0 <= number <= _MOST_MONEY:
-        raise SettingError(f"must be an amount from 0 (none) to {_MOST_MONEY}")
-    return number or None
+        raise SettingError(f"must be an amount from 0 to {_MOST_MONEY}, or {NO_BUDGET} for no budget")
+    return number
 
 
-def scale(value: str) -> float | None:
-    """A number from 0 to 10; nothing: as configured."""
+def scale(value: str) -> float:
+    """A number from 0 to 10."""
     number = _number(value)
-    if number is not None and not 0 <= number <= 10:
+    if not 0 <= number <= 10:
         raise SettingError("must be a number from 0 (cost) to 10 (quality)")
-    return None if number is None else float(number)
+    return float(number)
 
 
 def switch(value: str) -> bool:
@@ -77,9 +81,7 @@ def press(value: str) -> None:
         raise SettingError(f"must be {PRESS}")
 
 
-def _number(value: str) -> Decimal | None:
-    if value.lower() in _NOTHING:
-        return None
+def _number(value: str) -> Decimal:
     try:
         number = Decimal(value) if value.isascii() and len(value) <= 32 and "_" not in value else Decimal("NaN")
     except InvalidOperation:
@@ -98,12 +100,12 @@ class Command:
 
 
 def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:
-    control.set_hub(name, value)
+    control.set_hub(name, value, "mqtt")
 
 
 def _set_device(control: ControlPort, device_id: str | None, name: str, value: Any) -> None:
     assert device_id is not None
-    control.set_device(device_id, name, value)
+    control.set_device(device_id, name, value, "mqtt")
 
 
 def _reset_today(control: ControlPort, device_id: str | None, _: str, __: Any) -> None:

@@ -29,7 +29,7 @@ async def embedded_broker(port: int) -> AsyncIterator[int]:
     broker = _broker(port)
     try:
         await broker.start()
-    except Exception as error:  # noqa: BLE001 - amqtt wraps all that can go wrong in types of its own
+    except Exception as error:
         raise ConfigurationError([f"mqtt: the embedded broker cannot use port {port}: {error}"]) from error
     try:
         bound = _port(broker)
@@ -44,10 +44,12 @@ def _broker(port: int) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its dependencies deprecate one another at import
-            from amqtt.broker import Broker  # noqa: PLC0415 - an optional extra that costs 37 MB
-            from amqtt.contexts import BrokerConfig, ListenerConfig  # noqa: PLC0415 - likewise
+            from amqtt.broker import Broker
+            from amqtt.contexts import BrokerConfig, ListenerConfig
     except ImportError as error:
-        raise ConfigurationError(["mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"]) from error
+        raise ConfigurationError(
+            ["mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"]
+        ) from error
     logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     config = BrokerConfig(
@@ -58,5 +60,5 @@ def _broker(port: int) -> Any:
 
 
 def _port(broker: Any) -> int:
-    server = broker._servers["default"].instance  # noqa: SLF001 - amqtt does not tell the port it got for 0
+    server = broker._servers["default"].instance
     return int(server.sockets[0].getsockname()[1])

@@ -18,6 +18,9 @@ DEVICE_EVENTS: Final = ("rate_limited", "budget_warning", "budget_reached", "fal
 HUB_EVENTS: Final = (*DEVICE_EVENTS, "provider_down", "provider_up")
 PRESS: Final = "PRESS"
 
+NO_BUDGET: Final = -1
+"""How a number box shows and sends "no budget": it knows no empty value, and 0 means that nothing may be spent."""
+
 _TODAY: Final = "{{ today_at('00:00').isoformat() }}"
 _MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
 
@@ -42,7 +45,7 @@ def hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) -> 
         "name": "Provider problem",
         "device_class": "problem",
         "state_topic": details,
-        "value_template": _on_off("'down' in value_json.get('providers', {}).values()"),
+        "value_template": _on_off("value_json.get('providers_down')"),
     }
     for name in providers:
         entities[f"provider_{slug_of(name)}"] = {
@@ -134,9 +137,9 @@ def _measurements(currency: str, details: str) -> dict[str, Json]:
 def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
     return {
         "profile": _select(topics, None, "profile", "Profile", choices.profiles, "mdi:tune"),
-        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", 0, 10, 0.5, None, "mdi:scale-balance"),
-        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget", choices.currency),
-        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget", choices.currency),
+        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", (0, 10, 0.5)),
+        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget"),
         "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
         "reset_today": _button(topics, None, "reset_today", "Reset today", "mdi:restore"),
         "clear_cooldowns": _button(topics, None, "clear_cooldowns", "Clear cool-downs", "mdi:snowflake-off"),
@@ -147,11 +150,11 @@ def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, J
     return {
         "profile": _select(topics, slug, "profile", "Profile", choices.profiles, "mdi:tune"),
         "model": _select(topics, slug, "model", "Model", choices.models, "mdi:brain"),
-        "rpm": _limit(topics, slug, "rpm", "Requests per minute", 100_000, "requests/min"),
-        "tpm": _limit(topics, slug, "tpm", "Tokens per minute", 100_000_000, "tokens/min"),
-        "parallel": _limit(topics, slug, "parallel", "Parallel requests", 1000, "requests"),
-        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget", choices.currency),
-        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget", choices.currency),
+        "rpm": _limit(topics, slug, "rpm", "Requests per minute", "requests/min"),
+        "tpm": _limit(topics, slug, "tpm", "Tokens per minute", "tokens/min"),
+        "parallel": _limit(topics, slug, "parallel", "Parallel requests", "requests"),
+        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget"),
         "enabled": _switch(topics, slug, "enabled", "Enabled", "mdi:power", default="true"),
         "reset_today": _button(topics, slug, "reset_today", "Reset today", "mdi:restore"),
     }
@@ -229,28 +232,28 @@ def _select(topics: Topics, slug: str | None, key: str, name: str, options: Sequ
     }
 
 
-def _number(
-    topics: Topics, slug: str | None, key: str, name: str, low: int, high: int, step: float, unit: str | None, icon: str
-) -> Json:
-    entity = _control(topics, slug, key, "number", name, icon) | {
+def _number(topics: Topics, slug: str | None, key: str, name: str, icon: str, span: tuple[float, float, float]) -> Json:
+    """`span`: least, most, step."""
+    return _control(topics, slug, key, "number", name, icon) | {
         "entity_category": "config",
         "mode": "box",
-        "min": low,
-        "max": high,
-        "step": step,
+        "min": span[0],
+        "max": span[1],
+        "step": span[2],
         "value_template": f"{{{{ value_json.get('{key}') or 0 }}}}",
     }
-    if unit is not None:
-        entity["unit_of_measurement"] = unit
-    return entity
 
 
-def _limit(topics: Topics, slug: str, key: str, name: str, high: int, unit: str) -> Json:
-    return _number(topics, slug, key, name, 0, high, 1, unit, "mdi:speedometer")
+def _limit(topics: Topics, slug: str, key: str, name: str, unit: str) -> Json:
+    number = _number(topics, slug, key, name, "mdi:speedometer", (0, 1_000_000_000, 1))
+    return number | {"unit_of_measurement": unit}
 
 
-def _budget(topics: Topics, slug: str | None, key: str, name: str, currency: str) -> Json:
-    return _number(topics, slug, key, name, 0, 100_000, 0.01, currency, "mdi:piggy-bank-outline")
+def _budget(topics: Topics, slug: str | None, key: str, name: str) -> Json:
+    """In USD, as the books are."""
+    number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", (NO_BUDGET, 1_000_000, 0.01))
+    template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {NO_BUDGET} }}}}"
+    return number | {"unit_of_measurement": "USD", "value_template": template}
 
 
 def _switch(topics: Topics, slug: str | None, key: str, name: str, icon: str, *, default: str) -> Json:

@@ -67,7 +67,7 @@ class Memory:
         draft = self._path.with_suffix(".new")
         try:
             draft.write_bytes(raw)
-            os.replace(draft, self._path)  # noqa: PTH105 - atomic by name is the point
+            os.replace(draft, self._path)
         except OSError as error:
             _LOG.warning("%s cannot be written: %s", self._path, error)
             return

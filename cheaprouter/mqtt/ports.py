@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
+from ..errors import CheapRouterError
 from ..models import Caller, Json
 from ..protocol.chat import ChatRequest
 
@@ -45,11 +46,11 @@ class ControlPort(Protocol):
         """What a select may show for `profile` or `model`."""
         ...
 
-    def set_hub(self, name: str, value: Any) -> Any:
+    def set_hub(self, name: str, value: Any, source: str = "api") -> Any:
         """Raises SettingError saying what is allowed. None: back to what the configuration says."""
         ...
 
-    def set_device(self, device_id: str, name: str, value: Any) -> Any: ...
+    def set_device(self, device_id: str, name: str, value: Any, source: str = "api") -> Any: ...
 
     def reset_budget(self, device_id: str | None) -> None: ...
 
@@ -78,8 +79,9 @@ class ChatReplyPort(Protocol):
     @property
     def chunks(self) -> AsyncIterator[bytes] | None: ...
 
-    async def close(self) -> None:
-        """Give up: the upstream call ends at once."""
+    @property
+    def close(self) -> Callable[[], None]:
+        """Give up: the upstream call ends at once. Does nothing after the end."""
         ...
 
 
@@ -88,4 +90,8 @@ class GatewayPort(Protocol):
 
     async def chat(self, request: ChatRequest, caller: Caller, *, via: str = "http") -> ChatReplyPort:
         """Raises CheapRouterError."""
+        ...
+
+    def refused(self, error: CheapRouterError, caller: Caller, model: str, *, via: str = "http") -> str:
+        """Book a request that could not even be understood."""
         ...

@@ -91,14 +91,14 @@ class Requests:
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
         for name, value in _parsed(values, DEVICE_COMMANDS).items():
-            self._control.set_device(device_id, name, value)
+            self._control.set_device(device_id, name, value, "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
         self._check_allowed()
         for name, value in _parsed(body, HUB_COMMANDS).items():
-            self._control.set_hub(name, value)
+            self._control.set_hub(name, value, "mqtt")
         self._show(None)
         return self._control.hub_state()
 

@@ -13,6 +13,9 @@ from ..models import Json
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
 
+DOWN: Final = frozenset({"down", "cooling_down", "unauthorized"})
+"""Provider states in which it answers nobody."""
+
 
 def encode(value: Mapping[str, Any]) -> bytes:
     """JSON; money leaves as a number, times as ISO 8601."""
@@ -34,7 +37,13 @@ def provider_states(providers: Sequence[Json]) -> dict[str, str]:
 
 def hub_details(version: str, providers: Sequence[Json], tokens_per_second: float | None) -> Json:
     """What the hub tells beyond its totals."""
-    return {"version": version, "providers": provider_states(providers), "tokens_per_second": tokens_per_second}
+    states = provider_states(providers)
+    return {
+        "version": version,
+        "providers": states,
+        "providers_down": [name for name, value in states.items() if value in DOWN],
+        "tokens_per_second": tokens_per_second,
+    }
 
 
 def device_details(device_id: str, name: str, tokens_per_second: float | None, limit_resets_at: str | None) -> Json:

@@ -176,9 +176,7 @@ async def watching(
     password: str | None = None,
     protocol: aiomqtt.ProtocolVersion = aiomqtt.ProtocolVersion.V5,
 ) -> AsyncIterator[Watcher]:
-    async with aiomqtt.Client(
-        "127.0.0.1", port, username=username, password=password, protocol=protocol
-    ) as client:
+    async with aiomqtt.Client("127.0.0.1", port, username=username, password=password, protocol=protocol) as client:
         await client.subscribe(topic, qos=1)
         watcher = Watcher(client)
         task = asyncio.create_task(watcher.listen())
