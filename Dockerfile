@@ -13,14 +13,12 @@ RUN python requirements.py pyproject.toml speed > requirements.txt \
  && python requirements.py --compile /opt/venv
 
 # CheapRouter itself.
-FROM ${BUILD_FROM} AS package
-WORKDIR /build
+FROM dependencies AS package
 COPY pyproject.toml LICENSE README*.md ./
 COPY cheaprouter cheaprouter
 COPY translations translations
-COPY addon/requirements.py ./
 RUN touch README.md \
- && python -m pip install --no-cache-dir --no-compile --no-deps --target /opt/cheaprouter . \
+ && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --target /opt/cheaprouter . \
  && python requirements.py --compile /opt/cheaprouter
 
 FROM ${BUILD_FROM}

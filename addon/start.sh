@@ -8,19 +8,20 @@
 set -eu
 
 account=cheaprouter
+dropped="--reuid=$account --regid=$account --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs"
 
-as_account() {
-  setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"
+usable() { # can the account write here, and read what the Supervisor left?
+  # shellcheck disable=SC2086 # several words on purpose
+  setpriv $dropped -- test -w /data -a '(' ! -e /data/options.json -o -r /data/options.json ')' 2>/dev/null
 }
 
 if [ "$(id -u)" = 0 ]; then
   for folder in /data /config; do
-    if [ -d "$folder" ]; then
-      chown -RPh "$account:$account" "$folder" 2>/dev/null || true
-    fi
+    [ ! -d "$folder" ] || chown -RPh "$account:$account" "$folder" 2>/dev/null || true
   done
-  if as_account test -w /data -a '!' '(' -e /data/options.json -a '!' -r /data/options.json ')' 2>/dev/null; then
-    exec setpriv --reuid "$account" --regid "$account" --clear-groups --inh-caps=-all --bounding-set=-all --no-new-privs -- "$@"
+  if usable; then
+    # shellcheck disable=SC2086 # several words on purpose
+    exec setpriv $dropped -- "$@"
   fi
   echo "CheapRouter keeps running as root: /data cannot be handed to the account '$account' here." >&2
 fi
