@@ -1,0 +1,110 @@
+"""What the page shows, picked field by field, so that nothing gets on it by accident. Never a secret."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Protocol
+
+from ..models import Json
+
+RECENT: Final = 12
+"""Requests on the page."""
+
+DEVICES: Final = 50
+"""Devices on the page: a home has fewer; more would make each refresh heavy."""
+
+_HUB: Final = (
+    "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost_today", "cost_month",
+    "cost_total", "saved_month", "latency_p50_ms", "first_token_p50_ms", "budget_percent", "profile", "cost_quality",
+    "daily_budget", "monthly_budget", "cloud_paused",
+)  # fmt: skip
+_DEVICE: Final = (
+    "requests", "input_tokens", "output_tokens", "errors", "limit_hits", "cost_today", "cost_month", "saved_month",
+    "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen", "profile", "model", "enabled",
+    "requests_remaining", "tokens_remaining",
+)  # fmt: skip
+_PROVIDER: Final = (
+    "name", "kind", "state", "local", "models", "latency_ms", "cooldown", "message", "learned", "paused",
+)  # fmt: skip
+_REQUEST: Final = (
+    "timestamp", "device_id", "model", "routed_model", "prompt_tokens", "completion_tokens", "latency_ms", "cost_usd",
+    "status", "error", "reason",
+)  # fmt: skip
+_MODEL: Final = ("id", "provider", "local", "input", "output", "context", "quality", "quality_source", "capabilities")
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """How clients get to the LAN site. `port` None: it is closed. `keys`: whether a key is needed.
+
+    `lan_host`: this machine's name on the LAN, "" where unknown (the browser's own address is shown then).
+    `internal_host`: the name under which Home Assistant itself reaches us, "" outside it.
+    """
+
+    port: int | None
+    lan_host: str = ""
+    internal_host: str = ""
+    keys: bool = False
+
+
+class Source(Protocol):
+    """The part of the router's facade that the page needs."""
+
+    version: str
+    currency: str
+
+    def health(self) -> Json: ...
+    def hub_state(self) -> Json: ...
+    def device_ids(self) -> list[str]: ...
+    def device_name(self, device_id: str) -> str: ...
+    def device_state(self, device_id: str) -> Json: ...
+    def providers(self) -> list[Json]: ...
+    def model_details(self) -> list[Json]: ...
+    async def audit(self, limit: int) -> list[Json]: ...
+
+
+async def status(source: Source, reach: Reach, now: datetime) -> Json:
+    """Everything on the page. `now`: UTC, aware."""
+    health = source.health()
+    return {
+        "now": now.isoformat(timespec="seconds"),
+        "version": source.version,
+        "currency": source.currency,
+        "health": {k: health.get(k) for k in ("status", "demo", "mqtt")} | {"problems": list(health.get("problems", ()))},
+        "hub": _pick(source.hub_state(), _HUB),
+        "providers": [_pick(p, _PROVIDER) for p in source.providers()],
+        "devices": _devices(source),
+        "models": [_pick(m, _MODEL) for m in source.model_details()],
+        "recent": [_pick(r, _REQUEST) for r in await source.audit(RECENT)],
+        "reach": {"port": reach.port, "lan_host": reach.lan_host, "internal_host": reach.internal_host, "keys": reach.keys},
+    }
+
+
+def _devices(source: Source) -> list[Json]:
+    """Those that called last come first; the others are counted by the page's totals alone."""
+    rows = [
+        {"id": device_id, "name": source.device_name(device_id)} | _pick(source.device_state(device_id), _DEVICE)
+        for device_id in source.device_ids()
+    ]
+    rows.sort(key=lambda row: str(row.get("last_seen") or ""), reverse=True)
+    return rows[:DEVICES]
+
+
+def _pick(values: Mapping[str, Any], names: Iterable[str]) -> Json:
+    return {name: values[name] for name in names if name in values}
+
+
+def language(wanted: str, known: Sequence[str]) -> str:
+    """The best of the known languages for an `Accept-Language` header; the first of them where none fits."""
+    choices = []
+    for place, part in enumerate(wanted.split(",")[:20]):
+        tag, _, weight = part.strip().partition(";")
+        try:
+            quality = float(weight.strip().removeprefix("q=")) if weight else 1.0
+        except ValueError:
+            continue
+        if quality > 0:
+            choices.append((-quality, place, tag.strip().lower().partition("-")[0]))
+    return next((tag for _, _, tag in sorted(choices) if tag in known), known[0])
