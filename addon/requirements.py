@@ -1,7 +1,7 @@
 """Help of the image's build: list what `pyproject.toml` needs at run time, and compile what was installed.
 
-    requirements.py PYPROJECT [EXTRA]...    print the requirements, one a line
-    requirements.py --compile FOLDER        write bytecode that stays valid whatever happens to the files' times
+requirements.py PYPROJECT [EXTRA]...    print the requirements, one a line
+requirements.py --compile FOLDER        write bytecode that stays valid whatever happens to the files' times
 """
 
 import compileall

@@ -50,8 +50,8 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("usd_rate", "float(0.000001,)?", None, ("usd_rate",)),
     Option("baseline_model", "str?", None, ("routing.baseline_model",)),
     Option("auth", "list(auto|open|keys)", "auto", ("auth",)),
-    Option("rpm", "int(1,)?", 60, ("devices.defaults.rpm",)),
-    Option("tpm", "int(1,)?", 100_000, ("devices.defaults.tpm",)),
+    Option("rpm", "int(0,)", 60, ("devices.defaults.rpm",)),
+    Option("tpm", "int(0,)", 100_000, ("devices.defaults.tpm",)),
     Option("parallel", "int(1,)?", None, ("devices.defaults.parallel",)),
     Option("daily_budget", "float(0,)?", None, ("devices.defaults.daily_budget",)),
     Option("monthly_budget", "float(0,)?", None, ("devices.defaults.monthly_budget",)),
@@ -78,6 +78,9 @@ OPTIONS: Final[tuple[Option, ...]] = (
     Option("log_level", "list(debug|info|warning|error|critical)", "info", ("log_level",)),
     Option("retention_days", "int(1,)", 90, ("storage.retention_days",)),
 )
+
+_ZERO_IS_NONE: Final = ("rpm", "tpm")
+"""Limits with a default: emptying the field in Home Assistant brings the default back, so none is said by 0."""
 
 ENVIRONMENT: Final[tuple[Option, ...]] = (
     *OPTIONS,
@@ -183,7 +186,7 @@ def _translate(
     raw: Json = {}
     where: dict[str, str] = {}
     for option, value in values.items():
-        if option.name == "auth" and value == "auto":
+        if (option.name == "auth" and value == "auto") or (option.name in _ZERO_IS_NONE and value == 0):
             continue
         for path in option.paths:
             _put(raw, path, value)

@@ -72,13 +72,15 @@ def build_site(source: Source, bus: EventBus, reach: Callable[[], Reach], clock:
     """The site as an application of its own; the caller binds it to the ingress port."""
     app = web.Application(middlewares=[_guard], client_max_size=64 * 1024)
     app[SITE] = Site(source, bus, reach, clock)
-    app.add_routes([
-        web.get("/", _page),
-        web.get("/status.json", _status),
-        web.get("/live", _live),
-        web.get("/strings/{language}.json", _strings),
-        *(web.get(f"/{name}", _file) for name in _STATIC),
-    ])
+    app.add_routes(
+        [
+            web.get("/", _page),
+            web.get("/status.json", _status),
+            web.get("/live", _live),
+            web.get("/strings/{language}.json", _strings),
+            *(web.get(f"/{name}", _file) for name in _STATIC),
+        ]
+    )
     app.on_shutdown.append(_close_sockets)
     return app
 
@@ -91,7 +93,9 @@ async def _guard(
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     visitor = admit(peer[0] if peer else None, request.headers)
     if visitor is None:
-        return web.Response(status=403, text="This page is reached through Home Assistant's sidebar.\n", headers=_HEADERS)
+        return web.Response(
+            status=403, text="This page is reached through Home Assistant's sidebar.\n", headers=_HEADERS
+        )
     request[_VISITOR] = visitor
     try:
         response = await handler(request)

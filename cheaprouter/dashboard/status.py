@@ -72,13 +72,19 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
         "now": now.isoformat(timespec="seconds"),
         "version": source.version,
         "currency": source.currency,
-        "health": {k: health.get(k) for k in ("status", "demo", "mqtt")} | {"problems": list(health.get("problems", ()))},
+        "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
+        | {"problems": list(health.get("problems", ()))},
         "hub": _pick(source.hub_state(), _HUB),
         "providers": [_pick(p, _PROVIDER) for p in source.providers()],
         "devices": _devices(source),
         "models": [_pick(m, _MODEL) for m in source.model_details()],
         "recent": [_pick(r, _REQUEST) for r in await source.audit(RECENT)],
-        "reach": {"port": reach.port, "lan_host": reach.lan_host, "internal_host": reach.internal_host, "keys": reach.keys},
+        "reach": {
+            "port": reach.port,
+            "lan_host": reach.lan_host,
+            "internal_host": reach.internal_host,
+            "keys": reach.keys,
+        },
     }
 
 

@@ -96,7 +96,9 @@ def test_the_compose_example_is_valid(root: Path) -> None:
     assert f"{DEFAULT_PORT}:{DEFAULT_PORT}" in router["ports"]
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).resolve().parents[2] / ".github/workflows").glob("*.yaml")), ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "path", sorted((Path(__file__).resolve().parents[2] / ".github/workflows").glob("*.yaml")), ids=lambda p: p.name
+)
 def test_workflows_are_yaml_with_least_rights(path: Path) -> None:
     workflow = yaml.safe_load(path.read_text())
     assert workflow["permissions"] == {"contents": "read"}

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -33,14 +34,27 @@ def test_repository_keeps_the_stores_rules(root: Path) -> None:
     REPOSITORY(yaml.safe_load((root / "repository.yaml").read_text()))
 
 
-@pytest.mark.parametrize("bad", [{"version": 0.1}, {"arch": ["armv7"]}, {"webui": "x"}, {"schema": {"a": [["str"]]}}, {"schema": {"a": "string"}}])
+@pytest.mark.parametrize(
+    "bad",
+    [{"version": 0.1}, {"arch": ["armv7"]}, {"webui": "x"}, {"schema": {"a": [["str"]]}}, {"schema": {"a": "string"}}],
+)
 def test_the_rules_notice_mistakes(manifest: dict, bad: dict) -> None:
     with pytest.raises(vol.Invalid):
         MANIFEST(manifest | bad)
 
 
 def test_no_right_is_asked_for_that_costs_trust(manifest: dict) -> None:
-    costly = {"hassio_api", "hassio_role", "homeassistant_api", "auth_api", "host_network", "full_access", "privileged", "docker_api", "apparmor"}
+    costly = {
+        "hassio_api",
+        "hassio_role",
+        "homeassistant_api",
+        "auth_api",
+        "host_network",
+        "full_access",
+        "privileged",
+        "docker_api",
+        "apparmor",
+    }
     assert not costly & set(manifest)
 
 
@@ -52,7 +66,9 @@ def test_the_lan_port_is_open_and_the_ingress_port_is_not(manifest: dict) -> Non
 def test_only_the_top_level_has_files_that_the_store_looks_for(root: Path) -> None:
     names = {f"{stem}.{ending}" for stem in ("config", "build", "repository") for ending in ("yaml", "yml", "json")}
     skipped = {".git", ".venv", "venv", "node_modules"}
-    found = {p.relative_to(root) for p in root.rglob("*") if p.name in names and not skipped & set(p.relative_to(root).parts)}
+    found = {
+        p.relative_to(root) for p in root.rglob("*") if p.name in names and not skipped & set(p.relative_to(root).parts)
+    }
     assert found == {Path("config.yaml"), Path("build.yaml"), Path("repository.yaml")}
 
 
@@ -85,7 +101,7 @@ def test_secrets_are_passwords_at_the_top_and_never_in_a_list(manifest: dict) ->
 
 
 def test_the_defaults_load_without_a_problem(manifest: dict, tmp_path: Path) -> None:
-    (tmp_path / "options.json").write_text(__import__("json").dumps(manifest["options"]))
+    (tmp_path / "options.json").write_text(json.dumps(manifest["options"]))
     loaded = load(None, tmp_path, {})
     assert not loaded.problems
     assert loaded.settings.demo
@@ -95,23 +111,22 @@ SAMPLES = {
     "str?": "sample", "password?": "sk-a-sample-of-a-key", "url?": "http://192.168.1.20:11434", "port?": 8883, "bool?": False,
     "baseline_model": "openai/gpt-4o", "time_zone": "Europe/Berlin", "currency": "EUR", "usd_rate": 0.92, "mqtt.host": "broker.lan",
     "default_profile": "eco", "cost_quality": 7, "auth": "keys", "budget_action": "free", "log_level": "debug", "retention_days": 30,
-    "local_kind": "vllm", "mqtt.base_topic": "second", "mqtt.discovery_prefix": "ha",
+    "mqtt.tls": True, "local_kind": "vllm", "mqtt.base_topic": "second", "mqtt.discovery_prefix": "ha",
 }  # fmt: skip
 """For each option, by name or by type, a value that differs from what holds without it."""
 
 NEEDS = {
     "local_kind": {"local_url": "http://192.168.1.20:9999"}, "mqtt.port": {"mqtt": {"host": "broker.lan"}},
     "mqtt.username": {"mqtt": {"host": "broker.lan"}}, "mqtt.password": {"mqtt": {"host": "broker.lan", "username": "u"}},
-    "mqtt.tls": {"mqtt": {"host": "broker.lan"}}, "currency": {"usd_rate": 0.9}, "usd_rate": {"currency": "EUR"},
+    "mqtt.tls": {"mqtt": {"host": "broker.lan"}}, "currency": {"currency": "GBP", "usd_rate": 0.8},
+    "usd_rate": {"currency": "GBP", "usd_rate": 0.8},
 }  # fmt: skip
 """Options that say something only together with others."""
 
 
 @pytest.mark.parametrize("option", ours.OPTIONS, ids=lambda option: option.name)
 def test_each_option_reaches_a_setting(option: ours.Option, tmp_path: Path) -> None:
-    sample = SAMPLES.get(option.name, SAMPLES.get(option.type, True if option.name == "mqtt.tls" else 11))
-    if option.name == "mqtt.tls":
-        sample = True
+    sample = SAMPLES.get(option.name, SAMPLES.get(option.type, 11))
     without = NEEDS.get(option.name, {})
     group, _, field = option.name.rpartition(".")
     value = {group: {**without.get(group, {}), field: sample}} if group else {option.name: sample}
@@ -119,12 +134,18 @@ def test_each_option_reaches_a_setting(option: ours.Option, tmp_path: Path) -> N
     def settings(options: dict, folder: str) -> object:
         data = tmp_path / folder
         data.mkdir()
-        (data / "options.json").write_text(__import__("json").dumps(options))
+        (data / "options.json").write_text(json.dumps(options))
         loaded = load(None, data, {})
         assert not loaded.problems
         return loaded.settings
 
     assert settings(without | value, "with") != settings(without, "without")
+
+
+@pytest.mark.parametrize("name", ["rpm", "tpm"])
+def test_zero_means_no_limit(name: str, tmp_path: Path) -> None:
+    (tmp_path / "options.json").write_text(json.dumps({name: 0}))
+    assert getattr(load(None, tmp_path, {}).settings.device_defaults, name) is None
 
 
 def test_the_version_is_the_same_everywhere(manifest: dict, root: Path) -> None:

@@ -51,7 +51,11 @@ def test_no_text_is_empty(texts: dict) -> None:
 def test_no_language_is_left_in_english() -> None:
     english = load("translations/en.yaml")["dashboard"]
     for language in LANGUAGES[1:]:
-        same = [k for k, v in load(f"translations/{language}.yaml")["dashboard"].items() if v == english[k] and len(v.split()) > 2]
+        same = [
+            k
+            for k, v in load(f"translations/{language}.yaml")["dashboard"].items()
+            if v == english[k] and len(v.split()) > 2
+        ]
         assert not same, (language, same)
 
 
@@ -62,7 +66,9 @@ def test_there_is_no_other_language_file(root: Path) -> None:
 def test_the_package_carries_the_same_words_as_the_translations(root: Path) -> None:
     """Run script/update-strings where this fails."""
     render = runpy.run_path(str(root / "script" / "update-strings"))["render"]
-    assert (root / "cheaprouter/dashboard/static/strings.json").read_text(encoding="utf-8") == render(root / "translations")
+    assert (root / "cheaprouter/dashboard/static/strings.json").read_text(encoding="utf-8") == render(
+        root / "translations"
+    )
 
 
 def test_every_word_that_the_page_asks_for_exists(root: Path) -> None:
@@ -77,14 +83,3 @@ def test_the_page_uses_every_word(root: Path) -> None:
     page = "".join((root / "cheaprouter/dashboard/static" / name).read_text() for name in ("page.html", "app.js"))
     unused = [k for k in strings()["en"] if f'"{k}"' not in page and not k.startswith(("state_", "health_"))]
     assert not unused
-
-
-def test_the_documentation_names_every_option(root: Path) -> None:
-    text = (root / "DOCS.md").read_text(encoding="utf-8")
-    missing = [name for name in load("config.yaml")["schema"] if not name.endswith("_api_key") and f"`{name}" not in text]
-    assert not missing
-
-
-@pytest.mark.parametrize("name", ["DOCS.md", "CHANGELOG.md", "README.md"])
-def test_the_store_has_its_pages(root: Path, name: str) -> None:
-    assert len((root / name).read_text(encoding="utf-8")) > 300
