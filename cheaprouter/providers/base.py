@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from decimal import Decimal
 from enum import StrEnum
 from typing import Protocol
 
@@ -69,23 +70,68 @@ class Frame:
 
 
 class StreamDecoder(Protocol):
-    """Reads one upstream stream. `feed` and `finish` give frames; the rest is known once they have been seen.
+    """Reads one upstream stream: `feed` until the first content, then `push`, and `finish` once at the end.
 
-    `failure`: the stream carried an error or ended wrongly. `usage`, `finish_reason`, `model`: as far as seen.
-    `output_characters`: text so far, for an estimate where no usage comes.
+    `failure`: the stream carried an error or ended wrongly. `done`: the upstream said that it is complete.
+    `usage`, `finish_reason`, `model`: as far as seen. `output_characters`: text so far, for an estimate where no usage comes.
     """
 
     failure: Failure | None
+    done: bool
     usage: Usage | None
     finish_reason: str | None
     model: str | None
-    output_characters: int
+
+    @property
+    def output_characters(self) -> int:
+        """Characters of text so far; a rough count where the bytes were passed on unread."""
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Take what came from the network; give what can go on."""
+        """Take what came from the network; give what can go on, each event judged."""
+
+    def push(self, data: bytes) -> bytes:
+        """The same once content has been seen: bytes in, bytes out, events read only where they matter."""
 
     def finish(self) -> list[Frame]:
-        """The connection ended; sets `failure` where that was too early."""
+        """The connection ended, or `done`; sets `failure` where that was too early, or without any content."""
+
+
+class TransportError(Exception):
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Response(Protocol):
+    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, decompressed. Raises TransportError where it breaks off or is longer than `limit` bytes."""
+
+    async def chunk(self) -> bytes:
+        """What has come, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
+
+    def abort(self) -> None:
+        """Drop the connection now; nothing when it is already done."""
+
+    def release(self) -> None:
+        """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+
+class Transport(Protocol):
+    """How requests get out. Header names in `Response.headers` are looked up in lower case."""
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
 
 
 class Adapter(Protocol):
@@ -96,8 +142,11 @@ class Adapter(Protocol):
     base_url: str
     local: bool
     timeouts: Timeouts
+    api_keys: tuple[str, ...]
 
-    def prepare(self, request: ChatRequest, model: Model, api_key: str | None, learned: Mapping[str, str | None]) -> WireRequest:
+    def prepare(
+        self, request: ChatRequest, model: Model, api_key: str | None, learned: Mapping[str, str | None]
+    ) -> WireRequest:
         """Turn a chat request into what this provider wants. `learned`: parameters to rename, or drop (None)."""
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
@@ -108,6 +157,12 @@ class Adapter(Protocol):
 
     def decoder(self, request: ChatRequest, model: Model) -> StreamDecoder:
         """A fresh reader for one stream."""
+
+    def reported_cost(self, headers: Mapping[str, str]) -> Decimal | None:
+        """USD that the response headers say this request was billed; None where they do not."""
+
+    def clean(self, text: str) -> str:
+        """The same text without any of this provider's keys."""
 
     def models_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask which models there are; None where there is no such question."""

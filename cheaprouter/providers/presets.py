@@ -1,0 +1,171 @@
+"""Every provider we know by name: where it is, how it wants the key, and what it does differently.
+
+Deviations are those seen or documented by November 2026. What is not listed here is learned from a provider's own
+complaints, see `unsupported`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from ..config.settings import Timeouts
+from .quirks import ModelRule, Quirks
+
+CLOUD_TIMEOUTS: Final = Timeouts()
+LOCAL_TIMEOUTS: Final = Timeouts(connect=3.0, first_token=180.0, idle=120.0, total=900.0)
+"""A cold model is read from disk first; on a small machine that takes minutes."""
+
+PATIENT_TIMEOUTS: Final = Timeouts(first_token=60.0, total=900.0)
+"""For vendors that queue requests, or think for long before they say anything."""
+
+
+GENERIC: Final = Quirks()
+"""A server that we know nothing about gets what the client sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Preset:
+    """`wire`: `openai` or `anthropic`. `auth`: the header that carries the key, `authorization` meaning a bearer token.
+
+    `base_url` may hold `RESOURCE`, to be replaced by the user's own URL. `key_needed`: does not answer without one.
+    """
+
+    name: str
+    base_url: str
+    wire: str = "openai"
+    auth: str = "authorization"
+    quirks: Quirks = GENERIC
+    local: bool = False
+    timeouts: Timeouts = CLOUD_TIMEOUTS
+    models_path: str = "/models"
+    title: str = ""
+
+    @property
+    def key_needed(self) -> bool:
+        """Whether it is of no use without a key."""
+        return not self.local
+
+    @property
+    def key_variable(self) -> str:
+        """The environment variable that may hold the key."""
+        return f"CHEAPROUTER_{self.name.upper()}_API_KEY"
+
+
+_PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
+_OTHERS_FIELDS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
+_OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
+_OLD_LIMIT: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
+
+_OPENAI: Final = Quirks(
+    drop_message=_OTHERS_FIELDS,
+    drop_call=_OTHERS_CALLS,
+    models=(
+        ModelRule(
+            r"^(?:gpt-(?:[5-9]|\d\d)|o\d)(?!.*chat)",
+            rename={"max_tokens": "max_completion_tokens"},
+            only={"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0},
+        ),
+        ModelRule(r"^(?:gpt-(?:[5-9]|\d\d)|o\d)", rename={"max_tokens": "max_completion_tokens"}),
+    ),
+)
+_AZURE: Final = Quirks(drop_message=_OTHERS_FIELDS, drop_call=_OTHERS_CALLS, models=_OPENAI.models)
+_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
+_GEMINI: Final = Quirks(
+    roles=_PLAIN_ROLES,
+    drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
+    drop_message=_OTHERS_FIELDS,
+    models=(ModelRule(r"gemini-(?:[3-9]|\d\d)", signatures=True),),
+    finish_calls=True,
+)
+_MISTRAL: Final = Quirks(
+    rename={**_OLD_LIMIT, "seed": "random_seed"},
+    allow=frozenset({
+        "model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "response_format",
+        "tools", "tool_choice", "presence_penalty", "frequency_penalty", "n", "prediction", "parallel_tool_calls",
+        "prompt_mode", "reasoning_effort", "safe_prompt", "metadata",
+    }),
+    clamp={"temperature": (0, 1.5)},
+    roles=_PLAIN_ROLES,
+    drop_message=_OTHERS_FIELDS | {"name", "refusal", "annotations", "audio"},
+    drop_call=_OTHERS_CALLS,
+    call_id=9,
+    stream_usage=False,  # its last chunk always tells
+    finish={"model_length": "length", "error": "error"},
+)  # fmt: skip
+_GROQ: Final = Quirks(
+    drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "store", "metadata"}),
+    only={"n": 1},
+    roles=_PLAIN_ROLES,
+    drop_message=frozenset({"name", "reasoning_content", "reasoning_details", "thinking_blocks"}),
+    drop_call=_OTHERS_CALLS,
+)
+_DEEPSEEK: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"})
+_OPENROUTER: Final = Quirks(add={"usage": {"include": True}}, finish={"error": "error"})
+_ZAI: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
+    finish={"sensitive": "content_filter", "network_error": "error"},
+)
+_MOONSHOT: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, clamp={"temperature": (0, 1)})
+_MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
+_QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
+_LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
+
+_TABLE: Final = (
+    Preset("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS, title="OpenAI"),
+    Preset("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key", title="Anthropic"),
+    Preset("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI, title="Google Gemini"),
+    Preset("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS, title="DeepSeek"),
+    Preset("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL, title="Mistral"),
+    Preset("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, title="Groq"),
+    Preset("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, title="OpenRouter"),
+    Preset("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES), title="xAI"),
+    Preset("together", "https://api.together.ai/v1", quirks=_COMPATIBLE, title="Together"),
+    Preset("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE, title="Fireworks"),
+    Preset(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        quirks=Quirks(
+            roles=_PLAIN_ROLES,
+            drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
+            drop_message=_OTHERS_FIELDS,
+            drop_call=_OTHERS_CALLS,
+        ),
+        title="Cerebras",
+    ),
+    Preset(
+        "nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT_TIMEOUTS, title="NVIDIA NIM"
+    ),
+    Preset("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT, title="Moonshot"),
+    Preset("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI, title="Z.ai"),
+    Preset("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX, title="MiniMax"),
+    Preset("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN, title="Qwen"),
+    Preset(
+        "azure",
+        "https://RESOURCE.openai.azure.com/openai/v1",
+        auth="api-key",
+        quirks=_AZURE,
+        timeouts=PATIENT_TIMEOUTS,
+        title="Azure OpenAI",
+    ),
+    Preset(
+        "blockrun",
+        "https://api.blockrun.ai/v1",
+        quirks=Quirks(cost_header="x-blockrun-cost-usd"),
+        timeouts=PATIENT_TIMEOUTS,
+        title="BlockRun",
+    ),
+    Preset("ollama", "http://127.0.0.1:11434/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="Ollama"),
+    Preset(
+        "lmstudio", "http://127.0.0.1:1234/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="LM Studio"
+    ),
+    Preset(
+        "llamacpp", "http://127.0.0.1:8080/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="llama.cpp"
+    ),
+    Preset("vllm", "http://127.0.0.1:8000/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="vLLM"),
+)
+
+PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in _TABLE}

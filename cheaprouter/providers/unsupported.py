@@ -1,0 +1,93 @@
+"""The learned rule: which parameter an upstream's complaint names, and what to do about it next time."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any, Final
+
+from ..models import Json
+
+DROPPABLE: Final = frozenset({
+    "temperature", "top_p", "top_k", "min_p", "top_a", "presence_penalty", "frequency_penalty", "repetition_penalty",
+    "logit_bias", "logprobs", "top_logprobs", "seed", "user", "n", "stop", "metadata", "store", "service_tier",
+    "parallel_tool_calls", "reasoning_effort", "reasoning", "thinking", "verbosity", "prediction", "prompt_cache_key",
+    "prompt_cache_retention", "safety_identifier", "stream_options", "extra_body", "modalities", "web_search_options",
+    "chat_template_kwargs", "enable_thinking", "think", "usage", "provider", "keep_alive", "options", "client_metadata",
+})  # fmt: skip
+"""Without these a reply is still an answer to what was asked. Never: what it must contain, use or cost at most."""
+
+_RENAMES: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
+
+_COMPLAINT: Final = re.compile(
+    r"unsupported|not supported|does not support|doesn't support|unrecogni[sz]ed|unknown (?:field|name|parameter|argument)"
+    r"|extra inputs|not permitted|not allowed|unexpected (?:keyword|field|parameter|argument)|only the default"
+    r"|is deprecated|not available for this model|extra_forbidden|additional propert",
+    re.IGNORECASE,
+)
+_QUOTED: Final = re.compile(r"['\"`]([A-Za-z_][\w.\[\]]*)['\"`]")
+_BARE: Final = re.compile(
+    r"(?:parameter|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
+)
+
+
+def adaptation(status: int, error: Json, message: str, body: Any) -> Mapping[str, str | None]:
+    """The change to learn from a complaint: parameter to its new name, or None to leave it out. Empty: none to learn.
+
+    `error`: the error object, `message` its text, `body` the whole decoded reply (for validators' `detail` lists).
+    """
+    if status not in (400, 404, 422, 501):
+        return {}
+    code = str(error.get("code") or "")
+    named = _from_detail(body) or _from_detail(error.get("message")) or _from_detail(error)
+    param = error.get("param")
+    complains = bool(_COMPLAINT.search(message)) or code.startswith(("unsupported_", "unknown_parameter", "extra_"))
+    if not named and not complains:
+        return {}
+    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *_bare(message)]
+    for name in names:
+        change = _change(name)
+        if change:
+            return change
+    return {}
+
+
+def _change(name: str) -> Mapping[str, str | None]:
+    if name in _RENAMES:
+        return {name: _RENAMES[name]}
+    root = re.split(r"[.\[]", name, maxsplit=1)[0]
+    if root == "messages":
+        leaf = re.split(r"[.\]]", name)[-1]
+        return {"messages.name": None} if leaf == "name" else {}
+    return {root: None} if root in DROPPABLE else {}
+
+
+def _from_detail(value: Any) -> list[str]:
+    """Names in a validator's list: `{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}`."""
+    detail = value.get("detail") if isinstance(value, dict) else None
+    names: list[str] = []
+    for item in detail if isinstance(detail, list) else ():
+        loc = item.get("loc") if isinstance(item, dict) else None
+        if not isinstance(loc, list) or "forbidden" not in str(item.get("type", "")):
+            continue
+        path = [str(part) for part in loc if part not in ("body", "query")]
+        names.append(".".join(path))
+    return names
+
+
+def _bare(message: str) -> list[str]:
+    return [first or second for first, second in _BARE.findall(message)]
+
+
+def apply(body: Json, learned: Mapping[str, str | None]) -> None:
+    """Rename or drop in a body that is ours to change."""
+    for name, new in learned.items():
+        if name == "messages.name":
+            body["messages"] = [
+                {k: v for k, v in message.items() if k != "name"} if "name" in message else message
+                for message in body["messages"]
+            ]
+        elif name in body:
+            value = body.pop(name)
+            if new is not None:
+                body.setdefault(new, value)

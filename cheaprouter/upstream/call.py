@@ -1,0 +1,204 @@
+"""One try at one target: out over the transport, judged on the way back, up to the first content."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from decimal import Decimal
+from typing import Final
+
+from ..config.settings import Timeouts
+from ..models import Model, Usage
+from ..protocol.chat import ChatRequest
+from ..providers.base import (
+    Action,
+    Adapter,
+    Completion,
+    Failure,
+    Frame,
+    Response,
+    StreamDecoder,
+    Transport,
+    TransportError,
+)
+from ..providers.failures import degraded
+from ..providers.reshape import assemble, to_stream
+from ..providers.sse import looks_like_events
+from .watchdog import Watchdog
+
+LONGEST_REPLY: Final = 64 * 1024 * 1024
+LONGEST_ERROR: Final = 256 * 1024
+TIMEOUT_COOLDOWN: Final = 15.0
+_WHOLE_FACTOR: Final = 4
+
+
+@dataclass(slots=True)
+class Answered:
+    """A whole answer; for a client that wanted a stream, as its events."""
+
+    completion: Completion
+    events: list[bytes] | None = None
+    output_characters: int = 0
+
+
+@dataclass(slots=True)
+class Streaming:
+    """An answer whose first content is at hand. `ended`: all of it is."""
+
+    response: Response
+    decoder: StreamDecoder
+    first: bytes
+    ended: bool
+    cost: Decimal | None
+
+
+@dataclass(slots=True)
+class Call:
+    """What one try needs. `utcnow`: for dated headers."""
+
+    adapter: Adapter
+    model: Model
+    request: ChatRequest
+    api_key: str | None
+    learned: Mapping[str, str | None]
+    transport: Transport
+    watch: Watchdog
+    utcnow: Callable[[], datetime]
+    filter_fails: bool = False
+
+    async def run(self) -> Answered | Streaming | Failure:
+        """Try. A cancellation from outside drops the connection and goes on up."""
+        response: Response | None = None
+        watch = self.watch
+        keep = False
+        watch.enter()
+        try:
+            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned)
+            limits = self.adapter.timeouts
+            watch.expect("headers", header_limit(limits, stream=self.request.stream))
+            response = await self.transport.open(wire, limits.connect)
+            outcome = await self._receive(response, limits)
+            keep = isinstance(outcome, Streaming)
+        except TransportError as error:
+            return transport_failure(self.adapter, error)
+        except asyncio.CancelledError:
+            if not watch.caught():
+                raise
+            return timeout_failure(self.adapter, watch)
+        finally:
+            if response is not None and not keep:
+                response.release() if watch.what == "read" else response.abort()
+            watch.leave()
+        return outcome
+
+    async def _receive(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
+        if response.status != 200:
+            return await self._refused(response, limits)
+        if self.request.stream:
+            return await self._stream(response, limits)
+        body = await response.read(LONGEST_REPLY)
+        self.watch.what = "read"
+        if looks_like_events(body):
+            return self._assembled(body, response)
+        return self._judged(body, response)
+
+    async def _refused(self, response: Response, limits: Timeouts) -> Failure:
+        """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
+        self.watch.expect("error", limits.first_token)
+        body = await response.read(LONGEST_ERROR)
+        self.watch.what = "read"
+        if response.status < 400:
+            message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
+            return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp())
+        if failure.code == "content_filter" and self.filter_fails:
+            return replace(failure, action=Action.NEXT)
+        return failure
+
+    def _judged(self, body: bytes, response: Response) -> Answered | Failure:
+        completion = self.adapter.complete(body, self.request, self.model)
+        if isinstance(completion, Failure):
+            return completion
+        if completion.finish_reason == "content_filter" and self.filter_fails:
+            return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
+        usage = with_cost(completion.usage, self.adapter.reported_cost(response.headers))
+        return Answered(replace(completion, usage=usage) if usage is not completion.usage else completion)
+
+    def _assembled(self, body: bytes, response: Response) -> Answered | Failure:
+        """A stream came though none was asked for."""
+        decoder = self.adapter.decoder(replace(self.request, include_usage=True), self.model)
+        frames = decoder.feed(body)
+        frames += decoder.finish()
+        if decoder.failure is not None:
+            return decoder.failure
+        completion = Completion(assemble(f.data for f in frames), decoder.usage, decoder.finish_reason, decoder.model)
+        usage = with_cost(completion.usage, self.adapter.reported_cost(response.headers))
+        return Answered(replace(completion, usage=usage), output_characters=decoder.output_characters)
+
+    async def _stream(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
+        """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
+        self.watch.expect("first_token", limits.first_token)
+        start = b""
+        while not start.strip() and (data := await response.chunk()):
+            start += data
+        if start and not looks_like_events(start):
+            return await self._whole_for_stream(start, response)
+        decoder = self.adapter.decoder(self.request, self.model)
+        frames: list[Frame] = decoder.feed(start) if start else []
+        ended = not start
+        while not (ended or decoder.done or decoder.failure is not None or any(f.content for f in frames)):
+            data = await response.chunk()
+            ended = not data
+            frames += decoder.feed(data) if data else ()
+        ended = ended or decoder.done
+        if ended:
+            self.watch.what = "read"
+            frames += decoder.finish()
+        if decoder.failure is not None and not any(f.content for f in frames):
+            return decoder.failure
+        if decoder.finish_reason == "content_filter" and self.filter_fails:
+            return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
+        first = b"".join(f.data for f in frames)
+        return Streaming(response, decoder, first, ended, self.adapter.reported_cost(response.headers))
+
+    async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
+        """A whole reply came though a stream was asked for."""
+        body = start + await response.read(LONGEST_REPLY)
+        self.watch.what = "read"
+        answered = self._judged(body, response)
+        if isinstance(answered, Answered):
+            answered.events = to_stream(answered.completion.body, include_usage=self.request.include_usage)
+        return answered
+
+
+def header_limit(limits: Timeouts, *, stream: bool) -> float:
+    """Seconds until headers must have come; a whole reply is written before they are sent."""
+    if limits.headers is not None:
+        return limits.headers
+    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
+
+
+def with_cost(usage: Usage | None, cost: Decimal | None) -> Usage | None:
+    """Usage with what the provider said it billed."""
+    return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
+
+
+def transport_failure(adapter: Adapter, error: TransportError) -> Failure:
+    """No reply, or half of one: once more where a new connection may do, else the next."""
+    again = error.code in ("upstream_unreachable", "upstream_reset", "upstream_tls")
+    message = f"{adapter.name}: {adapter.clean(error.message)}"
+    return Failure(Action.RETRY if again else Action.NEXT, error.code, message, status=502)
+
+
+def timeout_failure(adapter: Adapter, watch: Watchdog) -> Failure:
+    """A limit ran out: the next, and this one is left alone for a moment."""
+    words = {
+        "headers": "did not answer",
+        "first_token": "sent nothing",
+        "read": "did not finish",
+        "error": "did not finish",
+    }
+    message = f"{adapter.name} {words.get(watch.what, 'fell silent')} within {watch.limit:g} s."
+    return Failure(Action.NEXT, "upstream_timeout", message, status=504, cooldown=TIMEOUT_COOLDOWN)

@@ -1,0 +1,223 @@
+"""Who may be asked just now: breakers for a provider, each of its keys, and each model behind a key. Pure; time is handed in.
+
+A breaker is available, cooling down, or probing. It cools down for a time that later failures extend and never shorten.
+When that is over, one request goes ahead as a probe; until it is back, others count the target as down.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final
+
+from ..models import Model
+from ..providers.base import Action, Failure
+
+KEY_COOLDOWN: Final = 600.0
+"""A key that was refused is tried again after ten minutes: bills get paid, keys get their rights."""
+
+_FIRST: Final = 5.0
+_LONGEST: Final = 120.0
+_TRIP_AFTER: Final = 3
+"""Failures in a row, none of which asked for a cool-down by itself, before a target is left alone."""
+
+_PROBE_SECONDS: Final = 60.0
+"""A probe that has not come back by then no longer keeps others away."""
+
+
+class State(StrEnum):
+    """What a breaker is doing."""
+
+    AVAILABLE = "available"
+    COOLING = "cooling_down"
+    PROBING = "probing"
+
+
+@dataclass(slots=True)
+class Breaker:
+    """One breaker. `until`: end of the cool-down. `told`: the upstream itself said how long. Times are monotonic seconds."""
+
+    until: float | None = None
+    failures: int = 0
+    trips: int = 0
+    since: float | None = None
+    probe: float | None = None
+    reason: str = ""
+    message: str = ""
+    status: int | None = None
+    told: bool = False
+
+    def state(self, now: float) -> StrEnum:
+        """What it is doing now."""
+        if self.until is None:
+            return State.AVAILABLE
+        if self.probe is not None and now - self.probe < _PROBE_SECONDS:
+            return State.PROBING
+        return State.COOLING if now < self.until else State.AVAILABLE
+
+    def allows(self, now: float) -> bool:
+        """Whether a request may go ahead, as a probe where a cool-down has just ended."""
+        return self.until is None or (self.state(now) is State.AVAILABLE)
+
+    def begin(self, now: float) -> None:
+        """A request goes ahead: the probe, if one is due."""
+        if self.until is not None:
+            self.probe = now
+
+    def abandon(self) -> None:
+        """It ended without a word about the upstream (the client left, the request was at fault)."""
+        self.probe = None
+
+    def succeed(self, now: float) -> float | None:
+        """It answered. Seconds it had been down, where it had."""
+        down = None if self.since is None else now - self.since
+        self.until = self.since = self.probe = None
+        self.failures = self.trips = 0
+        self.reason = self.message = ""
+        self.told = False
+        return down
+
+    def fail(self, failure: Failure, now: float, cooldown: float | None, *, told: bool = False) -> bool:
+        """It failed; cool down that long, or by its record where None. True at the transition from up to down."""
+        self.probe = None
+        self.failures += 1
+        self.reason, self.message, self.status = failure.code, failure.message, failure.status
+        if cooldown is None:
+            if self.failures < _TRIP_AFTER and self.until is None:
+                return False
+            cooldown = min(_LONGEST, _FIRST * 2 ** min(self.trips, 10))
+        self.trips += 1
+        until = now + cooldown
+        if self.until is None or until > self.until:
+            self.until, self.told = until, told
+        was_up = self.since is None
+        if was_up:
+            self.since = now
+        return was_up
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A model behind one key. `key`: its place among the provider's keys; 0 where there is none."""
+
+    model: Model
+    key: int = 0
+
+    @property
+    def scopes(self) -> tuple[tuple[str, int, str], tuple[str, int, str], tuple[str, int, str]]:
+        """Names of the three breakers that a request to it passes: provider, key, model."""
+        provider = self.model.provider
+        return ((provider, -1, ""), (provider, self.key, ""), (provider, self.key, self.model.id))
+
+
+@dataclass(frozen=True, slots=True)
+class Down:
+    """A breaker opened. `cooldown` in seconds."""
+
+    provider: str
+    key: int
+    model: str
+    reason: str
+    cooldown: float
+
+
+@dataclass(slots=True)
+class Health:
+    """All breakers. Only those that have failed are kept."""
+
+    breakers: dict[tuple[str, int, str], Breaker] = field(default_factory=dict)
+
+    def allows(self, target: Target, now: float) -> bool:
+        """Whether all three breakers let a request go ahead."""
+        breakers = self.breakers
+        return not breakers or all(breakers[s].allows(now) for s in target.scopes if s in breakers)
+
+    def begin(self, target: Target, now: float) -> None:
+        """A request goes ahead."""
+        for breaker in self._of(target):
+            breaker.begin(now)
+
+    def abandon(self, target: Target) -> None:
+        """It ended without a word about the target."""
+        for breaker in self._of(target):
+            breaker.abandon()
+
+    def succeed(self, target: Target, now: float) -> float | None:
+        """It answered: all three are up. The longest any had been down, where one had."""
+        if not self.breakers:
+            return None
+        longest: float | None = None
+        for scope in target.scopes:
+            breaker = self.breakers.pop(scope, None)
+            if breaker is not None and (down := breaker.succeed(now)) is not None:
+                longest = max(longest or 0.0, down)
+        return longest
+
+    def fail(self, target: Target, failure: Failure, now: float) -> Down | None:
+        """Book a failure with the breaker it concerns. What went down by it, at the transition only."""
+        provider, key, model = target.scopes
+        scope, cooldown, told = model, failure.cooldown, False
+        if failure.action in (Action.NEXT, Action.FINAL, Action.ADAPT, Action.CONTEXT) and not _blames(failure):
+            self.abandon(target)
+            return None
+        if failure.action is Action.KEY:
+            scope, cooldown = key, failure.retry_after or KEY_COOLDOWN
+        elif failure.action is Action.WAIT:
+            cooldown, told = failure.retry_after, failure.retry_after is not None
+            cooldown = self._guess(model) if cooldown is None else cooldown
+        elif failure.action is Action.COOL:
+            told = failure.retry_after is not None
+        elif failure.code in UNREACHABLE:
+            scope = provider
+            cooldown = self._guess(provider)
+        for other in (provider, key, model):
+            if other != scope and other in self.breakers:
+                self.breakers[other].abandon()
+        breaker = self.breakers.setdefault(scope, Breaker())
+        if not breaker.fail(failure, now, cooldown, told=told) or breaker.until is None:
+            return None
+        return Down(scope[0], scope[1], scope[2], failure.code, breaker.until - now)
+
+    def remaining(self, target: Target, now: float) -> float:
+        """Seconds until it may be asked again; 0 when it may be now."""
+        ends: list[float] = [b.until - now for b in self._of(target) if b.until is not None and not b.allows(now)]
+        return max([0.0, *ends])
+
+    def blocking(self, target: Target, now: float) -> Breaker | None:
+        """The breaker that keeps it away for longest."""
+        blocked = [b for b in self._of(target) if not b.allows(now)]
+        return max(blocked, key=lambda b: b.until or 0.0) if blocked else None
+
+    def forget(self, provider: str | None = None) -> None:
+        """End all cool-downs, of one provider or of all."""
+        for scope in list(self.breakers):
+            if provider is None or scope[0] == provider:
+                del self.breakers[scope]
+
+    def of_provider(self, provider: str) -> Iterator[tuple[tuple[str, int, str], Breaker]]:
+        """Its breakers with their names."""
+        return ((scope, breaker) for scope, breaker in self.breakers.items() if scope[0] == provider)
+
+    def _of(self, target: Target) -> Iterator[Breaker]:
+        if self.breakers:
+            for scope in target.scopes:
+                if (breaker := self.breakers.get(scope)) is not None:
+                    yield breaker
+
+    def _guess(self, scope: tuple[str, int, str]) -> float:
+        breaker = self.breakers.get(scope)
+        return min(_LONGEST, _FIRST * 2.0 ** min(breaker.trips if breaker else 0, 10))
+
+
+UNREACHABLE: Final = frozenset({"upstream_unreachable", "upstream_tls"})
+"""The whole provider is out of reach: all its models wait together."""
+
+_TIMEOUTS: Final = frozenset({"upstream_timeout"})
+
+
+def _blames(failure: Failure) -> bool:
+    """Whether a failure that asks for no cool-down says something about the target all the same."""
+    return failure.action is Action.NEXT and (
+        failure.cooldown is not None or failure.code in _TIMEOUTS or (failure.status or 0) >= 500
+    )

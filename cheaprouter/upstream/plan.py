@@ -1,0 +1,116 @@
+"""Which target is tried next, and when to give up. Pure: the pool does what it says."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from ..models import Model
+from ..providers.base import Action, Failure
+from .health import UNREACHABLE, Health, Target
+
+SHORT_WAIT: Final = 3.0
+"""A rate limit that ends within so many seconds is waited for, rather than going to another model."""
+
+QUICK: Final = 0.05
+_MOST_ADAPTATIONS: Final = 3
+
+
+@dataclass(slots=True)
+class Plan:
+    """The candidates of one request in order, each model behind each of its provider's keys."""
+
+    targets: deque[Target]
+    health: Health
+    most: int
+    sole: bool
+    attempts: int = 0
+    failures: list[tuple[Target, Failure]] = field(default_factory=list)
+    skipped: list[Target] = field(default_factory=list)
+    _again: Target | None = None
+    _retried: set[str] = field(default_factory=set)
+    _adapted: int = 0
+
+    def next(self, now: float) -> Target | None:
+        """The next target to try; None when there is none, or enough was tried."""
+        if self.attempts >= self.most:
+            return None
+        target, self._again = self._again, None
+        while target is None and self.targets:
+            candidate = self.targets.popleft()
+            if self.sole or self.health.allows(candidate, now):
+                target = candidate
+            else:
+                self.skipped.append(candidate)
+        if target is not None:
+            self.attempts += 1
+        return target
+
+    def pass_over(self, target: Target) -> None:
+        """It was not tried after all: the caller may not use that model."""
+        self.attempts -= 1
+        self._keep(lambda t: t.model.id != target.model.id)
+
+    def failed(self, target: Target, failure: Failure, now: float, left: float, jitter: float, *, fresh: bool) -> float:
+        """Book a failure; seconds to wait before `next`.
+
+        `left`: seconds to the deadline. `jitter`: 0..1. `fresh`: something was learned, so the same model may do now.
+        """
+        self.failures.append((target, failure))
+        model = target.model
+        first = model.id not in self._retried
+        if failure.action is Action.RETRY and first:
+            self._retried.add(model.id)
+            delay = QUICK * (1 + jitter) if failure.code in UNREACHABLE else 0.2 + 0.4 * jitter
+            return self._repeat(target, delay, left)
+        if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
+            self._adapted += 1
+            return self._repeat(target, 0.0, left)
+        if failure.action is Action.WAIT and first and not self._other_key(target, now):
+            self._retried.add(model.id)
+            if failure.retry_after is not None and failure.retry_after <= SHORT_WAIT:
+                return self._repeat(target, failure.retry_after, left)
+        self._exclude(target, failure)
+        return 0.0
+
+    def _repeat(self, target: Target, delay: float, left: float) -> float:
+        if delay >= left:
+            return 0.0
+        self._again = target
+        return delay
+
+    def _other_key(self, target: Target, now: float) -> bool:
+        return any(t.model is target.model and self.health.allows(t, now) for t in self.targets)
+
+    def _exclude(self, target: Target, failure: Failure) -> None:
+        """Leave out what would fail for the same reason."""
+        model = target.model
+        if failure.action is Action.FINAL:
+            self.targets.clear()
+        elif failure.action is Action.CONTEXT:
+            self._keep(lambda t: t.model.id != model.id and _wider(t.model, model))
+        elif failure.code in UNREACHABLE:
+            self._keep(lambda t: t.model.provider != model.provider)
+        elif failure.action is Action.KEY:
+            self._keep(lambda t: (t.model.provider, t.key) != (model.provider, target.key))
+        elif failure.action is not Action.WAIT:
+            self._keep(lambda t: t.model.id != model.id)
+
+    def _keep(self, wanted: Callable[[Target], bool]) -> None:
+        self.targets = deque(t for t in self.targets if wanted(t))
+
+
+def _wider(model: Model, than: Model) -> bool:
+    if model.context is None:
+        return False
+    return than.context is None or model.context > than.context
+
+
+def make_plan(chain: Sequence[Model], keys: Mapping[str, int], health: Health, most: int) -> Plan:
+    """`keys`: how many keys each provider has (none counts as one). Models of providers that are not there are left out."""
+    targets = deque(
+        Target(model, key) for model in chain if model.provider in keys for key in range(max(1, keys[model.provider]))
+    )
+    return Plan(targets, health, most, sole=len(targets) == 1)

@@ -1,0 +1,143 @@
+"""How the providers are: for people, for `cheaprouter providers`, and to find what local servers have."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Final
+
+from ..clock import Clock
+from ..config.settings import ProviderSettings
+from ..models import Json
+from ..providers.base import Action, Adapter, Failure, Transport, TransportError
+from .call import transport_failure
+from .health import Breaker, Health, State, Target
+from .learned import Learned
+from .observe import Observer
+
+CHECK_SECONDS: Final = 10.0
+_LONGEST_LISTING: Final = 16 * 1024 * 1024
+
+
+def describe(
+    adapter: Adapter, health: Health, learned: Learned, observer: Observer, *, now: float, paused: bool
+) -> Json:
+    """One provider's state, without asking it."""
+    breakers = list(health.of_provider(adapter.name))
+    down = observer.down_since(adapter.name)
+    cooling = [_cooldown(scope, breaker, now) for scope, breaker in breakers if not breaker.allows(now)]
+    state = "paused" if paused else "down" if down is not None and cooling else "degraded" if cooling else "available"
+    prefix = adapter.name + "/"
+    return {
+        "name": adapter.name,
+        "kind": adapter.kind,
+        "base_url": adapter.clean(adapter.base_url),
+        "local": adapter.local,
+        "state": state,
+        "keys": len(adapter.api_keys),
+        "cooldowns": cooling,
+        "learned": learned.status(adapter.name),
+        "first_token_ms": {m: round(ms, 1) for m, ms in observer.latency.items() if m.startswith(prefix)},
+    }
+
+
+def _cooldown(scope: tuple[str, int, str], breaker: Breaker, now: float) -> Json:
+    _, key, model = scope
+    return {
+        "key": key + 1 if key >= 0 else None,
+        "model": model or None,
+        "state": str(breaker.state(now)),
+        "reason": breaker.reason,
+        "message": breaker.message,
+        "seconds": round(max(0.0, (breaker.until or now) - now), 1),
+    }
+
+
+def blocked(health: Health, target: Target, now: float) -> Failure | None:
+    """Why a target was not even tried, as a failure."""
+    breaker = health.blocking(target, now)
+    if breaker is None:
+        return None
+    action = Action.WAIT if breaker.reason == "rate_limit_exceeded" else Action.COOL
+    state = "being probed" if breaker.state(now) is State.PROBING else "cooling down"
+    message = f"{target.model.id} is {state} after: {breaker.message}"
+    return Failure(action, breaker.reason if action is Action.WAIT else "all_down", message, status=breaker.status)
+
+
+async def check(adapter: Adapter, transport: Transport, clock: Clock) -> Json:
+    """Ask for the list of models with each key."""
+    keys: Sequence[str | None] = adapter.api_keys or (None,)
+    results = [await _ask(adapter, key, transport, clock) for key in keys]
+    best = next((r for r in results if r["ok"]), results[0])
+    return {
+        "name": adapter.name,
+        "ok": best["ok"],
+        "latency_ms": best["latency_ms"],
+        "models": best["models"],
+        "error": best["error"],
+        "keys": [{"key": i + 1, "ok": r["ok"], "error": r["error"]} for i, r in enumerate(results)],
+    }
+
+
+async def _ask(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> Json:
+    started = clock.monotonic()
+    models: list[Json] = []
+    error = None
+    try:
+        async with asyncio.timeout(CHECK_SECONDS):
+            models = await listing(adapter, key, transport, clock)
+    except TimeoutError:
+        error = f"{adapter.name} did not answer within {CHECK_SECONDS:g} s."
+    except (TransportError, ListingError) as failed:
+        error = str(failed)
+    latency = round((clock.monotonic() - started) * 1000, 1)
+    return {"ok": error is None, "latency_ms": latency, "models": [m["id"] for m in models], "error": error}
+
+
+class ListingError(Exception):
+    """The list of models could not be had; says why, clean of secrets."""
+
+
+async def listing(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> list[Json]:
+    """What a provider says it has. Raises ListingError."""
+    wire = adapter.models_request(key)
+    if wire is None:
+        return []
+    try:
+        response = await transport.open(wire, adapter.timeouts.connect)
+        try:
+            body = await response.read(_LONGEST_LISTING)
+        except BaseException:
+            response.abort()
+            raise
+    except TransportError as error:
+        raise ListingError(transport_failure(adapter, error).message) from error
+    if response.status != 200:
+        now = clock.utcnow().timestamp()
+        raise ListingError(adapter.judge(response.status, response.headers, body, now).message)
+    try:
+        return adapter.parse_models(body)
+    except ValueError as error:
+        raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
+
+
+def wants_discovery(provider: ProviderSettings) -> bool:
+    """Whether a provider's own list is to be read: where the user says so, or lists no models."""
+    if not provider.enabled or provider.kind == "mock":
+        return False
+    return not provider.models if provider.discover is None else provider.discover
+
+
+async def discover(adapters: Sequence[Adapter], transport: Transport, clock: Clock) -> dict[str, list[Json]]:
+    """All lists at once; a server that does not answer in time is as good as not there."""
+
+    async def one(adapter: Adapter) -> list[Json] | None:
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                return await listing(adapter, adapter.api_keys[0] if adapter.api_keys else None, transport, clock)
+        except (TimeoutError, ListingError):
+            return None
+
+    async with asyncio.TaskGroup() as group:
+        tasks = {a.name: group.create_task(one(a), name=f"discover {a.name}") for a in adapters}
+    return {name: models for name, task in tasks.items() if (models := task.result()) is not None}
