@@ -6,6 +6,10 @@ One root, so that a front door needs one `except`. Messages are for the person w
 from __future__ import annotations
 
 import math
+from typing import Final
+
+LONGEST_SDK_WAIT: Final = 60.0
+"""Seconds of `retry-after` that OpenAI's SDKs obey; told to wait longer, they try again almost at once."""
 
 
 class CheapRouterError(Exception):
@@ -119,15 +123,23 @@ class LimitError(CheapRouterError):
 
     @property
     def headers(self) -> dict[str, str]:
-        """`retry-after` in whole seconds, rounded up, and the exact `retry-after-ms`."""
+        """`retry-after` in whole seconds, rounded up, and the exact `retry-after-ms`; the SDKs are kept from retrying too soon."""
         if self.retry_after is None:
             return {"x-should-retry": "false"}
         wait = max(0.0, self.retry_after)
-        return {"retry-after": str(math.ceil(wait)), "retry-after-ms": str(math.ceil(wait * 1000))}
+        headers = {"retry-after": str(math.ceil(wait)), "retry-after-ms": str(math.ceil(wait * 1000))}
+        if wait > LONGEST_SDK_WAIT:
+            headers["x-should-retry"] = "false"
+        return headers
 
 
 class BudgetError(LimitError):
-    """A budget is spent: 429 `insufficient_quota`. `limit` is `daily_budget`, `monthly_budget` or their `global_` kin."""
+    """A budget is spent: 429 `insufficient_quota`. `limit` is `daily_budget`, `monthly_budget` or their `global_` kin.
+
+    `action`: `free` where a model that costs nothing may be asked instead, else `refuse`.
+    """
+
+    action = "refuse"
 
     type = "insufficient_quota"
     code = "insufficient_quota"

@@ -1,0 +1,228 @@
+"""One SQLite file, one thread that touches it. A broken or full disk is told once, and never stops the caller's work."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import sqlite3
+import time
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+from .migrations import migrate
+
+T = TypeVar("T")
+Work = Callable[[sqlite3.Connection], T]
+
+_log = logging.getLogger(__name__)
+
+BUSY_MS: Final = 5000
+"""How long to wait for another process (the command line) that writes."""
+
+_CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+
+
+class Database:
+    """The file at `path`, in WAL mode, brought up to date on `open`.
+
+    All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
+    lives in memory until the process ends (`volatile`), so that everything but lasting goes on.
+    """
+
+    def __init__(self, path: Path | None, *, log: logging.Logger = _log) -> None:
+        self._path = path
+        self._log = log
+        self._thread: ThreadPoolExecutor | None = None
+        self._connection: sqlite3.Connection | None = None
+        self._data_version = 0
+        self.volatile = path is None
+        self.moved_aside: Path | None = None
+
+    @property
+    def path(self) -> Path | None:
+        """Where the file is; None: in memory only, as asked for."""
+        return self._path
+
+    def open(self) -> None:
+        """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving."""
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
+        self._thread.submit(self._open).result()
+
+    async def run(self, work: Work[T]) -> T:
+        """Do `work` in one transaction. Raises sqlite3.Error where it fails; then nothing of it is kept."""
+        return await asyncio.wrap_future(self.submit(work))
+
+    def run_sync(self, work: Work[T]) -> T:
+        """The same for start and for the command line: blocks the caller."""
+        return self.submit(work).result()
+
+    def submit(self, work: Work[T]) -> Future[T]:
+        """Queue `work` without waiting for it; the caller looks after the result."""
+        if self._thread is None:
+            raise sqlite3.ProgrammingError("the database is not open")
+        return self._thread.submit(self._transact, work)
+
+    async def read(self, work: Work[T]) -> T:
+        """Do `work` that changes nothing, or looks after its own transactions."""
+        return await asyncio.wrap_future(self.submit_read(work))
+
+    def read_sync(self, work: Work[T]) -> T:
+        """The same, blocking."""
+        return self.submit_read(work).result()
+
+    def submit_read(self, work: Work[T]) -> Future[T]:
+        """The same, without waiting."""
+        if self._thread is None:
+            raise sqlite3.ProgrammingError("the database is not open")
+        return self._thread.submit(self._guard, work)
+
+    async def changed_elsewhere(self) -> bool:
+        """Whether another process has written since this was asked last. Cheap: no table is read."""
+        return await self.read(self._changed_elsewhere)
+
+    async def backup(self, target: Path) -> None:
+        """Write a complete, consistent copy to `target`, replacing it, while requests go on. Raises sqlite3.Error, OSError."""
+        await self.read(lambda connection: copy(connection, target))
+
+    async def close(self) -> None:
+        """Finish queued work, move the WAL into the file and close it."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            await asyncio.wrap_future(thread.submit(self._close))
+            thread.shutdown(wait=True)
+
+    def close_sync(self) -> None:
+        """The same, blocking."""
+        if self._thread is not None:
+            thread, self._thread = self._thread, None
+            thread.submit(self._close).result()
+            thread.shutdown(wait=True)
+
+    # From here on: in the database's own thread.
+
+    def _open(self) -> None:
+        try:
+            self._connection = self._connect(self._path)
+        except (sqlite3.Error, OSError) as error:
+            if self._path is not None and corrupt(error):
+                self._start_anew(error)
+                return
+            self._fall_back(error)
+
+    def _connect(self, path: Path | None) -> sqlite3.Connection:
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.touch(mode=0o600)
+        connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_MS / 1000)
+        try:
+            # Before the first table: pages that retention frees can then be given back to the disk.
+            connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
+            connection.execute("PRAGMA journal_mode=WAL")
+            # The journal of bookings carries what a power cut may take from an unsynced WAL.
+            connection.execute("PRAGMA synchronous=NORMAL")
+            connection.execute("PRAGMA wal_autocheckpoint=0")
+            connection.execute("PRAGMA journal_size_limit=4194304")
+            connection.execute("PRAGMA cache_size=-2000")
+            connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            migrate(connection)
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _start_anew(self, error: BaseException) -> None:
+        assert self._path is not None
+        aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
+        self._log.error("The database %s is damaged (%s): it is kept as %s, and a new one begins.", self._path, error, aside)
+        try:
+            for suffix in ("-wal", "-shm"):
+                with suppress(FileNotFoundError):
+                    Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
+            self._path.rename(aside)
+            self.moved_aside = aside
+            self._connection = self._connect(self._path)
+        except (sqlite3.Error, OSError) as again:
+            self._fall_back(again)
+
+    def _fall_back(self, error: BaseException) -> None:
+        self._log.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self._path, error)
+        self.volatile = True
+        self._connection = self._connect(None)
+
+    def _transact(self, work: Work[T]) -> T:
+        def in_transaction(connection: sqlite3.Connection) -> T:
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                # A full disk may have rolled back already.
+                if connection.in_transaction:
+                    connection.execute("ROLLBACK")
+                raise
+            return result
+
+        return self._guard(in_transaction)
+
+    def _guard(self, work: Work[T]) -> T:
+        assert self._connection is not None
+        try:
+            return work(self._connection)
+        except sqlite3.DatabaseError as error:
+            if corrupt(error) and not self.volatile:
+                with suppress(sqlite3.Error):
+                    self._connection.close()
+                self._start_anew(error)
+            raise
+
+    def _changed_elsewhere(self, connection: sqlite3.Connection) -> bool:
+        version = int(connection.execute("PRAGMA data_version").fetchone()[0])
+        before, self._data_version = self._data_version, version
+        return version != before
+
+    def _close(self) -> None:
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                checkpoint(self._connection)
+            self._connection.close()
+            self._connection = None
+
+
+def checkpoint(connection: sqlite3.Connection) -> bool:
+    """Move the WAL into the file and sync it; True if all of it is now safe there."""
+    busy, total, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
+    return bool(busy == 0 and total == moved)
+
+
+def corrupt(error: BaseException) -> bool:
+    """Whether an error says that the file itself is damaged."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return code is not None and code & 0xFF in _CORRUPT
+
+
+def copy(connection: sqlite3.Connection, target: Path) -> None:
+    """Write the whole database to `target` through a temporary file beside it. Raises sqlite3.Error, OSError."""
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        connection.execute("VACUUM INTO ?", (str(partial),))
+        partial.chmod(0o600)
+        os.replace(partial, target)  # noqa: PTH105 - Path.replace is the same; this name says that it overwrites
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def backup(source: Path, target: Path) -> None:
+    """Copy a database that another process may be using, consistently: what a backup is told to take.
+
+    Raises sqlite3.Error or OSError.
+    """
+    connection = sqlite3.connect(source, isolation_level=None, timeout=BUSY_MS / 1000)
+    try:
+        copy(connection, target)
+    finally:
+        connection.close()

@@ -1,0 +1,170 @@
+"""Bookings on disk at once: one line each, one write() each, read back after a crash.
+
+A line is a CRC-32 in hex, a space, and the row as JSON. The process may be killed at any moment: what was written is in the kernel's hands.
+`sync` makes it safe from a power cut; it blocks, and belongs in a thread. Old segments go once SQLite holds their rows for good.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+import orjson
+
+from .rows import COLUMNS, Row, clean
+
+_log = logging.getLogger(__name__)
+
+SEGMENT_BYTES: Final = 512 * 1024
+"""A segment longer than this is followed by a new one at the next batch."""
+
+_WIDTH: Final = len(COLUMNS)
+
+
+class Journal:
+    """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying."""
+
+    def __init__(self, folder: Path | None, *, log: logging.Logger = _log) -> None:
+        self._folder = folder
+        self._log = log
+        self._file = -1
+        self._size = 0
+        self._torn = False
+        self._dirty = False
+        self._ended: list[tuple[Path, int]] = []
+        self._last = 0
+        self._current: Path | None = None
+        self.failing = False
+
+    def replay(self) -> Iterator[Row]:
+        """All whole rows on disk, in order of writing; a torn or damaged line is left out. Before `start`."""
+        for path in self._segments():
+            try:
+                data = path.read_bytes()
+            except OSError as error:
+                self._log.error("The journal %s cannot be read: %s", path, error)
+                continue
+            for line in data.split(b"\n"):
+                row = _decode(line)
+                if row is not None:
+                    self._last = max(self._last, row[0])
+                    yield row
+
+    def start(self, next_seq: int) -> None:
+        """Begin a new segment; those of before are kept until `forget`."""
+        self._ended = [(path, next_seq - 1) for path in self._segments()]
+        self._last = next_seq - 1
+        self._begin(next_seq)
+
+    def append(self, row: Row) -> bool:
+        """Write one row, with one system call; False where the disk refuses. Never raises, never waits for the disk."""
+        try:
+            data = orjson.dumps(row)
+        except TypeError:
+            data = orjson.dumps(clean(row))
+        line = b"%08x %b\n" % (zlib.crc32(data), data)
+        if self._torn:
+            line = b"\n" + line
+        if self._file < 0:
+            return self._refused(None) if self._folder is not None and not self._begin(row[0]) else self._write(line, row[0])
+        return self._write(line, row[0])
+
+    def _write(self, line: bytes, seq: int) -> bool:
+        if self._file < 0:
+            return False
+        try:
+            written = os.write(self._file, line)
+        except OSError as error:
+            return self._refused(error)
+        self._size += written
+        self._dirty = True
+        self._torn = written != len(line)
+        if self._torn:
+            return self._refused(None)
+        self._last = seq
+        self.failing = False
+        return True
+
+    def sync(self) -> None:
+        """Wait until the disk holds what was appended. Blocks: for a thread."""
+        if self._dirty and self._file >= 0:
+            self._dirty = False
+            try:
+                os.fdatasync(self._file)
+            except OSError as error:
+                self._refused(error)
+
+    @property
+    def dirty(self) -> bool:
+        """Whether something was appended since the last `sync`."""
+        return self._dirty
+
+    def rotate(self) -> None:
+        """Begin a new segment if the current one is long. Cheap; in the thread that appends."""
+        if self._size >= SEGMENT_BYTES and self._current is not None:
+            ended, previous = self._current, self._file
+            if self._begin(self._last + 1):
+                self._ended.append((ended, self._last))
+                os.close(previous)
+
+    def forget(self, applied: int) -> None:
+        """Remove ended segments whose rows are all in SQLite for good (up to seq `applied`)."""
+        for path, last in list(self._ended):
+            if last <= applied:
+                with suppress(OSError):
+                    path.unlink(missing_ok=True)
+                    self._ended.remove((path, last))
+
+    def close(self) -> None:
+        """Stop appending."""
+        if self._file >= 0:
+            self.sync()
+            os.close(self._file)
+            self._file = -1
+
+    def _segments(self) -> list[Path]:
+        if self._folder is None or not self._folder.is_dir():
+            return []
+        return sorted(self._folder.glob("*.log"))
+
+    def _begin(self, seq: int) -> bool:
+        if self._folder is None:
+            return False
+        path = self._folder / f"{seq:020d}.log"
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+            self._size = os.fstat(self._file).st_size
+        except OSError as error:
+            return self._refused(error)
+        # A segment of that name was begun before a crash and may end in the middle of a line.
+        self._torn = self._size > 0
+        self._current = path
+        self._ended = [(p, last) for p, last in self._ended if p != path]
+        return True
+
+    def _refused(self, error: OSError | None) -> bool:
+        if not self.failing:
+            self._log.error("The journal in %s cannot be written (%s): bookings are kept in memory until the database takes them.",
+                            self._folder, error or "no space left")
+        self.failing = True
+        return False
+
+
+def _decode(line: bytes) -> Row | None:
+    if len(line) < 10 or line[8:9] != b" ":
+        return None
+    data = line[9:]
+    try:
+        if int(line[:8], 16) != zlib.crc32(data):
+            return None
+        row = orjson.loads(data)
+    except ValueError:
+        return None
+    # A row of another version of this program, with fewer or more columns.
+    return tuple(row) if isinstance(row, list) and len(row) == _WIDTH else None

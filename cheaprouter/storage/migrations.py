@@ -1,0 +1,89 @@
+"""The database's shape, as steps that are each applied once, in order, and never changed after they were released."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from typing import Final
+
+Migration = Callable[[sqlite3.Connection], None]
+
+
+def requests_and_daily_totals(connection: sqlite3.Connection) -> None:
+    """The record of every request, and totals by local day, device and model, which outlive it."""
+    connection.execute("CREATE TABLE meta (key TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID")
+    connection.execute("""
+        CREATE TABLE request (
+            seq INTEGER PRIMARY KEY, id TEXT NOT NULL, at INTEGER NOT NULL, day INTEGER NOT NULL,
+            device_id TEXT NOT NULL, requested_model TEXT NOT NULL, model_id TEXT, provider TEXT,
+            prompt_tokens INTEGER NOT NULL, completion_tokens INTEGER NOT NULL, cached_tokens INTEGER NOT NULL,
+            cache_write_tokens INTEGER NOT NULL, reasoning_tokens INTEGER NOT NULL, estimated INTEGER NOT NULL,
+            status INTEGER NOT NULL, latency_ms REAL NOT NULL, stream INTEGER NOT NULL, first_token_ms REAL,
+            error TEXT, cost INTEGER, cost_source TEXT NOT NULL, baseline_cost INTEGER, attempts INTEGER NOT NULL,
+            profile TEXT, reason TEXT NOT NULL, tier TEXT, score REAL, cached INTEGER NOT NULL, via TEXT NOT NULL,
+            sub_identity TEXT NOT NULL, reported_cost INTEGER
+        )""")
+    connection.execute("CREATE INDEX request_at ON request (at)")
+    connection.execute("""
+        CREATE TABLE daily (
+            day INTEGER NOT NULL, device_id TEXT NOT NULL, model_id TEXT NOT NULL, provider TEXT NOT NULL,
+            requests INTEGER NOT NULL, input_tokens INTEGER NOT NULL, output_tokens INTEGER NOT NULL,
+            cached_tokens INTEGER NOT NULL, errors INTEGER NOT NULL, limit_hits INTEGER NOT NULL,
+            cost INTEGER NOT NULL, saved INTEGER NOT NULL, unpriced INTEGER NOT NULL,
+            PRIMARY KEY (day, device_id, model_id)
+        ) WITHOUT ROWID""")
+
+
+def devices_and_their_settings(connection: sqlite3.Connection) -> None:
+    """Devices that called, their keys (hashed), and what was set at run time beside what the file said then."""
+    connection.execute("""
+        CREATE TABLE device (
+            id TEXT PRIMARY KEY, slug TEXT NOT NULL UNIQUE, name TEXT, first_seen INTEGER NOT NULL,
+            last_seen INTEGER NOT NULL
+        ) WITHOUT ROWID""")
+    connection.execute("""
+        CREATE TABLE device_key (
+            hash TEXT PRIMARY KEY, device_id TEXT NOT NULL, hint TEXT NOT NULL, created_at INTEGER NOT NULL
+        ) WITHOUT ROWID""")
+    connection.execute("""
+        CREATE TABLE setting (
+            scope TEXT NOT NULL, name TEXT NOT NULL, value TEXT NOT NULL, baseline TEXT NOT NULL, source TEXT NOT NULL,
+            changed_at INTEGER NOT NULL, PRIMARY KEY (scope, name)
+        ) WITHOUT ROWID""")
+
+
+def forgiven_spend(connection: sqlite3.Connection) -> None:
+    """What a reset of a budget left out of account; the books themselves are never changed."""
+    connection.execute("""
+        CREATE TABLE forgiven (
+            scope TEXT PRIMARY KEY, day INTEGER NOT NULL, day_amount INTEGER NOT NULL, month_amount INTEGER NOT NULL
+        ) WITHOUT ROWID""")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    requests_and_daily_totals,
+    devices_and_their_settings,
+    forgiven_spend,
+)
+
+
+def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> list[str]:
+    """Apply what is missing, each step in its own transaction; returns the names of the steps applied.
+
+    The connection is in autocommit mode. Two processes may start at once: the write lock is taken before looking.
+    """
+    connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) WITHOUT ROWID")
+    applied = []
+    for step in migrations:
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            known = connection.execute("SELECT 1 FROM migration WHERE name = ?", (step.__name__,)).fetchone()
+            if known is None:
+                step(connection)
+                connection.execute("INSERT INTO migration VALUES (?)", (step.__name__,))
+                applied.append(step.__name__)
+            connection.execute("COMMIT")
+        except sqlite3.Error:
+            connection.execute("ROLLBACK")
+            raise
+    return applied

@@ -1,0 +1,30 @@
+"""Money in the books: whole pico-dollars (1e-12 USD), so that sums are exact and fit SQLite's 64-bit integers."""
+
+from __future__ import annotations
+
+from decimal import ROUND_HALF_EVEN, Decimal
+from typing import Final
+
+PICO: Final = 1_000_000_000_000
+"""Pico-dollars in a dollar. A token of the cheapest model costs tens of thousands of them."""
+
+LARGEST: Final = 2**62
+"""Most that one amount may be, about 4.6 million USD: more is a mistake of the sender, and sums must not overflow."""
+
+_EXPONENT: Final = 12
+_ONE: Final = Decimal(1)
+
+
+def to_pico(amount: Decimal) -> int:
+    """USD as whole pico-dollars, rounded half to even; amounts beyond `LARGEST`, infinite ones included, are cut to it."""
+    if not amount.is_finite():
+        return 0 if amount.is_nan() else (LARGEST if amount > 0 else -LARGEST)
+    if amount.adjusted() > _EXPONENT:
+        return LARGEST if amount > 0 else -LARGEST
+    pico = int(amount.scaleb(_EXPONENT).quantize(_ONE, ROUND_HALF_EVEN))
+    return max(-LARGEST, min(LARGEST, pico))
+
+
+def from_pico(pico: int) -> Decimal:
+    """Pico-dollars as USD, exact."""
+    return Decimal(pico).scaleb(-_EXPONENT)

@@ -1,0 +1,61 @@
+"""History within bounds: by age and by size. Daily totals stay."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Final
+
+from ..clock import Clock
+from ..config.settings import StorageSettings
+from ..storage.database import Database
+from ..storage.rows import microseconds
+
+CHUNK: Final = 2000
+"""Rows deleted in one transaction: bookings wait for no more than that."""
+
+_DAY_US: Final = 86_400 * 1_000_000
+_MEGABYTE: Final = 1024 * 1024
+
+
+class Retention:
+    """What is kept: requests for so many days, and a file of at most so many megabytes."""
+
+    def __init__(self, settings: StorageSettings, clock: Clock) -> None:
+        self.settings = settings
+        self._clock = clock
+
+    async def apply(self, database: Database) -> int:
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
+        gone = 0
+        before = microseconds(self._clock.utcnow()) - self.settings.retention_days * _DAY_US
+        while step := await database.run(lambda c: _older(c, before)):
+            gone += step
+        while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
+            if not (step := await database.run(_oldest)):
+                break
+            gone += step
+        if gone:
+            await database.read(_give_back)
+        return gone
+
+
+def _older(connection: sqlite3.Connection, before: int) -> int:
+    query = "DELETE FROM request WHERE seq IN (SELECT seq FROM request WHERE at < ? LIMIT ?)"
+    return connection.execute(query, (before, CHUNK)).rowcount
+
+
+def _oldest(connection: sqlite3.Connection) -> int:
+    query = "DELETE FROM request WHERE seq IN (SELECT seq FROM request ORDER BY seq LIMIT ?)"
+    return connection.execute(query, (CHUNK,)).rowcount
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _give_back(connection: sqlite3.Connection) -> None:
+    connection.execute("PRAGMA incremental_vacuum").fetchall()
