@@ -124,7 +124,7 @@ def _text(body: Json, asked: str, script: Script) -> str:
     if (said := script.words.get("say")) is not None:
         return said
     if "n" in script.numbers:
-        return "".join(f"{_WORDS[i % 10]} " for i in range(min(script.numbers["n"], _MOST_EVENTS)))
+        return " ".join(_WORDS[i % 10] for i in range(min(script.numbers["n"], _MOST_EVENTS)))
     wanted = body.get("response_format")
     if isinstance(wanted, dict) and wanted.get("type") in {"json_schema", "json_object"}:
         schema = (wanted.get("json_schema") or {}).get("schema")
