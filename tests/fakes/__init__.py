@@ -1,1 +1,0 @@
-"""Real parts for tests: servers, brokers and routers that listen on free ports of this machine."""

@@ -1,0 +1,90 @@
+"""The response cache: what is kept, for whom, and for how long."""
+
+import pytest
+
+from cheaprouter.models import Usage
+from cheaprouter.upstream.cache import ResponseCache, cache_key
+
+BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0}
+KEY = cache_key("kitchen", "lab/a", BODY)
+
+
+class Now:
+    def __init__(self):
+        self.value = 0.0
+
+    def __call__(self):
+        return self.value
+
+
+@pytest.fixture
+def now():
+    return Now()
+
+
+@pytest.fixture
+def cache(now):
+    return ResponseCache(ttl=60, max_bytes=4000, monotonic=now)
+
+
+def test_what_was_put_is_got(cache):
+    cache.put(KEY, (b"answer",), Usage(1, 2), "stop")
+    assert cache.get(KEY).chunks == (b"answer",)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"temperature": 1},
+        {"stream": True},
+        {"messages": [{"role": "user", "content": "bye"}]},
+        {"max_tokens": 5},
+        {"tools": []},
+        {"seed": 1},
+        {"response_format": {"type": "json_object"}},
+        {"unknown_field": 1},
+    ],
+)
+def test_whatever_changes_the_answer_changes_the_key(change):
+    assert cache_key("kitchen", "lab/a", {**BODY, **change}) != KEY
+
+
+def test_another_device_never_gets_the_answer():
+    assert cache_key("bath", "lab/a", BODY) != KEY
+
+
+def test_another_model_is_another_answer():
+    assert cache_key("kitchen", "lab/b", BODY) != KEY
+
+
+def test_the_order_of_fields_does_not_matter():
+    assert cache_key("kitchen", "lab/a", dict(reversed(BODY.items()))) == KEY
+
+
+def test_book_keeping_fields_do_not_matter():
+    assert cache_key("kitchen", "lab/a", {**BODY, "user": "x", "metadata": {"a": "b"}}) == KEY
+
+
+def test_an_answer_ends_after_its_time(cache, now):
+    cache.put(KEY, (b"answer",), None, "stop")
+    now.value = 60
+    assert cache.get(KEY) is None
+
+
+@pytest.mark.parametrize("reason", [None, "length", "content_filter", "error"])
+def test_an_unfinished_answer_is_not_kept(cache, reason):
+    cache.put(KEY, (b"answer",), None, reason)
+    assert cache.get(KEY) is None
+
+
+def test_memory_stays_within_its_bound_and_the_oldest_goes(cache):
+    keys = [cache_key("kitchen", f"lab/{i}", BODY) for i in range(10)]
+    for key in keys:
+        cache.put(key, (b"x" * 700,), None, "stop")
+    assert cache.get(keys[0]) is None
+    assert cache.get(keys[-1]) is not None
+
+
+def test_an_answer_that_would_fill_the_cache_is_not_kept(cache):
+    cache.put(KEY, (b"x" * 3000,), None, "stop")
+    assert cache.get(KEY) is None
