@@ -11,16 +11,20 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from . import sites
 from .assembly import House, build_house
 from .config import loader
 from .config.loader import Loaded
+from .config.settings import MqttSettings, Settings
 from .config.watcher import ConfigWatcher
 from .const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from .logs import Redactor
 from .logs import setup as setup_logs
+
+if TYPE_CHECKING:
+    from .supervisor import Supervisor
 
 _LOG: Final = logging.getLogger(__name__)
 _DISCOVERY_SECONDS: Final = 300.0
@@ -112,22 +116,24 @@ async def serving(options: Options) -> AsyncIterator[App]:
     setup_logs(loaded.settings.log_level, redactor)
     for problem in loaded.problems:
         _LOG.error("configuration: %s", problem)
-    async with build_house(loaded, options.data, redactor, options.supervisor_token) as house:
+    async with contextlib.AsyncExitStack() as stack:
+        house = await stack.enter_async_context(build_house(loaded, options.data, redactor))
         lan = await sites.start_lan(house)
+        stack.push_async_callback(lan.close)
         ingress = await _start_ingress(house, options)
-        try:
-            async with asyncio.TaskGroup() as tasks:
-                running = _start_tasks(tasks, house, options)
-                _settle_memory()
-                yield App(options, house, lan, ingress)
-                await _stop_tasks(house, running)
-        finally:
-            if ingress is not None:
-                await ingress.close()
-            await lan.close()
+        if ingress is not None:
+            stack.push_async_callback(ingress.close)
+        if house.settings.mqtt.embedded:
+            await stack.enter_async_context(_broker(house))
+        supervisor = await _supervisor(stack, options)
+        async with asyncio.TaskGroup() as tasks:
+            running = _start_tasks(tasks, house, options, None if supervisor is None else supervisor.mqtt)
+            _settle_memory()
+            yield App(options, house, lan, ingress)
+            await _stop_tasks(house, running)
 
 
-def _adjust(loaded: Loaded, options: Options) -> loader.Settings:
+def _adjust(loaded: Loaded, options: Options) -> Settings:
     """The command line wins over everything."""
     settings = loaded.settings
     http = settings.http
@@ -150,16 +156,40 @@ async def _start_ingress(house: House, options: Options) -> sites.Site | None:
     return None if port is None else await sites.start_ingress(house, port)
 
 
-def _start_tasks(tasks: asyncio.TaskGroup, house: House, options: Options) -> list[asyncio.Task[None]]:
+def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:
+    from .mqtt.embedded import embedded_broker  # noqa: PLC0415 - the demo's extra, large to import
+
+    return embedded_broker(house.settings.mqtt.port)
+
+
+async def _supervisor(stack: contextlib.AsyncExitStack, options: Options) -> Supervisor | None:
+    if options.supervisor_token is None:
+        return None
+    from .supervisor import Supervisor  # noqa: PLC0415 - only in the app
+
+    supervisor = Supervisor(options.supervisor_token)
+    stack.push_async_callback(supervisor.close)
+    return supervisor
+
+
+def _start_tasks(
+    tasks: asyncio.TaskGroup,
+    house: House,
+    options: Options,
+    credentials: Callable[[], Awaitable[MqttSettings | None]] | None,
+) -> list[asyncio.Task[None]]:
     def load() -> Loaded:
         loaded = loader.load(options.config, options.data, os.environ)
         return dataclasses.replace(loaded, settings=_adjust(loaded, options))
 
-    watcher = ConfigWatcher(house.loaded.files, load, house.reload)
+    async def mqtt() -> None:
+        await house.make_bridge(credentials).run()
+
+    watcher = ConfigWatcher(house.loaded.files, load, house.reload, on_problem=house.complain)
     work: dict[str, Callable[[], Awaitable[None]]] = {
         "recorder": house.recorder.run,
         "devices": house.devices.run,
-        "mqtt": house.bridge.run,
+        "mqtt": mqtt,
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house),
     }
@@ -171,7 +201,8 @@ async def _ending(work: Awaitable[None]) -> None:
 
 
 async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
-    await house.bridge.stop()
+    if house.bridge is not None:
+        await house.bridge.stop()
     for task in running:
         task.cancel()
 
@@ -193,7 +224,7 @@ def _announce_admin_key(house: House, *, in_app: bool) -> None:
     where = house.data / "admin_key"
     if in_app:
         # The app's log is for Home Assistant's administrators; it is the only way for them to get the key. Written once.
-        os.write(2, f"ADMIN KEY (shown once, kept in {where}): {house.devices.admin_key}\n".encode())
+        os.write(2, f"ADMIN KEY (shown once, kept in {where}): {house.admin_key}\n".encode())
     else:
         _LOG.info("a new admin key was written to %s", where)
 

@@ -74,13 +74,11 @@ class Control:
 
     def hub_state(self) -> Json:
         """Totals of all devices and the hub's settings, by the names that MQTT publishes."""
-        return self._shown(self._s.metrics.snapshot(None)) | self._shown(self._s.devices.limits_state(None)) | self.hub_settings()
+        return self._shown(self._s.metrics.snapshot(None)) | self.hub_settings()
 
     def device_state(self, device_id: str) -> Json:
         """One device's figures, what is left of its limits, and its settings."""
-        state = self._shown(self._s.metrics.snapshot(device_id))
-        state |= self._shown(self._s.devices.limits_state(device_id))
-        return state | self._s.devices.effective(device_id)
+        return self._shown(self._s.metrics.snapshot(device_id)) | self._s.devices.effective(device_id)
 
     def device_report(self, device_id: str) -> Json:
         """The same with its name and where each setting is from, for the JSON API."""

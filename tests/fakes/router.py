@@ -29,7 +29,7 @@ class Client:
 
     def admin(self) -> dict[str, str]:
         """Headers that may change things."""
-        return {"Authorization": f"Bearer {self.app.house.devices.admin_key}"}
+        return {"Authorization": f"Bearer {self.app.house.admin_key}"}
 
     async def audit(self) -> list[dict]:
         """All booked requests, newest first."""

@@ -1,0 +1,197 @@
+"""The built-in provider: answers `mock://` requests in OpenAI's wire format, in this process, without a network.
+
+To the pool it is a transport like any other, so that everything above it (streaming, failover, books) is the real thing.
+What it answers is planned in `mock_script`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from typing import Any, Final
+
+import orjson
+
+from ..models import Json
+from .base import Response, TransportError, WireRequest
+from .mock_script import Plan, plan
+
+CREATED: Final = 1_700_000_000
+"""A fixed `created`: answers are the same each time."""
+
+MODEL: Final = "default"
+_EVENT_STREAM: Final = {"content-type": "text/event-stream"}
+_JSON: Final = {"content-type": "application/json"}
+_TYPES: Final = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+
+
+class MockTransport:
+    """See `providers.base.Transport`."""
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        """Answer a chat or a models request."""
+        del connect_timeout  # there is nothing to connect to
+        if request.method == "GET":
+            return _Whole(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}]})
+        body = orjson.loads(request.body or b"{}")
+        answer = plan(body)
+        if status := answer.script.get("status", 0):
+            return _error(status, answer)
+        if body.get("stream"):
+            return _Stream(answer, body)
+        await asyncio.sleep(answer.first_delay + answer.delay * len(answer.tokens))
+        if "error" in answer.script.numbers:
+            return _error(500, answer)
+        if "cut" in answer.script.numbers:
+            raise TransportError("upstream_reset", "The mock dropped the connection, as it was told to.")
+        return _Whole(200, _completion(answer, body))
+
+    async def close(self) -> None:
+        """Nothing is open."""
+
+
+class _Whole:
+    """A JSON reply."""
+
+    def __init__(self, status: int, body: Json, headers: Mapping[str, str] = _JSON) -> None:
+        self.status = status
+        self.headers = headers
+        self._body = orjson.dumps(body)
+
+    async def read(self, limit: int) -> bytes:
+        """All of it; the mock's replies are within any limit."""
+        del limit
+        body, self._body = self._body, b""
+        return body
+
+    async def chunk(self) -> bytes:
+        """All of it at once, then the end."""
+        return await self.read(0)
+
+    def abort(self) -> None:
+        """Nothing runs."""
+
+    def release(self) -> None:
+        """Nothing is held."""
+
+
+class _Stream:
+    """Server-sent events, each when it is due. `chunk` may be cancelled while it waits and asked again."""
+
+    def __init__(self, answer: Plan, body: Json) -> None:
+        self.status = 200
+        self.headers: Mapping[str, str] = _EVENT_STREAM
+        self._answer = answer
+        self._batches = _batches(answer, body)
+        self._next: bytes | None = None
+        self._wait = answer.first_delay
+        self._sent = 0
+        self._over = False
+
+    async def chunk(self) -> bytes:
+        """The next events; empty at the end. Raises TransportError where the script cuts the stream."""
+        if self._next is None and not self._over:
+            self._next = next(self._batches, None)
+        if self._next is None or self._over:
+            return b""
+        if self._wait > 0:
+            await asyncio.sleep(self._wait)
+        else:
+            await asyncio.sleep(0)  # a stream as fast as it can be still lets others have their turn
+        self._wait = self._answer.delay
+        data, self._next = self._next, None
+        if data is _CUT:
+            self._over = True
+            raise TransportError("upstream_reset", "The mock dropped the connection, as it was told to.")
+        return data
+
+    async def read(self, limit: int) -> bytes:
+        """All of it. Raises TransportError where it is cut or longer than `limit`."""
+        parts = []
+        while part := await self.chunk():
+            parts.append(part)
+            if sum(map(len, parts)) > limit:
+                raise TransportError("invalid_reply", "The reply is too long.")
+        return b"".join(parts)
+
+    def abort(self) -> None:
+        """Say no more."""
+        self._over = True
+
+    def release(self) -> None:
+        """Say no more."""
+        self._over = True
+
+
+_CUT: Final = b"\0cut"
+
+
+def _batches(answer: Plan, body: Json) -> Iterator[bytes]:
+    """What goes out in one write each. The role is in the first; the finish, usage and `[DONE]` make the last."""
+    size = max(1, answer.script.get("b", 1))
+    contents = list(_contents(answer))
+    head = b"".join(_event(answer, {"role": "assistant", "content": ""}, index=i) for i in range(answer.choices))
+    yield head
+    stops = {answer.script.numbers[k]: k for k in ("cut", "error") if k in answer.script.numbers}
+    for start in range(0, len(contents), size):
+        for count in range(start, min(start + size, len(contents))):
+            if (what := stops.get(count)) is not None:
+                yield _CUT if what == "cut" else _frame(_error_body(500, "The mock failed, as it was told to."))
+                return
+        yield b"".join(_event(answer, delta, index=i) for delta in contents[start : start + size] for i in range(answer.choices))
+    tail = b"".join(_event(answer, {}, finish=answer.finish, index=i) for i in range(answer.choices))
+    if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
+        tail += _frame({**_base(answer), "choices": [], "usage": answer.usage})
+    yield tail + b"data: [DONE]\n\n"
+
+
+def _contents(answer: Plan) -> Iterator[Json]:
+    for thought in answer.reasoning:
+        yield {"reasoning_content": thought}
+    if answer.tool is not None:
+        name, arguments = answer.tool
+        yield {"tool_calls": [_call(answer, name, "") | {"index": 0}]}
+        for start in range(0, len(arguments), 12):
+            yield {"tool_calls": [{"index": 0, "function": {"arguments": arguments[start : start + 12]}}]}
+    for token in answer.tokens:
+        yield {"content": token}
+
+
+def _completion(answer: Plan, body: Json) -> Json:
+    message: dict[str, Any] = {"role": "assistant", "content": "".join(answer.tokens)}
+    if answer.reasoning:
+        message["reasoning_content"] = "".join(answer.reasoning)
+    if answer.tool is not None:
+        message |= {"content": None, "tool_calls": [_call(answer, *answer.tool)]}
+    choices = [{"index": i, "message": message, "logprobs": None, "finish_reason": answer.finish} for i in range(answer.choices)]
+    reply = {"id": answer.id, "object": "chat.completion", "created": CREATED, "model": str(body.get("model", MODEL)), "choices": choices}
+    return reply if answer.usage is None else {**reply, "usage": answer.usage}
+
+
+def _call(answer: Plan, name: str, arguments: str) -> Json:
+    return {"id": f"call_{answer.id[-12:]}", "type": "function", "function": {"name": name, "arguments": arguments}}
+
+
+def _base(answer: Plan) -> Json:
+    return {"id": answer.id, "object": "chat.completion.chunk", "created": CREATED, "model": MODEL}
+
+
+def _event(answer: Plan, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
+    return _frame({**_base(answer), "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]})
+
+
+def _frame(data: Json) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
+
+
+def _error(status: int, answer: Plan) -> Response:
+    headers = dict(_JSON)
+    if (wait := answer.script.numbers.get("retry_after")) is not None:
+        headers["retry-after"] = str(wait)
+    status = status if 400 <= status <= 599 else 500
+    return _Whole(status, _error_body(status, f"The mock answers {status}, as it was told to."), headers)
+
+
+def _error_body(status: int, message: str) -> Json:
+    return {"error": {"message": message, "type": _TYPES.get(status, "server_error"), "param": None, "code": f"mock_{status}"}}
+
