@@ -11,7 +11,9 @@ import os
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+import aiohttp
 
 from . import sites
 from .assembly import House, build_house
@@ -22,11 +24,10 @@ from .config.watcher import ConfigWatcher
 from .const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from .logs import Redactor
 from .logs import setup as setup_logs
-
-if TYPE_CHECKING:
-    from .supervisor import Supervisor
+from .supervisor import MqttCredentials, Supervisor
 
 _LOG: Final = logging.getLogger(__name__)
+Credentials = Callable[[], Awaitable[MqttSettings | None]]
 _DISCOVERY_SECONDS: Final = 300.0
 """How often local servers are asked which models they have."""
 
@@ -125,9 +126,9 @@ async def serving(options: Options) -> AsyncIterator[App]:
             stack.push_async_callback(ingress.close)
         if house.settings.mqtt.embedded:
             await stack.enter_async_context(_broker(house))
-        supervisor = await _supervisor(stack, options)
+        credentials = await _credentials(stack, house, options)
         async with asyncio.TaskGroup() as tasks:
-            running = _start_tasks(tasks, house, options, None if supervisor is None else supervisor.mqtt)
+            running = _start_tasks(tasks, house, options, credentials)
             _settle_memory()
             yield App(options, house, lan, ingress)
             await _stop_tasks(house, running)
@@ -162,21 +163,19 @@ def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:
     return embedded_broker(house.settings.mqtt.port)
 
 
-async def _supervisor(stack: contextlib.AsyncExitStack, options: Options) -> Supervisor | None:
+async def _credentials(stack: contextlib.AsyncExitStack, house: House, options: Options) -> Credentials | None:
+    """Where the bridge may learn of a broker: the Supervisor, in the app."""
     if options.supervisor_token is None:
         return None
-    from .supervisor import Supervisor  # noqa: PLC0415 - only in the app
-
-    supervisor = Supervisor(options.supervisor_token)
-    stack.push_async_callback(supervisor.close)
-    return supervisor
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return MqttCredentials(Supervisor(options.supervisor_token, session), lambda: house.settings.mqtt)
 
 
 def _start_tasks(
     tasks: asyncio.TaskGroup,
     house: House,
     options: Options,
-    credentials: Callable[[], Awaitable[MqttSettings | None]] | None,
+    credentials: Credentials | None,
 ) -> list[asyncio.Task[None]]:
     def load() -> Loaded:
         loaded = loader.load(options.config, options.data, os.environ)

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from .catalog.prices import price_at
 from .catalog.table import ModelTable
 from .config.settings import Settings
 from .const import VERSION
 from .devices.service import Devices
 from .errors import SettingError
 from .gateway import Gateway
-from .models import Json, Profile
+from .models import Json, Model, Profile
 from .routing.router import RouteContext
 from .upstream.pool import Pool
 from .usage.metrics import Metrics
@@ -185,6 +187,11 @@ class Control:
             seen.setdefault(model_id, owner)
         return [{"id": i, "object": "model", "created": _EPOCH, "owned_by": o} for i, o in seen.items()]
 
+    def model_details(self) -> list[Json]:
+        """Every routable model with its prices (USD per million tokens), context and quality, for people."""
+        now = self._s.gateway.books.clock.utcnow()
+        return [model_detail(model, now) for model in self._s.table().models]
+
     def explain(self, body: Json, device_id: str) -> Json:
         """Which model a body would go to and why; nobody is called."""
         return self._s.gateway.router.explain(body, self.context(device_id))
@@ -222,6 +229,22 @@ class Control:
 
 _EPOCH: Final = 1_700_000_000
 """`created` of every model: nobody knows the real dates, and clients only want a number that stays."""
+
+
+def model_detail(model: Model, at: datetime) -> Json:
+    """One model as a page shows it."""
+    rates = price_at(model, at, 0)
+    return {
+        "id": model.id,
+        "provider": model.provider,
+        "local": model.local,
+        "input": None if rates is None else float(rates.input),
+        "output": None if rates is None else float(rates.output),
+        "context": model.context,
+        "quality": model.quality.value,
+        "quality_source": model.quality.source,
+        "capabilities": sorted(model.capabilities),
+    }
 
 
 def _times(value: Any, rate: Decimal) -> Any:

@@ -15,6 +15,7 @@ from aiohttp import web
 from .api.context import Parts
 from .api.server import build_app
 from .assembly import House
+from .config.settings import Auth
 
 _LOG: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
@@ -87,8 +88,11 @@ async def start_lan(house: House) -> Site:
 async def start_ingress(house: House, port: int) -> Site:
     """Serve the status page for Home Assistant's sidebar."""
     from .dashboard.site import build_site  # noqa: PLC0415 - only where there is an ingress
+    from .dashboard.status import Reach  # noqa: PLC0415 - likewise
 
-    return await _start(build_site(house.control), open_sockets("", port))
+    reach = Reach(house.settings.http.port, keys=house.devices.auth is Auth.KEYS)
+    site = build_site(house.control, house.bus, lambda: reach, house.clock)
+    return await _start(site, open_sockets("", port))
 
 
 async def _start(app: web.Application, sockets: list[socket.socket]) -> Site:

@@ -297,6 +297,7 @@ _SETTINGS: Final = {
             "port": _port,
             "ingress_port": _port,
             "cors_origins": _each(_value(read.text())),
+            "allowed_hosts": _each(_value(read.text())),
         },
         HttpSettings,
     ),

@@ -195,12 +195,16 @@ class CacheSettings:
 
 @dataclass(frozen=True, slots=True)
 class HttpSettings:
-    """The LAN site. `host` "": every IPv4 and IPv6 address. `cors_origins`: browser pages that may call, `*` for any."""
+    """The LAN site. `host` "": every IPv4 and IPv6 address. `cors_origins`: browser pages that may call, `*` for any.
+
+    `allowed_hosts`: public names under which it is also reached without keys, by way of a reverse proxy say.
+    """
 
     host: str = ""
     port: int = 4000
     ingress_port: int | None = None
     cors_origins: tuple[str, ...] = ()
+    allowed_hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -127,22 +127,24 @@ _CUT: Final = b"\0cut"
 
 
 def _batches(answer: Plan, body: Json) -> Iterator[bytes]:
-    """What goes out in one write each. The role is in the first; the finish, usage and `[DONE]` make the last."""
+    """What goes out in one write each. The role leads the first; the finish, usage and `[DONE]` make the last."""
     size = max(1, answer.script.get("b", 1))
     contents = list(_contents(answer))
     head = b"".join(_event(answer, {"role": "assistant", "content": ""}, index=i) for i in range(answer.choices))
-    yield head
     stops = {answer.script.numbers[k]: k for k in ("cut", "error") if k in answer.script.numbers}
     for start in range(0, len(contents), size):
         for count in range(start, min(start + size, len(contents))):
             if (what := stops.get(count)) is not None:
+                if head:
+                    yield head
                 yield _CUT if what == "cut" else _frame(_error_body(500, "The mock failed, as it was told to."))
                 return
-        yield b"".join(_event(answer, delta, index=i) for delta in contents[start : start + size] for i in range(answer.choices))
+        yield head + b"".join(_event(answer, d, index=i) for d in contents[start : start + size] for i in range(answer.choices))
+        head = b""
     tail = b"".join(_event(answer, {}, finish=answer.finish, index=i) for i in range(answer.choices))
     if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
         tail += _frame({**_base(answer), "choices": [], "usage": answer.usage})
-    yield tail + b"data: [DONE]\n\n"
+    yield head + tail + b"data: [DONE]\n\n"
 
 
 def _contents(answer: Plan) -> Iterator[Json]:
