@@ -82,7 +82,7 @@ class _Client(aiomqtt.Client):
 
     def abandon(self) -> None:
         """Close the socket of an attempt that came to nothing: aiomqtt leaves it open and watched."""
-        self._client._sock_close()
+        self._client._sock_close()  # noqa: SLF001 - paho offers no public way without the broker's help
 
 
 class _NoAnswerError(aiomqtt.MqttError):
@@ -330,7 +330,7 @@ class Bridge:
 
     def _home_assistant_started(self, message: Incoming) -> None:
         if message.payload == payloads.ONLINE and not message.retain:
-            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))
+            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))  # noqa: S311 - no secret
 
     async def _write(self, send: Callable[[Outgoing], Awaitable[None]]) -> None:
         while not self._leaving:

@@ -44,8 +44,8 @@ def _broker(port: int) -> Any:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # its dependencies deprecate one another at import
-            from amqtt.broker import Broker
-            from amqtt.contexts import BrokerConfig, ListenerConfig
+            from amqtt.broker import Broker  # noqa: PLC0415 - an optional extra that costs 37 MB
+            from amqtt.contexts import BrokerConfig, ListenerConfig  # noqa: PLC0415 - likewise
     except ImportError as error:
         raise ConfigurationError(
             ["mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"]
@@ -60,5 +60,5 @@ def _broker(port: int) -> Any:
 
 
 def _port(broker: Any) -> int:
-    server = broker._servers["default"].instance
+    server = broker._servers["default"].instance  # noqa: SLF001 - amqtt does not tell the port it got for 0
     return int(server.sockets[0].getsockname()[1])

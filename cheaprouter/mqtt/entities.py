@@ -16,6 +16,16 @@ from .topics import Topics
 
 DEVICE_EVENTS: Final = ("rate_limited", "budget_warning", "budget_reached", "fallback_used")
 HUB_EVENTS: Final = (*DEVICE_EVENTS, "provider_down", "provider_up")
+PROVIDER_STATES: Final = (
+    "available",
+    "degraded",
+    "cooling_down",
+    "probing",
+    "down",
+    "paused",
+    "unauthorized",
+    "unknown",
+)
 PRESS: Final = "PRESS"
 
 NO_BUDGET: Final = -1
@@ -39,7 +49,6 @@ def hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) -> 
     """Components of the router itself, by key. `providers`: their names."""
     details = topics.details(None)
     entities = _measurements(choices.currency, details)
-    entities["tokens_per_second"]["enabled_by_default"] = False
     entities["provider_problem"] = {
         "p": "binary_sensor",
         "name": "Provider problem",
@@ -52,6 +61,8 @@ def hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) -> 
             "p": "sensor",
             "name": f"Provider {name}",
             "entity_category": "diagnostic",
+            "device_class": "enum",
+            "options": list(PROVIDER_STATES),
             "icon": "mdi:cloud-check-outline",
             "state_topic": details,
             "value_template": f"{{{{ value_json.get('providers', {{}}).get({_quoted(name)}) }}}}",

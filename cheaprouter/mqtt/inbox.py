@@ -47,7 +47,7 @@ class Inbox:
         """Act on a message; whatever it holds, it harms nobody."""
         try:
             self._dispatch(message)
-        except Exception:
+        except Exception:  # noqa: BLE001 - the boundary: one message must never end the connection for all
             _LOG.exception("A message on %s could not be handled", message.topic)
 
     def _dispatch(self, message: Incoming) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -67,7 +66,7 @@ class Memory:
         draft = self._path.with_suffix(".new")
         try:
             draft.write_bytes(raw)
-            os.replace(draft, self._path)
+            draft.replace(self._path)
         except OSError as error:
             _LOG.warning("%s cannot be written: %s", self._path, error)
             return

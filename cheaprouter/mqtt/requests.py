@@ -14,7 +14,9 @@ from .messages import Incoming
 from .ports import ControlPort
 from .publisher import Publisher
 
-_PROVIDER_KEYS: Final = ("name", "kind", "state", "enabled", "local", "models", "latency_ms", "cooldown", "last_error")
+_PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
+"""What is told of a provider; `keys` is their number."""
+
 _BUTTONS: Final = frozenset({"reset_today", "clear_cooldowns"})
 
 

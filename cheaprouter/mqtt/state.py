@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ..models import Json
+from .entities import PROVIDER_STATES
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
@@ -31,8 +32,9 @@ def _plain(value: Any) -> Any:
 
 
 def provider_states(providers: Sequence[Json]) -> dict[str, str]:
-    """Each provider's state by its name, alone: no address, no key."""
-    return {str(p["name"]): str(p.get("state", "unknown")) for p in providers}
+    """Each provider's state by its name, alone: no address, no key. A state without a name of its own is `unknown`."""
+    states = {str(p["name"]): str(p.get("state")) for p in providers}
+    return {name: value if value in PROVIDER_STATES else "unknown" for name, value in states.items()}
 
 
 def hub_details(version: str, providers: Sequence[Json], tokens_per_second: float | None) -> Json:

@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import asyncio
+import uuid
+
+import orjson
+import pytest
+from paho.mqtt.packettypes import PacketTypes
+from paho.mqtt.properties import Properties
+
+from cheaprouter.errors import BudgetError, LimitError
+from cheaprouter.mqtt import answers
+from tests.fakes.mosquitto import watching
+
+REQUEST = "cheaprouter/device/esp32/chat/request"
+RESPONSE = "cheaprouter/device/esp32/chat/response"
+STREAM = "cheaprouter/device/esp32/chat/stream"
+
+
+@pytest.fixture
+async def talk(broker, run, home):
+    async with watching(broker.port) as seen, run(broker):
+        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+
+        async def ask(payload, topic=REQUEST, answer=RESPONSE, **options):
+            count = len(seen.on(answer))
+            body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+            await seen.client.publish(topic, body, qos=1, **options)
+            await seen.until(lambda: len(seen.on(answer)) > count)
+            return orjson.loads(seen.on(answer)[-1])
+
+        ask.seen = seen
+        yield ask
+
+
+async def test_plain_text_is_a_prompt(talk, home):
+    answer = await talk("Wie spät ist es?".encode())
+    assert (answer["status"], answer["error"], answer["transaction"]) == ("ok", None, None)
+    assert answer["data"]["text"] == "Hello"
+    assert answer["data"]["choices"][0]["message"]["content"] == "Hello"
+    request, caller, via = home.gateway.asked[0]
+    assert request.messages == [{"role": "user", "content": "Wie spät ist es?"}]
+    assert (request.model, caller.device_id, caller.source, via) == ("blockrun/auto", "esp32", "mqtt", "mqtt")
+
+
+async def test_a_prompt_object_may_carry_options_and_a_transaction(talk, home):
+    answer = await talk({"prompt": "hi", "model": "lab/big", "temperature": 0, "transaction": "t-1"})
+    assert answer["transaction"] == "t-1"
+    assert home.gateway.asked[0][0].body == {
+        "model": "lab/big",
+        "temperature": 0,
+        "messages": [{"role": "user", "content": "hi"}],
+    }
+
+
+async def test_a_chat_body_is_passed_on_as_it_is(talk, home):
+    body = {
+        "model": "lab/big",
+        "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
+        "odd": 1,
+    }
+    await talk(body)
+    assert home.gateway.asked[0][0].body == body
+
+
+async def test_the_devices_profile_is_the_default_model(talk, home):
+    home.add("esp32", profile="eco")
+    await talk(b"hi")
+    assert home.gateway.asked[0][0].model == "blockrun/eco"
+
+
+async def test_text_that_looks_like_json_is_still_a_prompt(talk, home):
+    await talk(b'{"what is": "this?"}')
+    assert home.gateway.asked[0][0].messages[0]["content"] == '{"what is": "this?"}'
+
+
+async def test_the_hubs_own_topic_needs_no_device(talk, home):
+    answer = await talk(b"hi", "cheaprouter/chat/request", "cheaprouter/chat/response")
+    assert answer["status"] == "ok"
+    assert home.gateway.asked[0][1].device_id == "mqtt"
+
+
+async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(talk, home, monkeypatch):
+    monkeypatch.setattr("cheaprouter.mqtt.chat.PIECE_SECONDS", 0.0)
+    answer = await talk({"prompt": "hi", "stream": True})
+    assert talk.seen.on(STREAM) == [b"Hel", b"lo"]
+    assert answer["data"]["text"] == "Hello"
+    assert answer["data"]["usage"] == {"total_tokens": 5}
+    assert answer["data"]["choices"][0]["finish_reason"] == "stop"
+    assert home.gateway.closed == 1
+
+
+async def test_pieces_are_gathered_so_that_the_broker_is_not_flooded(talk, home):
+    home.gateway.pieces = ["x"] * 1000
+    answer = await talk({"prompt": "hi", "stream": True})
+    assert len(answer["data"]["text"]) == 1000
+    assert b"".join(talk.seen.on(STREAM)) == b"x" * 1000
+    assert len(talk.seen.on(STREAM)) < 20
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "type_", "status"),
+    [
+        (LimitError("slow down", retry_after=2.1, limit="requests"), "rate_limit_exceeded", "rate_limit_error", 429),
+        (BudgetError("spent", retry_after=2.1, limit="daily_budget"), "insufficient_quota", "insufficient_quota", 429),
+    ],
+)
+async def test_limits_hold_and_say_how_long_to_wait(talk, home, error, code, type_, status):
+    home.gateway.error = error
+    answer = await talk({"prompt": "hi", "transaction": 5})
+    assert answer["status"] == "error"
+    assert answer["data"] is None
+    assert answer["transaction"] == 5
+    assert answer["error"] == {
+        "message": error.message,
+        "type": type_,
+        "param": None,
+        "code": code,
+        "status": status,
+        "retry_after": 3,
+    }
+
+
+@pytest.mark.parametrize(
+    ("payload", "param"),
+    [
+        (b"", None),
+        (b"  \n", None),
+        (b"\xff\xfe", None),
+        (b'{"prompt": 5}', "prompt"),
+        (b'{"messages": []}', "messages"),
+        (b'{"messages": [{"role": "king"}]}', "messages[0].role"),
+        (b'{"prompt": "x", "stream": "yes"}', "stream"),
+    ],
+)
+async def test_what_cannot_be_understood_is_an_error_and_asks_nobody(talk, home, payload, param):
+    answer = await talk(payload)
+    assert (answer["status"], answer["error"]["type"], answer["error"]["param"]) == (
+        "error",
+        "invalid_request_error",
+        param,
+    )
+    assert home.gateway.asked == []
+
+
+async def test_a_wrong_body_is_booked_as_refused(talk, home):
+    await talk(b'{"messages": []}')
+    assert len(home.gateway.refusals) == 1
+
+
+async def test_a_message_that_is_too_large_is_refused(talk, home):
+    answer = await talk(b"x" * (answers.LARGEST + 1))
+    assert answer["error"]["code"] == "request_too_large"
+
+
+async def test_mqtt_5_response_topic_and_correlation_data_are_used(talk):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = "esp32/answers"
+    properties.CorrelationData = uuid.uuid4().bytes
+    answer = await talk(b"hi", answer="esp32/answers", properties=properties)
+    assert answer["data"]["text"] == "Hello"
+    last = next(m for m in talk.seen.seen if str(m.topic) == "esp32/answers")
+    assert last.properties.CorrelationData == properties.CorrelationData
+    assert talk.seen.on(RESPONSE) == []
+
+
+@pytest.mark.parametrize(
+    "topic", ["cheaprouter/status", "homeassistant/device/x/config", REQUEST, "cheaprouter/device/esp32/rpm/set"]
+)
+async def test_a_response_topic_that_would_borrow_our_rights_is_not_used(talk, topic):
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = topic
+    before = list(talk.seen.on(topic))
+    assert (await talk(b"hi", properties=properties))["status"] == "ok"
+    assert [p for p in talk.seen.on(topic) if p not in before] in ([], [b"hi"])
+
+
+async def test_more_than_a_few_at_once_are_told_to_wait(talk, home, monkeypatch):
+    gate = asyncio.Event()
+    real = home.gateway.chat
+
+    async def slow(*args, **options):
+        await gate.wait()
+        return await real(*args, **options)
+
+    monkeypatch.setattr(home.gateway, "chat", slow)
+    for _ in range(8):
+        await talk.seen.client.publish("cheaprouter/device/a/chat/request", b"hi", qos=1)
+    answer = await talk(b"one too many")
+    assert answer["error"]["code"] == "busy"
+    gate.set()
+    await talk.seen.until(lambda: len(talk.seen.on("cheaprouter/device/a/chat/response")) == 8)
+
+
+async def test_a_retained_prompt_is_stale_and_asks_nobody(broker, run, home, caplog):
+    async with watching(broker.port) as seen:
+        await seen.client.publish(REQUEST, b"old", qos=1, retain=True)
+        async with run(broker):
+            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.client.publish("cheaprouter/request/health", b"", qos=1)
+            await seen.until(lambda: seen.on("cheaprouter/response/health"))
+    assert home.gateway.asked == []
+    assert "stale" in caplog.text
+
+
+async def test_chat_can_be_switched_off(broker, run, home):
+    async with watching(broker.port) as seen, run(broker, mqtt={"chat": False}):
+        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.client.publish(REQUEST, b"hi", qos=1)
+        await seen.client.publish("cheaprouter/request/health", b"", qos=1)
+        await seen.until(lambda: seen.on("cheaprouter/response/health"))
+        assert home.gateway.asked == []

@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import logging
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.errors import CheapRouterError
+from cheaprouter.events import EventBus
+from cheaprouter.mqtt import commands
+from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS, Commands
+from cheaprouter.mqtt.messages import Incoming
+from cheaprouter.mqtt.once import Once
+from tests.mqtt.home import SETTINGS, Home
+
+
+@pytest.fixture
+def desk():
+    home = Home(EventBus())
+    home.add("kitchen")
+    shown: list[str | None] = []
+    return home, Commands(home, shown.append, Once(logging.getLogger("t"))), shown
+
+
+def send(desk, slug, setting, payload, *, retain=False):
+    place = "cheaprouter" if slug is None else f"cheaprouter/device/{slug}"
+    desk[1].take(slug, setting, Incoming(f"{place}/{setting}/set", payload, retain=retain))
+
+
+def test_every_setting_of_a_device_can_be_set():
+    assert set(SETTINGS) <= set(DEVICE_COMMANDS)
+
+
+@pytest.mark.parametrize(
+    ("setting", "payload", "value"),
+    [
+        ("profile", b"eco", "eco"),
+        ("model", b"lab/big", "lab/big"),
+        ("model", b"auto", "auto"),
+        ("rpm", b"7", 7),
+        ("tpm", b" 1000.0 ", 1000),
+        ("parallel", b"0", 0),
+        ("rpm", b"unlimited", 0),
+        ("daily_budget", b"0.5", Decimal("0.5")),
+        ("daily_budget", b"0", Decimal(0)),
+        ("monthly_budget", b"-1", "unlimited"),
+        ("monthly_budget", b"-1.0", "unlimited"),
+        ("enabled", b"OFF", False),
+        ("enabled", b"true", True),
+    ],
+)
+def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
+    send(desk, "kitchen", setting, payload)
+    assert desk[0].devices["kitchen"][setting] == value
+    assert desk[2] == ["kitchen"]
+
+
+@pytest.mark.parametrize(
+    ("setting", "payload"),
+    [
+        ("profile", b"cheapest"),
+        ("profile", b""),
+        ("model", b"no/such"),
+        ("model", b"a\nb"),
+        ("rpm", b"-1"),
+        ("rpm", b"1.5"),
+        ("rpm", b"many"),
+        ("rpm", b"1e99"),
+        ("rpm", b"NaN"),
+        ("rpm", "٣".encode()),
+        ("daily_budget", b"Infinity"),
+        ("daily_budget", b"-2"),
+        ("daily_budget", b"1_000"),
+        ("daily_budget", b"9" * 200),
+        ("enabled", b"maybe"),
+        ("enabled", b"\xff\xfe"),
+        ("model", b"x" * 257),
+        ("api_key", b"sk-stolen"),
+        ("admin_key", b"x"),
+        ("reset_today", b"yes"),
+    ],
+)
+def test_a_bad_value_changes_nothing_is_logged_and_the_true_state_is_shown(desk, setting, payload, caplog):
+    before = dict(desk[0].devices["kitchen"])
+    send(desk, "kitchen", setting, payload)
+    assert desk[0].devices["kitchen"] == before
+    assert desk[2] == ["kitchen"]
+    assert f"Refused what was published on cheaprouter/device/kitchen/{setting}/set" in caplog.text
+
+
+def test_the_same_bad_value_is_logged_once(desk, caplog):
+    for _ in range(100):
+        send(desk, "kitchen", "rpm", b"many")
+    assert len(caplog.records) == 1
+
+
+def test_a_retained_command_is_stale_and_refused(desk, caplog):
+    send(desk, "kitchen", "rpm", b"7", retain=True)
+    assert desk[0].devices["kitchen"]["rpm"] is None
+    assert "retained" in caplog.text
+
+
+def test_an_unknown_device_is_refused(desk, caplog):
+    send(desk, "nobody", "rpm", b"7")
+    assert "no such device" in caplog.text
+
+
+def test_the_hub_has_settings_of_its_own(desk):
+    send(desk, None, "cloud_paused", b"ON")
+    send(desk, None, "cost_quality", b"7.5")
+    send(desk, None, "monthly_budget", b"20")
+    assert (desk[0].hub["cloud_paused"], desk[0].hub["cost_quality"], desk[0].hub["monthly_budget"]) == (
+        True,
+        7.5,
+        Decimal(20),
+    )
+    assert desk[2] == [None, None, None]
+
+
+def test_a_device_setting_is_none_of_the_hub(desk, caplog):
+    send(desk, None, "rpm", b"7")
+    assert "no such setting" in caplog.text
+
+
+def test_buttons_are_pressed(desk):
+    send(desk, "kitchen", "reset_today", b"PRESS")
+    send(desk, None, "reset_today", b"PRESS")
+    send(desk, None, "clear_cooldowns", b"PRESS")
+    assert (desk[0].resets, desk[0].cleared) == (["kitchen", None], 1)
+
+
+@given(st.text(max_size=40))
+def test_a_parser_gives_a_value_or_says_what_is_allowed(text):
+    for command in {**HUB_COMMANDS, **DEVICE_COMMANDS}.values():
+        try:
+            command.parse(text)
+        except CheapRouterError as error:
+            assert error.message
+
+
+@given(st.decimals(0, 1_000_000, places=4))
+def test_money_is_read_exactly(amount):
+    assert commands.money(str(amount)) == amount

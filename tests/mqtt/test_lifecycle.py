@@ -1,0 +1,220 @@
+from __future__ import annotations
+
+import asyncio
+
+import orjson
+import pytest
+
+from cheaprouter.clock import Clock
+from cheaprouter.config.settings import MqttSettings
+from cheaprouter.events import EventBus, SettingsChanged
+from cheaprouter.mqtt import publisher as publisher_module
+from cheaprouter.mqtt.memory import Memory
+from cheaprouter.mqtt.publisher import Publisher
+from tests.fakes.mosquitto import watching
+from tests.mqtt.home import Home
+
+HUB = "homeassistant/device/cheaprouter_0123456789ab/config"
+KITCHEN = "homeassistant/device/cheaprouter_0123456789ab_kitchen/config"
+
+
+def ours(seen):
+    return {t for t in seen.retained if t.startswith(("cheaprouter/", "homeassistant/"))}
+
+
+async def online(seen):
+    await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+
+
+async def test_the_order_is_hub_devices_states_availability_status(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+    topics = [str(m.topic) for m in seen.seen]
+    wanted = [HUB, KITCHEN, "cheaprouter/state", "cheaprouter/device/kitchen/state", "cheaprouter/device/kitchen/availability", "cheaprouter/status"]  # fmt: skip
+    assert [t for t in topics if t in wanted][:6] == wanted
+
+
+async def test_a_device_appears_with_its_first_request(broker, run, home):
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        home.served("kitchen")
+        await seen.until(lambda: KITCHEN in seen.retained)
+        assert orjson.loads(seen.retained[KITCHEN])["dev"]["name"] == "kitchen"
+        assert len(seen.on(KITCHEN)) == 1
+
+
+async def test_devices_are_not_announced_where_that_is_switched_off(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await seen.until(lambda: KITCHEN in seen.retained)
+        async with run(broker, mqtt={"device_discovery": False}):
+            await seen.until(lambda: KITCHEN not in seen.retained)
+            assert HUB in seen.retained
+            assert "cheaprouter/device/kitchen/state" in seen.retained
+
+
+async def test_without_discovery_nothing_is_announced(broker, run, home):
+    async with watching(broker.port) as seen, run(broker, mqtt={"discovery": False}):
+        await online(seen)
+        assert not [t for t in seen.retained if t.startswith("homeassistant/")]
+
+
+async def test_a_renamed_device_is_announced_by_its_new_name(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        home.rename("kitchen", "Kitchen panel")
+        await seen.until(lambda: b'"name":"Kitchen panel"' in seen.retained[KITCHEN])
+
+
+async def test_a_removed_device_leaves_nothing_behind(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        home.remove("kitchen")
+        await seen.until(lambda: not [t for t in ours(seen) if "kitchen" in t])
+
+
+async def test_a_device_that_was_removed_while_we_were_away_is_cleaned_up(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await online(seen)
+        del home.devices["kitchen"]
+        async with run(broker):
+            await seen.until(lambda: not [t for t in ours(seen) if "kitchen" in t])
+
+
+async def test_another_base_topic_leaves_nothing_under_the_old_one(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await online(seen)
+        async with run(broker, mqtt={"base_topic": "home/llm"}):
+            await seen.until(lambda: seen.retained.get("home/llm/status") == b"online")
+            assert not [t for t in seen.retained if t.startswith("cheaprouter/")]
+            assert orjson.loads(seen.retained[KITCHEN])["state_topic"] == "home/llm/device/kitchen/state"
+        assert b"" not in seen.on(KITCHEN)
+
+
+async def test_another_discovery_prefix_leaves_nothing_under_the_old_one(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await online(seen)
+        async with run(broker, mqtt={"discovery_prefix": "ha"}):
+            await seen.until(lambda: KITCHEN.replace("homeassistant", "ha") in seen.retained)
+            assert not [t for t in seen.retained if t.startswith("homeassistant/")]
+
+
+async def test_what_is_published_is_written_down_before_it_is_sent(home, tmp_path):
+    home.add("kitchen")
+    memory = Memory(tmp_path / "m.json")
+    publisher = Publisher(MqttSettings("b"), home, memory, Clock(), lambda: None)
+
+    async def send(message):
+        if message.topic == KITCHEN:
+            raise ConnectionError
+
+    with pytest.raises(ConnectionError):
+        await publisher.open(send, "b:1883")
+    after_a_crash = Memory(tmp_path / "m.json")
+    after_a_crash.load()
+    assert after_a_crash.known["kitchen"].slug == "kitchen"
+    assert "requests" in after_a_crash.known["kitchen"].components
+
+
+async def test_a_spoilt_memory_is_said_and_started_over(broker, run, tmp_path, caplog):
+    (tmp_path / "mqtt_topics.json").write_bytes(b"{")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+    assert "cannot be used" in caplog.text
+
+
+async def test_a_provider_that_is_gone_is_taken_out_once_and_then_left_out(broker, run, home, monkeypatch):
+    monkeypatch.setattr(publisher_module, "DEBOUNCE_SECONDS", 0.02)
+    home.provider_list.append({"name": "old", "state": "available"})
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        home.provider_list.pop()
+        home.bus.publish(SettingsChanged(None, ("providers",)))
+        home.bus.publish(publisher_module.ModelsChanged())
+        await seen.until(lambda: len(seen.on(HUB)) == 3)
+        stubs = [orjson.loads(p)["cmps"].get("provider_old") for p in seen.on(HUB)]
+        assert stubs[0] is not None
+        assert stubs[1:] == [{"p": "sensor"}, None]
+
+
+async def test_two_instances_share_a_broker(broker, run, home, tmp_path):
+    other = Home(EventBus(), "fedcba9876543210fedcba9876543210")
+    other.add("kitchen")
+    home.add("kitchen")
+    (tmp_path / "two").mkdir()
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        async with run(broker, other, mqtt={"base_topic": "second"}, data_dir=tmp_path / "two"):
+            await seen.until(lambda: seen.retained.get("second/status") == b"online")
+            assert len([t for t in seen.retained if t.endswith("/config")]) == 4
+            assert seen.retained["cheaprouter/status"] == b"online"
+        assert seen.retained["second/status"] == b"offline"
+
+
+async def test_a_state_that_did_not_change_is_not_published_again(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker) as running:
+        await online(seen)
+        before = len(seen.seen)
+        running.bridge._publisher.refresh(0.0)
+        running.bridge._wake.set()
+        home.served("other")
+        await seen.until(lambda: "cheaprouter/device/other/state" in seen.retained)
+        assert not [m for m in seen.seen[before:] if "kitchen" in str(m.topic)]
+
+
+async def test_many_requests_are_few_messages_and_the_last_value_is_there(broker, run, home):
+    async with watching(broker.port) as seen, run(broker, mqtt={"interval": 0.2}):
+        await online(seen)
+        for _ in range(200):
+            home.served("kitchen")
+            await asyncio.sleep(0)
+        await seen.until(lambda: b'"requests":200' in seen.retained.get("cheaprouter/device/kitchen/state", b""))
+        assert len(seen.on("cheaprouter/device/kitchen/state")) <= 3
+
+
+async def test_home_assistants_start_gets_everything_again(broker, run, home, monkeypatch):
+    monkeypatch.setattr("cheaprouter.mqtt.bridge.BIRTH_DELAY", (0.01, 0.02))
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        await seen.client.publish("homeassistant/status", b"online", qos=1)
+        await seen.until(lambda: len(seen.on(KITCHEN)) == 2 and len(seen.on("cheaprouter/device/kitchen/state")) == 2)
+
+
+async def test_a_command_changes_the_setting_and_shows_it(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"7", qos=1)
+        await seen.until(lambda: b'"rpm":7' in seen.retained["cheaprouter/device/kitchen/state"])
+
+
+async def test_a_refused_command_shows_the_true_state_again(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"many", qos=1)
+        await seen.until(lambda: len(seen.on("cheaprouter/device/kitchen/state")) == 2)
+        assert len(set(seen.on("cheaprouter/device/kitchen/state"))) == 1
+
+
+async def test_with_commands_off_nothing_can_be_set(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker, mqtt={"commands": False}):
+        await online(seen)
+        await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"7", qos=1)
+        await seen.client.publish("cheaprouter/request/set_device", b'{"device":"kitchen","rpm":7}', qos=1)
+        await seen.until(lambda: seen.on("cheaprouter/response/set_device"))
+        assert orjson.loads(seen.on("cheaprouter/response/set_device")[0])["error"]["code"] == "permission_denied"
+        assert home.devices["kitchen"]["rpm"] is None

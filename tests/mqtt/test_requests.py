@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import orjson
+import pytest
+
+from tests.fakes.mosquitto import watching
+
+
+@pytest.fixture
+async def ask(broker, run, home):
+    home.add("Kitchen Tablet")
+    async with watching(broker.port) as seen, run(broker):
+        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+
+        async def send(verb, payload=b"", answer=None):
+            topic = f"cheaprouter/response/{answer or verb}"
+            count = len(seen.on(topic))
+            body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+            await seen.client.publish(f"cheaprouter/request/{verb}", body, qos=1)
+            await seen.until(lambda: len(seen.on(topic)) > count)
+            return orjson.loads(seen.on(topic)[-1])
+
+        yield send
+
+
+async def test_the_envelope_to_the_byte(broker, run, home):
+    async with watching(broker.port) as seen, run(broker):
+        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.client.publish("cheaprouter/request/usage", b'{"range":"today","transaction":"a"}', qos=1)
+        await seen.until(lambda: seen.on("cheaprouter/response/usage"))
+        assert seen.on("cheaprouter/response/usage") == [
+            b'{"status":"ok","data":{"query":{"range":"today"},"cost":1.5},"error":null,"transaction":"a"}'
+        ]
+
+
+async def test_a_route_is_explained(ask):
+    answer = await ask(
+        "route", {"messages": [{"role": "user", "content": "hi"}], "device": "kitchen_tablet", "transaction": 1}
+    )
+    assert (answer["data"], answer["transaction"]) == ({"model": "lab/small", "device": "Kitchen Tablet"}, 1)
+
+
+async def test_an_error_keeps_the_transaction(ask):
+    answer = await ask("route", {"transaction": "x"})
+    assert (answer["status"], answer["transaction"], answer["error"]["retry_after"]) == ("error", "x", 2)
+
+
+async def test_providers_show_no_secret(ask):
+    answer = await ask("providers")
+    assert answer["data"] == [{"name": "lab", "state": "available", "kind": "openai"}]
+
+
+async def test_devices_models_and_health_can_be_read(ask):
+    assert (await ask("devices"))["data"][0]["slug"] == "kitchen_tablet"
+    assert (await ask("models"))["data"][0] == {"id": "lab/small"}
+    assert (await ask("health"))["data"] == {"status": "ok"}
+
+
+async def test_a_device_is_set_by_id_or_slug_with_the_topics_parsers(ask, home):
+    answer = await ask("set_device", {"device": "kitchen_tablet", "rpm": 7, "daily_budget": "0.5", "enabled": False})
+    assert answer["status"] == "ok"
+    settings = home.devices["Kitchen Tablet"]
+    assert (settings["rpm"], settings["daily_budget"], settings["enabled"]) == (7, Decimal("0.5"), False)
+
+
+async def test_one_bad_value_sets_none(ask, home):
+    answer = await ask("set_device", {"device": "Kitchen Tablet", "rpm": 7, "tpm": "lots"})
+    assert (answer["error"]["param"], home.devices["Kitchen Tablet"]["rpm"]) == ("tpm", None)
+
+
+@pytest.mark.parametrize("body", [{"api_key": "x"}, {}, {"rpm": [1]}, {"reset_today": "PRESS"}])
+async def test_what_is_no_setting_is_refused(ask, body):
+    assert (await ask("set_device", {"device": "Kitchen Tablet", **body}))["status"] == "error"
+
+
+async def test_the_hub_is_set(ask, home):
+    assert (await ask("set_hub", {"profile": "eco"}))["data"]["profile"] == "eco"
+
+
+async def test_budgets_are_reset(ask, home):
+    await ask("reset_budget", {"device": "Kitchen Tablet"})
+    await ask("reset_budget")
+    assert home.resets == ["Kitchen Tablet", None]
+
+
+@pytest.mark.parametrize("device", [None, 5, "nobody", [], ""])
+async def test_an_unknown_device_is_an_error(ask, device):
+    assert (await ask("set_device", {"device": device, "rpm": 1}))["status"] == "error"
+
+
+@pytest.mark.parametrize("payload", [b"[1]", b"{", b"\xff", b"5", b'"x"', b"[" * 50_000])
+async def test_junk_is_answered_with_an_error(ask, payload):
+    assert (await ask("usage", payload))["error"]["type"] == "invalid_request_error"
+
+
+@pytest.mark.parametrize("transaction", [{"a": 1}, [1], True, 2**60, 1.5])
+async def test_an_odd_transaction_is_left_out(ask, transaction):
+    assert (await ask("health", {"transaction": transaction}))["transaction"] is None
+
+
+async def test_an_unknown_verb_is_told_what_there_is(ask):
+    answer = await ask("keys", answer="unknown")
+    assert "usage, route, providers" in answer["error"]["message"]

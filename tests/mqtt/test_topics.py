@@ -1,0 +1,35 @@
+from __future__ import annotations
+
+import pytest
+
+from cheaprouter.mqtt.topics import Topics
+
+TOPICS = Topics("home/router", "homeassistant")
+
+
+@pytest.mark.parametrize(
+    "topic", ["answers/esp32", "home/router/response/esp32", "home/router/device/k/chat/response", "x"]
+)
+def test_an_answer_may_go_there(topic):
+    assert TOPICS.may_answer_on(topic)
+
+
+@pytest.mark.parametrize(
+    "topic",
+    [
+        "", "home/router", "home/router/status", "home/router/request/usage", "home/router/device/k/rpm/set",
+        "home/router/device/k/chat/request", "homeassistant/device/x/config", "homeassistant/status", "$SYS/x", "a/+", "#",
+        "a\0b", "x" * 300,
+    ],
+)  # fmt: skip
+def test_an_answer_may_not_go_there(topic):
+    assert not TOPICS.may_answer_on(topic)
+
+
+def test_a_base_of_several_levels_is_understood():
+    assert TOPICS.inside("home/router/device/k/rpm/set") == ["device", "k", "rpm", "set"]
+    assert TOPICS.inside("home/routers/x") is None
+
+
+def test_nothing_is_listened_to_that_is_switched_off():
+    assert TOPICS.subscriptions(commands=False, chat=False, discovery=False) == ["home/router/request/+"]
