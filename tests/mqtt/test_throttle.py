@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import itertools
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -60,4 +62,4 @@ def test_the_last_change_is_always_published_and_never_too_often(times):
         published.append(due)
         shown = version
     assert shown == version
-    assert all(later - earlier >= 7.0 - 1e-9 for earlier, later in zip(published, published[1:], strict=False))
+    assert all(later - earlier >= 7.0 - 1e-9 for earlier, later in itertools.pairwise(published))
