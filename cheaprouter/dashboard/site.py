@@ -65,7 +65,7 @@ class Site:
 
 
 SITE: Final = web.AppKey("site", Site)
-_VISITOR: Final = "cheaprouter_visitor"
+_VISITOR: Final = web.RequestKey("visitor", Visitor)
 
 
 def build_site(source: Source, bus: EventBus, reach: Callable[[], Reach], clock: Clock) -> web.Application:
@@ -107,7 +107,7 @@ async def _guard(
 
 
 async def _page(request: web.Request) -> web.Response:
-    visitor: Visitor = request[_VISITOR]
+    visitor = request[_VISITOR]
     known = strings()
     lang = language(request.headers.get("Accept-Language", ""), tuple(known))
     values = {

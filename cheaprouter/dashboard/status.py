@@ -25,9 +25,7 @@ _DEVICE: Final = (
     "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen", "profile", "model", "enabled",
     "requests_remaining", "tokens_remaining",
 )  # fmt: skip
-_PROVIDER: Final = (
-    "name", "kind", "state", "local", "models", "latency_ms", "cooldown", "message", "learned", "paused",
-)  # fmt: skip
+_PROVIDER: Final = ("name", "kind", "state", "local")
 _REQUEST: Final = (
     "timestamp", "device_id", "model", "routed_model", "prompt_tokens", "completion_tokens", "latency_ms", "cost_usd",
     "status", "error", "reason",
@@ -68,6 +66,7 @@ class Source(Protocol):
 async def status(source: Source, reach: Reach, now: datetime) -> Json:
     """Everything on the page. `now`: UTC, aware."""
     health = source.health()
+    models = [_pick(m, _MODEL) for m in source.model_details()]
     return {
         "now": now.isoformat(timespec="seconds"),
         "version": source.version,
@@ -75,9 +74,9 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
         "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
         | {"problems": list(health.get("problems", ()))},
         "hub": _pick(source.hub_state(), _HUB),
-        "providers": [_pick(p, _PROVIDER) for p in source.providers()],
+        "providers": [_provider(p, models) for p in source.providers()],
         "devices": _devices(source),
-        "models": [_pick(m, _MODEL) for m in source.model_details()],
+        "models": models,
         "recent": [_pick(r, _REQUEST) for r in await source.audit(RECENT)],
         "reach": {
             "port": reach.port,
@@ -85,6 +84,18 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
             "internal_host": reach.internal_host,
             "keys": reach.keys,
         },
+    }
+
+
+def _provider(provider: Json, models: Sequence[Json]) -> Json:
+    """One provider in short: how many models, the middle of their first-token times, and why and how long it rests."""
+    times = sorted(provider.get("first_token_ms", {}).values())
+    rests = sorted(provider.get("cooldowns", ()), key=lambda rest: rest["seconds"])
+    return _pick(provider, _PROVIDER) | {
+        "models": sum(model.get("provider") == provider["name"] for model in models),
+        "latency_ms": times[len(times) // 2] if times else None,
+        "cooldown": rests[0]["seconds"] if rests else None,
+        "message": rests[0]["message"] if rests else "",
     }
 
 

@@ -112,15 +112,14 @@ function drawSpend({ hub }) {
 }
 
 function drawProvider(provider) {
-  const models = Array.isArray(provider.models) ? provider.models.length : provider.models;
   const facts = [
-    models ? t("models_count", { count: number(models) }) : null,
+    provider.models ? t("models_count", { count: number(provider.models) }) : null,
     provider.latency_ms ? t("latency", { time: duration(provider.latency_ms) }) : null,
     provider.local ? t("local") : null,
     provider.cooldown ? t("cooldown", { time: duration(1000 * provider.cooldown) }) : null,
   ].filter(Boolean).map((fact) => el("span", "", fact));
   return el("li", "",
-    el("div", "line", el("span", "", provider.name), tag(provider.paused ? "paused" : provider.state)),
+    el("div", "line", el("span", "", provider.name), tag(provider.state)),
     facts.length ? el("div", "facts", ...facts) : "",
     provider.message ? el("p", "why", provider.message) : "");
 }
@@ -143,11 +142,12 @@ function drawDevice(device) {
 
 function drawRequest(row) {
   const failed = row.status >= 400;
+  const tokens = (row.prompt_tokens ?? 0) + (row.completion_tokens ?? 0);
   const facts = [
     row.device_id,
-    t("tokens", { count: number((row.prompt_tokens ?? 0) + (row.completion_tokens ?? 0)) }),
+    tokens ? t("tokens", { count: number(tokens) }) : null,
     duration(row.latency_ms),
-    row.cost_usd === null || row.cost_usd === undefined ? null : usd(row.cost_usd),
+    row.cost_usd === null || row.cost_usd === undefined || (failed && !tokens) ? null : usd(row.cost_usd),
   ].filter(Boolean).map((fact) => el("span", "", fact));
   return el("li", "",
     el("div", "line", el("span", "", row.routed_model || row.model || "–"), failed ? tag("error", `${row.status}${row.error ? ` ${row.error}` : ""}`) : "", el("span", "quiet", ago(row.timestamp))),
