@@ -141,7 +141,7 @@ def classify(status: int, error: Json, words: str, decoded: Any) -> Failure:
     elif status in (500, 502) and _OVERLOAD.search(words):
         action, ours = Action.COOL, "upstream_overloaded"
     elif status in (400, 422):
-        ours = code or "invalid_value"
+        ours = _text(error.get("code")) or "invalid_value"
     return Failure(action=action, code=ours, message="", status=status, adapt=adapt)
 
 

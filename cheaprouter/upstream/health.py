@@ -78,13 +78,18 @@ class Breaker:
         self.told = False
         return down
 
-    def fail(self, failure: Failure, now: float, cooldown: float | None, *, told: bool = False) -> bool:
-        """It failed; cool down that long, or by its record where None. True at the transition from up to down."""
+    def fail(
+        self, failure: Failure, now: float, cooldown: float | None, *, told: bool = False, after: int = _TRIP_AFTER
+    ) -> bool:
+        """It failed; cool down that long, or where None, once it failed `after` times in a row, by its record.
+
+        True at the transition from up to down.
+        """
         self.probe = None
         self.failures += 1
         self.reason, self.message, self.status = failure.code, failure.message, failure.status
         if cooldown is None:
-            if self.failures < _TRIP_AFTER and self.until is None:
+            if self.failures < after and self.until is None:
                 return False
             cooldown = min(_LONGEST, _FIRST * 2 ** min(self.trips, 10))
         self.trips += 1
@@ -157,7 +162,7 @@ class Health:
     def fail(self, target: Target, failure: Failure, now: float) -> Down | None:
         """Book a failure with the breaker it concerns. What went down by it, at the transition only."""
         provider, key, model = target.scopes
-        scope, cooldown, told = model, failure.cooldown, False
+        scope, cooldown, told, after = model, failure.cooldown, False, _TRIP_AFTER
         if failure.action in (Action.NEXT, Action.FINAL, Action.ADAPT, Action.CONTEXT) and not _blames(failure):
             self.abandon(target)
             return None
@@ -169,13 +174,12 @@ class Health:
         elif failure.action is Action.COOL:
             told = failure.retry_after is not None
         elif failure.code in UNREACHABLE:
-            scope = provider
-            cooldown = self._guess(provider)
+            scope, after = provider, 2  # a failure and its quick retry
         for other in (provider, key, model):
             if other != scope and other in self.breakers:
                 self.breakers[other].abandon()
         breaker = self.breakers.setdefault(scope, Breaker())
-        if not breaker.fail(failure, now, cooldown, told=told) or breaker.until is None:
+        if not breaker.fail(failure, now, cooldown, told=told, after=after) or breaker.until is None:
             return None
         return Down(scope[0], scope[1], scope[2], failure.code, breaker.until - now)
 

@@ -13,7 +13,10 @@ _CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
 
 
 def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> UpstreamError:
-    """One error for all failures. `waits`: seconds until each candidate that is cooling down may be asked again.
+    """One error for all failures.
+
+    `waits`: seconds until each candidate that is cooling down may be asked
+    again; none for a sole one, which stays usable.
 
     What is temporary wins over what is the request's fault, for a retry may then help; a provider that refused *our*
     key is never told as 401: the caller's own key is fine.

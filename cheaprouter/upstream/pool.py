@@ -36,7 +36,7 @@ _LOG = logging.getLogger(__name__)
 class Pool:
     """All upstreams. `sleep`, `jitter` and `heartbeat` are there for tests."""
 
-    def __init__(  # noqa: PLR0917 - the wiring names them in this order
+    def __init__(
         self,
         adapters: Mapping[str, Adapter],
         settings: Settings,
@@ -203,7 +203,7 @@ class Pool:
     def _final(self, plan: Plan) -> Exception:
         now = self._clock.monotonic()
         targets = {target: None for target, _ in plan.failures} | dict.fromkeys(plan.skipped)
-        waits = [self.health.remaining(target, now) for target in targets]
+        waits = [] if plan.sole else [self.health.remaining(target, now) for target in targets]
         failures = [failure for _, failure in plan.failures]
         if not failures:
             failures = [f for t in plan.skipped if (f := survey.blocked(self.health, t, now)) is not None]

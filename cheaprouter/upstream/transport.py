@@ -25,10 +25,11 @@ _MOST_URLS: Final = 256
 class AiohttpResponse:
     """See `providers.base.Response`."""
 
-    __slots__ = ("_content", "_response", "headers", "status")
+    __slots__ = ("_content", "_lingering", "_response", "headers", "status")
 
-    def __init__(self, response: aiohttp.ClientResponse) -> None:
+    def __init__(self, response: aiohttp.ClientResponse, lingering: set[aiohttp.ClientResponse]) -> None:
         self._response = response
+        self._lingering = lingering
         self._content = response.content
         self.status = response.status
         self.headers: Mapping[str, str] = response.headers
@@ -64,7 +65,12 @@ class AiohttpResponse:
     def release(self) -> None:
         """Let aiohttp give the connection back by itself when the end of the body comes; it gets a moment for that."""
         if not self._content.is_eof():
-            asyncio.get_running_loop().call_later(_LINGER, self._response.close)
+            self._lingering.add(self._response)
+            asyncio.get_running_loop().call_later(_LINGER, self._over)
+
+    def _over(self) -> None:
+        self._response.close()
+        self._lingering.discard(self._response)
 
 
 class AiohttpTransport:
@@ -74,6 +80,7 @@ class AiohttpTransport:
         self._tls = tls
         self._session: aiohttp.ClientSession | None = None
         self._urls: dict[str, URL] = {}
+        self._lingering: set[aiohttp.ClientResponse] = set()
 
     async def open(self, request: WireRequest, connect_timeout: float) -> Response:
         """Send, and wait for the headers. Redirects are not followed: they would carry the key elsewhere."""
@@ -89,10 +96,13 @@ class AiohttpTransport:
             )
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise _open_error(error) from error
-        return AiohttpResponse(response)
+        return AiohttpResponse(response, self._lingering)
 
     async def close(self) -> None:
         """Drop all connections."""
+        for response in self._lingering:
+            response.close()
+        self._lingering.clear()
         if self._session is not None:
             await self._session.close()
             self._session = None
@@ -163,6 +173,6 @@ def _open_error(error: Exception) -> TransportError:  # noqa: PLR0911 - a table 
 
 
 def _read_error(error: Exception) -> TransportError:
-    if isinstance(error, aiohttp.ClientPayloadError) and "decompress" in str(error).lower():
+    if isinstance(error, aiohttp.ClientPayloadError) and "content-encoding" in str(error).lower():
         return TransportError("invalid_reply", "The answer could not be decompressed.")
     return TransportError("upstream_reset", "The connection broke off in the middle of the answer.")

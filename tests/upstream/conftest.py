@@ -1,0 +1,121 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+
+from cheaprouter.clock import Clock
+from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings, Timeouts
+from cheaprouter.events import Event, EventBus
+from cheaprouter.models import Model
+from cheaprouter.protocol.chat import ChatRequest, parse
+from cheaprouter.providers.factory import adapter_for
+from cheaprouter.upstream.pool import Pool
+from cheaprouter.upstream.reply import StreamReply, WholeReply
+from cheaprouter.upstream.transport import AiohttpTransport
+from tests.fakes.fault_server import FaultServer, fault_server
+from tests.fakes.faults import SECRET
+
+
+@dataclass
+class HandClock:
+    """Time that stands still until a test moves it."""
+
+    now: float = 1000.0
+
+    def clock(self) -> Clock:
+        return Clock(lambda: self.now, lambda: datetime.now(UTC) + timedelta(seconds=self.now - 1000.0))
+
+
+@dataclass
+class Bench:
+    """A pool over a fault server: provider `lab` with the model `faulty`, provider `other` with `spare`."""
+
+    server: FaultServer
+    pool: Pool
+    time: HandClock
+    events: list[Event] = field(default_factory=list)
+    slept: list[float] = field(default_factory=list)
+
+    def model(self, name: str = "faulty", provider: str = "lab", **more: Any) -> Model:
+        return Model(f"{provider}/{name}", provider, name, **more)
+
+    @property
+    def faulty(self) -> Model:
+        return self.model()
+
+    @property
+    def spare(self) -> Model:
+        return self.model("spare", "other")
+
+
+def chat(*, stream: bool = False, **body: Any) -> ChatRequest:
+    return parse({"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body})
+
+
+async def read(reply: WholeReply | StreamReply) -> list[bytes]:
+    if isinstance(reply, WholeReply):
+        return [reply.body]
+    return [chunk async for chunk in reply.chunks]
+
+
+@pytest.fixture
+async def server() -> AsyncIterator[FaultServer]:
+    async with fault_server() as running:
+        yield running
+
+
+@pytest.fixture
+async def make_bench(server: FaultServer) -> AsyncIterator[Any]:
+    made: list[Pool] = []
+
+    def make(
+        *,
+        url: str = "",
+        kind: str = "openai",
+        keys: tuple[str, ...] = (SECRET,),
+        timeouts: Timeouts | None = None,
+        heartbeat: float = 15.0,
+        real_sleep: bool = False,
+        **routing: Any,
+    ) -> Bench:
+        providers = (
+            ProviderSettings("lab", kind, url or server.url, keys, timeouts=timeouts),
+            ProviderSettings("other", "openai", server.url, ("sk-other-0123456789",)),
+        )
+        settings = Settings(providers=providers, routing=RoutingSettings(**routing))
+        time, bus = HandClock(), EventBus()
+        slept: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            slept.append(seconds)
+            await asyncio.sleep(0)
+
+        pool = Pool(
+            {p.name: adapter_for(p) for p in providers},
+            settings,
+            AiohttpTransport(),
+            None,
+            bus,
+            time.clock(),
+            sleep=asyncio.sleep if real_sleep else sleep,
+            jitter=lambda: 0.5,
+            heartbeat=heartbeat,
+        )
+        made.append(pool)
+        bench = Bench(server, pool, time, slept=slept)
+        bus.on(bench.events.append)
+        return bench
+
+    yield make
+    for pool in made:
+        await pool.close()
+
+
+@pytest.fixture
+def bench(make_bench: Any) -> Bench:
+    return make_bench()
