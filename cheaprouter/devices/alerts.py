@@ -57,7 +57,7 @@ class Alerts:
         if effective.monthly is not None:
             self._check(device_id, "monthly", day // 100, month, effective.monthly, effective, at, refused=refused)
 
-    def _check(  # noqa: PLR0917 - private, and called in one way
+    def _check(
         self,
         device_id: str | None,
         name: str,

@@ -84,7 +84,7 @@ class Ledger(Protocol):
     def admit(self, device_id: str, limits: Limits, now: float) -> Reservation | Refusal:
         """Take a slot and a request."""
 
-    def reserve(  # noqa: PLR0917 - one step needs all of it, and it is the hot path
+    def reserve(
         self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits, now: float, day: int
     ) -> Refusal | None:
         """Take tokens and money, both or neither; `ceiling` holds the budget above all devices."""
@@ -141,7 +141,7 @@ class MemoryLedger:
         self._all.running += 1
         return Reservation(account)
 
-    def reserve(  # noqa: PLR0917 - one step needs all of it, and it is the hot path
+    def reserve(
         self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits, now: float, day: int
     ) -> Refusal | None:
         """Take tokens and money, both or neither. A request refused here gives its place in the minute back when settled."""

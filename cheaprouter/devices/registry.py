@@ -61,14 +61,14 @@ class Registry:
         """Whether a newcomer can be taken in, if need be for an idle one."""
         return len(self._known) < self.most or any(not self._keep(device_id) for device_id in self._known)
 
-    def surplus(self) -> list[str]:
-        """Forget the longest idle ones that nothing is set for until the rest is few enough; returns who went."""
+    def surplus(self, but: str | None = None) -> list[str]:
+        """Forget the longest idle ones that nothing is set for until the rest is few enough; returns who went, never `but`."""
         over = len(self._known) - self.most
         if over <= 0:
             return []
-        gone = []
+        gone: list[str] = []
         for device_id in self._known:
-            if not self._keep(device_id):
+            if device_id != but and not self._keep(device_id):
                 gone.append(device_id)
                 if len(gone) == over:
                     break

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from typing import Final
 
 from .rows import COLUMNS, INDEX, Row, failed, limit_hit
@@ -26,12 +26,13 @@ _ADD: Final = """
         output_tokens = output_tokens + excluded.output_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
         errors = errors + excluded.errors, limit_hits = limit_hits + excluded.limit_hits, cost = cost + excluded.cost,
         saved = saved + excluded.saved, unpriced = unpriced + excluded.unpriced"""
-_DAILY: Final = (
+TOTALS: Final = (
     "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost", "saved", "unpriced",
 )  # fmt: skip
-SUMS: Final = ", ".join(f"sum({name})" for name in _DAILY)
-"""SQL for the totals of `daily`, in the order of `TOTALS`."""
-TOTALS: Final = _DAILY
+"""What is counted. Money in pico-dollars; `unpriced`: requests whose cost nobody knows."""
+
+SUMS: Final = ", ".join(f"sum({name})" for name in TOTALS)
+"""SQL for them, over rows of `daily`."""
 
 
 def applied(connection: sqlite3.Connection) -> int:
@@ -96,16 +97,21 @@ def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
     return [tuple(row) for row in connection.execute(query, (limit,))]
 
 
-def fold(connection: sqlite3.Connection, device_ids: Sequence[str]) -> None:
+def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
     """Hand the totals of forgotten devices to `FORGOTTEN`, so that sums stay and rows do not pile up."""
-    columns = ", ".join(_DAILY)
-    adds = ", ".join(f"{name} = {name} + excluded.{name}" for name in _DAILY)
-    marks = ", ".join("?" * len(device_ids))
+    ids = [(device_id,) for device_id in device_ids]
+    if not ids:
+        return
+    columns = ", ".join(TOTALS)
+    adds = ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
+    connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY) WITHOUT ROWID")
+    connection.execute("DELETE FROM gone")
+    connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ids)
     connection.execute(
         f"""INSERT INTO daily (day, device_id, model_id, provider, {columns})
-            SELECT day, ?, model_id, max(provider), {SUMS} FROM daily WHERE device_id IN ({marks})
+            SELECT day, ?, model_id, max(provider), {SUMS} FROM daily WHERE device_id IN (SELECT id FROM gone)
             GROUP BY day, model_id
-            ON CONFLICT DO UPDATE SET {adds}""",  # noqa: S608 - our own column names and placeholders
-        (FORGOTTEN, *device_ids),
+            ON CONFLICT DO UPDATE SET {adds}""",  # noqa: S608 - our own column names
+        (FORGOTTEN,),
     )
-    connection.execute(f"DELETE FROM daily WHERE device_id IN ({marks})", tuple(device_ids))  # noqa: S608 - placeholders
+    connection.execute("DELETE FROM daily WHERE device_id IN (SELECT id FROM gone)")

@@ -34,6 +34,11 @@ def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime
         return UTC
 
 
+def zone_name(zone: tzinfo) -> str:
+    """What a zone is called, `system` for the one of the machine where that is not known."""
+    return getattr(zone, "key", None) or (str(zone) if zone is UTC else "system")
+
+
 class Calendar:
     """Turns moments (Unix seconds) into local days, written as integers: 20261122; a day // 100 is its month.
 
@@ -45,6 +50,11 @@ class Calendar:
         self._day = 0
         self._start = 0.0
         self._end = 0.0
+
+    def move(self, zone: tzinfo) -> None:
+        """Count by another zone from now on; what was booked stays in the day it was booked in."""
+        self.zone = zone
+        self._start = self._end = 0.0
 
     def day(self, moment: float) -> int:
         """The local day in which a moment lies."""

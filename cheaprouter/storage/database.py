@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from .migrations import migrate
+from .salvage import salvage
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -47,10 +48,18 @@ class Database:
         """Where the file is; None: in memory only, as asked for."""
         return self._path
 
-    def open(self) -> None:
-        """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving."""
+    def open(self, *, strict: bool = False) -> None:
+        """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving.
+
+        `strict`: raise sqlite3.Error or OSError where it cannot be used; else start anew beside a damaged one, or in memory.
+        """
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
-        self._thread.submit(self._open).result()
+        try:
+            self._thread.submit(self._open, strict).result()
+        except BaseException:
+            self._thread.shutdown()
+            self._thread = None
+            raise
 
     async def run(self, work: Work[T]) -> T:
         """Do `work` in one transaction. Raises sqlite3.Error where it fails; then nothing of it is kept."""
@@ -104,10 +113,12 @@ class Database:
 
     # From here on: in the database's own thread.
 
-    def _open(self) -> None:
+    def _open(self, strict: bool) -> None:  # noqa: FBT001 - handed through a thread pool, by position
         try:
             self._connection = self._connect(self._path)
         except (sqlite3.Error, OSError) as error:
+            if strict:
+                raise
             if self._path is not None and corrupt(error):
                 self._start_anew(error)
                 return
@@ -145,6 +156,7 @@ class Database:
             self._path.rename(aside)
             self.moved_aside = aside
             self._connection = self._connect(self._path)
+            self._log.warning("Saved from the damaged database: %s", ", ".join(salvage(aside, self._connection)) or "nothing")
         except (sqlite3.Error, OSError) as again:
             self._fall_back(again)
 

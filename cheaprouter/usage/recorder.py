@@ -8,12 +8,13 @@ import sqlite3
 from collections import deque
 from typing import Final
 
+from ..clock import Clock
 from ..models import RequestRecord
 from ..storage import books
 from ..storage.calendar import Calendar
 from ..storage.database import Database, checkpoint
 from ..storage.journal import Journal
-from ..storage.rows import Row, from_row, to_row
+from ..storage.rows import Row, from_row, microseconds, to_row
 from .metrics import Metrics
 from .retention import Retention
 
@@ -24,6 +25,9 @@ BATCH_SECONDS: Final = 0.5
 
 CHECKPOINT_SECONDS: Final = 60.0
 """How often SQLite's file itself is brought up to date while requests come in. Each is two syncs of the disk."""
+
+RETRY_SECONDS: Final = 5.0
+"""Between two tries at a database that fails."""
 
 MOST_WAITING: Final = 50_000
 """Bookings kept for a database that does not take them; the oldest go first, and stay in the journal."""
@@ -41,6 +45,7 @@ class Recorder:
         calendar: Calendar,
         metrics: Metrics,
         retention: Retention,
+        clock: Clock,
         *,
         log: logging.Logger = _log,
     ) -> None:
@@ -49,6 +54,7 @@ class Recorder:
         self._calendar = calendar
         self._metrics = metrics
         self._retention = retention
+        self._clock = clock
         self._log = log
         self._seq = 0
         self._waiting: deque[Row] = deque()
@@ -69,7 +75,8 @@ class Recorder:
             self._log.error("The journal could not be brought into the database, it is kept: %s", error)
             last, safe = 0, False
             self._waiting.extend(rows)
-        self._seq = max([last, *(row[0] for row in rows)])
+        # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
+        self._seq = max([microseconds(self._clock.utcnow()), last, *(row[0] for row in rows)])
         self._journal.start(self._seq + 1)
         if safe and not self._database.volatile:
             self._journal.forget(last)
@@ -122,6 +129,10 @@ class Recorder:
             await asyncio.sleep(BATCH_SECONDS)
             await loop.run_in_executor(None, self._journal.sync)
             await self.flush()
+            if self._waiting:
+                # The database does not take them: try again before long, also where nothing new comes in.
+                self._wake.set()
+                await asyncio.sleep(RETRY_SECONDS if self._failing else 0)
             if loop.time() >= checkpoint_at:
                 await self.tidy()
                 checkpoint_at = loop.time() + CHECKPOINT_SECONDS

@@ -14,10 +14,10 @@ from ..clock import Clock
 from ..errors import InvalidRequestError
 from ..models import Json, RequestRecord
 from ..storage import books
-from ..storage.calendar import Calendar, from_date, to_date
+from ..storage.calendar import Calendar, from_date, to_date, zone_name
 from ..storage.database import Database
-from ..storage.rows import from_row
-from .figures import usd
+from ..storage.rows import from_row, microseconds
+from .figures import Sums, usd
 from .metrics import Metrics
 from .recorder import Recorder
 
@@ -76,7 +76,7 @@ class Reports:
             "from": to_date(parsed.first).isoformat(),
             "to": to_date(parsed.last).isoformat(),
             "group_by": ",".join(parsed.group_by),
-            "time_zone": str(self._calendar.zone),
+            "time_zone": zone_name(self._calendar.zone),
             "data": [_shown(row) for row in rows],
             "total": _shown(whole),
         }
@@ -93,18 +93,24 @@ class Reports:
         return out.getvalue()
 
     async def summary(self) -> Json:
-        """Totals, and each device's and model's: what the predecessor's `/v1/metrics` told, counted truly."""
-        whole = self._metrics.periods(None)
-        hours = await self._last_day()
+        """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
+        await self._recorder.flush()
+        total = self._metrics.total
+        kept, last_day = await self._database.read(lambda c: (c.execute(_LATENCY).fetchone()[0], self._last_day(c)))
         return {
-            "total_requests": whole["total"]["requests"],
-            "total_tokens": whole["total"]["input_tokens"] + whole["total"]["output_tokens"],
-            "total_cost_usd": whole["total"]["cost"],
-            "total_errors": whole["total"]["errors"],
-            "last_24h": hours,
-            **whole,
-            "devices": {d: sums.shown() for d, sums in self._metrics.devices().items()},
-            "models": {m: sums.shown() for m, sums in self._metrics.models().items()},
+            "summary": {
+                "total_requests": total.requests,
+                "total_tokens": total.input_tokens + total.output_tokens,
+                "total_cost_usd": usd(total.cost),
+                "avg_latency_ms": None if kept is None else round(kept, 1),
+                "success_count": total.requests - total.errors - total.limit_hits,
+                "error_count": total.errors,
+                "limit_hits": total.limit_hits,
+                "unique_devices": len(self._metrics.devices()),
+            },
+            "last_24h": last_day,
+            "byModel": _ranked("model", self._metrics.models()),
+            "byDevice": _ranked("device_id", self._metrics.devices()),
         }
 
     def parse(self, query: Mapping[str, str]) -> Query:
@@ -155,13 +161,13 @@ class Reports:
         found = await self._database.read(lambda c: c.execute(sql, filters).fetchall())
         return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
 
-    async def _last_day(self) -> Json:
-        since = int((self._clock.utcnow().timestamp() - 86_400) * 1_000_000)
-        sql = f"SELECT {_REQUEST_SUMS} FROM request WHERE at > ?"  # noqa: S608 - our own names
-        row = await self._database.read(lambda c: c.execute(sql, (since,)).fetchone())
+    def _last_day(self, connection: sqlite3.Connection) -> Json:
+        since = microseconds(self._clock.utcnow()) - 86_400_000_000
+        row = connection.execute(f"SELECT {_REQUEST_SUMS} FROM request WHERE at > ?", (since,)).fetchone()  # noqa: S608 - our own names
         return _shown({name: value or 0 for name, value in zip(_FIELDS, row, strict=True)})
 
 
+_LATENCY: Final = "SELECT avg(latency_ms) FROM request WHERE status = 200"
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
 
 _REQUEST_SUMS: Final = """
@@ -202,6 +208,14 @@ def _shown(row: Mapping[str, Any]) -> Json:
     shown["total_tokens"] = shown["input_tokens"] + shown["output_tokens"]
     shown["cost_usd"], shown["saved_usd"] = usd(cost), usd(saved)
     return shown
+
+
+def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
+    """The busiest first."""
+    return [
+        {name: key, "requests": sums.requests, "tokens": sums.input_tokens + sums.output_tokens, "cost_usd": usd(sums.cost)}
+        for key, sums in sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    ]
 
 
 def _cell(value: Any) -> Any:
