@@ -45,8 +45,8 @@ class Recorder:
         calendar: Calendar,
         metrics: Metrics,
         retention: Retention,
-        clock: Clock,
         *,
+        clock: Clock | None = None,
         log: logging.Logger = _log,
     ) -> None:
         self._database = database
@@ -54,7 +54,7 @@ class Recorder:
         self._calendar = calendar
         self._metrics = metrics
         self._retention = retention
-        self._clock = clock
+        self._clock = clock or Clock()
         self._log = log
         self._seq = 0
         self._waiting: deque[Row] = deque()
