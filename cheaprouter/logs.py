@@ -55,4 +55,5 @@ def setup(level: str, redactor: Redactor) -> None:
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
-    logging.getLogger("asyncio").setLevel(logging.WARNING)
+    # Broken HTTP from port scanners is not worth a traceback each; what our handlers raise is logged by `api.errors`.
+    logging.getLogger("aiohttp.server").setLevel(logging.CRITICAL)
