@@ -1,3 +1,4 @@
+# ruff: noqa: ASYNC110, ASYNC240 - a benchmark may block: it measures another process
 """What CheapRouter adds to a direct call: latency, throughput, streaming, disconnects, memory, start-up. See README.md."""
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def running(*command: str, port: int, out: Path | None = None) -> Iterator[tuple
 
 def body(*, stream: bool, marker: str = "") -> bytes:
     """A typical home request."""
-    return json.dumps({"model": "blockrun/auto", "messages": [{"role": "user", "content": f"{PROMPT} {marker}"}], "stream": stream}).encode()
+    return json.dumps(
+        {"model": "blockrun/auto", "messages": [{"role": "user", "content": f"{PROMPT} {marker}"}], "stream": stream}
+    ).encode()
 
 
 async def latencies(session: aiohttp.ClientSession, url: str, count: int) -> list[float]:
@@ -96,7 +99,9 @@ async def stream_delays(session: aiohttp.ClientSession, url: str, marker: str) -
     """Microseconds to the first content, and each event's one-way delay."""
     delays: list[float] = []
     began, first = time.monotonic_ns(), 0.0
-    async with session.post(url, data=body(stream=True, marker=marker), headers={"Content-Type": "application/json"}) as reply:
+    async with session.post(
+        url, data=body(stream=True, marker=marker), headers={"Content-Type": "application/json"}
+    ) as reply:
         async for line in reply.content:
             now = time.monotonic_ns()
             if (at := line.find(b'"content":"')) >= 0 and (stamp := line[at + 11 :].split(b" ", 1)[0]).isdigit():
@@ -108,7 +113,9 @@ async def stream_delays(session: aiohttp.ClientSession, url: str, marker: str) -
 async def disconnect(session: aiohttp.ClientSession, url: str, log: Path) -> float:
     """Milliseconds from our hanging up in mid-stream until the upstream saw its connection close."""
     before = log.read_text().count("lost")
-    reply = await session.post(url, data=body(stream=True, marker="[[n=1000 d=20]]"), headers={"Content-Type": "application/json"})
+    reply = await session.post(
+        url, data=body(stream=True, marker="[[n=1000 d=20]]"), headers={"Content-Type": "application/json"}
+    )
     await reply.content.readline()
     left = time.monotonic_ns()
     reply.close()
@@ -117,7 +124,7 @@ async def disconnect(session: aiohttp.ClientSession, url: str, log: Path) -> flo
     return (int(log.read_text().split()[-1]) - left) / 1e6
 
 
-async def measure(name: str, url: str, pid: int, log: Path, scale: int) -> dict[str, float]:
+async def measure(url: str, pid: int, log: Path, scale: int) -> dict[str, float]:
     """All figures of one target."""
     connector = aiohttp.TCPConnector(limit=0)
     async with aiohttp.ClientSession(connector=connector) as session:
@@ -160,13 +167,24 @@ def main() -> None:
             f"auth: open\nproviders:\n  lab:\n    kind: openai\n    base_url: http://127.0.0.1:{up}/v1\n    api_key: sk-bench\n"
             "    models: [{id: lab/bench, upstream: bench-1, price: {input: 0.1, output: 0.4}, context: 128000}]\n"
         )
-        serve = (sys.executable, "-m", "cheaprouter", "serve", "--data", folder, "--host", "127.0.0.1", "--port", str(port))
+        serve = (
+            sys.executable,
+            "-m",
+            "cheaprouter",
+            "serve",
+            "--data",
+            folder,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(port),
+        )
         with running(sys.executable, str(HERE / "upstream.py"), str(up), port=up, out=log) as (up_pid, _):
-            direct = asyncio.run(measure("direct", f"http://127.0.0.1:{up}/v1/chat/completions", up_pid, log, scale))
+            direct = asyncio.run(measure(f"http://127.0.0.1:{up}/v1/chat/completions", up_pid, log, scale))
             with running(*serve, port=port) as (pid, started):
                 time.sleep(1)
                 idle = pss_mib(pid)
-                routed = asyncio.run(measure("router", f"http://127.0.0.1:{port}/v1/chat/completions", pid, log, scale))
+                routed = asyncio.run(measure(f"http://127.0.0.1:{port}/v1/chat/completions", pid, log, scale))
     print(f"{'':38} {'direct':>10} {'router':>10} {'added':>10} {'ratio':>7}")
     for key, value in routed.items():
         base = direct[key]

@@ -34,7 +34,7 @@ class Upstream(asyncio.Protocol):
         self.buffer = b""
         self.task: asyncio.Task[None] | None = None
 
-    def connection_lost(self, exc: Exception | None) -> None:
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
         if self.task:
             self.task.cancel()
             print(f"lost {time.monotonic_ns()}", flush=True)
@@ -51,11 +51,15 @@ class Upstream(asyncio.Protocol):
 
     def answer(self, body: bytes) -> None:
         if b'"stream":true' not in body.replace(b" ", b""):
-            self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY)
+            self.transport.write(
+                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
+            )
             return
         found = MARKER.search(body)
         count, delay = (int(found[1]), int(found[2])) if found else (20, 0)
-        self.transport.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
+        self.transport.write(
+            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+        )
         self.task = asyncio.get_running_loop().create_task(self.stream(count, delay))
 
     async def stream(self, count: int, delay: int) -> None:

@@ -85,7 +85,12 @@ class App:
     def announce(self) -> None:
         """Say in the log what serves where, and what to know."""
         settings = self.house.settings
-        _LOG.info("CheapRouter %s serves on port %d: give clients http://<this machine>:%d/v1", VERSION, self.lan.port, self.lan.port)
+        _LOG.info(
+            "CheapRouter %s serves on port %d: give clients http://<this machine>:%d/v1",
+            VERSION,
+            self.lan.port,
+            self.lan.port,
+        )
         if settings.demo:
             _LOG.warning("DEMO MODE: no provider is configured, so the built-in mock answers every request")
         if self.house.admin_key_is_new:
@@ -99,9 +104,8 @@ class App:
         gateway = self.house.gateway
         gateway.draining = True
         await self.lan.stop_listening()
-        deadline = self.house.clock.monotonic() + DRAIN_SECONDS
-        while gateway.running > 0 and self.house.clock.monotonic() < deadline:
-            await asyncio.sleep(0.02)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(gateway.idle(), DRAIN_SECONDS)
         if gateway.running:
             _LOG.warning("%d replies were cut off", gateway.running)
 
@@ -110,6 +114,7 @@ class App:
 async def serving(options: Options) -> AsyncIterator[App]:
     """A router that serves while the block runs, with all of its background work in one task group."""
     sites.raise_file_limit()
+    await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
     redactor = Redactor()
     loaded = loader.load(options.config, options.data, os.environ, lenient=True)
     loaded = dataclasses.replace(loaded, settings=_adjust(loaded, options))

@@ -32,7 +32,7 @@ from .providers.mock import MockTransport
 from .routing.difficulty import DifficultyModel
 from .routing.router import RouteContext, Router
 from .services import Control, Services
-from .storage.calendar import find_zone, Calendar
+from .storage.calendar import Calendar, find_zone
 from .storage.database import Database
 from .storage.journal import Journal
 from .upstream.cache import ResponseCache
@@ -92,7 +92,9 @@ class House:
         """The MQTT bridge, once."""
         from .mqtt.bridge import Bridge  # noqa: PLC0415 - paho takes a tenth of a second to import: after the sockets listen
 
-        self.bridge = Bridge(self.settings.mqtt, self.control, self.gateway, self.bus, self.clock, credentials, data_dir=self.data)
+        self.bridge = Bridge(
+            self.settings.mqtt, self.control, self.gateway, self.bus, self.clock, credentials, data_dir=self.data
+        )
         return self.bridge
 
     async def reload(self, loaded: Loaded) -> None:
@@ -109,7 +111,11 @@ class House:
         self._rebuild()
         if self.bridge is not None:
             self.bridge.reconfigure(settings.mqtt)
-        if (old.http.host, old.http.port, old.http.ingress_port) != (settings.http.host, settings.http.port, settings.http.ingress_port):
+        if (old.http.host, old.http.port, old.http.ingress_port) != (
+            settings.http.host,
+            settings.http.port,
+            settings.http.ingress_port,
+        ):
             _LOG.warning("`http` has changed: restart to listen there")
         if (old.time_zone, old.cache) != (settings.time_zone, settings.cache):
             _LOG.warning("`time_zone` or `cache` has changed: restart to use it")
@@ -148,8 +154,10 @@ def make_adapters(settings: Settings) -> dict[str, Adapter]:
 
 @contextlib.asynccontextmanager
 async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIterator[House]:
-    """Make every part, bring back what a crash left in the journal, and take all of it down again at the end."""
-    data.mkdir(parents=True, exist_ok=True)
+    """Make every part, bring back what a crash left in the journal, and take all of it down again at the end.
+
+    `data` must exist.
+    """
     loaded = dataclasses.replace(loaded, settings=with_mock(loaded.settings))
     settings, clock, bus = loaded.settings, Clock(), EventBus()
     database = Database(data / DATABASE)
@@ -171,7 +179,9 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     cache = ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
     books = Books(devices, recorder, Averages(), bus, clock)
     gateway = Gateway(books, Router(table, settings, difficulty), pool, cache, cache_default=settings.cache.enabled)
-    house = House(loaded, data, clock, redactor, bus, catalog, difficulty, table, devices, recorder, retention, pool, gateway)
+    house = House(
+        loaded, data, clock, redactor, bus, catalog, difficulty, table, devices, recorder, retention, pool, gateway
+    )
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     reports = Reports(database, recorder, metrics, calendar, clock)
     house.control = Control(

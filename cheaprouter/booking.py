@@ -91,7 +91,7 @@ class Account:
     def _cost(self, usage: Usage) -> tuple[Decimal | None, str]:
         if self.cached:
             return Decimal(0), "cache"
-        if self.model is None or usage.total_tokens == 0 and usage.reported_cost is None:
+        if self.model is None or (usage.total_tokens == 0 and usage.reported_cost is None):
             return Decimal(0), "free"
         return billed(usage, self.model, self.books.clock.utcnow())
 

@@ -61,7 +61,9 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=run)
         sub.add_argument("--config", type=Path, help="YAML file (default: cheaprouter.yaml in the data folder)")
-        sub.add_argument("--data", type=Path, help="folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)")
+        sub.add_argument(
+            "--data", type=Path, help="folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)"
+        )
         return sub
 
     serve = add("serve", _serve, "Serve the API.")
@@ -74,7 +76,9 @@ def _parser() -> argparse.ArgumentParser:
     add("check-config", _check_config, "Check the configuration and say everything that is wrong with it.")
     route = add("route", _route, "Explain which model a prompt would go to; nobody is called.")
     route.add_argument("prompt", nargs="?", help="what the user asks")
-    route.add_argument("--file", type=argparse.FileType("rb"), help="a chat body as JSON instead (- for standard input)")
+    route.add_argument(
+        "--file", type=argparse.FileType("rb"), help="a chat body as JSON instead (- for standard input)"
+    )
     route.add_argument("--profile", help="auto, eco, premium, free, or a model id")
     route.add_argument("--jsonl", action="store_true", help="chat bodies as JSON lines in, one score a line out")
     providers = add("providers", _providers, "List the providers and ask each one now.")
@@ -97,8 +101,12 @@ def _add_keys(commands: Any) -> None:
 
     verb("add", "Make a key for a device; it is shown once.").add_argument("device")
     verb("list", "The keys there are: ids, devices and dates, never the keys themselves.")
-    verb("revoke", "Make a key worthless.").add_argument("key", help="the key's id, or the device's name for all of its keys")
-    verb("admin", "Show where the admin key is, or renew it.").add_argument("--reset", action="store_true", help="make a new one")
+    verb("revoke", "Make a key worthless.").add_argument(
+        "key", help="the key's id, or the device's name for all of its keys"
+    )
+    verb("admin", "Show where the admin key is, or renew it.").add_argument(
+        "--reset", action="store_true", help="make a new one"
+    )
 
 
 def _data(args: argparse.Namespace) -> Path:
@@ -112,7 +120,12 @@ def _serve(args: argparse.Namespace) -> int:
     token = os.environ.get("SUPERVISOR_TOKEN")
     return run(
         Options(
-            config=args.config, data=_data(args), host=args.host, port=args.port, ingress_port=args.ingress_port, supervisor_token=token
+            config=args.config,
+            data=_data(args),
+            host=args.host,
+            port=args.port,
+            ingress_port=args.ingress_port,
+            supervisor_token=token,
         )
     )
 
@@ -123,7 +136,12 @@ def _demo(args: argparse.Namespace) -> int:
     data = args.data or default_data() / "demo"
     return run(
         Options(
-            config=args.config, data=data, host=args.host, port=args.port, ingress_port=args.ingress_port, demo_broker_port=args.mqtt_port
+            config=args.config,
+            data=data,
+            host=args.host,
+            port=args.port,
+            ingress_port=args.ingress_port,
+            demo_broker_port=args.mqtt_port,
         )
     )
 
@@ -135,7 +153,9 @@ def _check_config(args: argparse.Namespace) -> int:
     read = ", ".join(str(f) for f in loaded.files) or "no file: defaults and environment"
     print(f"The configuration is good ({read}).")
     for provider in loaded.settings.providers:
-        models = f"{len(provider.models)} models listed" if provider.models else "models from the catalogue or the provider"
+        models = (
+            f"{len(provider.models)} models listed" if provider.models else "models from the catalogue or the provider"
+        )
         print(f"  {provider.name}: {provider.kind}, {len(provider.api_keys)} key(s), {models}")
     if loaded.settings.demo:
         print("  No provider is configured: demo mode, the mock answers.")
@@ -143,7 +163,7 @@ def _check_config(args: argparse.Namespace) -> int:
 
 
 def _route(args: argparse.Namespace) -> int:
-    from . import explain  # noqa: PLC0415 - see above
+    from .commands import explain  # noqa: PLC0415 - see above
 
     if args.jsonl:
         return explain.score_lines(sys.stdin.buffer, sys.stdout.buffer)
@@ -151,7 +171,7 @@ def _route(args: argparse.Namespace) -> int:
 
 
 def _providers(args: argparse.Namespace) -> int:
-    from . import explain  # noqa: PLC0415 - see above
+    from .commands import explain  # noqa: PLC0415 - see above
 
     return asyncio.run(explain.list_providers(args.config, _data(args), as_json=args.json))
 
@@ -167,8 +187,6 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 def _keys(args: argparse.Namespace) -> int:
-    from . import keys_cli  # noqa: PLC0415 - see above
+    from .commands import keys  # noqa: PLC0415 - see above
 
-    return keys_cli.run(args, _data(args))
-
-
+    return keys.run(args, _data(args))

@@ -40,7 +40,9 @@ class ChatReply:
 class Gateway:
     """Takes a checked request from a known caller to an answer, and books it."""
 
-    def __init__(self, books: Books, router: Router, pool: Pool, cache: ResponseCache, *, cache_default: bool = False) -> None:
+    def __init__(
+        self, books: Books, router: Router, pool: Pool, cache: ResponseCache, *, cache_default: bool = False
+    ) -> None:
         self.books = books
         self.router = router
         self.pool = pool
@@ -48,6 +50,7 @@ class Gateway:
         self.cache_default = cache_default
         self.draining = False
         self.running = 0
+        self._idle: asyncio.Event | None = None
         self._prefix = secrets.token_hex(6)
         self._count = itertools.count(1)
 
@@ -55,10 +58,18 @@ class Gateway:
         """A request id: unique without asking the system for randomness each time."""
         return f"req_{self._prefix}{next(self._count):08x}"
 
-    async def chat(self, request: ChatRequest, caller: Caller, *, via: str = "http", request_id: str | None = None) -> ChatReply:
+    async def chat(
+        self, request: ChatRequest, caller: Caller, *, via: str = "http", request_id: str | None = None
+    ) -> ChatReply:
         """Serve one request. Raises CheapRouterError, already booked; a cancellation is booked too."""
         account = Account(
-            self.books, request, caller, request_id or self.new_id(), via, self.books.clock.monotonic(), self.router.baseline
+            self.books,
+            request,
+            caller,
+            request_id or self.new_id(),
+            via,
+            self.books.clock.monotonic(),
+            self.router.baseline,
         )
         self.running += 1
         account.on_close.append(self._leave)
@@ -84,7 +95,9 @@ class Gateway:
             return self._replay(account, kept)
         self._reserve(account, decision)
         try:
-            reply = await self.pool.send(decision.chain, account.request, top_up=lambda model: self._top_up(account, model))
+            reply = await self.pool.send(
+                decision.chain, account.request, top_up=lambda model: self._top_up(account, model)
+            )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
             self.router.failed(account.caller.device_id, decision)
@@ -147,7 +160,9 @@ class Gateway:
 
         def close() -> None:
             reply.close()
-            account.close(CLIENT_CLOSED, usage=reply.usage, output_characters=reply.output_characters, error="client_disconnected")
+            account.close(
+                CLIENT_CLOSED, usage=reply.usage, output_characters=reply.output_characters, error="client_disconnected"
+            )
 
         return ChatReply(self._headers(account), chunks=self._relay(account, reply, key), close=close)
 
@@ -199,6 +214,14 @@ class Gateway:
 
     def _leave(self, _record: object) -> None:
         self.running -= 1
+        if self.running == 0 and self._idle is not None:
+            self._idle.set()
+
+    async def idle(self) -> None:
+        """Wait until no request runs."""
+        self._idle = asyncio.Event()
+        if self.running:
+            await self._idle.wait()
 
 
 async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

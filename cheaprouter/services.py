@@ -133,7 +133,9 @@ class Control:
     def set_device(self, device_id: str, name: str, value: Any, source: str = "api") -> Any:
         """Change a device's setting. Raises SettingError; a model must exist."""
         if name == "model" and isinstance(value, str) and value not in self.options("model", device_id):
-            raise SettingError(f"`model` must be `auto` or one of the models of `/v1/models`, not `{value[:80]}`.", param="model")
+            raise SettingError(
+                f"`model` must be `auto` or one of the models of `/v1/models`, not `{value[:80]}`.", param="model"
+            )
         if name == "model" and value == AUTO:
             value = None
         return self._s.devices.set(device_id, name, value, source)

@@ -13,7 +13,11 @@ from ..protocol import chat as protocol
 from .context import PARTS, identify, read_json
 from .errors import error_response, translate
 
-_STREAM_HEADERS: Final = {"Content-Type": "text/event-stream; charset=utf-8", "Cache-Control": "no-cache", "X-Accel-Buffering": "no"}
+_STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
 
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:

@@ -65,7 +65,9 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
     if kind and kind != "application/json":
         essence = kind.partition(";")[0].strip().lower()
         if essence not in _JSON_TYPES and not essence.endswith("+json"):
-            raise UnsupportedMediaTypeError(f"The body must be JSON (`Content-Type: application/json`), not `{essence[:80]}`.")
+            raise UnsupportedMediaTypeError(
+                f"The body must be JSON (`Content-Type: application/json`), not `{essence[:80]}`."
+            )
     if not raw and empty is not None:
         return empty
     try:
@@ -76,4 +78,6 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(body=orjson.dumps(data, default=str), status=status, headers=headers, content_type="application/json")
+    return web.Response(
+        body=orjson.dumps(data, default=str), status=status, headers=headers, content_type="application/json"
+    )

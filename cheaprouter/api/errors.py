@@ -41,7 +41,7 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
         return error_response(translate(request, error), _kept_headers(error))
     except ConnectionResetError:
         raise
-    except Exception:
+    except Exception:  # noqa: BLE001 - a bug of ours must still leave as an error that clients can read
         # The last line before a client: it gets a true 500, the log gets the traceback.
         _LOG.exception("%s %s failed", request.method, request.path)
         return error_response(CheapRouterError("The router failed to handle this request; its log says why."))
@@ -50,7 +50,9 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
 def translate(request: web.Request, error: web.HTTPException) -> CheapRouterError:
     """One of aiohttp's errors, as one of ours."""
     if error.status == 404:
-        return NotFoundError(f"There is no `{request.path}` here. The API lives under `/v1`, such as `/v1/chat/completions`.")
+        return NotFoundError(
+            f"There is no `{request.path}` here. The API lives under `/v1`, such as `/v1/chat/completions`."
+        )
     if isinstance(error, web.HTTPMethodNotAllowed):
         allowed = ", ".join(sorted(error.allowed_methods))
         return MethodNotAllowedError(f"`{request.path}` does not take {request.method}; it takes {allowed}.")

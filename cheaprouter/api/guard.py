@@ -17,7 +17,17 @@ from ..errors import InvalidRequestError, PermissionDeniedError
 from .context import PARTS, is_open
 
 CORS: Final = web.RequestKey("cors", dict)
-_HOME_SUFFIXES: Final = (".local", ".lan", ".home", ".internal", ".home.arpa", ".localhost", ".localdomain", ".fritz.box", ".ts.net")
+_HOME_SUFFIXES: Final = (
+    ".local",
+    ".lan",
+    ".home",
+    ".internal",
+    ".home.arpa",
+    ".localhost",
+    ".localdomain",
+    ".fritz.box",
+    ".ts.net",
+)
 _INGRESS_HEADERS: Final = ("X-Remote-User-Id", "X-Remote-User-Name", "X-Remote-User-Display-Name")
 _PUBLIC: Final = frozenset({"/health"})
 _EXPOSED: Final = (
@@ -64,7 +74,9 @@ async def guard_middleware(request: web.Request, handler: Handler) -> web.Stream
     _check_host(request)
     for name in _INGRESS_HEADERS:
         if name in headers:
-            raise InvalidRequestError(f"`{name}` is only taken from Home Assistant's ingress, not on this port.", code="header_not_allowed")
+            raise InvalidRequestError(
+                f"`{name}` is only taken from Home Assistant's ingress, not on this port.", code="header_not_allowed"
+            )
     return await handler(request)
 
 
@@ -96,7 +108,9 @@ def _preflight(request: web.Request) -> web.Response:
         status=204,
         headers={
             "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": request.headers.get("Access-Control-Request-Headers", "authorization, content-type"),
+            "Access-Control-Allow-Headers": request.headers.get(
+                "Access-Control-Request-Headers", "authorization, content-type"
+            ),
             "Access-Control-Max-Age": "600",
         },
     )

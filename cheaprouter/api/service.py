@@ -47,10 +47,18 @@ async def landing(request: web.Request) -> web.Response:
     """Explain the service to whoever opens it in a browser."""
     control = request.app[PARTS].control
     state = control.health()
-    note = "Demo mode: a built-in mock answers, no provider is configured." if state["demo"] else "Providers are configured."
-    page = _PAGE.substitute(base=html.escape(f"{request.scheme}://{request.host}/v1"), note=note, version=VERSION, status=state["status"])
+    note = (
+        "Demo mode: a built-in mock answers, no provider is configured."
+        if state["demo"]
+        else "Providers are configured."
+    )
+    page = _PAGE.substitute(
+        base=html.escape(f"{request.scheme}://{request.host}/v1"), note=note, version=VERSION, status=state["status"]
+    )
     return web.Response(
-        text=page, content_type="text/html", headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
+        text=page,
+        content_type="text/html",
+        headers={"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"},
     )
 
 

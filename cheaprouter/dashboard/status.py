@@ -51,7 +51,9 @@ class Source(Protocol):
     """The part of the router's facade that the page needs."""
 
     version: str
-    currency: str
+
+    @property
+    def currency(self) -> str: ...
 
     def health(self) -> Json: ...
     def hub_state(self) -> Json: ...

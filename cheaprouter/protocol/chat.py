@@ -111,9 +111,10 @@ def _check_parts(where: str, content: Any) -> None:
             raise InvalidRequestError(f"`{where}[{index}]` must be an object with a `type`.", param=f"{where}[{index}]")
 
 
-def _check_field(name: str, value: Any, types: tuple[type, ...], words: str) -> None:
-    if not isinstance(value, types) or (isinstance(value, bool) and bool not in types):
-        raise _wrong(name, words, value)
+def _check_field(name: str, given: Any, types: tuple[type, ...], words: str) -> None:
+    if not isinstance(given, types) or (isinstance(given, bool) and bool not in types):
+        raise _wrong(name, words, given)
+    value: Any = given
     if name in _WHOLE and value != value // 1:
         raise _wrong(name, words, value)
     if name in _LEAST and value < _LEAST[name]:

@@ -22,7 +22,12 @@ CREATED: Final = 1_700_000_000
 MODEL: Final = "default"
 _EVENT_STREAM: Final = {"content-type": "text/event-stream"}
 _JSON: Final = {"content-type": "application/json"}
-_TYPES: Final = {400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+_TYPES: Final = {
+    400: "invalid_request_error",
+    401: "authentication_error",
+    403: "permission_error",
+    429: "rate_limit_error",
+}
 
 
 class MockTransport:
@@ -32,7 +37,10 @@ class MockTransport:
         """Answer a chat or a models request."""
         del connect_timeout  # there is nothing to connect to
         if request.method == "GET":
-            return _Whole(200, {"object": "list", "data": [{"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}]})
+            return _Whole(
+                200,
+                {"object": "list", "data": [{"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}]},
+            )
         body = orjson.loads(request.body or b"{}")
         answer = plan(body)
         if status := answer.script.get("status", 0):
@@ -139,7 +147,9 @@ def _batches(answer: Plan, body: Json) -> Iterator[bytes]:
                     yield head
                 yield _CUT if what == "cut" else _frame(_error_body(500, "The mock failed, as it was told to."))
                 return
-        yield head + b"".join(_event(answer, d, index=i) for d in contents[start : start + size] for i in range(answer.choices))
+        yield head + b"".join(
+            _event(answer, d, index=i) for d in contents[start : start + size] for i in range(answer.choices)
+        )
         head = b""
     tail = b"".join(_event(answer, {}, finish=answer.finish, index=i) for i in range(answer.choices))
     if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
@@ -165,8 +175,17 @@ def _completion(answer: Plan, body: Json) -> Json:
         message["reasoning_content"] = "".join(answer.reasoning)
     if answer.tool is not None:
         message |= {"content": None, "tool_calls": [_call(answer, *answer.tool)]}
-    choices = [{"index": i, "message": message, "logprobs": None, "finish_reason": answer.finish} for i in range(answer.choices)]
-    reply = {"id": answer.id, "object": "chat.completion", "created": CREATED, "model": str(body.get("model", MODEL)), "choices": choices}
+    choices = [
+        {"index": i, "message": message, "logprobs": None, "finish_reason": answer.finish}
+        for i in range(answer.choices)
+    ]
+    reply = {
+        "id": answer.id,
+        "object": "chat.completion",
+        "created": CREATED,
+        "model": str(body.get("model", MODEL)),
+        "choices": choices,
+    }
     return reply if answer.usage is None else {**reply, "usage": answer.usage}
 
 
@@ -179,7 +198,9 @@ def _base(answer: Plan) -> Json:
 
 
 def _event(answer: Plan, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
-    return _frame({**_base(answer), "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]})
+    return _frame(
+        {**_base(answer), "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]}
+    )
 
 
 def _frame(data: Json) -> bytes:
@@ -195,5 +216,11 @@ def _error(status: int, answer: Plan) -> Response:
 
 
 def _error_body(status: int, message: str) -> Json:
-    return {"error": {"message": message, "type": _TYPES.get(status, "server_error"), "param": None, "code": f"mock_{status}"}}
-
+    return {
+        "error": {
+            "message": message,
+            "type": _TYPES.get(status, "server_error"),
+            "param": None,
+            "code": f"mock_{status}",
+        }
+    }

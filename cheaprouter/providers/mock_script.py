@@ -32,8 +32,25 @@ _TAIL: Final = re.compile(r"\b(say|args)=(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(r"\s*\S{1,12}|\s+")
 _MOST_EVENTS: Final = 100_000
 _MOST_DELAY_MS: Final = 60_000
-_WORDS: Final = "one two three four five six seven eight nine ten".split()
-_NUMBERS: Final = frozenset({"n", "d", "f", "b", "status", "retry_after", "cut", "error", "empty", "reasoning", "prompt", "completion", "cached", "usage"})
+_WORDS: Final = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
+_NUMBERS: Final = frozenset(
+    {
+        "n",
+        "d",
+        "f",
+        "b",
+        "status",
+        "retry_after",
+        "cut",
+        "error",
+        "empty",
+        "reasoning",
+        "prompt",
+        "completion",
+        "cached",
+        "usage",
+    }
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +156,9 @@ def _text(body: Json, asked: str, script: Script) -> str:
 
 def _tool_call(body: Json, script: Script) -> tuple[str, str] | None:
     """A call where the marker or `tool_choice` wants one, unless a tool has just answered."""
-    tools = [t["function"] for t in body.get("tools") or () if isinstance(t, dict) and isinstance(t.get("function"), dict)]
+    tools = [
+        t["function"] for t in body.get("tools") or () if isinstance(t, dict) and isinstance(t.get("function"), dict)
+    ]
     if not tools or (body["messages"] and body["messages"][-1].get("role") == "tool"):
         return None
     choice = body.get("tool_choice")
@@ -162,11 +181,9 @@ def example(schema: Any, depth: int = 0) -> Any:
     """The smallest value that a JSON schema plainly allows; references are followed nowhere."""
     if not isinstance(schema, dict) or depth > 8:
         return "mock"
-    for key in ("const", "default"):
-        if key in schema:
-            return schema[key]
-    if schema.get("enum"):
-        return schema["enum"][0]
+    given = [schema[key] for key in ("const", "default") if key in schema] + list(schema.get("enum") or ())
+    if given:
+        return given[0]
     for key in ("anyOf", "oneOf", "allOf"):
         if schema.get(key):
             return example(schema[key][0], depth + 1)
@@ -186,7 +203,9 @@ def _max_tokens(body: Json) -> int | None:
     return int(limit) if isinstance(limit, (int, float)) else None
 
 
-def _usage(body: Json, tokens: tuple[str, ...], reasoning: tuple[str, ...], tool: tuple[str, str] | None, script: Script) -> Json | None:
+def _usage(
+    body: Json, tokens: tuple[str, ...], reasoning: tuple[str, ...], tool: tuple[str, str] | None, script: Script
+) -> Json | None:
     if script.get("usage", 1) == 0:
         return None
     counted = len(tokens) + len(reasoning) + (max(1, len(tool[1]) // 4) if tool else 0)

@@ -6,7 +6,17 @@ from cheaprouter.api.guard import host_name, is_home_name, origin_allowed
 
 
 @pytest.mark.parametrize(
-    "name", ["localhost", "192.168.1.2", "::1", "homeassistant", "homeassistant.local", "pi.lan", "router.home.arpa", "a.fritz.box"]
+    "name",
+    [
+        "localhost",
+        "192.168.1.2",
+        "::1",
+        "homeassistant",
+        "homeassistant.local",
+        "pi.lan",
+        "router.home.arpa",
+        "a.fritz.box",
+    ],
 )
 def test_a_name_of_the_home_is_known(name):
     assert is_home_name(name)
@@ -19,7 +29,13 @@ def test_a_name_that_anyone_can_register_is_not(name):
 
 @pytest.mark.parametrize(
     ("host", "name"),
-    [("Pi.LAN:4000", "pi.lan"), ("192.168.1.2:4000", "192.168.1.2"), ("[fe80::1]:4000", "fe80::1"), ("pi.lan.", "pi.lan"), ("[bad", "")],
+    [
+        ("Pi.LAN:4000", "pi.lan"),
+        ("192.168.1.2:4000", "192.168.1.2"),
+        ("[fe80::1]:4000", "fe80::1"),
+        ("pi.lan.", "pi.lan"),
+        ("[bad", ""),
+    ],
 )
 def test_the_port_is_cut_off(host, name):
     assert host_name(host) == name

@@ -27,9 +27,14 @@ async def test_the_snippet_of_the_api_page_works(demo):
 
 
 async def test_a_reply_has_every_field_of_the_documented_shape(demo):
-    async with demo() as client, client.http.post(
-        client.url + "/v1/chat/completions", json={"model": "blockrun/auto", "messages": HELLO}, headers={"X-Device-ID": "x"}
-    ) as reply:
+    async with (
+        demo() as client,
+        client.http.post(
+            client.url + "/v1/chat/completions",
+            json={"model": "blockrun/auto", "messages": HELLO},
+            headers={"X-Device-ID": "x"},
+        ) as reply,
+    ):
         body = await reply.json()
     assert body["object"] == "chat.completion"
     assert body["choices"][0]["message"]["role"] == "assistant"
@@ -46,9 +51,13 @@ async def test_every_profile_answers(demo, profile):
 
 
 async def test_a_stream_comes_in_pieces_and_ends_with_done(demo):
-    async with demo() as client, client.http.post(
-        client.url + "/v1/chat/completions", json={"model": "mock/default", "messages": saying("[[n=5]]"), "stream": True}
-    ) as reply:
+    async with (
+        demo() as client,
+        client.http.post(
+            client.url + "/v1/chat/completions",
+            json={"model": "mock/default", "messages": saying("[[n=5]]"), "stream": True},
+        ) as reply,
+    ):
         frames = [line for line in (await reply.read()).split(b"\n\n") if line]
     assert reply.headers["Content-Type"].startswith("text/event-stream")
     assert frames[-1] == b"data: [DONE]"
@@ -58,7 +67,9 @@ async def test_a_stream_comes_in_pieces_and_ends_with_done(demo):
 
 async def test_each_piece_arrives_while_the_next_is_still_to_come(demo):
     async with demo() as client:
-        stream = await client.sdk.chat.completions.create(model="mock/default", messages=saying("[[n=3 d=60000]]"), stream=True)
+        stream = await client.sdk.chat.completions.create(
+            model="mock/default", messages=saying("[[n=3 d=60000]]"), stream=True
+        )
         async for chunk in stream:
             if chunk.choices and chunk.choices[0].delta.content:
                 break
@@ -118,9 +129,27 @@ async def test_an_unknown_model_is_a_404_about_model(demo):
     [
         ("GET", "/nowhere", {}, 404, "not_found"),
         ("GET", "/v1/chat/completions", {}, 405, "method_not_allowed"),
-        ("POST", "/v1/chat/completions", {"data": b"{", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
-        ("POST", "/v1/chat/completions", {"data": b"\xff", "headers": {"Content-Type": "application/json"}}, 400, "invalid_json"),
-        ("POST", "/v1/chat/completions", {"data": b"[]", "headers": {"Content-Type": "application/json"}}, 400, "invalid_value"),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"data": b"{", "headers": {"Content-Type": "application/json"}},
+            400,
+            "invalid_json",
+        ),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"data": b"\xff", "headers": {"Content-Type": "application/json"}},
+            400,
+            "invalid_json",
+        ),
+        (
+            "POST",
+            "/v1/chat/completions",
+            {"data": b"[]", "headers": {"Content-Type": "application/json"}},
+            400,
+            "invalid_value",
+        ),
         ("POST", "/v1/chat/completions", {"data": {"a": "b"}}, 415, "unsupported_media_type"),
         ("POST", "/v1/chat/completions", {"json": {}}, 400, "missing_required_parameter"),
         ("GET", "/v1/models/no/such", {}, 404, "model_not_found"),
@@ -153,16 +182,25 @@ async def test_a_refusal_is_booked_too(demo):
 
 async def test_a_finished_request_is_in_the_audit_at_once(demo):
     async with demo(device="kitchen") as client:
-        raw = await client.sdk.chat.completions.with_raw_response.create(model="mock/default", messages=saying("[[n=7]]"))
+        raw = await client.sdk.chat.completions.with_raw_response.create(
+            model="mock/default", messages=saying("[[n=7]]")
+        )
         row = (await client.audit())[0]
     assert row["id"] == raw.headers["x-request-id"]
-    assert (row["device_id"], row["model"], row["routed_model"], row["status"]) == ("kitchen", "mock/default", "mock/default", 200)
+    assert (row["device_id"], row["model"], row["routed_model"], row["status"]) == (
+        "kitchen",
+        "mock/default",
+        "mock/default",
+        200,
+    )
     assert (row["completion_tokens"], row["cost_usd"], row["error"]) == (7, 0, None)
 
 
 async def test_a_client_that_leaves_is_booked_with_what_it_had(demo):
     async with demo() as client:
-        stream = await client.sdk.chat.completions.create(model="mock/default", messages=saying("[[n=50 d=60000]]"), stream=True)
+        stream = await client.sdk.chat.completions.create(
+            model="mock/default", messages=saying("[[n=50 d=60000]]"), stream=True
+        )
         await anext(aiter(stream))
         await stream.close()
         while client.app.house.gateway.running:
@@ -175,19 +213,26 @@ async def test_a_client_that_leaves_is_booked_with_what_it_had(demo):
 async def test_a_scripted_upstream_error_reaches_the_client_as_it_is(demo):
     async with demo() as client:
         with pytest.raises(openai.RateLimitError) as caught:
-            await client.sdk.chat.completions.create(model="mock/default", messages=saying("[[status=429 retry_after=60]]"))
+            await client.sdk.chat.completions.create(
+                model="mock/default", messages=saying("[[status=429 retry_after=60]]")
+            )
     assert caught.value.response.headers["retry-after"] == "60"
 
 
 async def test_an_error_in_mid_stream_is_raised_by_the_sdk(demo):
     async with demo() as client:
-        stream = await client.sdk.chat.completions.create(model="mock/default", messages=saying("[[n=9 error=3]]"), stream=True)
+        stream = await client.sdk.chat.completions.create(
+            model="mock/default", messages=saying("[[n=9 error=3]]"), stream=True
+        )
         with pytest.raises(openai.APIError):
             _ = [chunk async for chunk in stream]
 
 
 async def test_a_page_of_a_stranger_is_refused(demo):
-    async with demo() as client, client.http.get(client.url + "/v1/models", headers={"Origin": "http://evil.com"}) as reply:
+    async with (
+        demo() as client,
+        client.http.get(client.url + "/v1/models", headers={"Origin": "http://evil.com"}) as reply,
+    ):
         assert reply.status == 403
         assert (await reply.json())["error"]["code"] == "origin_not_allowed"
 
@@ -199,7 +244,11 @@ async def test_a_rebound_host_is_refused(demo):
 
 async def test_a_preflight_of_a_configured_origin_is_answered(tmp_path):
     origin = "https://chat.example.org"
-    headers = {"Origin": origin, "Access-Control-Request-Method": "POST", "Access-Control-Request-Headers": "authorization"}
+    headers = {
+        "Origin": origin,
+        "Access-Control-Request-Method": "POST",
+        "Access-Control-Request-Headers": "authorization",
+    }
     async with router(tmp_path, {"http": {"cors_origins": [origin]}}) as client:
         async with client.http.options(client.url + "/v1/chat/completions", headers=headers) as reply:
             assert reply.status == 204

@@ -37,7 +37,9 @@ class Client:
 
 
 @asynccontextmanager
-async def router(folder: Path, settings: dict | None = None, *, device: str = "test", **options) -> AsyncIterator[Client]:
+async def router(
+    folder: Path, settings: dict | None = None, *, device: str = "test", **options
+) -> AsyncIterator[Client]:
     """Serve with `settings` as the YAML file."""
     folder.mkdir(parents=True, exist_ok=True)
     if settings is not None:
@@ -46,7 +48,9 @@ async def router(folder: Path, settings: dict | None = None, *, device: str = "t
     async with (
         serving(Options(**given)) as app,
         aiohttp.ClientSession() as http,
-        AsyncOpenAI(base_url=f"{app.url}/v1", api_key="placeholder", max_retries=0, default_headers={"X-Device-ID": device}) as sdk,
+        AsyncOpenAI(
+            base_url=f"{app.url}/v1", api_key="placeholder", max_retries=0, default_headers={"X-Device-ID": device}
+        ) as sdk,
     ):
         yield Client(app, http, sdk)
 
@@ -58,4 +62,10 @@ def provider(base_url: str, *models: dict, **fields) -> dict:
 
 def model(model_id: str, **fields) -> dict:
     """Settings of one model with a price."""
-    return {"id": model_id, "price": {"input": 1, "output": 2}, "context": 128000, "capabilities": ["tools", "json_schema"], **fields}
+    return {
+        "id": model_id,
+        "price": {"input": 1, "output": 2},
+        "context": 128000,
+        "capabilities": ["tools", "json_schema"],
+        **fields,
+    }

@@ -15,7 +15,11 @@ TOOLS = [
         "type": "function",
         "function": {
             "name": "turn_on",
-            "parameters": {"type": "object", "properties": {"name": {"type": "string"}, "level": {"type": "integer"}}, "required": ["name"]},
+            "parameters": {
+                "type": "object",
+                "properties": {"name": {"type": "string"}, "level": {"type": "integer"}},
+                "required": ["name"],
+            },
         },
     }
 ]
@@ -70,12 +74,18 @@ def test_offered_tools_alone_are_not_called():
 
 
 def test_no_tool_is_called_right_after_a_tools_answer():
-    messages = [{"role": "user", "content": "[[tool=turn_on]]"}, {"role": "tool", "tool_call_id": "1", "content": "done"}]
+    messages = [
+        {"role": "user", "content": "[[tool=turn_on]]"},
+        {"role": "tool", "tool_call_id": "1", "content": "done"},
+    ]
     assert plan({"messages": messages, "tools": TOOLS}).tool is None
 
 
 def test_a_schema_gets_an_instance_of_itself():
-    schema = {"type": "object", "properties": {"a": {"enum": ["x", "y"]}, "b": {"type": "array", "items": {"type": "number"}}}}
+    schema = {
+        "type": "object",
+        "properties": {"a": {"enum": ["x", "y"]}, "b": {"type": "array", "items": {"type": "number"}}},
+    }
     wanted = {"type": "json_schema", "json_schema": {"name": "s", "schema": schema}}
     assert orjson.loads("".join(ask("hello", response_format=wanted).tokens)) == {"a": "x", "b": [1.5]}
 
@@ -91,13 +101,19 @@ def test_usage_can_be_left_out():
     assert ask("[[n=10 usage=0]]").usage is None
 
 
-@pytest.mark.parametrize("text", ["", "no marker", "[[broken", "[[n=x]]", "[[n=-1]]", "[[=]]", "[[n=99999999999999999999]]"])
+@pytest.mark.parametrize(
+    "text", ["", "no marker", "[[broken", "[[n=x]]", "[[n=-1]]", "[[=]]", "[[n=99999999999999999999]]"]
+)
 def test_a_bad_marker_is_no_error(text):
     assert ask(text).tokens is not None
 
 
 def test_only_the_last_user_message_steers():
-    messages = [{"role": "user", "content": "[[n=5]]"}, {"role": "assistant", "content": "x"}, {"role": "user", "content": "hello"}]
+    messages = [
+        {"role": "user", "content": "[[n=5]]"},
+        {"role": "assistant", "content": "x"},
+        {"role": "user", "content": "hello"},
+    ]
     assert "You said" in "".join(plan({"messages": messages}).tokens)
 
 

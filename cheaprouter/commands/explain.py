@@ -9,10 +9,10 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
-from .errors import InvalidRequestError
-from .models import Json, Profile
-from .routing.difficulty import DifficultyModel
-from .routing.explain import score_payload
+from ..errors import InvalidRequestError
+from ..models import Json, Profile
+from ..routing.difficulty import DifficultyModel
+from ..routing.explain import score_payload
 
 _UNREADABLE: Final = "not valid JSON"
 
@@ -32,16 +32,18 @@ def score_lines(source: BinaryIO, target: BinaryIO) -> int:
 
 def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, config: Path | None, data: Path) -> int:
     """Print where one request would go, in words; with `--file`, the whole explanation as JSON."""
-    from .assembly import offline_router  # noqa: PLC0415 - scoring lines needs none of it
+    from ..assembly import offline_router  # noqa: PLC0415 - scoring lines needs none of it
 
     body = _body(prompt, file)
     if profile is not None:
-        body["model"] = Profile(profile).model_id if profile in Profile else profile
+        body["model"] = Profile(profile).model_id if profile in set(Profile) else profile
     body.setdefault("model", Profile.AUTO.model_id)
     router, context = offline_router(config, data)
     answer = router.explain(body, context)
     if file is not None:
-        sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+        sys.stdout.buffer.write(
+            orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+        )
     else:
         _print(answer)
     return 0
@@ -85,7 +87,7 @@ def _shown(value: Any) -> str:
 
 async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> int:
     """Ask each configured provider: is the key good, which models, how fast. Exit code 1 where one fails."""
-    from .assembly import offline_pool  # noqa: PLC0415 - as above
+    from ..assembly import offline_pool  # noqa: PLC0415 - as above
 
     async with offline_pool(config, data) as pool:
         rows = [await pool.check(row["name"]) for row in pool.status()]

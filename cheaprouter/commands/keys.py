@@ -5,10 +5,10 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
-from .devices import keys
-from .devices.identity import clean_id
-from .errors import NotFoundError
-from .storage.database import Database
+from ..devices import keys
+from ..devices.identity import clean_id
+from ..errors import NotFoundError
+from ..storage.database import Database
 
 
 def run(args: argparse.Namespace, data: Path) -> int:
