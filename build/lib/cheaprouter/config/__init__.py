@@ -1,1 +1,0 @@
-"""What a user may set, and how it is read."""
