@@ -24,7 +24,7 @@ from .config.watcher import ConfigWatcher
 from .const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from .logs import Redactor
 from .logs import setup as setup_logs
-from .supervisor import MqttCredentials, Supervisor
+from .supervisor import About, MqttCredentials, Supervisor
 
 _LOG: Final = logging.getLogger(__name__)
 Credentials = Callable[[], Awaitable[MqttSettings | None]]
@@ -126,14 +126,19 @@ async def serving(options: Options) -> AsyncIterator[App]:
         house = await stack.enter_async_context(build_house(loaded, options.data, redactor))
         lan = await sites.start_lan(house)
         stack.push_async_callback(lan.close)
-        ingress = await _start_ingress(house, options)
+        about = About()
+        ingress = await _start_ingress(house, options, about)
         if ingress is not None:
             stack.push_async_callback(ingress.close)
         if house.settings.mqtt.embedded:
             await stack.enter_async_context(_broker(house))
-        credentials = await _credentials(stack, house, options)
+        supervisor = await _supervisor(stack, options, redactor)
+        credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
         async with asyncio.TaskGroup() as tasks:
             running = _start_tasks(tasks, house, options, credentials)
+            if supervisor is not None:
+                learning = about.learn(supervisor, house.settings.http.port)
+                running.append(tasks.create_task(learning, name="about"))
             _settle_memory()
             yield App(options, house, lan, ingress)
             await _stop_tasks(house, running)
@@ -155,11 +160,11 @@ def _adjust(loaded: Loaded, options: Options) -> Settings:
     return dataclasses.replace(settings, http=http, mqtt=mqtt)
 
 
-async def _start_ingress(house: House, options: Options) -> sites.Site | None:
+async def _start_ingress(house: House, options: Options, about: About) -> sites.Site | None:
     port = house.settings.http.ingress_port
-    if port is None and options.supervisor_token is not None:
-        port = INGRESS_PORT
-    return None if port is None else await sites.start_ingress(house, port)
+    if options.supervisor_token is None:
+        return None if port is None else await sites.start_ingress(house, "127.0.0.1", port, about)
+    return await sites.start_ingress(house, "", INGRESS_PORT if port is None else port, about)
 
 
 def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:
@@ -168,12 +173,13 @@ def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:
     return embedded_broker(house.settings.mqtt.port)
 
 
-async def _credentials(stack: contextlib.AsyncExitStack, house: House, options: Options) -> Credentials | None:
-    """Where the bridge may learn of a broker: the Supervisor, in the app."""
+async def _supervisor(stack: contextlib.AsyncExitStack, options: Options, redactor: Redactor) -> Supervisor | None:
+    """Home Assistant's Supervisor, in the app."""
     if options.supervisor_token is None:
         return None
+    redactor.register([options.supervisor_token])
     session = await stack.enter_async_context(aiohttp.ClientSession())
-    return MqttCredentials(Supervisor(options.supervisor_token, session), lambda: house.settings.mqtt)
+    return Supervisor(options.supervisor_token, session)
 
 
 def _start_tasks(

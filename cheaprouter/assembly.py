@@ -32,6 +32,7 @@ from .providers.mock import MockTransport
 from .routing.difficulty import DifficultyModel
 from .routing.router import RouteContext, Router
 from .services import Control, Services
+from .storage import backup
 from .storage.calendar import Calendar, find_zone
 from .storage.database import Database
 from .storage.journal import Journal
@@ -48,7 +49,6 @@ if TYPE_CHECKING:
     from .mqtt.bridge import Bridge
 
 _LOG: Final = logging.getLogger(__name__)
-DATABASE: Final = "cheaprouter.db"
 ADMIN_KEY: Final = "admin_key"
 
 
@@ -160,7 +160,8 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     """
     loaded = dataclasses.replace(loaded, settings=with_mock(loaded.settings))
     settings, clock, bus = loaded.settings, Clock(), EventBus()
-    database = Database(data / DATABASE)
+    backup.restore(data)
+    database = Database(data / backup.DATABASE)
     database.open()
     calendar = Calendar(find_zone(settings.time_zone))
     metrics = Metrics(calendar, clock)

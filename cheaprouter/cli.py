@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import asyncio
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -84,7 +85,12 @@ def _parser() -> argparse.ArgumentParser:
     providers = add("providers", _providers, "List the providers and ask each one now.")
     providers.add_argument("--json", action="store_true", help="as JSON")
     backup = add("backup", _backup, "Write a consistent copy of the database, while the router runs.")
-    backup.add_argument("file", type=Path, nargs="?", help="where to (default: backup.db in the data folder)")
+    backup.add_argument(
+        "file", type=Path, nargs="?", help="where to (default: cheaprouter-backup.db in the data folder)"
+    )
+    backup.add_argument(
+        "--done", action="store_true", help="remove the copy from the data folder: the backup was taken"
+    )
     _add_keys(commands)
     return parser
 
@@ -177,12 +183,17 @@ def _providers(args: argparse.Namespace) -> int:
 
 
 def _backup(args: argparse.Namespace) -> int:
-    from .storage.database import backup  # noqa: PLC0415 - see above
+    from .storage import backup  # noqa: PLC0415 - see above
 
-    data = _data(args)
-    target = args.file or data / "backup.db"
-    backup(data, target)
-    print(f"wrote {target}")
+    try:
+        if args.done:
+            backup.done(_data(args))
+            return 0
+        made = backup.make(_data(args), args.file)
+    except (sqlite3.Error, OSError) as error:
+        _complain(f"no copy of the database was made: {error}")
+        return 1
+    print(f"wrote {made}" if made else "there is no database yet")
     return 0
 
 

@@ -16,6 +16,7 @@ from .api.context import Parts
 from .api.server import build_app
 from .assembly import House
 from .config.settings import Auth
+from .supervisor import About
 
 _LOG: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
@@ -85,14 +86,19 @@ async def start_lan(house: House) -> Site:
     return await _start(app, open_sockets(house.settings.http.host, house.settings.http.port))
 
 
-async def start_ingress(house: House, port: int) -> Site:
+async def start_ingress(house: House, host: str, port: int, about: About) -> Site:
     """Serve the status page for Home Assistant's sidebar."""
     from .dashboard.site import build_site  # noqa: PLC0415 - only where there is an ingress
     from .dashboard.status import Reach  # noqa: PLC0415 - likewise
 
-    reach = Reach(house.settings.http.port, keys=house.devices.auth is Auth.KEYS)
-    site = build_site(house.control, house.bus, lambda: reach, house.clock)
-    return await _start(site, open_sockets("", port))
+    def reach() -> Reach:
+        keys, info = house.devices.auth is Auth.KEYS, about.info
+        if info is None:
+            return Reach(house.settings.http.port, keys=keys)
+        lan_host = f"{info.lan_hostname}.local" if info.lan_hostname else ""
+        return Reach(info.lan_port, lan_host, info.hostname, keys)
+
+    return await _start(build_site(house.control, house.bus, reach, house.clock), open_sockets(host, port))
 
 
 async def _start(app: web.Application, sockets: list[socket.socket]) -> Site:

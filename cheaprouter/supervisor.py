@@ -23,6 +23,7 @@ _LOG: Final = logging.getLogger(__name__)
 BASE_URL: Final = "http://supervisor"
 TOKEN_VARIABLE: Final = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_ASK_AGAIN: Final = 60.0
 _RETRIES: Final = (1.0, 3.0)
 """Seconds before the second and third try. A restart of the Supervisor takes longer; callers come back later anyway."""
 
@@ -41,6 +42,25 @@ class AppInfo:
     lan_hostname: str = ""
     lan_port: int | None = None
     ingress_url: str = ""
+
+
+@dataclass(slots=True)
+class About:
+    """This installation as far as it is known by now."""
+
+    info: AppInfo | None = None
+
+    async def learn(
+        self,
+        supervisor: Supervisor,
+        container_port: int,
+        *,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        """Ask until it is known; it changes with a restart alone."""
+        while (info := await supervisor.info(container_port)) is None:
+            await sleep(_ASK_AGAIN)
+        self.info = info
 
 
 class SupervisorError(Exception):

@@ -202,3 +202,15 @@ async def test_without_a_broker_there_are_no_credentials(house: House) -> None:
 )
 def test_a_token_exists_only_inside_home_assistant(environ: dict, expected: str | None) -> None:
     assert module.token(environ) == expected
+
+
+async def test_facts_about_us_are_asked_for_until_they_are_known(house: House) -> None:
+    house.fake.answers["/addons/self/info"] = [{"status": 500}] * 3 + [{"version": "0.1.0"}]
+    about, waits = module.About(), []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+
+    await about.learn(house.supervisor, 4000, sleep=sleep)
+    assert about.info.version == "0.1.0"
+    assert waits == [60.0]
