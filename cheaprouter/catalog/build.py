@@ -1,0 +1,207 @@
+"""From settings, the shipped catalogue and what providers list themselves to the table of routable models. Pure.
+
+The user's word wins, then the provider's list, then the catalogue. A provider without `models:` gets the catalogue's, less
+those its own list lacks; what it lists beyond the catalogue has no known price and answers only to its own name.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import date
+from functools import cached_property
+from typing import Final
+from urllib.parse import urlsplit
+
+from ..config.presets import LOCAL, MOCK
+from ..config.settings import ModelSettings, ProviderSettings, Settings
+from ..const import MOCK_MODEL
+from ..models import FREE, Capability, Json, Model, Price, Quality
+from .catalog import Catalog, CatalogEntry
+from .names import family
+from .table import ModelTable
+
+ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
+"""What an OpenAI-compatible server is taken to do where nobody says: text only, with tools and schemas."""
+
+_OWN_HOSTS: Final = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
+"""Kinds that also name a wire format: at another host they are somebody else's models, at somebody else's price."""
+
+_MOCK_CONTEXT: Final = 128_000
+_MOCK_QUALITY: Final = Quality(50.0, "configured")
+
+
+def build_models(
+    settings: Settings, discovered: Mapping[str, list[Json]], catalog: Catalog, *, today: date | None = None
+) -> ModelTable:
+    """The table of models.
+
+    `discovered`: what providers list, by provider name: objects with `id`, and `context`, `max_output` (tokens) where told.
+    `today`: leaves out the catalogue's models that are retired by then; None: keeps them.
+    """
+    models: dict[str, Model] = {}
+    notes: list[str] = []
+    for provider in settings.providers:
+        if provider.enabled and provider.kind != MOCK:
+            found = list(_Provider(provider, discovered.get(provider.name), catalog, today).models())
+            models |= {model.id: model for model in found}
+            notes += _notes(provider, found)
+    for model in _mocks(settings):
+        models.setdefault(model.id, model)
+    return ModelTable(models.values(), reference=_reference(settings, catalog, models), notes=notes)
+
+
+class _Provider:
+    """One provider's models in the making."""
+
+    def __init__(
+        self, settings: ProviderSettings, discovered: list[Json] | None, catalog: Catalog, today: date | None
+    ) -> None:
+        self.settings = settings
+        self.catalog = catalog
+        self.today = today.isoformat() if today else ""
+        self.listed = {str(item["id"]): item for item in discovered or ()}
+        self.local = settings.kind in LOCAL if settings.local is None else settings.local
+        self.kind = _catalog_kind(settings)
+
+    def models(self) -> Iterator[Model]:
+        """The user's own, or all there are."""
+        if self.settings.models:
+            yield from (self.configured(model) for model in self.settings.models)
+            if not self.settings.discover:
+                return
+        named = {model.upstream or self.upstream(model.id) for model in self.settings.models}
+        catalogued = [] if self.local else [entry for entry in self.catalog.models(self.kind) if self.offered(entry)]
+        yield from (self.from_catalog(entry) for entry in catalogued if entry.id not in named)
+        known = {entry.id for entry in catalogued} | named
+        yield from (self.from_listing(item) for model_id, item in self.listed.items() if model_id not in known)
+
+    def offered(self, entry: CatalogEntry) -> bool:
+        if entry.retires and self.today and entry.retires <= self.today:
+            return False
+        return not self.overlap or entry.id in self.listed
+
+    @cached_property
+    def overlap(self) -> bool:
+        """Whether the provider's own list is of the catalogue's kind, and so says what this account may use."""
+        return any(entry.id in self.listed for entry in self.catalog.models(self.kind))
+
+    def configured(self, model: ModelSettings) -> Model:
+        upstream = model.upstream or self.upstream(model.id)
+        entry = self.catalog.lookup(self.kind, upstream)
+        prices: tuple[Price, ...] = (model.price,) if model.price else self.prices(entry)
+        return self.described(
+            upstream,
+            entry,
+            prices,
+            model_id=model.id,
+            context=model.context,
+            max_output=model.max_output,
+            quality=None if model.quality is None else Quality(model.quality, "configured"),
+            capabilities=model.capabilities,
+        )
+
+    def from_catalog(self, entry: CatalogEntry) -> Model:
+        return self.described(entry.id, entry, self.prices(entry))
+
+    def from_listing(self, item: Json) -> Model:
+        """A model that the provider lists: a local one is free, a catalogued one's dated twin costs what that costs."""
+        upstream = str(item["id"])
+        entry = None if self.local else self.catalog.lookup(self.kind, upstream)
+        return self.described(upstream, entry, self.prices(entry), hidden=not self.local)
+
+    def prices(self, entry: CatalogEntry | None) -> tuple[Price, ...]:
+        if self.local:
+            return (FREE,)
+        return entry.prices if entry else ()
+
+    def described(
+        self,
+        upstream: str,
+        entry: CatalogEntry | None,
+        prices: tuple[Price, ...],
+        *,
+        model_id: str | None = None,
+        context: int | None = None,
+        max_output: int | None = None,
+        quality: Quality | None = None,
+        capabilities: frozenset[Capability] | None = None,
+        hidden: bool = False,
+    ) -> Model:
+        listed = self.listed.get(upstream, {})
+        facts = entry if entry and entry.capabilities is not None else self.catalog.facts(upstream)
+        if capabilities is None:
+            capabilities = facts.capabilities if facts else None
+        return Model(
+            id=model_id or f"{self.settings.name}/{upstream}",
+            provider=self.settings.name,
+            upstream=upstream,
+            prices=prices,
+            context=context or listed.get("context") or (entry.context if entry else None),
+            max_output=max_output or listed.get("max_output") or (entry.max_output if entry else None),
+            quality=quality or self.catalog.quality.of(upstream, prices),
+            capabilities=ASSUMED if capabilities is None else capabilities,
+            local=self.local,
+            hidden=hidden,
+            family=family(upstream),
+        )
+
+    def upstream(self, model_id: str) -> str:
+        return model_id.removeprefix(f"{self.settings.name}/")
+
+
+def _catalog_kind(settings: ProviderSettings) -> str:
+    own = _OWN_HOSTS.get(settings.kind)
+    if own and settings.base_url and urlsplit(settings.base_url).hostname != own:
+        return ""
+    return settings.kind
+
+
+def _mocks(settings: Settings) -> Iterator[Model]:
+    """The built-in mock, behind every profile while there is nothing else, and what is configured of that kind."""
+    yield _mock(MOCK_MODEL, hidden=not settings.demo)
+    for provider in settings.providers:
+        if provider.kind == MOCK and provider.enabled:
+            listed = provider.models or (ModelSettings(f"{provider.name}/default"),)
+            yield from (_mock(model.id, hidden=not settings.demo, settings=model) for model in listed)
+
+
+def _mock(model_id: str, *, hidden: bool, settings: ModelSettings | None = None) -> Model:
+    given = settings or ModelSettings(model_id)
+    provider, _, upstream = model_id.partition("/")
+    return Model(
+        id=model_id,
+        provider=provider,
+        upstream=given.upstream or upstream,
+        prices=(given.price or FREE,),
+        context=given.context or _MOCK_CONTEXT,
+        max_output=given.max_output,
+        quality=_MOCK_QUALITY if given.quality is None else Quality(given.quality, "configured"),
+        capabilities=frozenset(Capability) if given.capabilities is None else given.capabilities,
+        local=True,
+        hidden=hidden,
+        family="mock",
+    )
+
+
+def _reference(settings: Settings, catalog: Catalog, models: Mapping[str, Model]) -> dict[str, Model]:
+    """The baseline model where it is not in use itself: `kind/id` of the catalogue."""
+    name = settings.routing.baseline_model
+    if not name or name in models:
+        return {}
+    kind, _, upstream = name.partition("/")
+    entry = catalog.lookup(kind, upstream) or catalog.facts(upstream or name)
+    if entry is None:
+        return {}
+    return {name: Model(id=name, provider=kind, upstream=entry.id, prices=entry.prices, hidden=True)}
+
+
+def _notes(provider: ProviderSettings, models: list[Model]) -> Iterator[str]:
+    unpriced = [model.id for model in models if not model.priced and not model.hidden]
+    if unpriced:
+        shown = ", ".join(unpriced[:5]) + (", ..." if len(unpriced) > 5 else "")
+        yield f"No price is known for {shown}: asked for by name only. Give a `price`, or `local: true` for a server at home."
+    if not models:
+        yield (
+            f"Provider {provider.name} has no models yet: none are configured, none are in the catalogue, "
+            "and its own list has not been read."
+        )

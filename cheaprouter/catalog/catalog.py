@@ -1,0 +1,138 @@
+"""The shipped catalogue: prices, windows and abilities of the known providers' models, as `script/update-catalog` wrote it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from decimal import Decimal
+from importlib import resources
+from typing import Any, Self
+
+from ..models import Capability, Json, Price, PriceTier, Rates
+from .names import canonical
+from .quality import QualityTable
+
+
+@dataclass(frozen=True, slots=True)
+class CatalogEntry:
+    """One model of one provider. `capabilities` None: nobody says. `on_request`: only where the user lists it.
+
+    `retires`: the day (UTC) from which it is no longer served. `disputed`: a second source names another price.
+    """
+
+    id: str
+    prices: tuple[Price, ...]
+    context: int | None
+    max_output: int | None
+    capabilities: frozenset[Capability] | None
+    family: str
+    on_request: bool = False
+    retires: str | None = None
+    disputed: bool = False
+
+
+class Catalog:
+    """Looks models up by provider kind and upstream id. Entries are made when first asked for."""
+
+    def __init__(self, snapshot: Json, quality: QualityTable) -> None:
+        self.version: str = snapshot["version"]
+        self.quality = quality
+        self._sources: Mapping[str, str] = snapshot["sources"]
+        self._raw: Mapping[str, Mapping[str, Json]] = snapshot["models"]
+        self._by_name: dict[str, dict[str, str]] = {}
+        self._entries: dict[tuple[str, str], CatalogEntry] = {}
+        self._anywhere: dict[str, tuple[str, str]] | None = None
+
+    @classmethod
+    def load(cls) -> Self:
+        """The snapshot that ships with the package."""
+        data = resources.files("cheaprouter.catalog").joinpath("data")
+        quality = json.loads(data.joinpath("quality.json").read_text(encoding="utf-8"))
+        figures = {name: (float(value), str(date)) for name, (value, date) in quality["measured"].items()}
+        return cls(json.loads(data.joinpath("models.json").read_text(encoding="utf-8")), QualityTable(figures))
+
+    def kinds(self) -> tuple[str, ...]:
+        """The provider kinds that have entries."""
+        return tuple(self._raw)
+
+    def models(self, kind: str) -> tuple[CatalogEntry, ...]:
+        """Every entry of a provider kind, except those used only on request."""
+        entries = (self._entry(kind, model_id) for model_id in self._raw.get(kind, ()))
+        return tuple(entry for entry in entries if not entry.on_request)
+
+    def lookup(self, kind: str, upstream_id: str) -> CatalogEntry | None:
+        """A provider's model, forgiving prefixes, dates and spelling; its own tag (`:free`) always counts."""
+        models = self._raw.get(kind)
+        if not models:
+            return None
+        if upstream_id in models:
+            return self._entry(kind, upstream_id)
+        names = self._by_name.get(kind)
+        if names is None:
+            names = self._by_name[kind] = _names(models)
+        if (found := names.get(_spelled(upstream_id))) is None:
+            return None
+        return self._entry(kind, found)
+
+    def facts(self, upstream_id: str) -> CatalogEntry | None:
+        """The same model at any provider: what it can do is the same there. Its price is another matter."""
+        if self._anywhere is None:
+            self._anywhere = {}
+            for kind, models in self._raw.items():
+                for model_id, entry in models.items():
+                    if "capabilities" in entry:
+                        self._anywhere.setdefault(canonical(model_id), (kind, model_id))
+        found = self._anywhere.get(canonical(upstream_id))
+        return self._entry(*found) if found else None
+
+    def _entry(self, kind: str, model_id: str) -> CatalogEntry:
+        entry = self._entries.get((kind, model_id))
+        if entry is None:
+            entry = self._entries[kind, model_id] = self._made(kind, model_id)
+        return entry
+
+    def _made(self, kind: str, model_id: str) -> CatalogEntry:
+        raw = self._raw[kind][model_id]
+        capabilities = raw.get("capabilities")
+        return CatalogEntry(
+            id=model_id,
+            prices=tuple(self._price(price, raw["source"]) for price in raw["prices"]),
+            context=raw.get("context"),
+            max_output=raw.get("max_output"),
+            capabilities=None if capabilities is None else frozenset(Capability(name) for name in capabilities),
+            family=raw.get("family", ""),
+            on_request=raw.get("on_request", False),
+            retires=raw.get("retires"),
+            disputed="disputed" in raw,
+        )
+
+    def _price(self, raw: Json, source: str) -> Price:
+        return Price(
+            rates=_rates(raw),
+            tiers=tuple(PriceTier(tier["above"], _rates(tier)) for tier in raw.get("tiers", ())),
+            valid_from=datetime.fromisoformat(raw["from"]).replace(tzinfo=UTC) if "from" in raw else None,
+            daily=(raw["daily"][0], raw["daily"][1]) if "daily" in raw else None,
+            source=f"{self._sources[source]}, {self.version}",
+        )
+
+
+def _rates(raw: Mapping[str, Any]) -> Rates:
+    def rate(key: str) -> Decimal | None:
+        return Decimal(raw[key]) if key in raw else None
+
+    return Rates(Decimal(raw["input"]), Decimal(raw["output"]), rate("cached_input"), rate("cache_write"))
+
+
+def _names(models: Mapping[str, Json]) -> dict[str, str]:
+    names: dict[str, str] = {}
+    for model_id in models:
+        names.setdefault(_spelled(model_id), model_id)
+    return names
+
+
+def _spelled(model_id: str) -> str:
+    """One spelling, with the tag after a colon kept: `x:free` must never find the price of `x`, nor the reverse."""
+    head, colon, tag = model_id.lower().partition(":")
+    return canonical(head) + colon + tag

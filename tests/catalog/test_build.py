@@ -1,0 +1,155 @@
+from __future__ import annotations
+
+from datetime import date
+from decimal import Decimal
+
+import pytest
+
+from cheaprouter.catalog.build import build_models
+from cheaprouter.config.schema import build
+from cheaprouter.models import Capability
+
+
+def table(catalog, raw, discovered=None, **kwargs):
+    return build_models(build(raw), discovered or {}, catalog, **kwargs)
+
+
+def lab(*models, **more):
+    return {
+        "providers": {"lab": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "models": list(models), **more}}
+    }
+
+
+KEY = {"api_key": "k"}
+
+
+def test_with_nothing_configured_the_mock_stands_behind_profiles(catalog):
+    assert table(catalog, {}).ids() == ["mock/default"]
+
+
+def test_once_a_real_provider_exists_the_mock_answers_only_to_its_name(catalog):
+    models = table(catalog, lab("a"))
+    assert models.get("mock/default").hidden
+    assert "mock/default" not in models.ids()
+
+
+def test_a_configured_mock_keeps_the_demo(catalog):
+    assert not table(catalog, {"providers": {"mock": {"kind": "mock"}}}).get("mock/default").hidden
+
+
+def test_a_key_alone_brings_the_catalogues_models(catalog):
+    models = table(catalog, {"providers": {"anthropic": KEY}})
+    assert "anthropic/claude-haiku-5-5" in models.ids()
+    assert all(models.get(model_id).priced for model_id in models.ids())
+
+
+def test_the_users_word_wins_over_the_catalogue(catalog):
+    model = {
+        "id": "gpt-5.4",
+        "price": {"input": 7, "output": 8},
+        "quality": 12,
+        "context": 100,
+        "capabilities": ["audio"],
+    }
+    found = table(catalog, {"providers": {"openai": {**KEY, "models": [model]}}}).get("openai/gpt-5.4")
+    assert found.prices[0].rates.input == 7
+    assert (found.quality.value, found.quality.source) == (12, "configured")
+    assert found.context == 100
+    assert found.capabilities == {Capability.AUDIO}
+
+
+def test_what_the_user_leaves_out_the_catalogue_knows(catalog):
+    found = table(catalog, {"providers": {"openai": {**KEY, "models": ["gpt-5.4"]}}}).get("openai/gpt-5.4")
+    assert found.prices[0].rates.input == Decimal("2.5")
+    assert found.context == 1_050_000
+
+
+def test_listed_models_are_the_only_ones(catalog):
+    models = table(catalog, {"providers": {"openai": {**KEY, "models": ["gpt-5.4"]}}})
+    assert models.ids() == ["openai/gpt-5.4"]
+
+
+def test_a_model_nobody_knows_has_no_price_and_a_note_says_so(catalog):
+    models = table(catalog, lab("secret-sauce"))
+    assert not models.get("lab/secret-sauce").priced
+    assert "No price is known for lab/secret-sauce" in models.notes[0]
+
+
+def test_an_openai_model_at_another_address_has_no_price_of_openais(catalog):
+    model = table(catalog, lab("gpt-5.4")).get("lab/gpt-5.4")
+    assert not model.priced
+    assert Capability.VISION in model.capabilities
+
+
+def test_a_model_at_home_is_free(catalog):
+    assert table(catalog, lab("llama3.2:3b", local=True)).get("lab/llama3.2:3b").free
+
+
+def test_a_local_servers_own_list_is_used(catalog):
+    models = table(catalog, {"providers": {"ollama": {}}}, {"ollama": [{"id": "qwen3:8b", "context": 8192}]})
+    model = models.get("ollama/qwen3:8b")
+    assert (model.free, model.local, model.context, model.hidden) == (True, True, 8192, False)
+
+
+def test_a_catalogued_model_that_the_provider_does_not_list_is_left_out(catalog):
+    models = table(catalog, {"providers": {"openai": KEY}}, {"openai": [{"id": "gpt-5.4"}]})
+    assert models.ids() == ["openai/gpt-5.4"]
+
+
+def test_a_list_that_matches_nothing_does_not_empty_the_catalogue(catalog):
+    assert "openai/gpt-5.4" in table(catalog, {"providers": {"openai": KEY}}, {"openai": [{"id": "x"}]}).ids()
+
+
+def test_what_a_provider_lists_beyond_the_catalogue_answers_to_its_name_only(catalog):
+    found = table(catalog, {"providers": {"openai": KEY}}, {"openai": [{"id": "gpt-99"}]}).get("openai/gpt-99")
+    assert (found.hidden, found.priced) == (True, False)
+
+
+def test_a_dated_twin_costs_what_the_model_costs(catalog):
+    models = table(
+        catalog, {"providers": {"openai": KEY}}, {"openai": [{"id": "gpt-5.4"}, {"id": "gpt-5.4-2026-03-05"}]}
+    )
+    assert models.get("openai/gpt-5.4-2026-03-05").prices == models.get("openai/gpt-5.4").prices
+
+
+def test_a_model_that_is_retired_by_today_is_left_out(catalog):
+    raw = {"providers": {"anthropic": KEY}}
+    assert "anthropic/claude-sonnet-4-5" in table(catalog, raw, today=date(2026, 11, 29)).ids()
+    assert "anthropic/claude-sonnet-4-5" not in table(catalog, raw, today=date(2026, 11, 30)).ids()
+
+
+def test_an_unknown_model_is_taken_to_do_text_and_tools(catalog):
+    assert table(catalog, lab("mystery")).get("lab/mystery").capabilities == {Capability.TOOLS, Capability.JSON_SCHEMA}
+
+
+def test_a_disabled_provider_brings_nothing(catalog):
+    models = table(catalog, lab("a", enabled=False))
+    assert models.get("lab/a") is None
+    assert models.ids() == ["mock/default"]
+
+
+class TestBaseline:
+    def baseline(self, catalog, raw):
+        settings = build(raw)
+        return build_models(settings, {}, catalog).baseline(settings)
+
+    def test_it_is_the_best_measured_model_in_use(self, catalog):
+        assert self.baseline(catalog, {"providers": {"anthropic": KEY}}).id == "anthropic/claude-fable-5"
+
+    def test_it_can_be_named(self, catalog):
+        raw = {"providers": {"anthropic": KEY}, "routing": {"baseline_model": "anthropic/claude-opus-5"}}
+        assert self.baseline(catalog, raw).id == "anthropic/claude-opus-5"
+
+    def test_it_need_not_be_in_use(self, catalog):
+        found = self.baseline(
+            catalog, {"providers": {"anthropic": KEY}, "routing": {"baseline_model": "openai/gpt-5.4"}}
+        )
+        assert found.prices[0].rates.input == Decimal("2.5")
+
+    def test_a_name_nobody_knows_is_no_baseline(self, catalog):
+        assert self.baseline(catalog, {"routing": {"baseline_model": "openai/none-such"}}) is None
+
+
+@pytest.mark.parametrize("typo", ["lab/smal", "small", "lab/smalll"])
+def test_near_names_are_offered(catalog, typo):
+    assert "lab/small" in table(catalog, lab("small", "big")).near(typo)

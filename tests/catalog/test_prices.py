@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.catalog.prices import billed, cost, price_at
+from cheaprouter.models import FREE, Model, Price, PriceTier, Rates, Usage
+
+NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
+tokens = st.integers(0, 2_000_000)
+
+
+def rates(value: str, output: str = "0", **more: str) -> Rates:
+    return Rates(Decimal(value), Decimal(output), **{k: Decimal(v) for k, v in more.items()})
+
+
+def model(*prices: Price) -> Model:
+    return Model("lab/a", "lab", "a", prices=prices)
+
+
+PLAIN = model(Price(rates("1", "2", cached_input="0.1", cache_write="1.25")))
+DATED = model(
+    Price(rates("1")),
+    Price(rates("2"), valid_from=datetime(2026, 11, 1, tzinfo=UTC)),
+    Price(rates("3"), valid_from=datetime(2027, 1, 1, tzinfo=UTC)),
+)
+HOURLY = model(Price(rates("1")), Price(rates("2"), daily=(60, 240)))
+OVERNIGHT = model(Price(rates("1")), Price(rates("2"), daily=(1380, 60)))
+TIERED = model(Price(rates("1"), tiers=(PriceTier(1000, rates("2")), PriceTier(5000, rates("3")))))
+
+
+def test_input_and_output_are_charged_by_the_million():
+    assert cost(Usage(1_000_000, 500_000), PLAIN, NOON) == Decimal(2)
+
+
+def test_cached_tokens_are_part_of_the_prompt_and_cheaper():
+    assert cost(Usage(1000, 0, cached_tokens=1000), PLAIN, NOON) == Decimal("0.0001")
+
+
+def test_tokens_written_to_the_cache_cost_their_own_rate():
+    assert cost(Usage(1000, 0, cache_write_tokens=1000), PLAIN, NOON) == Decimal("0.00125")
+
+
+def test_cached_tokens_without_a_rate_cost_what_input_costs():
+    assert cost(Usage(1000, 0, cached_tokens=1000), model(Price(rates("1"))), NOON) == Decimal("0.001")
+
+
+def test_reasoning_is_part_of_the_output_and_not_charged_twice():
+    assert cost(Usage(0, 1000, reasoning_tokens=900), PLAIN, NOON) == cost(Usage(0, 1000), PLAIN, NOON)
+
+
+def test_more_cached_than_prompt_tokens_never_gives_money_back():
+    assert cost(Usage(10, 0, cached_tokens=1000), PLAIN, NOON) == Decimal("0.000001")
+
+
+def test_a_price_per_request_is_added():
+    assert cost(Usage(), model(Price(rates("1"), per_request=Decimal("0.01"))), NOON) == Decimal("0.01")
+
+
+def test_an_unknown_price_is_unknown_and_not_nothing():
+    assert cost(Usage(1000, 1000), model(), NOON) is None
+
+
+def test_a_price_that_begins_later_does_not_hold_yet():
+    assert price_at(DATED, NOON, 1).input == 2
+
+
+def test_a_price_that_began_replaces_the_one_before():
+    assert price_at(DATED, datetime(2027, 1, 1, tzinfo=UTC), 1).input == 3
+
+
+def test_history_keeps_its_old_price():
+    assert price_at(DATED, datetime(2026, 10, 31, 23, 59, tzinfo=UTC), 1).input == 1
+
+
+def test_before_the_first_date_nothing_is_known():
+    assert price_at(model(Price(rates("1"), valid_from=NOON)), datetime(2020, 1, 1, tzinfo=UTC), 1) is None
+
+
+@pytest.mark.parametrize(("hour", "rate"), [(0, 1), (1, 2), (3, 2), (4, 1), (23, 1)])
+def test_a_price_by_the_hour_holds_in_its_hours(hour, rate):
+    assert price_at(HOURLY, NOON.replace(hour=hour), 1).input == rate
+
+
+@pytest.mark.parametrize(("hour", "rate"), [(22, 1), (23, 2), (0, 2), (1, 1)])
+def test_hours_may_run_past_midnight(hour, rate):
+    assert price_at(OVERNIGHT, NOON.replace(hour=hour), 1).input == rate
+
+
+@pytest.mark.parametrize(("prompt", "rate"), [(1000, 1), (1001, 2), (5000, 2), (5001, 3)])
+def test_a_long_prompt_is_charged_at_its_tier(prompt, rate):
+    assert price_at(TIERED, NOON, prompt).input == rate
+
+
+def test_what_the_upstream_billed_wins():
+    assert billed(Usage(1000, 0, reported_cost=Decimal("0.5")), PLAIN, NOON) == (Decimal("0.5"), "reported")
+
+
+def test_a_reported_cost_of_nothing_is_nothing():
+    assert billed(Usage(1000, 0, reported_cost=Decimal(0)), PLAIN, NOON) == (Decimal(0), "reported")
+
+
+@pytest.mark.parametrize(
+    ("usage", "priced", "source"),
+    [
+        (Usage(10, 10), PLAIN, "computed"),
+        (Usage(10, 10, estimated=True), PLAIN, "estimated"),
+        (Usage(10, 10), model(FREE), "free"),
+        (Usage(10, 10), model(), "unknown"),
+    ],
+)
+def test_a_cost_says_whose_word_it_is(usage, priced, source):
+    assert billed(usage, priced, NOON)[1] == source
+
+
+@given(tokens, tokens, tokens, tokens)
+def test_cost_is_never_negative_and_never_above_the_dearest_rate(prompt, completion, cached, written):
+    amount = cost(Usage(prompt, completion, cached_tokens=cached, cache_write_tokens=written), PLAIN, NOON)
+    assert 0 <= amount <= (Decimal("1.25") * prompt + 2 * completion) / 1_000_000
+
+
+@given(tokens, tokens, st.integers(0, 1000))
+def test_more_tokens_never_cost_less(prompt, completion, more):
+    assert cost(Usage(prompt + more, completion), PLAIN, NOON) >= cost(Usage(prompt, completion), PLAIN, NOON)
