@@ -43,9 +43,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     except CheapRouterError as error:
         _complain(error.message)
         return 1
-    except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has left; Python would complain at exit
-        return 0
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of our output has left; Python would complain at exit
+            return 0
+        _complain(error.strerror or str(error))
+        return 1
 
 
 def _complain(*lines: str) -> None:

@@ -1,0 +1,174 @@
+"""The router as a process: signals, crashes, the command line."""
+
+import asyncio
+import re
+import signal
+import stat
+
+import aiohttp
+import orjson
+import pytest
+
+from tests.fakes.process import run, serve
+
+ASK = "/v1/chat/completions"
+
+
+def body(text, **fields):
+    return {"model": "mock/default", "messages": [{"role": "user", "content": text}], **fields}
+
+
+async def audit(http, url):
+    async with http.get(f"{url}/v1/audit?limit=1000") as reply:
+        return (await reply.json())["data"]
+
+
+async def test_sigterm_lets_a_running_stream_end_and_exits_with_0(tmp_path):
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        async with http.post(router.url + ASK, json=body("[[n=20 d=20]]", stream=True)) as reply:
+            await reply.content.readline()
+            router.signal(signal.SIGTERM)
+            rest = await reply.read()
+        assert rest.endswith(b"data: [DONE]\n\n")
+        assert await router.ended() == 0
+    assert b"stopped" in router.log
+
+
+async def test_a_draining_router_takes_no_new_requests(tmp_path):
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        async with http.post(router.url + ASK, json=body("[[n=1000 d=50]]", stream=True)) as running:
+            await running.content.readline()
+            router.signal(signal.SIGTERM)
+            await router.until(re.compile(b"stopping"))
+            with pytest.raises(aiohttp.ClientConnectionError):
+                await http.post(router.url + ASK, json=body("hello"))
+
+
+async def test_kill_9_loses_nothing_that_was_answered(tmp_path):
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        for _ in range(25):
+            async with http.post(router.url + ASK, json=body("[[n=4]]"), headers={"X-Device-ID": "kitchen"}) as reply:
+                assert reply.status == 200
+        router.signal(signal.SIGKILL)
+        await router.ended()
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        rows = await audit(http, router.url)
+        async with http.get(f"{router.url}/router/devices/kitchen") as reply:
+            state = (await reply.json())["state"]
+    assert len(rows) == 25
+    assert (state["requests"], state["output_tokens"]) == (25, 100)
+
+
+async def test_the_admin_key_is_in_a_file_for_its_owner_only(tmp_path):
+    async with serve(tmp_path) as router:
+        key = (tmp_path / "admin_key").read_text().strip()
+        assert stat.S_IMODE((tmp_path / "admin_key").stat().st_mode) == 0o600
+        assert key.encode() not in router.log
+
+
+async def test_in_the_app_the_admin_key_is_written_once_to_the_log(tmp_path):
+    environment = {"SUPERVISOR_TOKEN": "token-of-the-supervisor"}
+    async with serve(tmp_path, "--ingress-port", "0", **environment) as router:
+        router.signal(signal.SIGTERM)
+        await router.ended()
+    key = (tmp_path / "admin_key").read_bytes().strip()
+    assert router.log.count(key) == 1
+    async with serve(tmp_path, "--ingress-port", "0", **environment) as router:
+        router.signal(signal.SIGTERM)
+        await router.ended()
+    assert key not in router.log
+
+
+async def test_a_key_made_beside_the_running_router_works_and_can_be_revoked(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("auth: keys\n")
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+
+        async def status(key):
+            async with http.get(f"{router.url}/v1/models", headers={"Authorization": f"Bearer {key}"}) as reply:
+                return reply.status
+
+        code, out, _ = await run("keys", "add", "kitchen", "--data", str(tmp_path))
+        key = out.split()[0].decode()
+        assert (code, key[:3]) == (0, "cr-")
+        async with asyncio.timeout(10):
+            while await status(key) != 200:
+                await asyncio.sleep(0.1)
+            assert (await run("keys", "revoke", "kitchen", "--data", str(tmp_path)))[0] == 0
+            while await status(key) != 401:
+                await asyncio.sleep(0.1)
+
+
+async def test_keys_list_shows_no_key(tmp_path):
+    _, out, _ = await run("keys", "add", "kitchen", "--data", str(tmp_path))
+    code, listed, _ = await run("keys", "list", "--data", str(tmp_path))
+    assert code == 0
+    assert b"kitchen" in listed
+    assert out.split()[0] not in listed
+
+
+async def test_check_config_names_every_problem(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text(
+        "auth: maybe\nproviders:\n  lab: {kind: openai, base_url: nonsense}\nnonsense: 1\n"
+    )
+    code, _, err = await run("check-config", "--data", str(tmp_path))
+    assert code == 2
+    for key in (b"auth", b"providers.lab.base_url", b"nonsense"):
+        assert key in err
+
+
+async def test_check_config_says_what_it_read(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("auth: open\n")
+    code, out, _ = await run("check-config", "--data", str(tmp_path))
+    assert code == 0
+    assert str(tmp_path / "cheaprouter.yaml").encode() in out
+
+
+async def test_a_bad_configuration_does_not_keep_the_rest_from_serving(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("auth: maybe\n")
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http, http.get(f"{router.url}/health") as reply:
+        state = await reply.json()
+    assert state["status"] == "degraded"
+    assert "auth" in state["problems"][0]
+
+
+async def test_route_jsonl_answers_each_line_in_order_whatever_it_holds():
+    lines = [
+        b'{"messages": [{"role": "user", "content": "turn on the light"}]}',
+        b'{"messages": []}',
+        b"junk",
+        b"",
+        b'{"messages": [{"role": "user", "content": null}]}',
+        b"[1]",
+        b'{"messages": [{"role": "user", "content": "Prove that there are infinitely many primes."}]}',
+    ]
+    code, out, _ = await run("route", "--jsonl", stdin=b"\n".join(lines) + b"\n")
+    answers = [orjson.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert len(answers) == len(lines)
+    assert all(0 <= a["score"] <= 1 and a["latency_us"] > 0 for a in answers)
+    assert answers[0]["score"] < answers[-1]["score"]
+
+
+async def test_route_explains_a_prompt_in_words(tmp_path):
+    code, out, _ = await run("route", "turn on the light", "--data", str(tmp_path))
+    assert code == 0
+    assert b"mock/default" in out
+
+
+async def test_backup_writes_a_copy_beside_the_running_router(tmp_path):
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        async with http.post(router.url + ASK, json=body("hello")) as reply:
+            await reply.read()
+        code, _, err = await run("backup", "--data", str(tmp_path))
+    assert (code, err) == (0, b"")
+    assert (tmp_path / "backup.db").read_bytes().startswith(b"SQLite format 3")
+
+
+async def test_a_taken_port_is_said_plainly(tmp_path):
+    async with serve(tmp_path / "one") as router:
+        code, _, err = await run(
+            "serve", "--data", str(tmp_path / "two"), "--host", "127.0.0.1", "--port", str(router.port)
+        )
+    assert code == 1
+    assert b"in use" in err
+    assert b"Traceback" not in err
