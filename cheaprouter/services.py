@@ -57,6 +57,11 @@ class Control:
         """ISO 4217 code in which money is shown; the books are in USD."""
         return self._s.settings().currency
 
+    @property
+    def usd_rate(self) -> float:
+        """How much of that currency one USD is."""
+        return float(self._s.settings().usd_rate)
+
     # --- state -------------------------------------------------------------------------------------------------
 
     def health(self) -> Json:

@@ -75,7 +75,7 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
         "currency": source.currency,
         "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
         | {"problems": list(health.get("problems", ()))},
-        "hub": _pick(source.hub_state(), _HUB),
+        "hub": _hub(source),
         "providers": [_provider(p, models) for p in source.providers()],
         "devices": _devices(source),
         "models": models,
@@ -87,6 +87,15 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
             "keys": reach.keys,
         },
     }
+
+
+def _hub(source: Source) -> Json:
+    """Totals and settings. Budgets are kept in USD and shown in the currency of the costs beside them."""
+    hub = _pick(source.hub_state(), _HUB)
+    for name in ("daily_budget", "monthly_budget"):
+        if hub.get(name) is not None:
+            hub[name] = float(hub[name]) * source.usd_rate
+    return hub
 
 
 def _provider(provider: Json, models: Sequence[Json]) -> Json:

@@ -241,4 +241,5 @@ def audit_row(record: RequestRecord) -> Json:
         "cost_usd": None if record.cost is None else float(record.cost),
         "status": record.status,
         "error": record.error,
+        "reason": record.reason,
     }

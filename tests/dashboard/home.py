@@ -65,6 +65,7 @@ class Home:
 
     version: str = "0.1.0"
     currency: str = "EUR"
+    usd_rate: float = 1.0
     state: dict[str, Any] = field(
         default_factory=lambda: {
             "status": "ok",

@@ -106,3 +106,10 @@ def test_the_language_is_the_readers(header: str, expected: str) -> None:
 @given(st.text())
 def test_any_language_header_gives_a_language(header: str) -> None:
     assert language(header, KNOWN) in KNOWN
+
+
+async def test_budgets_are_shown_in_the_currency_of_the_costs() -> None:
+    home = Home(usd_rate=0.5)
+    home.hub |= {"daily_budget": 3.0, "monthly_budget": None}
+    hub = (await status(home, REACH, NOW))["hub"]
+    assert (hub["daily_budget"], hub["monthly_budget"]) == (1.5, None)

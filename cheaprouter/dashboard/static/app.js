@@ -55,8 +55,8 @@ function ago(time) {
 
 const TONES = {
   available: "good", ok: "good", connected: "good",
-  probing: "warn", cooling_down: "warn", degraded: "warn", connecting: "warn", unknown: "warn", demo: "warn",
-  down: "bad", unauthorized: "bad", error: "bad",
+  probing: "warn", waiting: "off", cooling_down: "warn", degraded: "warn", connecting: "warn", unknown: "warn", demo: "warn",
+  down: "bad", disconnected: "bad", unauthorized: "bad", error: "bad",
 };
 const tag = (state, text) => el("span", `tag ${TONES[state] ?? "off"}`, text ?? label(state));
 const label = (state) => (`state_${state}` in words ? t(`state_${state}`) : String(state).replaceAll("_", " "));
@@ -81,7 +81,7 @@ function tile(name, value, hint) {
   return el("div", "", el("dd", "", value, hint ? el("small", "", hint) : ""), el("dt", "", t(name)));
 }
 
-function drawHeader({ health, version }) {
+function drawHeader({ health, version, hub }) {
   const state = health.status !== "ok" ? health.status : health.demo ? "demo" : "ok";
   const pill = byId("pill");
   const text = t(`health_${state}`);
@@ -89,6 +89,7 @@ function drawHeader({ health, version }) {
   pill.className = `pill ${TONES[state] ?? "off"}`;
   byId("version").textContent = `${t("version", { version })} · MQTT: ${label(health.mqtt ?? "disabled")}`;
   byId("demo").hidden = !health.demo;
+  byId("paused").hidden = !hub.cloud_paused;
   byId("problems").hidden = !health.problems.length;
   byId("problems").querySelector("ul").replaceChildren(...health.problems.map((problem) => el("li", "", problem)));
 }
