@@ -83,9 +83,13 @@ def test_the_page_uses_every_word(root: Path) -> None:
     page = "".join((root / "cheaprouter/dashboard/static" / name).read_text() for name in ("page.html", "app.js"))
     unused = [k for k in strings()["en"] if f'"{k}"' not in page and not k.startswith(("state_", "health_"))]
     assert not unused
+
+
 def test_the_documentation_names_every_option(root: Path) -> None:
     text = (root / "DOCS.md").read_text(encoding="utf-8")
-    missing = [name for name in load("config.yaml")["schema"] if not name.endswith("_api_key") and f"`{name}" not in text]
+    missing = [
+        name for name in load("config.yaml")["schema"] if not name.endswith("_api_key") and f"`{name}" not in text
+    ]
     assert not missing
 
 
