@@ -96,6 +96,10 @@ class StreamDecoder(Protocol):
         """The connection ended, or `done`; sets `failure` where that was too early, or without any content."""
 
 
+class UntranslatableError(ValueError):
+    """The request holds something that this provider's wire has nothing like; says what."""
+
+
 class TransportError(Exception):
     """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
 
@@ -147,7 +151,10 @@ class Adapter(Protocol):
     def prepare(
         self, request: ChatRequest, model: Model, api_key: str | None, learned: Mapping[str, str | None]
     ) -> WireRequest:
-        """Turn a chat request into what this provider wants. `learned`: parameters to rename, or drop (None)."""
+        """Turn a chat request into what this provider wants. `learned`: parameters to rename, or drop (None).
+
+        Raises UntranslatableError.
+        """
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
         """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""

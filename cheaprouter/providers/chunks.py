@@ -11,7 +11,7 @@ from ..models import Json
 from .sse import event
 
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
-_OTHERS: Final = ("tool_calls", "function_call", "audio", "images", "reasoning_details")
+_OTHERS: Final = ("tool_calls", "function_call", "audio", "images", "reasoning_details", "thinking_blocks")
 
 
 def has_content(message: Any) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from urllib.parse import urlsplit
 
 from ..config.settings import ProviderSettings
+from .anthropic import Anthropic
 from .base import Adapter
 from .openai_compatible import OpenAICompatible
 from .presets import GENERIC, LOCAL_TIMEOUTS, PRESETS, Preset
@@ -29,4 +30,4 @@ def preset_for(provider: ProviderSettings) -> Preset:
 def adapter_for(provider: ProviderSettings) -> Adapter:
     """The adapter that speaks this provider's wire."""
     preset = preset_for(provider)
-    return OpenAICompatible(provider, preset)
+    return Anthropic(provider, preset) if preset.wire == "anthropic" else OpenAICompatible(provider, preset)

@@ -27,7 +27,7 @@ _COMPLAINT: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"['\"`]([A-Za-z_][\w.\[\]]*)['\"`]")
 _BARE: Final = re.compile(
-    r"(?:parameter|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
+    r"^([a-z_][\w.]*): (?=Extra|Unknown|Unsupported)|(?:parameter|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
 )
 
 
@@ -76,7 +76,7 @@ def _from_detail(value: Any) -> list[str]:
 
 
 def _bare(message: str) -> list[str]:
-    return [first or second for first, second in _BARE.findall(message)]
+    return [next(filter(None, groups)) for groups in _BARE.findall(message)]
 
 
 def apply(body: Json, learned: Mapping[str, str | None]) -> None:

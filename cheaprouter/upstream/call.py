@@ -22,6 +22,7 @@ from ..providers.base import (
     StreamDecoder,
     Transport,
     TransportError,
+    UntranslatableError,
 )
 from ..providers.failures import degraded
 from ..providers.reshape import assemble, to_stream
@@ -81,6 +82,9 @@ class Call:
             response = await self.transport.open(wire, limits.connect)
             outcome = await self._receive(response, limits)
             keep = isinstance(outcome, Streaming)
+        except UntranslatableError as error:
+            message = f"{self.adapter.name} cannot be asked this: {error}."
+            return Failure(Action.NEXT, "unsupported_content", message, status=400)
         except TransportError as error:
             return transport_failure(self.adapter, error)
         except asyncio.CancelledError:
