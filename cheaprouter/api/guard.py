@@ -6,6 +6,7 @@ was pointed at our address (DNS rebinding) sends that name as `Host`: without ke
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 from collections.abc import Awaitable, Callable
 from typing import Final
@@ -38,6 +39,7 @@ _EXPOSED: Final = (
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+@functools.lru_cache(maxsize=256)
 def host_name(host: str) -> str:
     """The name of a Host header or an origin's authority, without the port, in lower case; "" for nonsense."""
     try:
@@ -46,6 +48,7 @@ def host_name(host: str) -> str:
         return ""
 
 
+@functools.lru_cache(maxsize=256)
 def is_home_name(name: str) -> bool:
     """Whether a host name is an address, a single word, or of a domain that no stranger can register."""
     try:

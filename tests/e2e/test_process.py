@@ -161,7 +161,7 @@ async def test_backup_writes_a_copy_beside_the_running_router(tmp_path):
             await reply.read()
         code, _, err = await run("backup", "--data", str(tmp_path))
     assert (code, err) == (0, b"")
-    assert (tmp_path / "backup.db").read_bytes().startswith(b"SQLite format 3")
+    assert (tmp_path / "cheaprouter-backup.db").read_bytes().startswith(b"SQLite format 3")
 
 
 async def test_a_taken_port_is_said_plainly(tmp_path):
