@@ -131,24 +131,32 @@ class Control:
         return self._s.devices.set(None, name, value, source)
 
     def set_hub_many(self, changes: Json) -> None:
-        """Change several."""
+        """Change several, or none where one is wrong."""
+        for name, value in changes.items():
+            self._s.devices.check(None, name, value)
         for name, value in changes.items():
             self.set_hub(name, value)
 
     def set_device(self, device_id: str, name: str, value: Any, source: str = "api") -> Any:
         """Change a device's setting. Raises SettingError; a model must exist."""
+        return self._s.devices.set(device_id, name, self._checked(device_id, name, value), source)
+
+    def _checked(self, device_id: str, name: str, value: Any) -> Any:
+        """The value as `Devices` takes it: a model that exists, or none for `auto`."""
+        if name == "model" and value == AUTO:
+            value = None
         if name == "model" and isinstance(value, str) and value not in self.options("model", device_id):
             raise SettingError(
                 f"`model` must be `auto` or one of the models of `/v1/models`, not `{value[:80]}`.", param="model"
             )
-        if name == "model" and value == AUTO:
-            value = None
-        return self._s.devices.set(device_id, name, value, source)
+        self._s.devices.check(device_id, name, value)
+        return value
 
     def set_device_many(self, device_id: str, changes: Json) -> None:
-        """Change several."""
-        for name, value in changes.items():
-            self.set_device(device_id, name, value)
+        """Change several, or none where one is wrong."""
+        checked = {name: self._checked(device_id, name, value) for name, value in changes.items()}
+        for name, value in checked.items():
+            self._s.devices.set(device_id, name, value, "api")
 
     def options(self, setting: str, device_id: str | None = None) -> list[str]:
         """What a select offers: the profiles, or `auto` and the models."""

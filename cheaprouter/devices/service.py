@@ -238,6 +238,12 @@ class Devices:
         self._bus.publish(SettingsChanged(scope or None, (name,)))
         return checked
 
+    def check(self, device_id: str | None, name: str, value: Any) -> None:
+        """Whether `set` would take it; changes nothing. Raises SettingError."""
+        table = setters.HUB if device_id is None else setters.DEVICE
+        if value is not None or name not in table:
+            setters.read(table, name, value)
+
     def unset(self, device_id: str | None, name: str) -> None:
         """Let the file, or the defaults, decide again."""
         scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)

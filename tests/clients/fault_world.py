@@ -56,7 +56,7 @@ async def main() -> None:
                     }
                     for fault, (_, given) in zip(FAULTS, made, strict=True)
                 ]
-                print(json.dumps({"baseURL": f"{client.url}/v1", "secret": SECRET, "faults": rows}), flush=True)
+                print(json.dumps({"baseURL": f"{client.url}/v1", "secret": SECRET, "faults": rows}), flush=True)  # noqa: T201 - this is how it answers
                 await asyncio.to_thread(sys.stdin.read)
 
 
