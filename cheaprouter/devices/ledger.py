@@ -153,7 +153,7 @@ class MemoryLedger:
             wait = bucket.wait(tokens, now)
         else:
             account.tokens = None
-        refusal = self._over_budget(account, cost, limits, ceiling, day)
+        refusal = self._over_budget(reservation, cost, limits, ceiling, day)
         if wait and refusal is None:
             refusal = Refusal("tokens", None if wait == float("inf") else wait)
         if refusal is not None:
@@ -170,7 +170,7 @@ class MemoryLedger:
         more = cost - reservation.cost
         if more <= 0:
             return None
-        refusal = self._over_budget(reservation.account, more, limits, ceiling, day)
+        refusal = self._over_budget(reservation, more, limits, ceiling, day)
         if refusal is None:
             self._hold(reservation, more)
         return refusal
@@ -258,10 +258,14 @@ class MemoryLedger:
     def _named(self, device_id: str | None) -> Account:
         return self._all if device_id is None else self._account(device_id)
 
-    def _over_budget(self, account: Account, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
-        if cost <= 0:
+    def _over_budget(
+        self, reservation: Reservation, more: int, limits: Limits, ceiling: Limits, day: int
+    ) -> Refusal | None:
+        if more <= 0:
             return None
-        return _over(account.spend, cost, limits, day, "") or _over(self._all.spend, cost, ceiling, day, "global_")
+        held, cost = reservation.cost, reservation.cost + more
+        mine, everyone = reservation.account.spend, self._all.spend
+        return _over(mine, cost, held, limits, day, "") or _over(everyone, cost, held, ceiling, day, "global_")
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
@@ -276,9 +280,11 @@ def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucke
     return bucket
 
 
-def _over(spend: Spend, cost: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
+def _over(spend: Spend, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
+    """Whether a request of that cost, `held` of it reserved already, does not fit."""
+    others = spend.reserved - held
     for limit, spent, name in ((limits.daily, spend.today, "daily"), (limits.monthly, spend.month, "monthly")):
-        if limit is not None and (left := limit - spent(day) - cost) < spend.reserved:
+        if limit is not None and (left := limit - spent(day) - cost) < others:
             # Others hold the rest for now, and may give some of it back when they are done.
             return Refusal(f"{prefix}{name}_budget", PARALLEL_WAIT if left >= 0 else None)
     return None

@@ -16,7 +16,7 @@ from typing import Final
 
 import orjson
 
-from .rows import COLUMNS, Row, clean
+from .rows import COLUMNS, Row
 
 _log = logging.getLogger(__name__)
 
@@ -39,6 +39,7 @@ class Journal:
         self._ended: list[tuple[Path, int]] = []
         self._last = 0
         self._current: Path | None = None
+        self._left: list[int] = []
         self.failing = False
 
     def replay(self) -> Iterator[Row]:
@@ -63,19 +64,11 @@ class Journal:
 
     def append(self, row: Row) -> bool:
         """Write one row, with one system call; False where the disk refuses. Never raises, never waits for the disk."""
-        try:
-            data = orjson.dumps(row)
-        except TypeError:
-            data = orjson.dumps(clean(row))
+        data = orjson.dumps(row)
         line = b"%08x %b\n" % (zlib.crc32(data), data)
         if self._torn:
             line = b"\n" + line
-        if self._file < 0:
-            return self._refused(None) if self._folder is not None and not self._begin(row[0]) else self._write(line, row[0])
-        return self._write(line, row[0])
-
-    def _write(self, line: bytes, seq: int) -> bool:
-        if self._file < 0:
+        if self._file < 0 and not self._begin(row[0]):
             return False
         try:
             written = os.write(self._file, line)
@@ -86,18 +79,21 @@ class Journal:
         self._torn = written != len(line)
         if self._torn:
             return self._refused(None)
-        self._last = seq
+        self._last = row[0]
         self.failing = False
         return True
 
     def sync(self) -> None:
         """Wait until the disk holds what was appended. Blocks: for a thread."""
-        if self._dirty and self._file >= 0:
-            self._dirty = False
-            try:
+        dirty, self._dirty = self._dirty, False
+        try:
+            while self._left:
+                os.fdatasync(self._left[0])
+                os.close(self._left.pop(0))
+            if dirty and self._file >= 0:
                 os.fdatasync(self._file)
-            except OSError as error:
-                self._refused(error)
+        except OSError as error:
+            self._refused(error)
 
     @property
     def dirty(self) -> bool:
@@ -110,7 +106,7 @@ class Journal:
             ended, previous = self._current, self._file
             if self._begin(self._last + 1):
                 self._ended.append((ended, self._last))
-                os.close(previous)
+                self._left.append(previous)
 
     def forget(self, applied: int) -> None:
         """Remove ended segments whose rows are all in SQLite for good (up to seq `applied`)."""
@@ -122,8 +118,8 @@ class Journal:
 
     def close(self) -> None:
         """Stop appending."""
+        self.sync()
         if self._file >= 0:
-            self.sync()
             os.close(self._file)
             self._file = -1
 

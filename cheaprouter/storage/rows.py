@@ -45,11 +45,11 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     cost, baseline, reported = record.cost, record.baseline_cost, usage.reported_cost
     return (
         seq,
-        record.id,
+        _text(record.id),
         microseconds(record.timestamp),
         day,
-        record.device_id,
-        record.requested_model[:_TEXT],
+        _text(record.device_id),
+        _text(record.requested_model),
         record.model_id,
         record.provider,
         _tokens(usage.prompt_tokens),
@@ -68,19 +68,14 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         None if baseline is None else to_pico(baseline),
         record.attempts,
         record.profile,
-        record.reason[:_REASON],
+        _text(record.reason, _REASON),
         record.tier,
         record.score,
         int(record.cached),
         record.via,
-        record.sub_identity[:_TEXT],
+        _text(record.sub_identity),
         None if reported is None else to_pico(reported),
     )
-
-
-def clean(row: Row) -> Row:
-    """The same row without what cannot be written as UTF-8 (half of a surrogate pair, from a careless client)."""
-    return tuple(v.encode("utf-8", "replace").decode() if isinstance(v, str) else v for v in row)
 
 
 def from_row(row: Row) -> RequestRecord:
@@ -133,3 +128,9 @@ def failed(status: int, attempts: int) -> bool:
 
 def _tokens(count: int) -> int:
     return count if 0 <= count <= _MOST_TOKENS else max(0, min(_MOST_TOKENS, count))
+
+
+def _text(text: str, longest: int = _TEXT) -> str:
+    """Cut, and without halves of surrogate pairs, which no UTF-8 can hold."""
+    short = text[:longest]
+    return short if short.isascii() else short.encode("utf-8", "replace").decode()

@@ -1,0 +1,13 @@
+from __future__ import annotations
+
+import pytest
+
+from cheaprouter.storage.database import Database
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(tmp_path / "cheaprouter.db")
+    made.open()
+    yield made
+    made.close_sync()

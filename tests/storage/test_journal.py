@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import errno
+import os
+
+import pytest
+
+from cheaprouter.storage import journal as module
+from cheaprouter.storage.journal import Journal
+from cheaprouter.storage.rows import COLUMNS
+
+WIDTH = len(COLUMNS)
+
+
+def row(seq, device="kitchen"):
+    return (seq, f"req_{seq}", 1, 20261122, device, *([0] * (WIDTH - 5)))
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return tmp_path / "journal"
+
+
+def started(folder, seq=1):
+    made = Journal(folder)
+    made.start(seq)
+    return made
+
+
+def seqs(folder):
+    return [r[0] for r in Journal(folder).replay()]
+
+
+def test_rows_come_back_in_the_order_they_were_written(folder):
+    journal = started(folder)
+    for seq in (1, 2, 3):
+        assert journal.append(row(seq))
+    journal.close()
+    assert list(Journal(folder).replay()) == [row(1), row(2), row(3)]
+
+
+def test_a_row_is_on_disk_before_anything_is_closed_or_synced(folder):
+    started(folder).append(row(1))
+    assert seqs(folder) == [1]
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_a_line_torn_by_a_crash_is_left_out_and_the_rest_is_read(folder, cut):
+    journal = started(folder)
+    journal.append(row(1))
+    journal.append(row(2))
+    journal.close()
+    path = next(folder.glob("*.log"))
+    path.write_bytes(path.read_bytes()[:-cut])
+    assert seqs(folder) in ([1], [1, 2])
+
+
+def test_appending_after_a_torn_line_does_not_lose_the_next_row(folder):
+    started(folder).append(row(1))
+    path = next(folder.glob("*.log"))
+    path.write_bytes(path.read_bytes()[:-5])
+    again = started(folder, 1)
+    again.append(row(2))
+    assert seqs(folder) == [2]
+
+
+def test_a_flipped_bit_is_noticed(folder):
+    started(folder).append(row(1))
+    path = next(folder.glob("*.log"))
+    data = bytearray(path.read_bytes())
+    data[20] ^= 1
+    path.write_bytes(bytes(data))
+    assert seqs(folder) == []
+
+
+def test_zeros_left_by_a_power_cut_are_left_out(folder):
+    started(folder).append(row(1))
+    path = next(folder.glob("*.log"))
+    path.write_bytes(path.read_bytes() + bytes(4096))
+    assert seqs(folder) == [1]
+
+
+def test_rows_of_another_version_are_left_out(folder):
+    journal = started(folder)
+    journal.append((*row(1), "a column of the future"))
+    journal.append(row(2))
+    assert seqs(folder) == [2]
+
+
+def test_a_new_start_keeps_segments_until_they_are_in_the_database(folder):
+    started(folder).append(row(1))
+    journal = started(folder, 2)
+    journal.append(row(2))
+    assert seqs(folder) == [1, 2]
+    journal.forget(0)
+    assert seqs(folder) == [1, 2]
+    journal.forget(1)
+    assert seqs(folder) == [2]
+
+
+def test_the_segment_in_use_is_never_removed(folder):
+    journal = started(folder)
+    journal.append(row(1))
+    journal.forget(10**9)
+    assert seqs(folder) == [1]
+
+
+def test_a_long_segment_is_followed_by_a_new_one(folder, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 300)
+    journal = started(folder)
+    for seq in range(1, 11):
+        journal.append(row(seq))
+        journal.rotate()
+    assert len(list(folder.glob("*.log"))) > 2
+    assert seqs(folder) == list(range(1, 11))
+    journal.forget(10)
+    assert len(list(folder.glob("*.log"))) == 1
+
+
+def test_a_short_segment_is_not_rotated(folder):
+    journal = started(folder)
+    journal.append(row(1))
+    journal.rotate()
+    assert len(list(folder.glob("*.log"))) == 1
+
+
+def test_a_full_disk_is_told_once_and_appending_goes_on_when_there_is_room(folder, monkeypatch, caplog):
+    journal = started(folder)
+    write = os.write
+
+    def full(_file, _data):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(module.os, "write", full)
+    assert not journal.append(row(1))
+    assert not journal.append(row(2))
+    assert journal.failing
+    monkeypatch.setattr(module.os, "write", write)
+    assert journal.append(row(3))
+    assert not journal.failing
+    assert seqs(folder) == [3]
+    assert len([r for r in caplog.records if "journal" in r.message]) == 1
+
+
+def test_half_a_line_written_to_a_full_disk_does_not_spoil_the_next(folder, monkeypatch):
+    journal = started(folder)
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda file, data: write(file, data[:10]))
+    assert not journal.append(row(1))
+    monkeypatch.setattr(module.os, "write", write)
+    assert journal.append(row(2))
+    assert seqs(folder) == [2]
+
+
+def test_a_folder_that_cannot_be_made_is_no_reason_to_stop(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    journal = started(tmp_path / "file" / "journal")
+    assert not journal.append(row(1))
+    assert journal.failing
+
+
+def test_the_folder_is_tried_again(tmp_path):
+    blocked = tmp_path / "place"
+    blocked.write_text("in the way")
+    journal = started(blocked / "journal")
+    journal.append(row(1))
+    blocked.unlink()
+    assert journal.append(row(2))
+    assert seqs(blocked / "journal") == [2]
+
+
+def test_segments_are_readable_by_nobody_else(folder):
+    started(folder).append(row(1))
+    assert next(folder.glob("*.log")).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_segment_that_was_left_is_synced_too(folder, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 1)
+    journal = started(folder)
+    journal.append(row(1))
+    journal.rotate()
+    journal.append(row(2))
+    synced = []
+    monkeypatch.setattr(module.os, "fdatasync", synced.append)
+    journal.sync()
+    assert len(synced) == 2
+
+
+def test_syncing_twice_asks_the_disk_once(folder, monkeypatch):
+    journal = started(folder)
+    calls = []
+    monkeypatch.setattr(module.os, "fdatasync", calls.append)
+    journal.append(row(1))
+    journal.sync()
+    journal.sync()
+    assert len(calls) == 1
+    assert not journal.dirty
