@@ -45,7 +45,14 @@ class Alerts:
         return now < (self._latest if device_id is None else self._limited.get(device_id, 0.0))
 
     def spent(
-        self, device_id: str | None, effective: Effective, ledger: Ledger, day: int, at: datetime | None, *, refused: bool = False
+        self,
+        device_id: str | None,
+        effective: Effective,
+        ledger: Ledger,
+        day: int,
+        at: datetime | None,
+        *,
+        refused: bool = False,
     ) -> None:
         """Tell of budgets that crossed a threshold; `at` None: only note that it was crossed, as after a restart.
 

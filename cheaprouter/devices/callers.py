@@ -28,7 +28,11 @@ class Callers:
     """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings."""
 
     def __init__(
-        self, settings: Settings, devices: Registry, admin_key_file: Path | None, costs: Callable[[ProviderSettings], bool]
+        self,
+        settings: Settings,
+        devices: Registry,
+        admin_key_file: Path | None,
+        costs: Callable[[ProviderSettings], bool],
     ) -> None:
         self._devices = devices
         self._admin_key_file = admin_key_file

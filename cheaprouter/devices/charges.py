@@ -114,7 +114,9 @@ class Charges:
         return {
             "requests_remaining": snapshot.requests_remaining,
             "tokens_remaining": snapshot.tokens_remaining,
-            "budget_percent": max((percent(spent, budget) for spent, budget in budgets if budget is not None), default=None),
+            "budget_percent": max(
+                (percent(spent, budget) for spent, budget in budgets if budget is not None), default=None
+            ),
             "rate_limited": self._alerts.limited(device_id, now),
         }
 

@@ -75,7 +75,9 @@ def credentials(headers: Mapping[str, str]) -> list[str]:
     return found
 
 
-def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, keyed: Collection[str], *, keys_required: bool) -> Caller:
+def identify(
+    headers: Mapping[str, str], peer: str, keyring: Keyring, keyed: Collection[str], *, keys_required: bool
+) -> Caller:
     """The caller: by a device's key, the admin key, then where keys are not required by header, client or address.
 
     Raises AuthenticationError for an unknown `cr-…` key, and for none at all where keys are required.

@@ -225,7 +225,14 @@ def kept(connection: sqlite3.Connection) -> list[tuple[str, str, Override]]:
 
 def keep(connection: sqlite3.Connection, scope: str, name: str, override: Override, now: int) -> None:
     """Write one down. `now`: Unix seconds."""
-    row = (scope, name, orjson.dumps(override.value).decode(), orjson.dumps(override.baseline).decode(), override.source, now)
+    row = (
+        scope,
+        name,
+        orjson.dumps(override.value).decode(),
+        orjson.dumps(override.baseline).decode(),
+        override.source,
+        now,
+    )
     connection.execute("INSERT OR REPLACE INTO setting VALUES (?, ?, ?, ?, ?, ?)", row)
 
 

@@ -105,7 +105,9 @@ def load(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
 
 def save(connection: sqlite3.Connection, devices: Iterable[tuple[str, str, int, int]]) -> None:
     """Write devices down; one that took over a forgotten one's slug may do so."""
-    connection.executemany("INSERT OR REPLACE INTO device (id, slug, first_seen, last_seen) VALUES (?, ?, ?, ?)", devices)
+    connection.executemany(
+        "INSERT OR REPLACE INTO device (id, slug, first_seen, last_seen) VALUES (?, ?, ?, ?)", devices
+    )
 
 
 def delete(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:

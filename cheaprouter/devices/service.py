@@ -314,7 +314,9 @@ class Devices:
             self._alerts.spent(device_id, self._policies.of(device_id), self._ledger, day, None)
 
     def _kept(self, device_id: str) -> bool:
-        return self._policies.is_configured(device_id) or device_id in self._callers.keyed or self._ledger.busy(device_id)
+        return (
+            self._policies.is_configured(device_id) or device_id in self._callers.keyed or self._ledger.busy(device_id)
+        )
 
     def _added(self, device_id: str) -> None:
         self._unsaved.add(device_id)
@@ -338,7 +340,9 @@ class Devices:
 
     def _drop_outdated(self) -> None:
         for scope, name in self._policies.outdated():
-            _log.info("The file says something new about `%s`%s: it holds again.", name, f" of {scope}" if scope else "")
+            _log.info(
+                "The file says something new about `%s`%s: it holds again.", name, f" of {scope}" if scope else ""
+            )
             self.unset(scope or None, name)
 
     def _keep(self, work: Callable[[sqlite3.Connection], Any]) -> None:
@@ -371,7 +375,13 @@ class Devices:
 
 def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
     forgiven = connection.execute("SELECT scope, day, day_amount, month_amount FROM forgiven").fetchall()
-    return keys.load(connection), policy.kept(connection), registry.load(connection), books.spend(connection, since), forgiven
+    return (
+        keys.load(connection),
+        policy.kept(connection),
+        registry.load(connection),
+        books.spend(connection, since),
+        forgiven,
+    )
 
 
 def _tell_failure(done: Future[Any]) -> None:

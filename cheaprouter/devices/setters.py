@@ -166,13 +166,15 @@ def read(table: Mapping[str, Setting], name: str, value: Any) -> Any:
         return setting.read(value)
     except (ValueError, OverflowError) as error:
         detail = f" ({error})" if str(error) and setting.allowed is ALLOWED else ""
-        raise SettingError(f"`{name}` must be {setting.allowed}, not `{str(value)[:60]}`{detail}.", param=name) from error
+        raise SettingError(
+            f"`{name}` must be {setting.allowed}, not `{str(value)[:60]}`{detail}.", param=name
+        ) from error
 
 
 def dump(value: Any) -> Any:
     """A value as JSON keeps it; `read` takes it back."""
     if isinstance(value, Decimal):
-        return str(value)
+        return str(value) if value.is_finite() else "unlimited"
     if isinstance(value, enum.StrEnum):
         return value.value
     return list(value) if isinstance(value, tuple) else value

@@ -148,7 +148,9 @@ class Database:
     def _start_anew(self, error: BaseException) -> None:
         assert self._path is not None
         aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
-        self._log.error("The database %s is damaged (%s): it is kept as %s, and a new one begins.", self._path, error, aside)
+        self._log.error(
+            "The database %s is damaged (%s): it is kept as %s, and a new one begins.", self._path, error, aside
+        )
         try:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
@@ -156,12 +158,16 @@ class Database:
             self._path.rename(aside)
             self.moved_aside = aside
             self._connection = self._connect(self._path)
-            self._log.warning("Saved from the damaged database: %s", ", ".join(salvage(aside, self._connection)) or "nothing")
+            self._log.warning(
+                "Saved from the damaged database: %s", ", ".join(salvage(aside, self._connection)) or "nothing"
+            )
         except (sqlite3.Error, OSError) as again:
             self._fall_back(again)
 
     def _fall_back(self, error: BaseException) -> None:
-        self._log.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self._path, error)
+        self._log.error(
+            "The database %s cannot be used (%s): what happens now is kept in memory only.", self._path, error
+        )
         self.volatile = True
         self._connection = self._connect(None)
 

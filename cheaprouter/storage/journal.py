@@ -146,8 +146,11 @@ class Journal:
 
     def _refused(self, error: OSError | None) -> bool:
         if not self.failing:
-            self._log.error("The journal in %s cannot be written (%s): bookings are kept in memory until the database takes them.",
-                            self._folder, error or "no space left")
+            self._log.error(
+                "The journal in %s cannot be written (%s): bookings are kept in memory until the database takes them.",
+                self._folder,
+                error or "no space left",
+            )
         self.failing = True
         return False
 

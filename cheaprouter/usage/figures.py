@@ -61,7 +61,17 @@ class Sums:
 class Figures:
     """One device's, or all devices', figures."""
 
-    __slots__ = ("day", "first_token", "last_at", "last_model", "last_reason", "latency", "month_sums", "today", "total")
+    __slots__ = (
+        "day",
+        "first_token",
+        "last_at",
+        "last_model",
+        "last_reason",
+        "latency",
+        "month_sums",
+        "today",
+        "total",
+    )
 
     def __init__(self) -> None:
         self.total, self.month_sums, self.today = Sums(), Sums(), Sums()

@@ -122,7 +122,9 @@ class Metrics:
             "month": figures.month_sums.shown(),
             "total": figures.total.shown(),
             "latency_ms": {f"p{share}": _rounded(figures.latency.percentile(share / 100)) for share in (50, 95)},
-            "first_token_ms": {f"p{share}": _rounded(figures.first_token.percentile(share / 100)) for share in (50, 95)},
+            "first_token_ms": {
+                f"p{share}": _rounded(figures.first_token.percentile(share / 100)) for share in (50, 95)
+            },
         }
 
     def devices(self) -> dict[str, Sums]:

@@ -51,7 +51,9 @@ class Query:
 class Reports:
     """Reads the books; the newest bookings are written first, so that a finished request is seen at once."""
 
-    def __init__(self, database: Database, recorder: Recorder, metrics: Metrics, calendar: Calendar, clock: Clock) -> None:
+    def __init__(
+        self, database: Database, recorder: Recorder, metrics: Metrics, calendar: Calendar, clock: Clock
+    ) -> None:
         self._database = database
         self._recorder = recorder
         self._metrics = metrics
@@ -117,7 +119,9 @@ class Reports:
         """Check a query. Raises InvalidRequestError naming the parameter."""
         for name in query:
             if name not in _PARAMETERS:
-                raise InvalidRequestError(f"There is no parameter `{name[:40]}`; there are {', '.join(_PARAMETERS)}.", param=name)
+                raise InvalidRequestError(
+                    f"There is no parameter `{name[:40]}`; there are {', '.join(_PARAMETERS)}.", param=name
+                )
         today = self._calendar.local(self._clock.utcnow().timestamp()).date()
         last = self._date(query, "to", today)
         first = self._date(query, "from", last - timedelta(days=_DEFAULT_DAYS - 1))
@@ -139,7 +143,9 @@ class Reports:
                 return date.fromisoformat(text)
             moment = datetime.fromisoformat(text)
         except ValueError as error:
-            raise InvalidRequestError(f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name) from error
+            raise InvalidRequestError(
+                f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
+            ) from error
         return (moment if moment.tzinfo is None else moment.astimezone(self._calendar.zone)).date()
 
     async def _rows(self, query: Query) -> list[Json]:
@@ -213,7 +219,12 @@ def _shown(row: Mapping[str, Any]) -> Json:
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
     """The busiest first."""
     return [
-        {name: key, "requests": sums.requests, "tokens": sums.input_tokens + sums.output_tokens, "cost_usd": usd(sums.cost)}
+        {
+            name: key,
+            "requests": sums.requests,
+            "tokens": sums.input_tokens + sums.output_tokens,
+            "cost_usd": usd(sums.cost),
+        }
         for key, sums in sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
     ]
 

@@ -90,8 +90,16 @@ class Home:
         self.count += 1
         self.recorder.record(
             RequestRecord(
-                id=f"req_{self.count}", timestamp=self.at, device_id=admission.device_id, requested_model="blockrun/auto",
-                model_id="lab/small", provider="lab", usage=Usage(used, 0), status=200, latency_ms=5.0, cost=cost,
+                id=f"req_{self.count}",
+                timestamp=self.at,
+                device_id=admission.device_id,
+                requested_model="blockrun/auto",
+                model_id="lab/small",
+                provider="lab",
+                usage=Usage(used, 0),
+                status=200,
+                latency_ms=5.0,
+                cost=cost,
             )  # fmt: skip
         )
 

@@ -106,7 +106,15 @@ def test_an_address_has_one_name(peer, device_id):
 
 @pytest.mark.parametrize(
     ("sent", "kept"),
-    [("Küche", "Küche"), ("Ku\u0308che", "Küche"), ("a\nb\tc", "abc"), ("x" * 100, "x" * 64), ("  ", ""), ("\udcff", ""), ("🏠", "🏠")],
+    [
+        ("Küche", "Küche"),
+        ("Ku\u0308che", "Küche"),
+        ("a\nb\tc", "abc"),
+        ("x" * 100, "x" * 64),
+        ("  ", ""),
+        ("\udcff", ""),
+        ("🏠", "🏠"),
+    ],
 )
 def test_an_id_is_trimmed_and_composed(sent, kept):
     assert clean_id(sent) == kept

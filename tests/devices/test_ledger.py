@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
 from cheaprouter.devices.budget import Spend
-from cheaprouter.devices.ledger import Limits, MemoryLedger, Refusal, UNLIMITED
+from cheaprouter.devices.ledger import UNLIMITED, Limits, MemoryLedger, Refusal
 
 DAY = 20261122
 LIMITS = Limits(rpm=50, tpm=1000, parallel=5, daily=10_000, monthly=50_000)
@@ -201,5 +201,3 @@ def test_spend_of_years_takes_no_more_memory_than_of_days():
             spend.book(year * 10000 + month * 100 + 1, 1)
     assert len(spend._days) <= 4
     assert len(spend._months) <= 4
-
-

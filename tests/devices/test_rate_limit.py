@@ -73,7 +73,10 @@ def test_settling_never_leaks_nor_invents_tokens(steps):
         if bucket.wait(reserved, now) == 0:
             bucket.take(reserved)
             bucket.give(reserved - used)
-            assert bucket.remaining(now) == max(0, min(100, before - used)) or abs(bucket.remaining(now) - (before - used)) <= 1
+            assert (
+                bucket.remaining(now) == max(0, min(100, before - used))
+                or abs(bucket.remaining(now) - (before - used)) <= 1
+            )
     assert bucket.remaining(now + 10_000) == 100
 
 
@@ -87,7 +90,9 @@ def test_waiting_as_long_as_told_is_enough(capacity, amount):
         assert wait <= 60.0001
 
 
-@pytest.mark.parametrize(("used", "new", "remaining"), [(0, 10, 10), (50, 120, 70), (55, 10, 0), (5, 30, 25), (0, 600, 600)])
+@pytest.mark.parametrize(
+    ("used", "new", "remaining"), [(0, 10, 10), (50, 120, 70), (55, 10, 0), (5, 30, 25), (0, 600, 600)]
+)
 def test_another_limit_keeps_what_was_used(used, new, remaining):
     bucket = TokenBucket(60, 0)
     bucket.take(used)

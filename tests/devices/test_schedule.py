@@ -41,7 +41,9 @@ def test_hours_are_those_of_the_walls_clock(spans, moment, is_open):
     assert Schedule(spans).open(local(moment)) is is_open
 
 
-@pytest.mark.parametrize("text", ["", "tomorrow", "mon-fry 07:00-08:00", "07:00", "25:00-26:00", "07:60-08:00", "24:00-25:00", "mon 7-9"])
+@pytest.mark.parametrize(
+    "text", ["", "tomorrow", "mon-fry 07:00-08:00", "07:00", "25:00-26:00", "07:60-08:00", "24:00-25:00", "mon 7-9"]
+)
 def test_what_cannot_be_read_is_refused_in_words(text):
     with pytest.raises(ValueError, match="`"):
         Schedule([text])
@@ -49,7 +51,9 @@ def test_what_cannot_be_read_is_refused_in_words(text):
 
 def test_it_says_when_it_opens():
     schedule = Schedule(["mon-fri 07:00-21:00"])
-    assert schedule.opens_in(local("2026-11-20T21:00").timestamp(), BERLIN) == timedelta(days=2, hours=10).total_seconds()
+    assert (
+        schedule.opens_in(local("2026-11-20T21:00").timestamp(), BERLIN) == timedelta(days=2, hours=10).total_seconds()
+    )
 
 
 def test_a_night_in_which_the_clocks_change_is_an_hour_shorter_or_longer():

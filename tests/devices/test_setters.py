@@ -67,7 +67,10 @@ def test_an_unknown_setting_is_refused_naming_those_there_are():
         read(DEVICE, "rmp", 5)
 
 
-@given(st.sampled_from(sorted(DEVICE)), st.none() | st.text() | st.floats() | st.integers() | st.lists(st.text()) | st.booleans())
+@given(
+    st.sampled_from(sorted(DEVICE)),
+    st.none() | st.text() | st.floats() | st.integers() | st.lists(st.text()) | st.booleans(),
+)
 def test_any_value_is_taken_or_refused_never_a_crash_and_survives_being_kept(name, sent):
     try:
         value = read(DEVICE, name, sent)

@@ -100,7 +100,9 @@ def test_refusals_failures_and_cancellations_are_told_apart(connection):
     books.apply(
         connection,
         [
-            to_row(1, 20261122, record(status=429, attempts=0, model_id=None, provider=None, error="rate_limit_exceeded")),
+            to_row(
+                1, 20261122, record(status=429, attempts=0, model_id=None, provider=None, error="rate_limit_exceeded")
+            ),
             to_row(2, 20261122, record(status=429, attempts=2)),
             to_row(3, 20261122, record(status=502)),
             to_row(4, 20261122, record(status=499)),

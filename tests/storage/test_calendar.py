@@ -9,7 +9,15 @@ from hypothesis import strategies as st
 
 from cheaprouter.storage.calendar import Calendar, find_zone, from_date, to_date, zone_name
 
-ZONES = ["UTC", "Europe/Berlin", "America/Sao_Paulo", "America/Havana", "Australia/Lord_Howe", "Asia/Kathmandu", "Pacific/Apia"]
+ZONES = [
+    "UTC",
+    "Europe/Berlin",
+    "America/Sao_Paulo",
+    "America/Havana",
+    "Australia/Lord_Howe",
+    "Asia/Kathmandu",
+    "Pacific/Apia",
+]
 moments = st.floats(min_value=1_200_000_000, max_value=2_000_000_000)
 
 

@@ -24,7 +24,9 @@ def count(connection, table="request"):
 
 
 async def test_a_new_file_has_every_table(database):
-    names = await database.read(lambda c: {r[0] for r in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")})
+    names = await database.read(
+        lambda c: {r[0] for r in c.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+    )
     assert {"request", "daily", "device", "device_key", "setting", "forgiven", "migration", "meta"} <= names
 
 
@@ -66,7 +68,7 @@ def test_an_older_database_is_brought_up_to_date_with_its_rows(tmp_path):
     database.open()
     assert database.read_sync(count) == 1
     assert database.read_sync(lambda c: count(c, "device_key")) == 0
-    assert database.read_sync(lambda c: migrate(c)) == []
+    assert database.read_sync(migrate) == []
     database.close_sync()
 
 

@@ -60,11 +60,13 @@ def test_kill_9_loses_nothing_that_was_booked_and_books_nothing_twice(tmp_path):
     told = []
     for life in range(4):
         process = subprocess.Popen(
-            [sys.executable, "-c", BOOKKEEPER, str(tmp_path), f"life{life}"], stdout=subprocess.PIPE, cwd=Path.cwd(), text=True
+            [sys.executable, "-c", BOOKKEEPER, str(tmp_path), f"life{life}"],
+            stdout=subprocess.PIPE,
+            cwd=Path.cwd(),
+            text=True,
         )
         assert process.stdout is not None
-        for _ in range(150 + 70 * life):
-            told.append(process.stdout.readline().strip())
+        told += [process.stdout.readline().strip() for _ in range(150 + 70 * life)]
         process.send_signal(signal.SIGKILL)
         told += [line for line in process.stdout.read().split("\n") if line]
         process.stdout.close()

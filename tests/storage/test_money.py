@@ -30,7 +30,9 @@ def test_a_token_of_the_cheapest_model_is_not_lost():
     assert to_pico(Decimal("0.01") / 1_000_000) == 10_000
 
 
-@pytest.mark.parametrize(("text", "pico"), [("0.0000000000005", 0), ("0.0000000000015", 2), ("1E-30", 0), ("-0.5", -(10**12) // 2)])
+@pytest.mark.parametrize(
+    ("text", "pico"), [("0.0000000000005", 0), ("0.0000000000015", 2), ("1E-30", 0), ("-0.5", -(10**12) // 2)]
+)
 def test_halves_are_rounded_to_even(text, pico):
     assert to_pico(Decimal(text)) == pico
 
