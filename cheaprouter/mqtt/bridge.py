@@ -92,7 +92,8 @@ class _NoAnswerError(aiomqtt.MqttError):
 class Bridge:
     """Connects, reconnects, publishes and listens until it is stopped. A broker that is away disturbs nobody else.
 
-    `credentials` is asked before every connection where no broker is configured. `data_dir` keeps what was published, to
+    `state` is `disabled`, `waiting` (for someone to name a broker), `connecting`, `connected`, `disconnected`,
+    `unauthorized` or `stopped`. `credentials` is asked before every connection where no broker is configured. `data_dir` keeps what was published, to
     be taken away when names change. `keepalive` and `timeout` in seconds.
     """
 
@@ -212,7 +213,7 @@ class Bridge:
             await asyncio.wait_for(self._interrupt.wait(), seconds)
 
     def _lost(self, broker: MqttSettings, error: aiomqtt.MqttError) -> None:
-        self.state = "disconnected"
+        self.state = "unauthorized" if _code(error) in {0x86, 0x87, 4, 5} else "disconnected"
         where = f"{broker.host or 'localhost'}:{broker.port}"
         self._once.warning(f"lost {where} {error}", "No connection to the MQTT broker at %s: %s", where, error)
 
@@ -381,12 +382,16 @@ def _properties(kind: int) -> Properties:
     return Properties(kind)  # type: ignore[no-untyped-call]  # paho's constructor has no annotations
 
 
+def _code(error: aiomqtt.MqttError) -> int | None:
+    """The broker's reason, MQTT 5's or the older one; None where it gave none."""
+    if not isinstance(error, aiomqtt.MqttCodeError):
+        return None
+    return error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
+
+
 def _may_be_too_new(error: aiomqtt.MqttError) -> bool:
     """Whether an older protocol could do better: refused for its version, hung up on, or left without an answer."""
-    if isinstance(error, aiomqtt.MqttCodeError):
-        code = error.rc.value if isinstance(error.rc, ReasonCode) else error.rc
-        return code in {1, 0x84}
-    return isinstance(error, _NoAnswerError) or "timed out" in str(error)
+    return _code(error) in {1, 0x84} or isinstance(error, _NoAnswerError) or "timed out" in str(error)
 
 
 def _incoming(message: aiomqtt.Message) -> Incoming:

@@ -191,6 +191,7 @@ async def test_a_wrong_password_is_said_once_and_without_the_password(tmp_path, 
     async with mosquitto(tmp_path / "b", users=USERS) as broker:
         async with run(broker, mqtt={"username": "router", "password": "wrong-password"}) as running:
             await until(lambda: running.bridge._backoff._failures > 3)
+            assert running.bridge.state in {"unauthorized", "connecting"}
     said = [r.getMessage() for r in caplog.records if "No connection" in r.getMessage()]
     assert len(said) == 1
     assert "Not authorized" in said[0]
