@@ -341,6 +341,7 @@ class Bridge:
             if wait > 0 and not self._leaving:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._wake.wait(), wait)
+        await self._publisher.flush(send)
 
     async def _send(self, client: _Client, message: Outgoing) -> None:
         """Publish and wait for the broker's receipt. One at a time: nothing piles up in the library."""

@@ -45,6 +45,8 @@ REFRESH_SECONDS: Final = 30.0
 DEBOUNCE_SECONDS: Final = 0.75
 """Home Assistant loses components of a new device when two different announcements follow each other at once."""
 
+_MANY: Final = 2000
+
 GAP_SECONDS: Final = 0.02
 """Between two announcements: 10 ms were enough for Home Assistant 2026.11 on a PC."""
 
@@ -80,6 +82,7 @@ class Publisher:
             case RequestCompleted(record=record):
                 self._note_speed(record)
                 self._states.touch(record.device_id, now)
+                self._keep_small()
                 self._states.touch(HUB, now)
             case SettingsChanged(device_id=device_id):
                 self._setting_changed(device_id, now)
@@ -123,12 +126,20 @@ class Publisher:
             until = event.timestamp + dt.timedelta(seconds=event.retry_after)
             self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
 
+    def _keep_small(self) -> None:
+        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there."""
+        if len(self._speed) > _MANY or len(self._states) > _MANY:
+            known = {HUB, *self._control.device_ids()}
+            for device_id in {*self._states, *self._speed} - known:
+                self._forget(device_id)
+
     def _forget(self, device_id: str) -> None:
         self._states.forget(device_id)
         self._announcements.forget(device_id)
         self._speed.pop(device_id, None)
         self._limit_resets.pop(device_id, None)
-        self._gone.add(device_id)
+        if device_id in self._memory.known:
+            self._gone.add(device_id)
 
     def refresh(self, now: float) -> None:
         """Compare every state with what the broker has, now."""

@@ -19,12 +19,14 @@ DOWN: Final = frozenset({"down", "cooling_down", "unauthorized"})
 
 
 def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON; money leaves as a number, times as ISO 8601."""
+    """JSON; money leaves as a number (an endless budget as null), times as ISO 8601."""
     return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
 
 
 def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
+        if not value.is_finite():
+            return None
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)

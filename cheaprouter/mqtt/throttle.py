@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator
 from typing import Generic, TypeVar
 
 KeyT = TypeVar("KeyT", bound=Hashable)
@@ -38,6 +38,12 @@ class Throttle(Generic[KeyT]):
     def next_due(self) -> float | None:
         """When `take` will have something; None: nothing changed."""
         return min(self._due.values(), default=None)
+
+    def __len__(self) -> int:
+        return len(self._due.keys() | self._last.keys())
+
+    def __iter__(self) -> Iterator[KeyT]:
+        return iter(self._due.keys() | self._last.keys())
 
     def forget(self, key: KeyT) -> None:
         """The key is gone."""

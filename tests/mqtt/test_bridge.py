@@ -12,10 +12,11 @@ import orjson
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.events import BudgetReached, RateLimited
+from cheaprouter.events import BudgetReached, DeviceRemoved, RateLimited, RequestCompleted
 from cheaprouter.mqtt.embedded import embedded_broker
+from cheaprouter.mqtt.messages import Outgoing
 from tests.fakes.mosquitto import free_port, mosquitto, watching
-from tests.mqtt.home import NOW
+from tests.mqtt.home import NOW, record
 
 ACL = """
 user router
@@ -109,6 +110,28 @@ async def test_a_day_without_a_broker_keeps_a_bounded_number_of_events(run, home
             home.served("kitchen")
         assert len(running.bridge._publisher.outbox) == 256
         assert running.bridge._publisher.outbox.dropped == 2 * 5000 - 256
+
+
+async def test_callers_that_are_no_devices_do_not_pile_up_while_the_broker_is_away(run, home):
+    async with run(free_port()) as running:
+        await until(lambda: running.bridge.state == "disconnected")
+        for number in range(5000):
+            home.bus.publish(RequestCompleted(record(f"stranger {number}")))
+            home.bus.publish(DeviceRemoved(f"gone {number}"))
+        publisher = running.bridge._publisher
+        assert len(publisher._states) <= 2001
+        assert len(publisher._speed) <= 2001
+        assert publisher._gone == set()
+
+
+async def test_an_answer_that_is_ready_at_the_stop_is_still_sent(broker, run):
+    async with watching(broker.port) as seen, run(broker) as running:
+        await until(lambda: running.bridge.state == "connected")
+        running.bridge._publisher.say(Outgoing("cheaprouter/response/x", b"last"))
+        await running.bridge.stop()
+        await seen.until(
+            lambda: seen.on("cheaprouter/response/x") and seen.on("cheaprouter/status")[-1:] == [b"offline"]
+        )
 
 
 async def test_a_wiped_broker_gets_everything_again(tmp_path, run, home):

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from decimal import Decimal
+
+from cheaprouter.mqtt.state import encode, hub_details, provider_states
+
+
+def test_money_is_a_number_and_time_is_iso_8601():
+    value = {
+        "cost": Decimal("0.000012"),
+        "whole": Decimal("2.00"),
+        "at": datetime(2026, 11, 22, tzinfo=UTC),
+        "none": None,
+    }
+    assert encode(value) == b'{"cost":0.000012,"whole":2,"at":"2026-11-22T00:00:00Z","none":null}'
+
+
+def test_a_budget_without_end_is_null():
+    assert encode({"b": Decimal("Infinity")}) == b'{"b":null}'
+
+
+def test_providers_tell_their_state_and_nothing_else():
+    providers = [
+        {"name": "a", "state": "down", "api_key": "sk-1"},
+        {"name": "b", "state": "odd"},
+        {"name": "c", "state": "available"},
+    ]
+    assert provider_states(providers) == {"a": "down", "b": "unknown", "c": "available"}
+    assert hub_details("1", providers, None)["providers_down"] == ["a"]
