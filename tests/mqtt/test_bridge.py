@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import socket
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -147,13 +146,23 @@ async def test_a_wiped_broker_gets_everything_again(tmp_path, run, home):
         assert seen.retained["cheaprouter/device/kitchen/availability"] == b"online"
 
 
-async def test_the_last_will_says_offline_when_the_process_dies(broker, run):
-    async with watching(broker.port) as seen, run(broker) as running:
+async def test_the_last_will_says_offline_when_the_connection_dies(broker, run):
+    async with watching(broker.port) as seen, Proxy(broker.port) as proxy, run(proxy.port):
         await seen.until(lambda: b"online" in seen.on("cheaprouter/status"))
-        client = running.bridge._connected_client
-        client._client._sock.shutdown(socket.SHUT_RDWR)
-        await seen.until(lambda: b"offline" in seen.on("cheaprouter/status"))
-        await seen.until(lambda: seen.on("cheaprouter/status")[-1] == b"online")
+        proxy.drop()
+        await seen.until(lambda: seen.on("cheaprouter/status") == [b"online", b"offline", b"online"])
+
+
+async def test_a_stop_does_not_wait_for_a_broker_that_never_answers(run):
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1)
+        writer.close()
+
+    server = await asyncio.start_server(mute, "127.0.0.1", 0)
+    async with server, run(server.sockets[0].getsockname()[1], timeout=3600.0) as running:
+        await until(lambda: running.bridge.state == "connecting")
+        async with asyncio.timeout(5):
+            await running.bridge.stop()
 
 
 async def test_a_half_open_connection_is_noticed_and_replaced(broker, run):
@@ -168,7 +177,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced(broker, run):
 async def test_a_broker_that_only_speaks_the_older_protocol_gets_it(run, home):
     async with embedded_broker(0) as port, run(port, timeout=0.5) as running:
         await until(lambda: running.bridge.state == "connected")
-        assert running.bridge._speaks is aiomqtt.ProtocolVersion.V311
+        assert running.bridge._connector.speaks is aiomqtt.ProtocolVersion.V311
         async with watching(port, "cheaprouter/#", protocol=aiomqtt.ProtocolVersion.V311) as seen:
             await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
 
@@ -290,6 +299,7 @@ class Proxy:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         self._connections: list[list[bool]] = []
+        self._writers: list[asyncio.StreamWriter] = []
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -302,10 +312,15 @@ class Proxy:
         for connection in self._connections:
             connection[0] = False
 
+    def drop(self) -> None:
+        for writer in self._writers:
+            writer.transport.abort()
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._tasks.add(asyncio.current_task())
         open_ = [True]
         self._connections.append(open_)
+        self._writers.append(writer)
         up_reader, up_writer = await asyncio.open_connection("127.0.0.1", self._to)
 
         async def pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> None:
