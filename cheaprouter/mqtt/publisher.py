@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 from typing import Final
 
 from ..clock import Clock
@@ -27,17 +27,13 @@ from ..events import (  # fmt: skip
 from ..models import RequestRecord
 from . import discovery, state
 from .entities import Choices
-from .memory import Known, Memory, Place
+from .memory import Known, Memory
 from .messages import Outbox, Outgoing
 from .notices import Notices
 from .ports import ControlPort
+from .retained import HUB, Retained, Send
 from .throttle import Throttle
 from .topics import Topics
-
-Send = Callable[[Outgoing], Awaitable[None]]
-
-HUB: Final = ""
-"""The hub's key among devices' ids, none of which is empty."""
 
 REFRESH_SECONDS: Final = 30.0
 """How often everything is compared anew: buckets refill and days end without an event."""
@@ -62,6 +58,7 @@ class Publisher:
         self._settings = settings
         self._control = control
         self._memory = memory
+        self._retained = Retained(self.topics, control, memory)
         self._clock = clock
         self._wake = wake
         self._states: Throttle[str] = Throttle(settings.interval)
@@ -186,7 +183,7 @@ class Publisher:
         """Everything, in order, on a new connection."""
         self._sent.clear()
         self._gone.clear()
-        await self._clean_up(send, Place(broker, self.topics.base, self.topics.prefix))
+        await self._retained.clean_up(send, broker)
         now = self._clock.monotonic()
         self.announce_all(now)
         self.refresh(now)
@@ -207,6 +204,12 @@ class Publisher:
         for device_id in self._states.take(now):
             await self._show_state(send, device_id)
 
+    async def _remove_gone(self, send: Send) -> None:
+        for device_id in list(self._gone):
+            for topic in await self._retained.remove(send, device_id):
+                self._sent.pop(topic, None)
+            self._gone.discard(device_id)
+
     async def _put(self, send: Send, message: Outgoing) -> None:
         """Send a retained message if the broker has other bytes."""
         if self._sent.get(message.topic) != message.payload:
@@ -224,7 +227,7 @@ class Publisher:
         if device_id not in self._control.device_ids():
             return
         slug = self._control.slug(device_id)
-        self._remember(device_id, slug)
+        self._retained.remember(device_id, slug)
         body = state.encode(self._control.device_state(device_id))
         await self._put(send, Outgoing(self.topics.state(slug), body, retain=True))
         name, speed = self._control.device_name(device_id), self._speed.get(device_id)
@@ -235,7 +238,7 @@ class Publisher:
     async def _announce(self, send: Send, device_id: str) -> None:
         if device_id != HUB and device_id not in self._control.device_ids():
             return
-        known = self._remember(device_id, None if device_id == HUB else self._control.slug(device_id))
+        known = self._retained.remember(device_id, None if device_id == HUB else self._control.slug(device_id))
         topic = self.topics.discovery(known.discovery_id)
         if not self._settings.discovery or (device_id != HUB and not self._settings.device_discovery):
             if known.components:
@@ -269,54 +272,3 @@ class Publisher:
         name = control.device_name(device_id)
         slug = known.slug or ""
         return discovery.announce_device(self.topics, control.instance_id, control.version, slug, name, choices, gone)
-
-    # --- what is taken away
-
-    def _remember(self, device_id: str, slug: str | None) -> Known:
-        """Write down that a device is published, before it is."""
-        instance = self._control.instance_id
-        identifier = discovery.hub_id(instance) if slug is None else discovery.device_id(instance, slug)
-        known = self._memory.known.get(device_id)
-        if known is None or known.discovery_id != identifier:
-            known = self._memory.known[device_id] = Known(slug, identifier)
-            self._memory.save()
-        return known
-
-    async def _remove_gone(self, send: Send) -> None:
-        for device_id in list(self._gone):
-            if (known := self._memory.known.get(device_id)) is not None:
-                await self._take_away(send, self.topics, known)
-                del self._memory.known[device_id]
-                self._memory.save()
-            self._gone.discard(device_id)
-
-    async def _clean_up(self, send: Send, place: Place) -> None:
-        """Take away what an earlier run or other settings left at this broker."""
-        old, memory = self._memory.place, self._memory
-        if old is not None and old.broker != place.broker:
-            memory.known.clear()
-        elif old is not None and old != place:
-            await self._leave(send, Topics(old.base, old.prefix))
-        memory.place = place
-        present = {HUB, *self._control.device_ids()}
-        for device_id, known in list(memory.known.items()):
-            same = device_id in present and known.slug == (None if device_id == HUB else self._control.slug(device_id))
-            if not same:
-                await self._take_away(send, self.topics, known)
-                del memory.known[device_id]
-        memory.save()
-
-    async def _leave(self, send: Send, old: Topics) -> None:
-        """Empty the topics of an old base or prefix; an announcement that stays where it is must not go."""
-        for known in self._memory.known.values():
-            if old.prefix != self.topics.prefix:
-                await send(Outgoing(old.discovery(known.discovery_id), b"", retain=True))
-                known.components = {}
-            if old.base != self.topics.base:
-                for topic in old.retained(known.slug):
-                    await send(Outgoing(topic, b"", retain=True))
-
-    async def _take_away(self, send: Send, topics: Topics, known: Known) -> None:
-        for topic in (topics.discovery(known.discovery_id), *topics.retained(known.slug)):
-            self._sent.pop(topic, None)
-            await send(Outgoing(topic, b"", retain=True))
