@@ -2,10 +2,11 @@
 ARG BUILD_FROM=docker.io/library/python:3.13-slim-trixie
 
 # What CheapRouter stands on. A layer of its own: it changes rarely, so that an update of the app downloads little.
+# uvloop stays out: it would be 16 of 36 MB and 2 MB of memory, and no gain was measurable beside the router's own work.
 FROM ${BUILD_FROM} AS dependencies
 WORKDIR /build
 COPY pyproject.toml constraints*.txt addon/requirements.py ./
-RUN python requirements.py pyproject.toml speed > requirements.txt \
+RUN python requirements.py pyproject.toml > requirements.txt \
  && touch constraints.txt \
  && python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --only-binary=:all: \
