@@ -29,7 +29,8 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             out += f"[{part}]"
         else:
-            out += f".{part}" if out else str(part)
+            name = part if part.isprintable() else ascii(part)
+            out += f".{name}" if out else name
     return out or "the settings"
 
 

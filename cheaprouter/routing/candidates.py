@@ -1,0 +1,176 @@
+"""Which models can and may serve a request, by hard facts; why each of the others cannot. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from fnmatch import fnmatchcase
+from typing import Final
+
+from ..catalog.prices import active_price
+from ..catalog.quality import measured
+from ..catalog.table import ModelTable
+from ..models import Capability, Dropped, Model, Price, Rates
+from .features import Features
+
+CONTEXT_MARGIN: Final = 1.15
+"""How far a prompt may turn out longer than its estimate, which is made without the model's tokenizer."""
+
+_MILLION: Final = 1e6
+
+
+@dataclass(frozen=True, slots=True)
+class Needs:
+    """What a request asks of a model. `output_tokens`: the reply's likely length; `max_tokens`: the client's own ceiling."""
+
+    capabilities: frozenset[Capability] = frozenset()
+    prompt_tokens: int = 0
+    output_tokens: int = 0
+    max_tokens: int | None = None
+
+    @classmethod
+    def of(cls, features: Features) -> Needs:
+        """The needs of a measured request."""
+        return cls(features.needs, features.prompt_tokens, features.expected_output_tokens, features.max_tokens)
+
+    def reply(self, usual: int | None) -> int:
+        """Expected tokens of the reply; what a model's replies usually have counts as much as the guess from the request."""
+        guess = self.output_tokens if usual is None else (self.output_tokens + usual) // 2
+        return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
+
+    def window(self, model: Model) -> int:
+        """Tokens that a model's window must hold: the prompt with a margin, and the reply."""
+        reply = self.output_tokens if self.max_tokens is None else self.max_tokens
+        if model.max_output is not None:
+            reply = min(reply, model.max_output)
+        return int(self.prompt_tokens * CONTEXT_MARGIN) + reply
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """Which models a profile may use for this device and alias. Hashable: what passes is kept for the next request."""
+
+    allow: tuple[str, ...] | None = None
+    alias_models: tuple[str, ...] = ()
+    exclude: tuple[str, ...] = ()
+    free_only: bool = False
+    only_local: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Constraints:
+    """All that a request's model must keep to. `max_cost`: USD expected; `max_first_token_ms`: by what was seen so far."""
+
+    bounds: Bounds = Bounds()
+    max_cost: float | None = None
+    max_first_token_ms: float | None = None
+    latency: Callable[[Model], float | None] = lambda _: None
+
+
+class Candidate:
+    """A model with its current rates as plain numbers, USD a token, for quick sums. Bookings use `catalog.prices`."""
+
+    __slots__ = ("brackets", "context", "factor", "measured", "model", "per_request", "quality")
+
+    def __init__(self, model: Model, price: Price, factor: float) -> None:
+        self.model = model
+        self.quality = model.quality.value
+        self.measured = measured(model.quality)
+        self.factor = factor
+        self.per_request = float(price.per_request)
+        self.context = model.context
+        tiers = [(tier.above_prompt_tokens, *_per_token(tier.rates)) for tier in reversed(price.tiers)]
+        self.brackets = (*tiers, (-1, *_per_token(price.rates)))
+
+    def cost(self, prompt: int, output: int, cached: int = 0) -> float:
+        """USD expected for that many tokens, `cached` of the prompt read from the provider's cache."""
+        for above, rate_in, rate_out, rate_cached in self.brackets:
+            if prompt > above:
+                return (prompt - cached) * rate_in + cached * rate_cached + output * rate_out + self.per_request
+        return self.per_request
+
+
+def _per_token(rates: Rates) -> tuple[float, float, float]:
+    cached = rates.input if rates.cached_input is None else rates.cached_input
+    return float(rates.input) / _MILLION, float(rates.output) / _MILLION, float(cached) / _MILLION
+
+
+def matches(patterns: Iterable[str], model: Model) -> bool:
+    """Whether a model is among ids and patterns such as `provider/*`."""
+    return any(pattern == model.id or ("*" in pattern and fnmatchcase(model.id, pattern)) for pattern in patterns)
+
+
+def barred(model: Model, capabilities: frozenset[Capability], bounds: Bounds) -> str | None:
+    """Why a profile cannot or may not use a model, whatever the size of the request; None where it can."""
+    missing = capabilities - model.capabilities
+    for out, reason in (
+        (model.hidden, "it answers only to its own name"),
+        (not model.priced, "its price is unknown"),
+        (bounds.only_local and not model.local, "it is not at home, and cloud models are paused"),
+        (bounds.free_only and not model.free, "it costs money"),
+        (bounds.allow is not None and not matches(bounds.allow, model), "this device may not use it"),
+        (bounds.alias_models and not matches(bounds.alias_models, model), "the alias does not name it"),
+        (matches(bounds.exclude, model), "it is excluded"),
+    ):
+        if out:
+            return reason
+    return f"it cannot do {', '.join(sorted(missing))}" if missing else None
+
+
+def too_big(model: Model, needs: Needs) -> str | None:
+    """Why a request does not fit into a model's window; None where it does, or the window is unknown."""
+    if model.context is None or needs.window(model) <= model.context:
+        return None
+    return f"its window of {model.context} tokens is too small for about {needs.window(model)}"
+
+
+def too_slow(model: Model, constraints: Constraints) -> str | None:
+    """Why a model is too slow for a latency ceiling; None where it is not, or has not been seen."""
+    if constraints.max_first_token_ms is None:
+        return None
+    seen = constraints.latency(model)
+    if seen is None or seen <= constraints.max_first_token_ms:
+        return None
+    return f"its first token usually takes {seen:.0f} ms, more than {constraints.max_first_token_ms:.0f}"
+
+
+def too_dear(cost: float, constraints: Constraints) -> str | None:
+    """Why an expected cost (USD) is above the ceiling; None where it is not."""
+    if constraints.max_cost is None or cost <= constraints.max_cost:
+        return None
+    return f"it would cost about ${cost:.6f}, above the ceiling of ${constraints.max_cost:.6f}"
+
+
+def select(
+    table: ModelTable, needs: Needs, constraints: Constraints, at: datetime
+) -> tuple[list[Model], list[Dropped]]:
+    """Every model that can and may serve the request, and every other with the reason. `at`: UTC, for prices."""
+    kept: list[Model] = []
+    dropped: list[Dropped] = []
+    for model in table.models:
+        if (reason := why_not(model, needs, constraints, at)) is None:
+            kept.append(model)
+        else:
+            dropped.append(Dropped(model.id, reason))
+    return kept, dropped
+
+
+def why_not(model: Model, needs: Needs, constraints: Constraints, at: datetime) -> str | None:
+    """Why a model cannot or may not serve a request; None where it can."""
+    reason = (
+        barred(model, needs.capabilities, constraints.bounds) or too_big(model, needs) or too_slow(model, constraints)
+    )
+    if reason is not None:
+        return reason
+    price = active_price(model, at)
+    if price is None:
+        return "its price is unknown"
+    return too_dear(Candidate(model, price, 1.0).cost(needs.prompt_tokens, needs.output_tokens), constraints)
+
+
+def ceiling(*limits: Decimal | None) -> float | None:
+    """The lowest of some ceilings, as a plain number; None where there is none."""
+    known = [limit for limit in limits if limit is not None]
+    return float(min(known)) if known else None

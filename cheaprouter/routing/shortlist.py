@@ -1,0 +1,85 @@
+"""Candidates sorted out beforehand, so that a decision looks at a few dozen models and not at hundreds.
+
+What a request's size does not change (abilities, device's rules, the current price) is worked out once for each combination
+and kept. Of many candidates only the best by price and quality are short-listed: layer after layer of models that no other
+beats in every respect. The rest is there for when too few of those fit.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from ..catalog.prices import active_price
+from ..catalog.table import ModelTable
+from ..models import Capability
+from .candidates import Bounds, Candidate, barred
+from .choose import factor
+
+LENGTH: Final = 24
+"""How many candidates a short list holds at least, where there are as many."""
+
+_KEPT: Final = 128
+_QUARTER: Final = 900
+"""Seconds. Prices change at most every quarter of an hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Shortlist:
+    """Candidates that pass the fixed rules: the best of them, and all."""
+
+    best: tuple[Candidate, ...]
+    every: tuple[Candidate, ...]
+
+
+class Shortlists:
+    """Short lists of one table, made when first needed; the longest unused go."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+        self._lists: OrderedDict[tuple[frozenset[Capability], Bounds, int], Shortlist] = OrderedDict()
+        self._timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
+
+    def get(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
+        """The candidates for these needs and rules at a moment (UTC)."""
+        key = (capabilities, bounds, int(at.timestamp()) // _QUARTER if self._timed else 0)
+        found = self._lists.get(key)
+        if found is not None:
+            self._lists.move_to_end(key)
+            return found
+        found = self._lists[key] = self._made(capabilities, bounds, at)
+        if len(self._lists) > _KEPT:
+            self._lists.popitem(last=False)
+        return found
+
+    def _made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
+        every = tuple(
+            Candidate(model, price, factor(model.quality.value))
+            for model in self._table.models
+            if barred(model, capabilities, bounds) is None and (price := active_price(model, at)) is not None
+        )
+        return Shortlist(_layers(every), every)
+
+
+def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    if len(candidates) <= LENGTH:
+        return tuple(candidates)
+    best: list[Candidate] = []
+    rest = list(candidates)
+    while rest and len(best) < LENGTH:
+        front = [one for one in rest if not any(_beats(other, one) for other in rest)]
+        best += front
+        taken = {id(one) for one in front}
+        rest = [one for one in rest if id(one) not in taken]
+    return tuple(best)
+
+
+def _beats(one: Candidate, other: Candidate) -> bool:
+    """Better in something and worse in nothing that a choice looks at."""
+    (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
+    if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
+        return False
+    return in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
