@@ -222,6 +222,10 @@ class Control:
         await self._s.recorder.flush()
         return await self._s.reports.audit(limit)
 
+    async def recent(self, limit: int) -> list[Json]:
+        """The same, with why each went where it did."""
+        return await self._s.reports.recent(limit)
+
     async def usage_report(self, query: Json) -> Json:
         """What was used in a span of time."""
         await self._s.recorder.flush()

@@ -64,7 +64,7 @@ class Source(Protocol):
     def device_state(self, device_id: str) -> Json: ...
     def providers(self) -> list[Json]: ...
     def model_details(self) -> list[Json]: ...
-    async def audit(self, limit: int) -> list[Json]: ...
+    async def recent(self, limit: int) -> list[Json]: ...
 
 
 async def status(source: Source, reach: Reach, now: datetime) -> Json:
@@ -81,7 +81,7 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
         "providers": [_provider(p, models) for p in source.providers()],
         "devices": _devices(source),
         "models": models,
-        "recent": [_pick(r, _REQUEST) for r in await source.audit(RECENT)],
+        "recent": [_pick(r, _REQUEST) for r in await source.recent(RECENT)],
         "reach": {
             "port": reach.port,
             "lan_host": reach.lan_host,

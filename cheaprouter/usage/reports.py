@@ -61,13 +61,20 @@ class Reports:
         self._clock = clock
 
     async def audit(self, limit: int = 100) -> list[Json]:
-        """The newest requests first, refusals included."""
+        """The newest requests first, refusals included: the predecessor's fields."""
+        return [audit_row(record) for record in await self._newest(limit)]
+
+    async def recent(self, limit: int = 100) -> list[Json]:
+        """The same, with why each went where it did."""
+        return [audit_row(record) | {"reason": record.reason} for record in await self._newest(limit)]
+
+    async def _newest(self, limit: int) -> list[RequestRecord]:
         await self._recorder.flush()
         try:
             rows = await self._database.read(lambda c: books.recent(c, limit))
         except sqlite3.Error:
-            return [audit_row(record) for record in self._recorder.recent(limit)]
-        return [audit_row(from_row(row)) for row in rows]
+            return self._recorder.recent(limit)
+        return [from_row(row) for row in rows]
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
@@ -252,5 +259,4 @@ def audit_row(record: RequestRecord) -> Json:
         "cost_usd": None if record.cost is None else float(record.cost),
         "status": record.status,
         "error": record.error,
-        "reason": record.reason,
     }

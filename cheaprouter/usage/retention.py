@@ -13,6 +13,9 @@ from ..storage.rows import microseconds
 CHUNK: Final = 2000
 """Rows deleted in one transaction: bookings wait for no more than that."""
 
+FEW: Final = 64
+"""Free pages not worth returning: they are used again soon."""
+
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 
@@ -34,8 +37,8 @@ class Retention:
             if not (step := await database.run(_oldest)):
                 break
             gone += step
-        if gone:
-            await database.read(_give_back)
+        while await database.read(_give_back):
+            pass
         return gone
 
 
@@ -57,5 +60,11 @@ def _used(connection: sqlite3.Connection) -> int:
     return int((pages - free) * size)
 
 
-def _give_back(connection: sqlite3.Connection) -> None:
-    connection.execute("PRAGMA incremental_vacuum").fetchall()
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Return some free pages to the disk; whether that may have left more. The next checkpoint shortens the file."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    if free < FEW:
+        return False
+    # A script runs each statement to its end; `execute` stops after the first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({CHUNK})")
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0]) < free

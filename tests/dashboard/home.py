@@ -104,5 +104,5 @@ class Home:
     def model_details(self) -> list[dict[str, Any]]:
         return self.table
 
-    async def audit(self, limit: int) -> list[dict[str, Any]]:
+    async def recent(self, limit: int) -> list[dict[str, Any]]:
         return self.requests[:limit]

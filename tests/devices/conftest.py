@@ -100,7 +100,7 @@ class Home:
                 status=200,
                 latency_ms=5.0,
                 cost=cost,
-            )  # fmt: skip
+            )
         )
 
     def told(self, kind):

@@ -1,0 +1,199 @@
+from __future__ import annotations
+
+from decimal import Decimal
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.events import DeviceRemoved
+from cheaprouter.models import Usage
+from cheaprouter.usage import metrics as module
+from cheaprouter.usage.averages import Averages
+from cheaprouter.usage.reservoir import Reservoir
+
+STATE_KEYS = [
+    "requests",
+    "input_tokens",
+    "output_tokens",
+    "cached_tokens",
+    "errors",
+    "limit_hits",
+    "cost_today",
+    "cost_month",
+    "cost_total",
+    "saved_month",
+    "latency_p50_ms",
+    "first_token_p50_ms",
+    "requests_remaining",
+    "tokens_remaining",
+    "budget_percent",
+    "rate_limited",
+    "last_model",
+    "last_reason",
+    "last_seen",
+]
+
+
+async def test_a_state_has_exactly_the_keys_that_mqtt_publishes(office):
+    office = office()
+    office.book()
+    for device_id in ("kitchen", None, "nobody"):
+        assert list(office.metrics.snapshot(device_id)) == STATE_KEYS
+        orjson.dumps(office.metrics.snapshot(device_id))
+
+
+async def test_everything_is_counted_for_the_device_and_for_all(office):
+    office = office()
+    office.book()
+    office.book(device_id="den", model_id="lab/big", cost=Decimal("0.5"), baseline_cost=None)
+    office.refuse()
+    office.book(status=502, error="upstream_error")
+    office.book(status=499, error="client_disconnected")
+    office.book(cost=None)
+    kitchen, whole = office.metrics.snapshot("kitchen"), office.metrics.snapshot(None)
+    assert (kitchen["requests"], kitchen["errors"], kitchen["limit_hits"]) == (5, 1, 1)
+    assert (whole["requests"], whole["input_tokens"], whole["output_tokens"], whole["cached_tokens"]) == (
+        6,
+        500,
+        100,
+        50,
+    )
+    assert whole["cost_total"] == 0.503
+    assert kitchen["saved_month"] == pytest.approx(0.006)
+    assert whole["last_model"] == "lab/small"
+
+
+async def test_a_refusal_leaves_the_last_model_alone_and_counts_no_latency(office):
+    office = office()
+    office.book(latency_ms=100.0)
+    office.refuse(latency_ms=0.1)
+    state = office.metrics.snapshot("kitchen")
+    assert (state["last_model"], state["last_reason"], state["latency_p50_ms"]) == (
+        "lab/small",
+        "the cheapest that fits",
+        100.0,
+    )
+
+
+async def test_today_ends_at_local_midnight_and_the_month_with_the_month(office):
+    office = office(at="2026-11-30T23:59:00")
+    office.book()
+    assert office.metrics.snapshot("kitchen")["cost_today"] == 0.001
+    office.later(minutes=1)
+    state = office.metrics.snapshot("kitchen")
+    assert (state["cost_today"], state["cost_month"], state["saved_month"], state["cost_total"]) == (0, 0, 0, 0.001)
+
+
+async def test_a_clock_that_steps_back_over_midnight_loses_nothing_of_today(office):
+    office = office(at="2026-11-22T23:59:59")
+    office.later(seconds=2)
+    office.book()
+    office.later(seconds=-2)
+    office.book()
+    office.later(seconds=2)
+    state = office.metrics.snapshot("kitchen")
+    assert (state["cost_today"], state["cost_total"]) == (0.001, 0.002)
+
+
+@pytest.mark.parametrize("crash", [True, False])
+async def test_figures_survive_a_restart(office, crash):
+    office = office(at="2026-11-21T12:00:00")
+    office.book()
+    office.later(days=1)
+    office.book(latency_ms=20.0, device_id="den")
+    office.refuse()
+    before = [office.metrics.snapshot(d) for d in (None, "kitchen", "den")]
+    periods = office.metrics.periods(None)
+    if crash:
+        office.database.close_sync()
+        office.open()
+    else:
+        await office.restart()
+    assert [office.metrics.snapshot(d) for d in (None, "kitchen", "den")] == before
+    assert office.metrics.periods(None) == periods
+
+
+async def test_a_forgotten_device_stays_in_the_sums_only(office):
+    office = office()
+    office.book()
+    office.metrics.heed(DeviceRemoved("kitchen"))
+    assert office.metrics.snapshot("kitchen")["requests"] == 0
+    assert office.metrics.snapshot(None)["requests"] == 1
+
+
+async def test_devices_and_models_are_bounded(office, monkeypatch):
+    monkeypatch.setattr(module, "MOST_DEVICES", 20)
+    monkeypatch.setattr(module, "MOST_MODELS", 20)
+    office = office()
+    for n in range(100):
+        office.book(device_id=f"device {n}", model_id=f"lab/model-{n}")
+    assert len(office.metrics.devices()) == 20
+    assert len(office.metrics.models()) <= 21
+    assert sum(s.requests for s in office.metrics.models().values()) == 100
+    assert office.metrics.snapshot(None)["requests"] == 100
+
+
+async def test_what_is_left_comes_from_whoever_knows(office):
+    office = office()
+    office.metrics.limits = lambda device_id: {
+        "requests_remaining": 5,
+        "tokens_remaining": None,
+        "budget_percent": 40.0,
+        "rate_limited": device_id == "kitchen",
+    }
+    assert office.metrics.snapshot("kitchen")["rate_limited"] is True
+    assert office.metrics.snapshot(None)["requests_remaining"] == 5
+
+
+@given(st.lists(st.floats(0, 1e6), min_size=1, max_size=600))
+def test_percentiles_are_values_that_were_seen_lately(values):
+    reservoir = Reservoir()
+    for value in values:
+        reservoir.add(value)
+    recent = sorted(values[-256:])
+    assert reservoir.percentile(0.5) == recent[(len(recent) + 1) // 2 - 1]
+    assert reservoir.percentile(1.0) == recent[-1]
+    assert reservoir.percentile(0.0) == recent[0]
+
+
+def test_no_values_no_percentile():
+    assert Reservoir().percentile(0.5) is None
+
+
+def test_an_average_needs_a_few_replies_and_then_follows_them():
+    averages = Averages()
+    averages.observe("lab/small", 100, Usage(120, 50))
+    assert averages.output("lab/small") is None
+    assert averages.correction("lab/small") == 1.0
+    for _ in range(3):
+        averages.observe("lab/small", 100, Usage(120, 50))
+    assert averages.output("lab/small") == 50
+    assert averages.correction("lab/small") == pytest.approx(1.2)
+    for _ in range(200):
+        averages.observe("lab/small", 100, Usage(80, 500))
+    assert averages.output("lab/small") == 500
+    assert averages.correction("lab/small") == pytest.approx(0.8, abs=0.01)
+
+
+def test_our_own_estimates_teach_nothing():
+    averages = Averages()
+    for _ in range(10):
+        averages.observe("lab/small", 100, Usage(100, 50, estimated=True))
+    assert averages.output("lab/small") is None
+
+
+@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 10**9)), max_size=50))
+def test_no_report_of_an_upstream_makes_a_correction_absurd(reports):
+    averages = Averages()
+    for estimate, prompt, output in reports:
+        averages.observe("lab/small", estimate, Usage(prompt, output))
+    assert 0.25 <= averages.correction("lab/small") <= 4
+
+
+def test_models_that_come_and_go_take_bounded_memory():
+    averages = Averages()
+    for n in range(3000):
+        averages.observe(f"lab/{n}", 100, Usage(100, 5))
+    assert len(averages._models) == 1000

@@ -1,0 +1,147 @@
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+
+from cheaprouter.storage import books
+from cheaprouter.usage import recorder as module
+
+
+def booked(connection):
+    return connection.execute("SELECT count(*) FROM request").fetchone()[0]
+
+
+async def until(condition):
+    """Let the background work go on until something holds."""
+    async with asyncio.timeout(10):
+        while not condition():
+            await asyncio.sleep(0.002)
+
+
+async def test_a_booking_is_in_the_database_after_a_flush(office):
+    office = office()
+    office.book()
+    await office.recorder.flush()
+    assert await office.database.read(booked) == 1
+
+
+async def test_batches_are_written_in_the_background(office, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.001)
+    office = office()
+    running = asyncio.create_task(office.recorder.run())
+    office.book()
+    await until(lambda: office.database.read_sync(booked) == 1)
+    assert not office.journal.dirty
+    running.cancel()
+
+
+async def test_a_crash_before_the_flush_loses_nothing(office):
+    office = office()
+    office.book()
+    office.database.close_sync()
+    office.open()
+    assert await office.database.read(booked) == 1
+    assert office.metrics.snapshot("kitchen")["requests"] == 1
+
+
+async def test_a_crash_after_the_flush_books_nothing_twice(office):
+    office = office()
+    office.book()
+    await office.recorder.flush()
+    office.database.close_sync()
+    office.open()
+    assert office.metrics.snapshot("kitchen")["requests"] == 1
+    assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 1
+
+
+async def test_the_journal_is_empty_after_a_stop_in_good_order(office):
+    office = office()
+    office.book()
+    await office.restart()
+    assert list(office.journal.replay()) == []
+    assert await office.database.read(booked) == 1
+
+
+async def test_long_journals_are_dropped_once_the_database_has_their_rows(office, monkeypatch):
+    monkeypatch.setattr("cheaprouter.storage.journal.SEGMENT_BYTES", 1000)
+    office = office()
+    for _ in range(20):
+        office.book()
+    await office.recorder.flush()
+    await office.recorder.tidy()
+    await office.recorder.tidy()
+    assert len(list((office.folder / "journal").iterdir())) == 1
+    office.book()
+    office.database.close_sync()
+    office.open()
+    assert await office.database.read(booked) == 21
+
+
+async def test_a_database_that_refuses_is_told_once_and_tried_again(office, monkeypatch, caplog):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.001)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.001)
+    apply, tries = books.apply, []
+
+    def full(_connection, _rows):
+        tries.append(1)
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(books, "apply", full)
+    office = office()
+    monkeypatch.setattr(books, "apply", full)
+    running = asyncio.create_task(office.recorder.run())
+    office.book()
+    await until(lambda: len(tries) > 5)
+    assert len([r for r in caplog.records if "cannot be written" in r.message]) == 1
+    monkeypatch.setattr(books, "apply", apply)
+    await until(lambda: office.database.read_sync(booked) == 1)
+    running.cancel()
+
+
+async def test_bookings_wait_in_bounded_memory(office, monkeypatch):
+    monkeypatch.setattr(module, "MOST_WAITING", 100)
+    office = office()
+    for _ in range(150):
+        office.book()
+    assert len(office.recorder._waiting) == 100
+    assert office.recorder.lost == 50
+    assert len(list(office.journal.replay())) == 150
+
+
+async def test_without_a_usable_place_everything_but_lasting_goes_on(office, tmp_path):
+    (tmp_path / "data").write_text("in the way")
+    office = office()
+    await office.database.close()
+    office.folder = tmp_path / "data"
+    office.open()
+    office.book()
+    assert (await office.reports.audit(5))[0]["id"] == "req_1"
+
+
+async def test_bookings_made_while_the_database_was_unusable_come_in_later(office):
+    office = office()
+    office.book()
+    await office.restart()
+    await office.database.close()
+    path = office.folder / "cheaprouter.db"
+    path.rename(office.folder / "elsewhere")
+    path.mkdir()
+    office.later(seconds=1)
+    office.open()
+    assert office.database.volatile
+    office.book()
+    await office.recorder.close()
+    await office.database.close()
+    path.rmdir()
+    (office.folder / "elsewhere").rename(path)
+    office.later(seconds=1)
+    office.open()
+    assert not office.database.volatile
+    assert await office.database.read(booked) == 2
+
+
+async def test_text_that_is_no_utf_8_is_no_reason_to_stop(office):
+    office = office()
+    office.book(requested_model="half a pair: \ud83d")
+    await office.recorder.flush()
+    assert (await office.reports.audit(1))[0]["model"] == "half a pair: ?"
