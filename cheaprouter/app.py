@@ -127,7 +127,7 @@ async def serving(options: Options) -> AsyncIterator[App]:
         lan = await sites.start_lan(house)
         stack.push_async_callback(lan.close)
         about = About()
-        ingress = await _start_ingress(house, options, about)
+        ingress = await _start_ingress(house, options, lan.port, about)
         if ingress is not None:
             stack.push_async_callback(ingress.close)
         if house.settings.mqtt.embedded:
@@ -160,11 +160,11 @@ def _adjust(loaded: Loaded, options: Options) -> Settings:
     return dataclasses.replace(settings, http=http, mqtt=mqtt)
 
 
-async def _start_ingress(house: House, options: Options, about: About) -> sites.Site | None:
+async def _start_ingress(house: House, options: Options, lan_port: int, about: About) -> sites.Site | None:
     port = house.settings.http.ingress_port
     if options.supervisor_token is None:
-        return None if port is None else await sites.start_ingress(house, "127.0.0.1", port, about)
-    return await sites.start_ingress(house, "", INGRESS_PORT if port is None else port, about)
+        return None if port is None else await sites.start_ingress(house, "127.0.0.1", port, lan_port, about)
+    return await sites.start_ingress(house, "", INGRESS_PORT if port is None else port, lan_port, about)
 
 
 def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:

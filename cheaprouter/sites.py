@@ -86,7 +86,7 @@ async def start_lan(house: House) -> Site:
     return await _start(app, open_sockets(house.settings.http.host, house.settings.http.port))
 
 
-async def start_ingress(house: House, host: str, port: int, about: About) -> Site:
+async def start_ingress(house: House, host: str, port: int, lan_port: int, about: About) -> Site:
     """Serve the status page for Home Assistant's sidebar."""
     from .dashboard.site import build_site  # noqa: PLC0415 - only where there is an ingress
     from .dashboard.status import Reach  # noqa: PLC0415 - likewise
@@ -94,7 +94,7 @@ async def start_ingress(house: House, host: str, port: int, about: About) -> Sit
     def reach() -> Reach:
         keys, info = house.devices.auth is Auth.KEYS, about.info
         if info is None:
-            return Reach(house.settings.http.port, keys=keys)
+            return Reach(lan_port, keys=keys)
         lan_host = f"{info.lan_hostname}.local" if info.lan_hostname else ""
         return Reach(info.lan_port, lan_host, info.hostname, keys)
 

@@ -78,12 +78,12 @@ class Supervisor:
         token: str,
         session: aiohttp.ClientSession,
         *,
-        base_url: str = BASE_URL,
+        base_url: str | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session = session
-        self._base_url = base_url.rstrip("/")
+        self._base_url = (base_url or BASE_URL).rstrip("/")
         self._sleep = sleep
         self._silent: set[str] = set()
 

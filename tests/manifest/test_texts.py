@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from cheaprouter.config.loader import load as load_settings
 from cheaprouter.dashboard.site import strings
 
 from .conftest import load
@@ -110,3 +111,12 @@ def test_links_within_the_documentation_lead_somewhere(root: Path) -> None:
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)
     anchors = {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
     assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors
+
+
+def test_the_file_in_the_documentation_loads(root: Path, tmp_path: Path) -> None:
+    page = (root / "DOCS.md").read_text(encoding="utf-8").split("## More settings in a file")[1]
+    (tmp_path / "cheaprouter.yaml").write_text(
+        re.search(r"^```yaml\n(.*?)^```$", page, re.MULTILINE | re.DOTALL)[1], encoding="utf-8"
+    )
+    loaded = load_settings(None, tmp_path, {})
+    assert loaded.settings.devices["kids-tablet"].schedule
