@@ -28,6 +28,9 @@ from .supervisor import About, MqttCredentials, Supervisor
 
 _LOG: Final = logging.getLogger(__name__)
 Credentials = Callable[[], Awaitable[MqttSettings | None]]
+_GOODBYE_SECONDS: Final = 3.0
+"""How long the MQTT bridge may take to say that we are offline; its last will says so later."""
+
 _DISCOVERY_SECONDS: Final = 300.0
 """How often local servers are asked which models they have."""
 
@@ -212,7 +215,8 @@ async def _ending(work: Awaitable[None]) -> None:
 
 async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
     if house.bridge is not None:
-        await house.bridge.stop()
+        with contextlib.suppress(TimeoutError):  # it may be waiting for a Supervisor that does not answer
+            await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
     for task in running:
         task.cancel()
 

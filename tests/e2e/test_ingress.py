@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -138,3 +139,19 @@ async def test_under_the_supervisor_the_page_knows_the_names_of_this_machine(
         "internal_host": "local-cheaprouter",
         "keys": False,
     }
+
+
+async def test_a_supervisor_that_never_answers_does_not_hold_up_the_stop(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.sleep(60)
+        writer.close()
+
+    deaf = await asyncio.start_server(hold, "127.0.0.1", 0)
+    monkeypatch.setattr("cheaprouter.supervisor.BASE_URL", f"http://127.0.0.1:{deaf.sockets[0].getsockname()[1]}")
+    monkeypatch.setattr("cheaprouter.app._GOODBYE_SECONDS", 0.05)
+    async with asyncio.timeout(8), router(tmp_path, {}, ingress_port=0, supervisor_token="t0ken") as client:
+        await client.get("/health")
+    deaf.close()
