@@ -22,7 +22,7 @@ from .config.loader import Loaded
 from .config.settings import MqttSettings, ProviderSettings, Settings
 from .devices import keys
 from .devices.service import Devices
-from .events import EventBus, ModelsChanged
+from .events import Event, EventBus, ModelsChanged, SettingsChanged
 from .gateway import Gateway
 from .logs import Redactor
 from .models import Json
@@ -117,8 +117,8 @@ class House:
             settings.http.ingress_port,
         ):
             _LOG.warning("`http` has changed: restart to listen there")
-        if (old.time_zone, old.cache) != (settings.time_zone, settings.cache):
-            _LOG.warning("`time_zone` or `cache` has changed: restart to use it")
+        if old.cache != settings.cache:
+            _LOG.warning("`cache` has changed: restart to use it")
         _LOG.info("the configuration was reloaded")
 
     def complain(self, problems: list[str]) -> None:
@@ -136,8 +136,17 @@ class House:
 
     def _rebuild(self) -> None:
         self.table = build_models(self.settings, self.discovered, self.catalog)
-        self.gateway.router = Router(self.table, self.settings, self.difficulty, sticky=self.gateway.router.sticky)
+        self._reroute()
         self.bus.publish(ModelsChanged())
+
+    def heed(self, event: Event) -> None:
+        """Decide by the router's own settings as soon as they change at run time."""
+        if isinstance(event, SettingsChanged) and event.device_id is None:
+            self._reroute()
+
+    def _reroute(self) -> None:
+        settings = self.devices.overlay(self.settings)
+        self.gateway.router = Router(self.table, settings, self.difficulty, sticky=self.gateway.router.sticky)
 
 
 def with_mock(settings: Settings) -> Settings:
@@ -178,12 +187,16 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     table = build_models(settings, {}, catalog)
     pool = Pool(make_adapters(settings), settings, AiohttpTransport(), MockTransport(), bus, clock)
     cache = ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
-    books = Books(devices, recorder, Averages(), bus, clock)
-    gateway = Gateway(books, Router(table, settings, difficulty), pool, cache, cache_default=settings.cache.enabled)
+    averages = Averages()
+    averages.restore(database)
+    books = Books(devices, recorder, averages, bus, clock)
+    router = Router(table, devices.overlay(settings), difficulty)
+    gateway = Gateway(books, router, pool, cache, cache_default=settings.cache.enabled)
     house = House(
         loaded, data, clock, redactor, bus, catalog, difficulty, table, devices, recorder, retention, pool, gateway
     )
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
+    bus.on(house.heed)
     reports = Reports(database, recorder, metrics, calendar, clock)
     house.control = Control(
         Services(

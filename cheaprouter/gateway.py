@@ -6,13 +6,14 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
 from .booking import Account, Books, ascii_header
 from .catalog.prices import cost
-from .errors import CheapRouterError, LimitError, ShuttingDownError
+from .config.settings import BudgetAction
+from .errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
 from .models import Caller, Model, RouteDecision, Usage
 from .protocol.chat import ChatRequest
 from .routing.router import RouteContext, Router
@@ -93,7 +94,7 @@ class Gateway:
         key = self._cache_key(account, decision)
         if key is not None and (kept := self.cache.get(key)) is not None:
             return self._replay(account, kept)
-        self._reserve(account, decision)
+        decision = self._afford(account, decision)
         try:
             reply = await self.pool.send(
                 decision.chain, account.request, top_up=lambda model: self._top_up(account, model)
@@ -112,6 +113,18 @@ class Gateway:
     def _decide(self, account: Account) -> RouteDecision:
         return self.router.decide(account.request, self.context(account.caller.device_id))
 
+    def _afford(self, account: Account, decision: RouteDecision) -> RouteDecision:
+        """Reserve; where the rest of a budget is too small and free models may stand in, choose among those."""
+        try:
+            self._reserve(account, decision)
+        except BudgetError as error:
+            if error.action != BudgetAction.FREE:
+                raise
+            context = replace(self.context(account.caller.device_id), budget_action=BudgetAction.FREE)
+            decision = account.decision = self.router.decide(account.request, context)
+            self._reserve(account, decision)
+        return decision
+
     def context(self, device_id: str) -> RouteContext:
         """What a decision for that device may know: its policy, the time, and how the upstreams are."""
         books = self.books
@@ -125,6 +138,7 @@ class Gateway:
             latency=self.pool.latency,
             average_output=books.averages.output,
             correction=books.averages.correction,
+            only_local=books.devices.hub.cloud_paused,
         )
 
     def _reserve(self, account: Account, decision: RouteDecision) -> None:

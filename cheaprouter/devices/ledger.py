@@ -159,6 +159,7 @@ class MemoryLedger:
         if refusal is not None:
             reservation.refused = True
             return refusal
+        reservation.refused = False
         if bucket is not None:
             bucket.take(tokens)
             reservation.tokens += tokens

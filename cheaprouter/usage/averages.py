@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections import OrderedDict
+from contextlib import suppress
 from typing import Final
 
 from ..models import Usage
+from ..storage import books
+from ..storage.database import Database
+from ..storage.rows import from_row
 
 WEIGHT: Final = 0.05
 """How much one request moves an average once there are some: the last twenty or so count."""
 
 ENOUGH: Final = 3
 """Requests seen before an average is believed."""
+
+RECENT: Final = 500
+"""Requests looked at after a restart."""
 
 _MOST: Final = 1000
 _LEAST_PROMPT: Final = 20
@@ -35,6 +43,14 @@ class Averages:
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, tuple[_Mean, _Mean]] = OrderedDict()
+
+    def restore(self, database: Database) -> None:
+        """Begin with the output of the last requests; what their prompts were taken for is not in the books."""
+        with suppress(sqlite3.Error):
+            for row in reversed(database.read_sync(lambda c: books.recent(c, RECENT))):
+                record = from_row(row)
+                if record.status == 200 and record.model_id and not record.cached:
+                    self.observe(record.model_id, 0, record.usage)
 
     def observe(self, model_id: str, estimated_prompt: int, usage: Usage) -> None:
         """Learn from a request: what its prompt was taken for, and what the upstream counted. Counts of our own teach nothing."""
