@@ -70,7 +70,9 @@ class Source(Protocol):
 async def status(source: Source, reach: Reach, now: datetime) -> Json:
     """Everything on the page. `now`: UTC, aware."""
     health = source.health()
-    models = [_pick(m, _MODEL) for m in source.model_details()]
+    shown = [p for p in source.providers() if health["demo"] or p["kind"] != "mock"]
+    hidden = {p["name"] for p in source.providers()} - {p["name"] for p in shown}
+    models = [_pick(m, _MODEL) for m in source.model_details() if m["provider"] not in hidden]
     return {
         "now": now.isoformat(timespec="seconds"),
         "version": source.version,
@@ -78,7 +80,7 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
         "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
         | {"problems": list(health.get("problems", ()))},
         "hub": _hub(source),
-        "providers": [_provider(p, models) for p in source.providers()],
+        "providers": [_provider(p, models) for p in shown],
         "devices": _devices(source),
         "models": models,
         "recent": [_pick(r, _REQUEST) for r in await source.recent(RECENT)],
@@ -101,11 +103,17 @@ def _hub(source: Source) -> Json:
 
 
 def _provider(provider: Json, models: Sequence[Json]) -> Json:
-    """One provider in short: how many models, the middle of their first-token times, and why and how long it rests."""
+    """One provider in short: how many models, the middle of their first-token times, and why and how long it rests.
+
+    One without models is not ready, whatever the pool thinks: a local server that did not answer, mostly.
+    """
     times = sorted(provider.get("first_token_ms", {}).values())
     rests = sorted(provider.get("cooldowns", ()), key=lambda rest: rest["seconds"])
+    count = sum(model.get("provider") == provider["name"] for model in models)
+    state = "empty" if not count and provider["state"] == "available" else provider["state"]
     return _pick(provider, _PROVIDER) | {
-        "models": sum(model.get("provider") == provider["name"] for model in models),
+        "state": state,
+        "models": count,
         "latency_ms": times[len(times) // 2] if times else None,
         "cooldown": rests[0]["seconds"] if rests else None,
         "message": rests[0]["message"] if rests else "",

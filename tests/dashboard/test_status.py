@@ -113,3 +113,32 @@ async def test_budgets_are_shown_in_the_currency_of_the_costs() -> None:
     home.hub |= {"daily_budget": 3.0, "monthly_budget": None}
     hub = (await status(home, REACH, NOW))["hub"]
     assert (hub["daily_budget"], hub["monthly_budget"]) == (1.5, None)
+
+
+MOCK = {"name": "mock", "kind": "mock", "state": "available", "local": True}
+MOCK_MODEL = {"id": "mock/default", "provider": "mock"}
+
+
+async def test_the_stand_in_is_out_of_sight_once_there_is_a_real_provider() -> None:
+    home = Home()
+    home.upstreams.append(MOCK)
+    home.table.append(MOCK_MODEL)
+    page = await status(home, REACH, NOW)
+    assert "mock" not in json.dumps([page["providers"], page["models"]])
+
+
+async def test_in_the_demo_the_stand_in_is_shown() -> None:
+    home = Home(upstreams=[MOCK], table=[MOCK_MODEL])
+    home.state["demo"] = True
+    page = await status(home, REACH, NOW)
+    assert [p["name"] for p in page["providers"]] == ["mock"]
+    assert [m["id"] for m in page["models"]] == ["mock/default"]
+
+
+async def test_a_local_server_that_told_no_models_is_not_called_ready() -> None:
+    home = Home(table=[])
+    assert {p["name"]: p["state"] for p in (await status(home, REACH, NOW))["providers"]} == {
+        "openrouter": "empty",
+        "groq": "down",
+        "ollama": "empty",
+    }

@@ -155,3 +155,15 @@ async def test_a_supervisor_that_never_answers_does_not_hold_up_the_stop(
     async with asyncio.timeout(8), router(tmp_path, {}, ingress_port=0, supervisor_token="t0ken") as client:
         await client.get("/health")
     deaf.close()
+
+
+async def test_health_is_degraded_when_no_real_provider_is_left(home: tuple[Client, str]) -> None:
+    client, _ = home
+    assert (await client.get("/health"))["status"] == "ok"
+    for _ in range(3):
+        with contextlib.suppress(APIStatusError):
+            await client.sdk.with_options(max_retries=0).chat.completions.create(
+                model="lab/a", messages=[{"role": "user", "content": "x"}]
+            )
+    assert (await client.get("/health"))["providers"]["lab"] == "down"
+    assert (await client.get("/health"))["status"] == "degraded"

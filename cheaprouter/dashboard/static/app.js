@@ -55,7 +55,7 @@ function ago(time) {
 
 const TONES = {
   available: "good", ok: "good", connected: "good",
-  probing: "warn", waiting: "off", cooling_down: "warn", degraded: "warn", connecting: "warn", unknown: "warn", demo: "warn",
+  probing: "warn", waiting: "off", cooling_down: "warn", degraded: "warn", connecting: "warn", unknown: "warn", empty: "warn", demo: "warn",
   down: "bad", disconnected: "bad", unauthorized: "bad", error: "bad",
 };
 const tag = (state, text) => el("span", `tag ${TONES[state] ?? "off"}`, text ?? label(state));
