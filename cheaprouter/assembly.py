@@ -38,7 +38,7 @@ from .storage.database import Database
 from .storage.journal import Journal
 from .upstream.cache import ResponseCache
 from .upstream.pool import Pool
-from .upstream.transport import AiohttpTransport
+from .upstream.direct import DirectTransport
 from .usage.averages import Averages
 from .usage.metrics import Metrics
 from .usage.recorder import Recorder
@@ -185,7 +185,7 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     devices.restore()
     catalog, difficulty = Catalog.load(), DifficultyModel.load()
     table = build_models(settings, {}, catalog)
-    pool = Pool(make_adapters(settings), settings, AiohttpTransport(), MockTransport(), bus, clock)
+    pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), bus, clock)
     cache = ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
     averages = Averages()
     averages.restore(database)
@@ -259,7 +259,7 @@ def offline_router(config: Path | None, data: Path) -> tuple[Router, RouteContex
 async def offline_pool(config: Path | None, data: Path) -> AsyncIterator[Pool]:
     """The providers, to be asked from the command line."""
     settings = with_mock(loader.load(config, data, os.environ).settings)
-    pool = Pool(make_adapters(settings), settings, AiohttpTransport(), MockTransport(), EventBus(), Clock())
+    pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), EventBus(), Clock())
     try:
         yield pool
     finally:

@@ -14,9 +14,9 @@ from cheaprouter.events import Event, EventBus
 from cheaprouter.models import Model
 from cheaprouter.protocol.chat import ChatRequest, parse
 from cheaprouter.providers.factory import adapter_for
+from cheaprouter.upstream.direct import DirectTransport
 from cheaprouter.upstream.pool import Pool
 from cheaprouter.upstream.reply import StreamReply, WholeReply
-from cheaprouter.upstream.transport import AiohttpTransport
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import SECRET
 
@@ -98,7 +98,7 @@ async def make_bench(server: FaultServer) -> AsyncIterator[Any]:
         pool = Pool(
             {p.name: adapter_for(p) for p in providers},
             settings,
-            AiohttpTransport(),
+            DirectTransport(),
             None,
             bus,
             time.clock(),
