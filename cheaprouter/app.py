@@ -9,9 +9,9 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
@@ -199,18 +199,14 @@ def _start_tasks(
         await house.make_bridge(credentials).run()
 
     watcher = ConfigWatcher(house.loaded.files, load, house.reload, on_problem=house.complain)
-    work: dict[str, Callable[[], Awaitable[None]]] = {
+    work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "recorder": house.recorder.run,
         "devices": house.devices.run,
         "mqtt": mqtt,
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house),
     }
-    return [tasks.create_task(_ending(run()), name=name) for name, run in work.items()]
-
-
-async def _ending(work: Awaitable[None]) -> None:
-    await work
+    return [tasks.create_task(run(), name=name) for name, run in work.items()]
 
 
 async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:

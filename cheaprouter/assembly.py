@@ -118,7 +118,7 @@ class House:
         ):
             _LOG.warning("`http` has changed: restart to listen there")
         if old.cache != settings.cache:
-            _LOG.warning("`cache` has changed: restart to use it")
+            self.gateway.cache = make_cache(settings, self.clock)
         _LOG.info("the configuration was reloaded")
 
     def complain(self, problems: list[str]) -> None:
@@ -147,6 +147,11 @@ class House:
     def _reroute(self) -> None:
         settings = self.devices.overlay(self.settings)
         self.gateway.router = Router(self.table, settings, self.difficulty, sticky=self.gateway.router.sticky)
+
+
+def make_cache(settings: Settings, clock: Clock) -> ResponseCache:
+    """An empty response cache of the configured size."""
+    return ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
 
 
 def with_mock(settings: Settings) -> Settings:
@@ -186,7 +191,7 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     catalog, difficulty = Catalog.load(), DifficultyModel.load()
     table = build_models(settings, {}, catalog)
     pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), bus, clock)
-    cache = ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
+    cache = make_cache(settings, clock)
     averages = Averages()
     averages.restore(database)
     books = Books(devices, recorder, averages, bus, clock)
