@@ -37,8 +37,8 @@ from .storage.calendar import Calendar, find_zone
 from .storage.database import Database
 from .storage.journal import Journal
 from .upstream.cache import ResponseCache
-from .upstream.pool import Pool
 from .upstream.direct import DirectTransport
+from .upstream.pool import Pool
 from .usage.averages import Averages
 from .usage.metrics import Metrics
 from .usage.recorder import Recorder
