@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+import sqlite3
+from datetime import UTC, datetime
 from pathlib import Path
 
 from ..devices import keys
 from ..devices.identity import clean_id
-from ..errors import NotFoundError
+from ..errors import ConfigurationError, NotFoundError
 from ..storage.database import Database
 
 
@@ -17,11 +19,15 @@ def run(args: argparse.Namespace, data: Path) -> int:
     if args.verb == "admin":
         return _admin(data, reset=args.reset)
     database = Database(data / "cheaprouter.db")
-    database.open()
     try:
-        return _device_keys(args, database)
-    finally:
-        database.close_sync()
+        # Strict: a key that lived in memory only would be worthless.
+        database.open(strict=True)
+        try:
+            return _device_keys(args, database)
+        finally:
+            database.close_sync()
+    except sqlite3.Error as error:
+        raise ConfigurationError([f"The database in {data} cannot be used: {error}"]) from error
 
 
 def _admin(data: Path, *, reset: bool) -> int:
@@ -46,5 +52,6 @@ def _device_keys(args: argparse.Namespace, database: Database) -> int:
         print("revoked")
     else:
         for info in database.run_sync(keys.listed):
-            print(info)
+            since = datetime.fromtimestamp(info.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            print(f"{info.id}  {info.hint}  {since}  {info.device_id}")
     return 0

@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+from ..config.presets import LOCAL, MOCK
 from ..config.settings import Auth, ProviderSettings, Settings
 from ..models import Caller, Json
 from ..storage.database import Database
@@ -16,7 +17,8 @@ from .registry import Registry
 
 def costs_money(provider: ProviderSettings) -> bool:
     """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
-    if not provider.enabled or provider.kind == "mock" or provider.local:
+    local = provider.kind in LOCAL if provider.local is None else provider.local
+    if not provider.enabled or provider.kind == MOCK or local:
         return False
     prices = [model.price for model in provider.models]
     return not prices or not all(
@@ -69,17 +71,20 @@ class Callers:
         """The keys in force but a device's."""
         return {digest: owner for digest, owner in self._keyring.devices.items() if owner != device_id}
 
-    async def refresh(self, database: Database, *, changed: bool) -> bool:
+    async def refresh(self, database: Database) -> bool:
         """Read again what another process may have changed; True if devices' keys did. Raises sqlite3.Error."""
-        admin = await database.read(lambda _: self.look_at_admin_key())
+        admin, found = await database.read(lambda c: (self.look_at_admin_key(), self._look_at_keys(c, database)))
         if admin is not None:
             self._take_admin_key(admin)
-        if not changed:
+        if found is None:
             return False
-        found = await database.read(keys.load)
         same = found == self._keyring.devices
         self.take(found)
         return not same
+
+    async def reload(self, database: Database) -> None:
+        """Read the keys again after changing them. Raises sqlite3.Error."""
+        self.take(await database.read(keys.load))
 
     def look_at_admin_key(self) -> str | None:
         """The admin key if its file changed since it was read last. Reads the disk."""
@@ -95,6 +100,10 @@ class Callers:
             return None
         self._admin_key_seen = seen
         return key
+
+    @staticmethod
+    def _look_at_keys(connection: sqlite3.Connection, database: Database) -> dict[str, str] | None:
+        return keys.load(connection) if database.changed_elsewhere(connection) else None
 
     def _take_admin_key(self, key: str) -> None:
         self.admin_key = key

@@ -68,8 +68,8 @@ def parse(text: str) -> Span:
     if not match["from"]:
         return Span(days, 0, _MINUTES)
     start, end = _minutes(match["from"], text), _minutes(match["to"], text)
-    if start == _MINUTES:
-        raise ValueError(f"`{text[:60]}`: a span cannot start at 24:00")
+    if start == _MINUTES:  # midnight at a day's end is where the next one starts
+        days, start = frozenset((day + 1) % 7 for day in days), 0
     return Span(days, start, end if end > start else end + _MINUTES)
 
 

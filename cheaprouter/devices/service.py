@@ -60,6 +60,7 @@ class Devices:
         self._registry = Registry(settings.max_devices, self._kept)
         self._callers = Callers(settings, self._registry, admin_key_file, costs)
         self._charges = Charges(self._ledger, self._policies, self._alerts, calendar, clock)
+        self._failing = False
         self._unsaved: set[str] = set()
         self._gone: set[str] = set()
         self._to_fold: set[str] = set()
@@ -85,14 +86,17 @@ class Devices:
             await self.tend()
 
     async def tend(self) -> None:
-        """One round of `run`. A database that fails is told, and asked again the next time."""
+        """One round of `run`. A database that fails is told once, and asked again the next time."""
         try:
-            changed = await self._database.changed_elsewhere()
-            if await self._callers.refresh(self._database, changed=changed):
+            if await self._callers.refresh(self._database):
                 self._enrol(self._callers.keyed)
             await self._write()
         except sqlite3.Error as error:
-            _log.error("Devices could not be brought in step with the database: %s", error)
+            if not self._failing:
+                _log.error("Devices could not be brought in step with the database: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
 
     async def close(self) -> None:
         """Write down what is not yet, and when each device called last."""
@@ -146,14 +150,14 @@ class Devices:
         """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept."""
         scope, now = setters.device_scope(device_id), self._clock.utcnow().timestamp()
         key = await self._database.run(lambda c: keys.add(c, scope, now))
-        await self._callers.refresh(self._database, changed=True)
+        await self._callers.reload(self._database)
         self._enrol((scope,))
         return key
 
     async def revoke_key(self, which: str) -> int:
         """Withdraw a key by its id or by itself, or all of a device; returns how many. At once."""
         gone = await self._database.run(lambda c: keys.revoke(c, which))
-        await self._callers.refresh(self._database, changed=True)
+        await self._callers.reload(self._database)
         return gone
 
     # --- limits and budgets ------------------------------------------------------------------------------------
@@ -302,6 +306,7 @@ class Devices:
         overrides: list[tuple[str, str, Override]],
         known: list[tuple[str, str, int, int]],
         spend: list[tuple[str, int, int]],
+        booked: Iterable[str],
         forgiven: list[tuple[str, int, int, int]],
     ) -> None:
         for device_id, slug, first_seen, last_seen in known:
@@ -317,6 +322,8 @@ class Devices:
             self._ledger.book(device_id if device_id in self._registry else None, of_day, cost)
         for scope, of_day, day_amount, month_amount in forgiven:
             self._ledger.restore_forgiven(scope or None, of_day, day_amount, month_amount)
+        # Who was forgotten just before a crash still has totals of its own.
+        self._to_fold.update(d for d in booked if d != books.FORGOTTEN and d not in self._registry)
         self._alerts.spent(None, self._policies.ceiling, self._ledger, day, None)
         for device_id in self._registry.ids():
             self._alerts.spent(device_id, self._policies.of(device_id), self._ledger, day, None)
@@ -388,6 +395,7 @@ def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
         policy.kept(connection),
         registry.load(connection),
         books.spend(connection, since),
+        books.devices(connection),
         forgiven,
     )
 

@@ -79,6 +79,11 @@ def spend(connection: sqlite3.Connection, since_day: int) -> list[tuple[str, int
     return [(str(d), int(day), int(cost)) for d, day, cost in connection.execute(query, (since_day,))]
 
 
+def devices(connection: sqlite3.Connection) -> set[str]:
+    """Everyone who has totals."""
+    return {str(row[0]) for row in connection.execute("SELECT DISTINCT device_id FROM daily")}
+
+
 def totals(connection: sqlite3.Connection, since_day: int = 0) -> dict[str, tuple[int, ...]]:
     """`TOTALS` for each device, from `since_day` on."""
     query = f"SELECT device_id, {SUMS} FROM daily WHERE day >= ? GROUP BY device_id"  # noqa: S608 - our own column names

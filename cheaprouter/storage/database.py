@@ -89,10 +89,6 @@ class Database:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(self._guard, work)
 
-    async def changed_elsewhere(self) -> bool:
-        """Whether another process has written since this was asked last. Cheap: no table is read."""
-        return await self.read(self._changed_elsewhere)
-
     async def backup(self, target: Path) -> None:
         """Write a complete, consistent copy to `target`, replacing it, while requests go on. Raises sqlite3.Error, OSError."""
         await self.read(lambda connection: copy(connection, target))
@@ -197,7 +193,8 @@ class Database:
                 self._start_anew(error)
             raise
 
-    def _changed_elsewhere(self, connection: sqlite3.Connection) -> bool:
+    def changed_elsewhere(self, connection: sqlite3.Connection) -> bool:
+        """Whether another process has written since this was asked last. No table is read. For use within `read`."""
         version = int(connection.execute("PRAGMA data_version").fetchone()[0])
         before, self._data_version = self._data_version, version
         return version != before

@@ -40,6 +40,7 @@ class Journal:
         self._last = 0
         self._current: Path | None = None
         self._left: list[int] = []
+        self._new = False
         self.failing = False
 
     def replay(self) -> Iterator[Row]:
@@ -92,6 +93,9 @@ class Journal:
                 os.close(self._left.pop(0))
             if dirty and self._file >= 0:
                 os.fdatasync(self._file)
+            if self._new and self._folder is not None:
+                self._new = False
+                _sync_folder(self._folder)
         except OSError as error:
             self._refused(error)
 
@@ -141,6 +145,7 @@ class Journal:
         # A segment of that name was begun before a crash and may end in the middle of a line.
         self._torn = self._size > 0
         self._current = path
+        self._new = True
         self._ended = [(p, last) for p, last in self._ended if p != path]
         return True
 
@@ -153,6 +158,15 @@ class Journal:
             )
         self.failing = True
         return False
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new file's name last, too."""
+    file = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _decode(line: bytes) -> Row | None:

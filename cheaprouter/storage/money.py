@@ -12,17 +12,16 @@ LARGEST: Final = 2**62
 """Most that one amount may be, about 4.6 million USD: more is a mistake of the sender, and sums must not overflow."""
 
 _EXPONENT: Final = 12
-_ONE: Final = Decimal(1)
+_PICO: Final = Decimal(PICO)
 
 
 def to_pico(amount: Decimal) -> int:
     """USD as whole pico-dollars, rounded half to even; amounts beyond `LARGEST`, infinite ones included, are cut to it."""
-    if not amount.is_finite():
-        return 0 if amount.is_nan() else (LARGEST if amount > 0 else -LARGEST)
-    if amount.adjusted() > _EXPONENT:
-        return LARGEST if amount > 0 else -LARGEST
-    pico = int(amount.scaleb(_EXPONENT).quantize(_ONE, ROUND_HALF_EVEN))
-    return max(-LARGEST, min(LARGEST, pico))
+    if amount.adjusted() <= _EXPONENT and amount.is_finite():
+        pico = int((amount * _PICO).to_integral_value(ROUND_HALF_EVEN))
+        if -LARGEST <= pico <= LARGEST:
+            return pico
+    return 0 if amount.is_nan() else (LARGEST if amount > 0 else -LARGEST)
 
 
 def from_pico(pico: int) -> Decimal:

@@ -29,10 +29,10 @@ CHECKPOINT_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 5.0
 """Between two tries at a database that fails."""
 
-MOST_WAITING: Final = 50_000
+MOST_WAITING: Final = 10_000
 """Bookings kept for a database that does not take them; the oldest go first, and stay in the journal."""
 
-_RECENT: Final = 1000
+_RECENT: Final = 200
 
 
 class Recorder:
@@ -62,6 +62,7 @@ class Recorder:
         self._wake = asyncio.Event()
         self._flushing = asyncio.Lock()
         self._failing = False
+        self._untidy = False
         self._checkpoint_due = False
         self.lost = 0
 
@@ -146,8 +147,11 @@ class Recorder:
             applied = await self._database.read(books.applied)
             safe = await self._database.read(checkpoint)
         except sqlite3.Error as error:
-            self._log.error("The database could not be tidied up: %s", error)
+            if not self._untidy:
+                self._log.error("The database could not be tidied up: %s", error)
+            self._untidy = True
             return
+        self._untidy = False
         if safe and not self._database.volatile:
             self._journal.forget(applied)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Any, Final
@@ -62,19 +62,19 @@ class Reports:
 
     async def audit(self, limit: int = 100) -> list[Json]:
         """The newest requests first, refusals included: the predecessor's fields."""
-        return [audit_row(record) for record in await self._newest(limit)]
+        return await self._newest(limit, audit_row)
 
     async def recent(self, limit: int = 100) -> list[Json]:
         """The same, with why each went where it did."""
-        return [audit_row(record) | {"reason": record.reason} for record in await self._newest(limit)]
+        return await self._newest(limit, lambda record: audit_row(record) | {"reason": record.reason})
 
-    async def _newest(self, limit: int) -> list[RequestRecord]:
+    async def _newest(self, limit: int, shown: Callable[[RequestRecord], Json]) -> list[Json]:
         await self._recorder.flush()
         try:
-            rows = await self._database.read(lambda c: books.recent(c, limit))
+            # Thousands of rows take a while to turn into objects: not in the event loop.
+            return await self._database.read(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
         except sqlite3.Error:
-            return self._recorder.recent(limit)
-        return [from_row(row) for row in rows]
+            return [shown(record) for record in self._recorder.recent(limit)]
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
@@ -171,8 +171,12 @@ class Reports:
             f"SELECT {', '.join(columns)}, {sums} FROM {'request' if hourly else 'daily'} "  # noqa: S608 - our own names
             f"WHERE {' AND '.join(where)} GROUP BY {places} ORDER BY {places} LIMIT {_MOST_ROWS}"
         )
-        found = await self._database.read(lambda c: c.execute(sql, filters).fetchall())
-        return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
+
+        def rows(connection: sqlite3.Connection) -> list[Json]:
+            found = connection.execute(sql, filters)
+            return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
+
+        return await self._database.read(rows)
 
     def _last_day(self, connection: sqlite3.Connection) -> Json:
         since = microseconds(self._clock.utcnow()) - 86_400_000_000

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config import values
 from cheaprouter.devices.schedule import Schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -34,6 +35,8 @@ def local(text):
         (["sat-mon"], "2026-11-24T00:00", False),
         (["fri-mon 08:00-9:00"], "2026-11-23T08:30", True),
         (["mon 08:00-09:00", "sun 08:00-09:00"], "2026-11-22T08:30", True),
+        (["sat 24:00-06:00"], "2026-11-22T03:00", True),
+        (["sat 24:00-06:00"], "2026-11-21T03:00", False),
         (["00:00-00:00"], "2026-11-22T13:00", True),
     ],
 )
@@ -42,7 +45,7 @@ def test_hours_are_those_of_the_walls_clock(spans, moment, is_open):
 
 
 @pytest.mark.parametrize(
-    "text", ["", "tomorrow", "mon-fry 07:00-08:00", "07:00", "25:00-26:00", "07:60-08:00", "24:00-25:00", "mon 7-9"]
+    "text", ["", "tomorrow", "mon-fry 07:00-08:00", "07:00", "25:00-26:00", "07:60-08:00", "23:00-24:30", "mon 7-9"]
 )
 def test_what_cannot_be_read_is_refused_in_words(text):
     with pytest.raises(ValueError, match="`"):
@@ -67,6 +70,13 @@ def test_a_start_that_the_clocks_skip_counts_from_the_change():
     moment = local("2026-03-29T01:00").timestamp()
     opens = moment + schedule.opens_in(moment, BERLIN)
     assert schedule.open(datetime.fromtimestamp(opens, BERLIN))
+
+
+@given(st.from_regex(values._SPAN, fullmatch=True))
+def test_whatever_the_settings_file_may_say_can_be_read(text):
+    schedule = Schedule([values.span(text)])
+    assert schedule.open(local("2026-11-22T12:00")) in {True, False}
+    assert schedule.opens_in(local("2026-11-22T12:00").timestamp(), BERLIN) > 0
 
 
 @given(st.integers(1_700_000_000, 1_900_000_000))

@@ -316,6 +316,18 @@ async def test_spoofed_ids_grow_neither_memory_nor_disk(home):
     assert len(home.devices.ids()) == 10
 
 
+async def test_who_was_forgotten_just_before_a_crash_is_folded_at_the_next_start(home):
+    home = home(max_devices=2)
+    for n in range(5):
+        home.ask(f"spoof {n}")
+    home.crash()
+    assert len(home.devices.ids()) == 2
+    for _ in range(3):
+        await home.devices.tend()
+    assert len(await home.database.read(books.devices)) == 3
+    assert home.metrics.snapshot(None)["requests"] == 5
+
+
 async def test_a_device_with_requests_under_way_is_not_forgotten(home):
     home = home(max_devices=2)
     running = home.devices.admit(Caller("kitchen"))

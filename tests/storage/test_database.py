@@ -169,14 +169,14 @@ async def test_another_process_can_take_the_backup(database, tmp_path):
 
 
 async def test_writing_elsewhere_is_noticed_once_and_our_own_is_not(database):
-    await database.changed_elsewhere()
+    await database.read(database.changed_elsewhere)
     await database.run(lambda c: books.apply(c, [row(1)]))
-    assert not await database.changed_elsewhere()
+    assert not await database.read(database.changed_elsewhere)
     other = sqlite3.connect(database.path, isolation_level=None)
     other.execute("INSERT INTO meta VALUES ('x', 1)")
     other.close()
-    assert await database.changed_elsewhere()
-    assert not await database.changed_elsewhere()
+    assert await database.read(database.changed_elsewhere)
+    assert not await database.read(database.changed_elsewhere)
 
 
 def test_a_closed_database_says_so(tmp_path):
