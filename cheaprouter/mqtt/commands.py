@@ -19,6 +19,9 @@ LONGEST: Final = 256
 UNLIMITED: Final = "unlimited"
 """What control takes for a budget that is lifted."""
 
+DEFAULT: Final = "default"
+"""Takes a run-time setting back, so that the file decides again."""
+
 _UNLIMITED: Final = frozenset({UNLIMITED, "none", "off"})
 _ON: Final = frozenset({"on", "true", "1", "yes"})
 _OFF: Final = frozenset({"off", "false", "0", "no"})
@@ -98,6 +101,10 @@ class Command:
     parse: Callable[[str], Any]
     do: Callable[[ControlPort, str | None, str, Any], Any]
 
+    def value(self, payload: str) -> Any:
+        """The value; None for the word `default`: what the configuration says. Raises SettingError."""
+        return None if payload.lower() == DEFAULT and self.parse is not press else self.parse(payload)
+
 
 def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:
     control.set_hub(name, value, "mqtt")
@@ -165,7 +172,7 @@ class Commands:
         command = (HUB_COMMANDS if device_id is None else DEVICE_COMMANDS).get(setting)
         if command is None:
             raise SettingError("no such setting")
-        command.do(self._control, device_id, setting, command.parse(_decode(message.payload)))
+        command.do(self._control, device_id, setting, command.value(_decode(message.payload)))
 
     def _refuse(self, topic: str, reason: str) -> None:
         self._once.warning(f"refused {topic} {reason}", "Refused what was published on %s: %s", topic, reason)

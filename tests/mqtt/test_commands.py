@@ -48,6 +48,7 @@ def test_every_setting_of_a_device_can_be_set():
         ("daily_budget", b"0", Decimal(0)),
         ("monthly_budget", b"-1", "unlimited"),
         ("monthly_budget", b"-1.0", "unlimited"),
+        ("rpm", b"default", None),
         ("enabled", b"OFF", False),
         ("enabled", b"true", True),
     ],
@@ -81,6 +82,7 @@ def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
         ("api_key", b"sk-stolen"),
         ("admin_key", b"x"),
         ("reset_today", b"yes"),
+        ("reset_today", b"default"),
     ],
 )
 def test_a_bad_value_changes_nothing_is_logged_and_the_true_state_is_shown(desk, setting, payload, caplog):
