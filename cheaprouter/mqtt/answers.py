@@ -26,6 +26,13 @@ class BusyError(CheapRouterError):
     code = "busy"
 
 
+class InternalError(CheapRouterError):
+    """Something that should not happen; the log has it."""
+
+    def __init__(self) -> None:
+        super().__init__("Something went wrong inside the router; its log says what.")
+
+
 def read(message: Incoming) -> bytes:
     """The payload, if it is not too large."""
     if len(message.payload) > LARGEST:

@@ -15,7 +15,7 @@ from ..clock import Clock
 from ..errors import CheapRouterError, InvalidRequestError, UpstreamError
 from ..models import Caller, Json
 from ..protocol.chat import ChatRequest, parse
-from .answers import Answers, BusyError, read, transaction_of
+from .answers import Answers, BusyError, InternalError, read, transaction_of
 from .messages import Incoming
 from .ports import ChatReplyPort, ControlPort, GatewayPort
 from .publisher import Publisher
@@ -44,6 +44,10 @@ class Chat:
         error = BusyError("Too many chats at once; ask again.")
         self._answers.error(self._topics.chat(slug, "response"), message, None, error)
 
+    def failed(self, slug: str | None, message: Incoming) -> None:
+        """Say that it was our fault."""
+        self._answers.error(self._topics.chat(slug, "response"), message, None, InternalError())
+
     async def answer(self, slug: str | None, message: Incoming) -> None:
         """`slug` names the device that asks, known or not yet; None: nobody in particular."""
         usual = self._topics.chat(slug, "response")
@@ -52,7 +56,10 @@ class Chat:
             body = _body(message)
             transaction = transaction_of(body)
             device_id = self._device(slug)
-            request = self._parse({k: v for k, v in body.items() if k != "transaction"}, device_id)
+            body.pop("transaction", None)
+            if body.get("stream") is True:
+                body.setdefault("stream_options", {"include_usage": True})
+            request = self._parse(body, device_id)
             data = await self._ask(slug, request, device_id, message)
         except CheapRouterError as error:
             self._answers.error(usual, message, transaction, error)

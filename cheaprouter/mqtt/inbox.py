@@ -71,17 +71,19 @@ class Inbox:
         elif len(self._jobs) >= AT_ONCE:
             worker.busy(what, message)
         else:
-            self._run(worker.answer(what, message), message.topic)
+            self._run(self._answer(worker, what, message), message.topic)
+
+    async def _answer(self, worker: Requests | Chat, what: str | None, message: Incoming) -> None:
+        try:
+            await worker.answer(what, message)
+        except Exception:  # noqa: BLE001 - the boundary: whatever went wrong, the asker is told that something did
+            _LOG.exception("%s could not be answered", message.topic)
+            worker.failed(what, message)
 
     def _run(self, work: Coroutine[Any, Any, None], topic: str) -> None:
         task = asyncio.create_task(work, name=f"mqtt {topic}")
         self._jobs.add(task)
-        task.add_done_callback(self._done)
-
-    def _done(self, task: asyncio.Task[None]) -> None:
-        self._jobs.discard(task)
-        if not task.cancelled() and (error := task.exception()) is not None:
-            _LOG.error("%s failed", task.get_name(), exc_info=error)
+        task.add_done_callback(self._jobs.discard)
 
     async def close(self) -> None:
         """End what is running."""

@@ -85,7 +85,7 @@ class Publisher:
                 self._setting_changed(device_id, now)
             case DeviceAdded(device_id=device_id):
                 self._gone.discard(device_id)
-                self._states.touch(device_id, now)
+                self._states.touch_at(device_id, now)
                 self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
             case DeviceRemoved(device_id=device_id):
                 self._forget(device_id)
@@ -221,7 +221,9 @@ class Publisher:
             await self._put(
                 send, Outgoing(self.topics.state(None), state.encode(self._control.hub_state()), retain=True)
             )
-            details = state.hub_details(self._control.version, self._control.providers(), self._speed.get(HUB))
+            details = state.hub_details(
+                self._control.version, state.visible(self._control.providers()), self._speed.get(HUB)
+            )
             await self._put(send, Outgoing(self.topics.details(None), state.encode(details), retain=True))
             return
         if device_id not in self._control.device_ids():
@@ -264,7 +266,7 @@ class Publisher:
         options = control.options
         if device_id == HUB:
             choices = Choices(options("profile", None), (), control.currency, self._settings.commands)
-            providers = sorted(str(p["name"]) for p in control.providers())
+            providers = sorted(str(p["name"]) for p in state.visible(control.providers()))
             return discovery.announce_hub(self.topics, control.instance_id, control.version, choices, providers, gone)
         choices = Choices(
             options("profile", device_id), options("model", device_id), control.currency, self._settings.commands

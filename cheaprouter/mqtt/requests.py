@@ -8,7 +8,7 @@ from typing import Any, Final
 from ..config.settings import MqttSettings
 from ..errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from ..models import Json
-from .answers import Answers, BusyError, read_object, transaction_of
+from .answers import Answers, BusyError, InternalError, read_object, transaction_of
 from .commands import DEFAULT, DEVICE_COMMANDS, HUB_COMMANDS
 from .messages import Incoming
 from .ports import ControlPort
@@ -47,6 +47,11 @@ class Requests:
             error = BusyError("Too many requests at once; ask again.")
             self._answers.error(self._topics.response(str(verb)), message, None, error)
 
+    def failed(self, verb: str | None, message: Incoming) -> None:
+        """Say that it was our fault."""
+        usual = self._topics.response(str(verb) if verb in self._verbs else "unknown")
+        self._answers.error(usual, message, None, InternalError())
+
     async def answer(self, verb: str | None, message: Incoming) -> None:
         """Do what is asked and publish what came of it. An unknown verb is answered on `response/unknown`."""
         usual = self._topics.response(str(verb) if verb in self._verbs else "unknown")
@@ -66,7 +71,10 @@ class Requests:
         return self._verbs[verb]
 
     async def _usage(self, body: Json) -> Json:
-        return await self._control.usage_report(body)
+        for name, value in body.items():
+            if not isinstance(value, (str, int)):
+                raise InvalidRequestError(f"`{name}` must be a text or a number.", param=name[:64])
+        return await self._control.usage_report({name: str(value) for name, value in body.items()})
 
     async def _route(self, body: Json) -> Json:
         device_id = self._device(body) if "device" in body else "mqtt"

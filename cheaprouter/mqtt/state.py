@@ -33,6 +33,12 @@ def _plain(value: Any) -> Any:
     raise TypeError(type(value).__name__)
 
 
+def visible(providers: Sequence[Json]) -> list[Json]:
+    """Without the mock, where there is a real one."""
+    real = [p for p in providers if p.get("kind") != "mock"]
+    return real or list(providers)
+
+
 def provider_states(providers: Sequence[Json]) -> dict[str, str]:
     """Each provider's state by its name, alone: no address, no key. A state without a name of its own is `unknown`."""
     states = {str(p["name"]): str(p.get("state")) for p in providers}

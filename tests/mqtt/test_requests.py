@@ -28,11 +28,21 @@ async def ask(broker, run, home):
 async def test_the_envelope_to_the_byte(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
         await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
-        await seen.client.publish("cheaprouter/request/usage", b'{"range":"today","transaction":"a"}', qos=1)
+        await seen.client.publish("cheaprouter/request/usage", b'{"from":"2026-11-22","transaction":"a"}', qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/usage"))
         assert seen.on("cheaprouter/response/usage") == [
-            b'{"status":"ok","data":{"query":{"range":"today"},"cost":1.5},"error":null,"transaction":"a"}'
+            b'{"status":"ok","data":{"query":{"from":"2026-11-22"},"cost":1.5},"error":null,"transaction":"a"}'
         ]
+
+
+async def test_a_fault_of_ours_is_told_and_logged(ask, home, monkeypatch, caplog):
+    monkeypatch.setattr(home, "health", lambda: 1 / 0)
+    assert (await ask("health"))["error"]["code"] == "internal_error"
+    assert "ZeroDivisionError" in caplog.text
+
+
+async def test_an_odd_query_is_refused(ask):
+    assert (await ask("usage", {"from": ["x"]}))["error"]["param"] == "from"
 
 
 async def test_a_route_is_explained(ask):

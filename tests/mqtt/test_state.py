@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from cheaprouter.mqtt.state import encode, hub_details, provider_states
+from cheaprouter.mqtt.state import encode, hub_details, provider_states, visible
 
 
 def test_money_is_a_number_and_time_is_iso_8601():
@@ -28,3 +28,9 @@ def test_providers_tell_their_state_and_nothing_else():
     ]
     assert provider_states(providers) == {"a": "down", "b": "unknown", "c": "available"}
     assert hub_details("1", providers, None)["providers_down"] == ["a"]
+
+
+def test_the_mock_is_shown_only_while_there_is_nothing_else():
+    mock, real = {"name": "mock", "kind": "mock"}, {"name": "lab", "kind": "openai"}
+    assert visible([mock, real]) == [real]
+    assert visible([mock]) == [mock]

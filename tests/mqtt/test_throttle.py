@@ -33,6 +33,14 @@ def test_an_urgent_change_does_not_wait():
     assert throttle.take(7.0) == ["a"]
 
 
+def test_an_urgent_change_does_not_delay_the_next_figures():
+    throttle = Throttle(10.0)
+    throttle.touch_at("a", 5.0)
+    throttle.take(5.0)
+    throttle.touch("a", 6.0)
+    assert throttle.take(6.0) == ["a"]
+
+
 def test_the_longest_waiting_comes_first():
     throttle = Throttle(10.0)
     throttle.touch_at("late", 3.0)
