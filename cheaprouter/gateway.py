@@ -12,7 +12,8 @@ from typing import Final
 
 from .booking import Account, Books, ascii_header
 from .catalog.prices import cost
-from .config.settings import BudgetAction
+from .config.settings import BudgetAction, DeviceSettings
+from .devices.policy import HubSettings
 from .errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
 from .models import Caller, Model, RouteDecision, Usage
 from .protocol.chat import ChatRequest
@@ -128,9 +129,10 @@ class Gateway:
     def context(self, device_id: str) -> RouteContext:
         """What a decision for that device may know: its policy, the time, and how the upstreams are."""
         books = self.books
+        hub = books.devices.hub
         return RouteContext(
             device_id=device_id,
-            policy=books.devices.policy(device_id),
+            policy=_under(hub, books.devices.policy(device_id)),
             budget_action=books.devices.budget_action(device_id),
             at=books.clock.utcnow(),
             now=books.clock.monotonic(),
@@ -138,7 +140,7 @@ class Gateway:
             latency=self.pool.latency,
             average_output=books.averages.output,
             correction=books.averages.correction,
-            only_local=books.devices.hub.cloud_paused,
+            only_local=hub.cloud_paused,
         )
 
     def _reserve(self, account: Account, decision: RouteDecision) -> None:
@@ -236,6 +238,14 @@ class Gateway:
         self._idle = asyncio.Event()
         if self.running:
             await self._idle.wait()
+
+
+def _under(hub: HubSettings, policy: DeviceSettings) -> DeviceSettings:
+    """The device's policy, with the router's own run-time settings where it has none."""
+    if policy.profile is not None and policy.cost_quality is not None:
+        return policy
+    slider = hub.cost_quality if policy.cost_quality is None else policy.cost_quality
+    return replace(policy, profile=policy.profile or hub.profile, cost_quality=slider)
 
 
 async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

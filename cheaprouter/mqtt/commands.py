@@ -8,7 +8,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 from ..errors import CheapRouterError, SettingError
-from .entities import NO_BUDGET, PRESS
+from .entities import FOLLOW, NO_BUDGET, PRESS
 from .messages import Incoming
 from .once import Once
 from .ports import ControlPort
@@ -18,9 +18,6 @@ LONGEST: Final = 256
 
 UNLIMITED: Final = "unlimited"
 """What control takes for a budget that is lifted."""
-
-DEFAULT: Final = "default"
-"""Takes a run-time setting back, so that the file decides again."""
 
 _UNLIMITED: Final = frozenset({UNLIMITED, "none", "off"})
 _ON: Final = frozenset({"on", "true", "1", "yes"})
@@ -103,7 +100,7 @@ class Command:
 
     def value(self, payload: str) -> Any:
         """The value; None for the word `default`: what the configuration says. Raises SettingError."""
-        return None if payload.lower() == DEFAULT and self.parse is not press else self.parse(payload)
+        return None if payload.lower() == FOLLOW and self.parse is not press else self.parse(payload)
 
 
 def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:

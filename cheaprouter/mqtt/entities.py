@@ -28,6 +28,9 @@ PROVIDER_STATES: Final = (
 )
 PRESS: Final = "PRESS"
 
+FOLLOW: Final = "default"
+"""The option and the command that take a setting back, so that the configuration, or the router's own, decides again."""
+
 NO_BUDGET: Final = -1
 """How a number box shows and sends "no budget": it knows no empty value, and 0 means that nothing may be spent."""
 
@@ -159,7 +162,7 @@ def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
 
 def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
     return {
-        "profile": _select(topics, slug, "profile", "Profile", choices.profiles, "mdi:tune"),
+        "profile": _select(topics, slug, "profile", "Profile", (*choices.profiles, FOLLOW), "mdi:tune"),
         "model": _select(topics, slug, "model", "Model", choices.models, "mdi:brain"),
         "rpm": _limit(topics, slug, "rpm", "Requests per minute", "requests/min"),
         "tpm": _limit(topics, slug, "tpm", "Tokens per minute", "tokens/min"),

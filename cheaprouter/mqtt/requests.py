@@ -9,7 +9,8 @@ from ..config.settings import MqttSettings
 from ..errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from ..models import Json
 from .answers import Answers, BusyError, InternalError, read_object, transaction_of
-from .commands import DEFAULT, DEVICE_COMMANDS, HUB_COMMANDS
+from .commands import DEVICE_COMMANDS, HUB_COMMANDS
+from .entities import FOLLOW
 from .messages import Incoming
 from .ports import ControlPort
 from .publisher import Publisher
@@ -146,7 +147,7 @@ def _parsed(values: Json, table: Mapping[str, Any]) -> Json:
             raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
         if value is not None and not isinstance(value, (str, int, float)):
             raise InvalidRequestError(f"`{name}` must be a text, a number, true, false or null.", param=name)
-        plain = DEFAULT if value is None else str(value)
+        plain = FOLLOW if value is None else str(value)
         try:
             parsed[name] = table[name].value(plain[:256])
         except CheapRouterError as error:
