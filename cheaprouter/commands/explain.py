@@ -9,6 +9,7 @@ from typing import Any, BinaryIO, Final
 
 import orjson
 
+from ..const import PROFILE_OWNER
 from ..errors import InvalidRequestError
 from ..models import Json, Profile
 from ..routing.difficulty import DifficultyModel
@@ -36,7 +37,7 @@ def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, 
 
     body = _body(prompt, file)
     if profile is not None:
-        body["model"] = Profile(profile).model_id if profile in set(Profile) else profile
+        body["model"] = f"{PROFILE_OWNER}/{profile}" if profile.partition(":")[0] in set(Profile) else profile
     body.setdefault("model", Profile.AUTO.model_id)
     router, context = offline_router(config, data)
     answer = router.explain(body, context)
