@@ -72,7 +72,8 @@ class Account:
         counted = self._usage(usage, output_characters)
         record = self._record(status, counted, error)
         if self.admission is not None:
-            self.books.devices.settle(self.admission, counted, record.cost)
+            # An answer from memory used no upstream's tokens, so it takes none of the limit's.
+            self.books.devices.settle(self.admission, Usage() if self.cached else counted, record.cost)
         self.books.recorder.record(record)
         self._learn(usage)
         self.books.bus.publish(RequestCompleted(record))

@@ -95,6 +95,7 @@ class Control:
             "slug": self.slug(device_id),
             "name": self.device_name(device_id),
             "state": self.device_state(device_id),
+            "usage": self._s.metrics.periods(device_id),
             "sources": dict(self._s.devices.sources(device_id)),
         }
 

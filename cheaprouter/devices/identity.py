@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import re
 import unicodedata
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
@@ -19,6 +20,9 @@ KEY_PREFIX: Final = "cr-"
 LONGEST_ID: Final = 64
 ADMIN_ID: Final = "admin"
 """The device that requests with the admin key count to, where they name none."""
+
+_HALF: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of surrogate pairs that no escaped byte gives."""
 
 _RESERVED: Final = frozenset({"(forgotten)"})
 
@@ -46,9 +50,18 @@ def clean_id(value: str) -> str:
     if value.isascii() and value.isprintable() and len(value) <= LONGEST_ID:
         cleaned = value.strip()
     else:
-        printable = "".join(c for c in value[: 16 * LONGEST_ID] if c.isprintable())
+        printable = "".join(c for c in _repaired(value[: 16 * LONGEST_ID]) if c.isprintable())
         cleaned = unicodedata.normalize("NFC", printable).strip()[:LONGEST_ID].strip()
     return cleaned.strip("()") if cleaned in _RESERVED else cleaned
+
+
+def _repaired(value: str) -> str:
+    """The text of a header that was no UTF-8, which the server escapes: some clients send Latin-1."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1") if not _HALF.search(value) else value
+    return value
 
 
 def address_id(peer: str) -> str:

@@ -80,7 +80,7 @@ def _providers(providers: Iterable[Json]) -> list[str]:
     return lines
 
 
-_UP: Final = frozenset({"up", "ok", "available", "healthy", "unknown", "probing"})
+_UP: Final = frozenset({"available", "degraded"})
 
 
 def _number(value: float) -> str:

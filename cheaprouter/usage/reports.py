@@ -118,6 +118,7 @@ class Reports:
                 "unique_devices": len(self._metrics.devices()),
             },
             "last_24h": last_day,
+            **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
             "byDevice": _ranked("device_id", self._metrics.devices()),
         }

@@ -112,7 +112,8 @@ def test_an_address_has_one_name(peer, device_id):
         ("a\nb\tc", "abc"),
         ("x" * 100, "x" * 64),
         ("  ", ""),
-        ("\udcff", ""),
+        ("K\udcfcche", "Küche"),
+        ("\udcff\ud83d", ""),
         ("🏠", "🏠"),
     ],
 )

@@ -77,3 +77,18 @@ async def test_spend_is_known_again_after_a_restart(tmp_path):
             assert client.app.house.control.device_state("test") == before
     assert before["budget_percent"] > 0
     assert before["cost_today"] > 0
+
+
+async def test_an_answer_from_memory_takes_no_tokens_of_the_limit(tmp_path):
+    defaults = {"tpm": 1000, "cache": True}
+    async with fault_server() as server, router(tmp_path, lab(server, devices={"defaults": defaults})) as client:
+        for _ in range(3):
+            await ask(client, "lab/good")
+        left = client.app.house.devices._ledger._accounts["test"].tokens.level
+        rows = await client.audit()
+        report = await client.get("/router/devices/test")
+    used = rows[-1]["total_tokens"]
+    assert used > 0
+    assert left >= 1000 - used
+    assert report["usage"]["today"]["requests"] == 3
+    assert report["usage"]["latency_ms"]["p95"] > 0

@@ -233,7 +233,7 @@ async def test_prometheus_can_read_every_line(office):
     office = office()
     office.book(device_id='a "quoted"\\device')
     office.book(first_token_ms=None, latency_ms=10**7)
-    text = render(office.metrics, [{"name": "lab", "state": "up"}, {"name": "hub", "state": "cooling_down"}])
+    text = render(office.metrics, [{"name": "lab", "state": "degraded"}, {"name": "hub", "state": "cooling_down"}])
     assert text.endswith("\n")
     for line in text.splitlines():
         assert LINE.fullmatch(line), line
@@ -242,6 +242,7 @@ async def test_prometheus_can_read_every_line(office):
     assert "cheaprouter_cost_usd_total 0.002" in text
     assert 'cheaprouter_request_duration_seconds_bucket{le="0.05"} 1' in text
     assert 'cheaprouter_request_duration_seconds_bucket{le="+Inf"} 2' in text
+    assert 'cheaprouter_provider_up{provider="lab"} 1' in text
     assert 'cheaprouter_provider_up{provider="hub"} 0' in text
 
 
