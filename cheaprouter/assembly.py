@@ -263,7 +263,9 @@ def offline_router(config: Path | None, data: Path) -> tuple[Router, RouteContex
 @contextlib.asynccontextmanager
 async def offline_pool(config: Path | None, data: Path) -> AsyncIterator[Pool]:
     """The providers, to be asked from the command line."""
-    settings = with_mock(loader.load(config, data, os.environ).settings)
+    settings = loader.load(config, data, os.environ).settings
+    if settings.demo:
+        settings = with_mock(settings)
     pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), EventBus(), Clock())
     try:
         yield pool

@@ -56,6 +56,12 @@ def _complain(*lines: str) -> None:
         print(f"error: {line}", file=sys.stderr)
 
 
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a whole number from 0 to 65535")
+    return int(text)
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("cheaprouter", description="One OpenAI-compatible endpoint for a home.")
     parser.add_argument("--version", action="version", version=VERSION)
@@ -74,9 +80,9 @@ def _parser() -> argparse.ArgumentParser:
     demo = add("demo", _demo, "Serve with the mock provider and an embedded MQTT broker, to try things out.")
     for sub in (serve, demo):
         sub.add_argument("--host", help="address to listen on (default: all, IPv4 and IPv6)")
-        sub.add_argument("--port", type=int, help="port of the API (default: 4000)")
-        sub.add_argument("--ingress-port", type=int, help="port of the status page (default: none; 8099 in the app)")
-    demo.add_argument("--mqtt-port", type=int, default=1883, help="port of the embedded broker (default: 1883)")
+        sub.add_argument("--port", type=_port, help="port of the API (default: 4000)")
+        sub.add_argument("--ingress-port", type=_port, help="port of the status page (default: none; 8099 in the app)")
+    demo.add_argument("--mqtt-port", type=_port, default=1883, help="port of the embedded broker (default: 1883)")
     add("check-config", _check_config, "Check the configuration and say everything that is wrong with it.")
     route = add("route", _route, "Explain which model a prompt would go to; nobody is called.")
     route.add_argument("prompt", nargs="?", help="what the user asks")
@@ -159,7 +165,7 @@ def _check_config(args: argparse.Namespace) -> int:
     from .config import loader  # noqa: PLC0415 - see above
 
     loaded = loader.load(args.config, _data(args), os.environ)
-    read = ", ".join(str(f) for f in loaded.files) or "no file: defaults and environment"
+    read = ", ".join(str(f) for f in loaded.files if f.exists()) or "no file: defaults and environment"
     print(f"The configuration is good ({read}).")
     for provider in loaded.settings.providers:
         models = (

@@ -172,3 +172,26 @@ async def test_a_taken_port_is_said_plainly(tmp_path):
     assert code == 1
     assert b"in use" in err
     assert b"Traceback" not in err
+
+
+async def test_a_port_that_is_none_is_said_plainly():
+    code, _, err = await run("serve", "--port", "99999")
+    assert code == 2
+    assert b"'99999' is not a port" in err
+
+
+async def test_providers_asks_each_and_fails_where_one_does(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text(
+        "providers:\n  lab: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: sk-0123456789}\n"
+    )
+    code, out, _ = await run("providers", "--json", "--data", str(tmp_path))
+    rows = orjson.loads(out)
+    assert code == 1
+    assert [(row["name"], row["ok"]) for row in rows] == [("lab", False)]
+    assert b"sk-0123456789" not in out
+
+
+async def test_providers_in_the_demo_is_the_mock(tmp_path):
+    code, out, _ = await run("providers", "--data", str(tmp_path))
+    assert code == 0
+    assert b"mock" in out
