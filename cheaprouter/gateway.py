@@ -12,8 +12,7 @@ from typing import Final
 
 from .booking import Account, Books, ascii_header
 from .catalog.prices import cost
-from .config.settings import BudgetAction, DeviceSettings
-from .devices.policy import HubSettings
+from .config.settings import BudgetAction
 from .errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
 from .models import Caller, Model, RouteDecision, Usage
 from .protocol.chat import ChatRequest
@@ -132,7 +131,7 @@ class Gateway:
         hub = books.devices.hub
         return RouteContext(
             device_id=device_id,
-            policy=_under(hub, books.devices.policy(device_id)),
+            policy=books.devices.policy(device_id),
             budget_action=books.devices.budget_action(device_id),
             at=books.clock.utcnow(),
             now=books.clock.monotonic(),
@@ -141,6 +140,8 @@ class Gateway:
             average_output=books.averages.output,
             correction=books.averages.correction,
             only_local=hub.cloud_paused,
+            profile=hub.profile,
+            cost_quality=hub.cost_quality,
         )
 
     def _reserve(self, account: Account, decision: RouteDecision) -> None:
@@ -238,14 +239,6 @@ class Gateway:
         self._idle = asyncio.Event()
         if self.running:
             await self._idle.wait()
-
-
-def _under(hub: HubSettings, policy: DeviceSettings) -> DeviceSettings:
-    """The device's policy, with the router's own run-time settings where it has none."""
-    if policy.profile is not None and policy.cost_quality is not None:
-        return policy
-    slider = hub.cost_quality if policy.cost_quality is None else policy.cost_quality
-    return replace(policy, profile=policy.profile or hub.profile, cost_quality=slider)
 
 
 async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from ..config.settings import BudgetAction, DeviceSettings, RoutingSettings
+from ..config.settings import BudgetAction, DeviceSettings
 from ..errors import PermissionDeniedError
 from ..models import Model, Profile
 from .candidates import Bounds, matches
@@ -33,10 +33,19 @@ class Access:
 
 
 def access(
-    target: Target, policy: DeviceSettings, routing: RoutingSettings, action: BudgetAction | None, *, only_local: bool
+    target: Target,
+    policy: DeviceSettings,
+    home: Profile,
+    never: tuple[str, ...],
+    action: BudgetAction | None,
+    *,
+    only_local: bool,
 ) -> Access:
-    """Apply the device's rules to what it asked for. Raises PermissionDeniedError."""
-    profile = _profile(target, policy, routing)
+    """Apply the device's rules to what it asked for. Raises PermissionDeniedError.
+
+    `home`: the profile where nobody says otherwise. `never`: models that no profile may choose.
+    """
+    profile = _profile(target, policy, home)
     allow = _allowed(target, profile, policy)
     excluded = policy.exclude or ()
     model = target.model
@@ -57,18 +66,18 @@ def access(
     bounds = Bounds(
         allow=allow,
         alias_models=alias.models if alias else (),
-        exclude=(*excluded, *(alias.exclude if alias else ()), *(routing.exclude if model is None else ())),
+        exclude=(*excluded, *(alias.exclude if alias else ()), *(never if model is None else ())),
         free_only=profile is Profile.FREE and model is None,
         only_local=only_local,
     )
     return Access(profile, bounds, model, budget, only_local)
 
 
-def _profile(target: Target, policy: DeviceSettings, routing: RoutingSettings) -> Profile:
+def _profile(target: Target, policy: DeviceSettings, home: Profile) -> Profile:
     """The device's profile stands in where the choice is left to the router; a slider in the name is a choice."""
     if target.profile is not Profile.AUTO or target.cost_quality is not None:
         return target.profile or Profile.AUTO
-    return policy.profile or routing.profile
+    return policy.profile or home
 
 
 def _allowed(target: Target, profile: Profile, policy: DeviceSettings) -> tuple[str, ...] | None:

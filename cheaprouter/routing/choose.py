@@ -74,13 +74,15 @@ def fitting(
     prompt, found = needs.prompt_tokens, []
     largest = int(prompt * CONTEXT_MARGIN) + (needs.output_tokens if needs.max_tokens is None else needs.max_tokens)
     held, known = cached if cached is not None else ("", 0)
+    guess = needs.reply(None)
     for candidate in candidates:
         model = candidate.model
         if candidate.context is not None and candidate.context < largest and too_big(model, needs):
             continue
         if constraints.max_first_token_ms is not None and too_slow(model, constraints):
             continue
-        output = needs.reply(average_output(model.id))
+        usual = average_output(model.id)
+        output = guess if usual is None else needs.reply(usual)
         cost = candidate.cost(prompt, output, min(prompt, known) if model.id == held else 0)
         if constraints.max_cost is None or cost <= constraints.max_cost:
             found.append(Option(candidate, cost, output))
@@ -117,9 +119,12 @@ def shade(options: Sequence[Option]) -> None:
 def order(options: list[Option], profile: Profile, difficulty: float, cost_quality: float) -> None:
     """Sort by a profile's rule, best first; equal ones by quality, then by name."""
     shade(options)
+    level = min(_SURE, max(0.0, difficulty))
+    base = level / (1.0 - level)
     for option in options:
-        multiplier = option.candidate.factor if option.quality == option.candidate.quality else factor(option.quality)
-        option.fail = failing(difficulty, multiplier)
+        candidate = option.candidate
+        odds = base * (candidate.factor if option.quality == candidate.quality else factor(option.quality))
+        option.fail = odds / (1.0 + odds)
     if profile is Profile.AUTO:
         lam = weight(cost_quality, _good_cost(options))
         for option in options:

@@ -41,8 +41,6 @@ class Resolver:
     def __init__(self, table: ModelTable, settings: Settings) -> None:
         self._table = table
         self._aliases = settings.aliases
-        self._known: dict[str, Target] = {}
-        self._most = 2 * len(table.models) + 64
 
     def resolve(self, requested: str, policy: DeviceSettings) -> Target:
         """The target of a request. Raises ModelNotFoundError with names that look alike."""
@@ -52,12 +50,7 @@ class Resolver:
             return Target(
                 (requested, *found.steps), found.model, found.profile, found.cost_quality, found.alias, pinned=True
             )
-        known = self._known.get(requested)
-        if known is None:
-            known = self._made_out(requested)
-            if len(self._known) < self._most and len(requested) <= _SHOWN:
-                self._known[requested] = known
-        return known
+        return self._made_out(requested)
 
     def _made_out(self, requested: str) -> Target:
         steps = [requested]

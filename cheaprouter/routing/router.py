@@ -29,6 +29,10 @@ _FEW: Final = 6
 _LOOKED_AT: Final = 12
 """How many of the best are asked for their health: enough for a chain that mixes providers."""
 
+_PLANS: Final = 512
+_LONGEST_KEPT: Final = 200
+"""How many plans are kept, and the longest name they are kept for: names come from clients."""
+
 _ESCALATED: Final = 0.6
 """Least difficulty of a question that came back: whatever answered it before did not satisfy."""
 
@@ -47,7 +51,8 @@ class RouteContext:
     `policy`: the device's effective settings. `budget_action`: what a spent budget asks for, None while there is money.
     `at`: UTC, for prices. `now`: monotonic seconds. `healthy`, `latency` (first token, ms), `average_output` (tokens a reply
     of a model id usually has) and `correction` (actual over estimated prompt tokens) tell what was seen of models.
-    `only_local`: cloud models are paused.
+    `only_local`: cloud models are paused. `profile`, `cost_quality`: the home's, where changed at run time; None: as
+    configured.
     """
 
     device_id: str
@@ -60,6 +65,19 @@ class RouteContext:
     average_output: Callable[[str], int | None] = lambda _: None
     correction: Callable[[str], float] = lambda _: 1.0
     only_local: bool = False
+    profile: Profile | None = None
+    cost_quality: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Plan:
+    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one."""
+
+    policy: DeviceSettings
+    target: Target
+    access: Access
+    max_cost: float | None
+    cost_quality: float
 
 
 @dataclass(slots=True)
@@ -71,6 +89,7 @@ class _Case:
     target: Target
     access: Access
     constraints: Constraints
+    cost_quality: float
     pin: Pin | None = None
     difficulty: Difficulty | None = None
     kept_on: bool = False
@@ -96,6 +115,7 @@ class Router:
         self._difficulty = difficulty
         self._resolver = Resolver(table, settings)
         self._shortlists = Shortlists(table)
+        self._plans: dict[object, _Plan] = {}
         self._fallbacks = max(0, settings.routing.max_attempts - 1)
         self._monotonic = monotonic
 
@@ -142,19 +162,33 @@ class Router:
     # --- the way to a decision ---------------------------------------------------------------------------------
 
     def _case(self, request: ChatRequest, context: RouteContext) -> _Case:
+        plan = self._plan(request.model, context)
         features = extract(request.body)
-        target = self._resolver.resolve(request.model, context.policy)
-        granted = access(
-            target, context.policy, self.settings.routing, context.budget_action, only_local=context.only_local
-        )
+        alias = plan.target.alias
+        slow = alias.max_first_token_ms if alias is not None else None
+        constraints = Constraints(plan.access.bounds, plan.max_cost, slow, context.latency)
+        return _Case(features, Needs.of(features), plan.target, plan.access, constraints, plan.cost_quality)
+
+    def _plan(self, requested: str, context: RouteContext) -> _Plan:
+        policy = context.policy
+        key = (requested, id(policy), context.budget_action, context.only_local, context.profile, context.cost_quality)
+        known = self._plans.get(key)
+        if known is not None and known.policy is policy:
+            return known
+        routing = self.settings.routing
+        target = self._resolver.resolve(requested, policy)
+        home = context.profile or routing.profile
+        granted = access(target, policy, home, routing.exclude, context.budget_action, only_local=context.only_local)
         alias = target.alias
-        constraints = Constraints(
-            granted.bounds,
-            ceiling(self.settings.routing.max_cost, alias.max_cost if alias else None),
-            alias.max_first_token_ms if alias else None,
-            context.latency,
-        )
-        return _Case(features, Needs.of(features), target, granted, constraints)
+        wishes = (target.cost_quality, alias.cost_quality if alias else None, policy.cost_quality, context.cost_quality)
+        slider = next((value for value in wishes if value is not None), routing.cost_quality)
+        limit = ceiling(routing.max_cost, alias.max_cost if alias else None)
+        plan = _Plan(policy, target, granted, limit, slider)
+        if len(requested) <= _LONGEST_KEPT:
+            if len(self._plans) >= _PLANS:
+                self._plans.clear()
+            self._plans[key] = plan
+        return plan
 
     def _named(self, case: _Case, model: Model, context: RouteContext) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
@@ -190,7 +224,7 @@ class Router:
         level = 0.0
         if profile in (Profile.AUTO, Profile.ECO):
             level = self._level(case)
-        order(options, profile, level, self._slider(case, context))
+        order(options, profile, level, case.cost_quality)
         return self._settled(options, case)
 
     def _fitting(self, shortlist: Shortlist, case: _Case, context: RouteContext) -> list[Option]:
@@ -208,11 +242,6 @@ class Router:
         if case.features.repeats or (case.pin is not None and case.pin.failed):
             level = max(level, _ESCALATED)
         return level
-
-    def _slider(self, case: _Case, context: RouteContext) -> float:
-        alias = case.target.alias
-        given = (case.target.cost_quality, alias.cost_quality if alias else None, context.policy.cost_quality)
-        return next((value for value in given if value is not None), self.settings.routing.cost_quality)
 
     def _pin(self, features: Features, context: RouteContext) -> Pin | None:
         if not self.settings.routing.sticky or not features.conversation_key:

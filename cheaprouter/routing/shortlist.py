@@ -19,8 +19,8 @@ from ..models import Capability
 from .candidates import Bounds, Candidate, barred
 from .choose import factor
 
-LENGTH: Final = 24
-"""How many candidates a short list holds at least, where there are as many."""
+LENGTH: Final = 20
+"""How many candidates a short list holds, where there are as many; more where more of them are beaten by none."""
 
 _KEPT: Final = 128
 _QUARTER: Final = 900
@@ -71,15 +71,18 @@ def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
     rest = list(candidates)
     while rest and len(best) < LENGTH:
         front = [one for one in rest if not any(_beats(other, one) for other in rest)]
-        best += front
+        front.sort(key=lambda one: (one.cost(3, 1), one.model.id))
+        # The first layer holds the best choice for any weights and stays whole; of the others a few stand-ins will do.
+        best += front if not best else front[: LENGTH - len(best)]
         taken = {id(one) for one in front}
         rest = [one for one in rest if id(one) not in taken]
     return tuple(best)
 
 
 def _beats(one: Candidate, other: Candidate) -> bool:
-    """Better in something and worse in nothing that a choice looks at."""
+    """Worse in nothing that a choice looks at; between equals, the one that comes first by name."""
     (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
     if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
         return False
-    return in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
+    better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
+    return better or one.model.id < other.model.id

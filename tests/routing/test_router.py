@@ -277,6 +277,21 @@ class TestDevices:
     def test_the_homes_profile_is_the_default(self):
         assert decide(router(routing={"profile": "premium"})).profile is Profile.PREMIUM
 
+    def test_the_homes_profile_may_change_at_run_time(self):
+        routes = router(routing={"profile": "premium"})
+        assert decide(routes, profile=Profile.ECO).profile is Profile.ECO
+        assert decide(routes, profile=Profile.AUTO).profile is Profile.AUTO
+
+    def test_the_homes_slider_may_change_at_run_time(self):
+        routes = router(difficulty=0.3)
+        assert decide(routes, cost_quality=0.0).model is SMALL
+        assert decide(routes, cost_quality=10.0).model is BIG
+
+    def test_a_changed_policy_holds_at_once(self):
+        routes = router()
+        assert decide(routes, policy={"models": ("lab/small",)}).chain == (SMALL,)
+        assert decide(routes, policy={"models": ("lab/big",)}).chain == (BIG,)
+
     def test_its_slider_counts_before_the_homes(self):
         assert decide(router(difficulty=0.3, routing={"cost_quality": 10}), policy={"cost_quality": 0}).model is SMALL
 
