@@ -12,7 +12,7 @@ from ..config.settings import BudgetAction
 from ..errors import LimitError
 from ..models import Json, Usage
 from ..storage.calendar import Calendar
-from ..storage.money import to_pico
+from ..storage.money import charge
 from .alerts import Alerts, percent
 from .ledger import Ledger, Refusal, Reservation
 from .limits import budget_error, limit_error, rate_headers, unpriced_error
@@ -79,7 +79,7 @@ class Charges:
         """Replace what was reserved by what was used; nothing happens the second time."""
         at = self._clock.utcnow()
         day = self._calendar.day(at.timestamp())
-        pico = to_pico(cost) if cost else 0
+        pico = charge(cost) if cost else 0
         tokens = usage.prompt_tokens + usage.completion_tokens
         if not self._ledger.settle(admission.reservation, tokens, pico, self._clock.monotonic(), day) or not pico:
             return
@@ -140,7 +140,7 @@ class Charges:
 
     def _priced(self, admission: Admission, cost: Decimal | None, now: float, at: datetime) -> int:
         if cost is not None:
-            return to_pico(cost)
+            return charge(cost)
         if admission.effective.budgeted or self._policies.ceiling.budgeted:
             admission.reservation.refused = True
             self._alerts.refused(admission.device_id, "unpriced", None, now, at)

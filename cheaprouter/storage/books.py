@@ -44,7 +44,7 @@ def applied(connection: sqlite3.Connection) -> int:
 def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     """Book rows, those left out that are booked already; returns the highest seq now in the books. In one transaction."""
     last = applied(connection)
-    fresh = sorted((row for row in rows if row[0] > last), key=lambda row: row[0])
+    fresh = [row for _, row in sorted({row[0]: row for row in rows if row[0] > last}.items())]
     if fresh:
         connection.executemany(_INSERT, fresh)
         connection.executemany(_ADD, map(_daily, fresh))

@@ -11,6 +11,9 @@ PICO: Final = 1_000_000_000_000
 LARGEST: Final = 2**62
 """Most that one amount may be, about 4.6 million USD: more is a mistake of the sender, and sums must not overflow."""
 
+MOST_CHARGE: Final = 10_000 * PICO
+"""Most that one request is booked at, 10,000 USD: a provider that reports more is wrong, and must not spoil all sums."""
+
 _EXPONENT: Final = 12
 _PICO: Final = Decimal(PICO)
 
@@ -22,6 +25,11 @@ def to_pico(amount: Decimal) -> int:
         if -LARGEST <= pico <= LARGEST:
             return pico
     return 0 if amount.is_nan() else (LARGEST if amount > 0 else -LARGEST)
+
+
+def charge(amount: Decimal) -> int:
+    """What one request cost, as pico-dollars: never less than nothing, nor more than `MOST_CHARGE`, whatever was reported."""
+    return max(0, min(MOST_CHARGE, to_pico(amount)))
 
 
 def from_pico(pico: int) -> Decimal:

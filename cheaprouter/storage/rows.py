@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..models import RequestRecord, Usage
-from .money import from_pico, to_pico
+from .money import charge, from_pico
 
 Row = tuple[Any, ...]
 
@@ -63,9 +63,9 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         int(record.stream),
         record.first_token_ms,
         record.error,
-        None if cost is None else to_pico(cost),
+        None if cost is None else charge(cost),
         record.cost_source,
-        None if baseline is None else to_pico(baseline),
+        None if baseline is None else charge(baseline),
         record.attempts,
         record.profile,
         _text(record.reason, _REASON),
@@ -74,7 +74,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         int(record.cached),
         record.via,
         _text(record.sub_identity),
-        None if reported is None else to_pico(reported),
+        None if reported is None else charge(reported),
     )
 
 

@@ -21,7 +21,8 @@ from .retention import Retention
 _log = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.5
-"""How long the first booking of a batch waits for others; half of what a power cut may take."""
+"""How long the first booking waits for others until the journal is synced, and until SQLite gets them; half of what a
+power cut may take."""
 
 CHECKPOINT_SECONDS: Final = 60.0
 """How often SQLite's file itself is brought up to date while requests come in. Each is two syncs of the disk."""
@@ -30,7 +31,7 @@ RETRY_SECONDS: Final = 5.0
 """Between two tries at a database that fails."""
 
 MOST_WAITING: Final = 10_000
-"""Bookings kept for a database that does not take them; the oldest go first, and stay in the journal."""
+"""Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
 _RECENT: Final = 200
 
@@ -59,12 +60,11 @@ class Recorder:
         self._seq = 0
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
-        self._wake = asyncio.Event()
+        self._unsynced, self._unwritten, self._unmoved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._flushing = asyncio.Lock()
         self._failing = False
         self._untidy = False
-        self._checkpoint_due = False
-        self.lost = 0
+        self._overflowed = False
 
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
@@ -93,9 +93,11 @@ class Recorder:
         self._metrics.add(row)
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
-            self.lost += 1
-        if not self._wake.is_set():
-            self._wake.set()
+            self._overflowed = True
+        if not self._unsynced.is_set():
+            self._unsynced.set()
+        if not self._unwritten.is_set():
+            self._unwritten.set()
 
     async def flush(self) -> None:
         """Bring everything booked so far into SQLite; on failure it stays queued, and the log says so once."""
@@ -103,6 +105,8 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
+            if self._overflowed:
+                rows += await asyncio.get_running_loop().run_in_executor(None, lambda: list(self._journal.replay()))
             try:
                 last = await self._database.run(lambda c: books.apply(c, rows))
             except sqlite3.Error as error:
@@ -110,55 +114,71 @@ class Recorder:
                     self._log.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
                 return
-            self._failing = False
-            self._checkpoint_due = True
+            self._failing = self._overflowed = False
+            self._unmoved.set()
             # What came in meanwhile stays; an overflow may have taken some of these already.
             while self._waiting and self._waiting[0][0] <= last:
                 self._waiting.popleft()
 
     async def run(self) -> None:
-        """Write batches, keep the disk in step and history within its bounds. Sleeps while nothing is booked."""
+        """Keep the disk in step with what is booked, for ever. Sleeps while nothing is."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sync_for_ever(), name="journal-sync")
+            tasks.create_task(self._flush_for_ever(), name="bookings")
+            tasks.create_task(self._tidy_for_ever(), name="database-tidy")
+
+    async def _sync_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
-        checkpoint_at = loop.time() + CHECKPOINT_SECONDS
         while True:
-            try:
-                async with asyncio.timeout(CHECKPOINT_SECONDS if self._checkpoint_due else None):
-                    await self._wake.wait()
-            except TimeoutError:
-                pass
-            self._wake.clear()
+            await self._unsynced.wait()
             await asyncio.sleep(BATCH_SECONDS)
+            self._unsynced.clear()
             await loop.run_in_executor(None, self._journal.sync)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._unwritten.wait()
+            await asyncio.sleep(BATCH_SECONDS)
+            self._unwritten.clear()
             await self.flush()
-            if self._waiting:
-                # The database does not take them: try again before long, also where nothing new comes in.
-                self._wake.set()
-                await asyncio.sleep(RETRY_SECONDS if self._failing else 0)
-            if loop.time() >= checkpoint_at:
-                await self.tidy()
-                checkpoint_at = loop.time() + CHECKPOINT_SECONDS
+            if self._failing:
+                # Try again before long, also where nothing new comes in.
+                self._unwritten.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            await self._unmoved.wait()
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await self.tidy()
 
     async def tidy(self) -> None:
-        """Move the WAL into the file, drop what the journal need not keep, and history beyond its bounds."""
-        self._checkpoint_due = False
-        self._journal.rotate()
+        """Drop history beyond its bounds, move the WAL into the file, and let the journal forget what is safe there."""
+        self._unmoved.clear()
         try:
             await self._retention.apply(self._database)
-            applied = await self._database.read(books.applied)
-            safe = await self._database.read(checkpoint)
+            await self._settle_files()
         except sqlite3.Error as error:
             if not self._untidy:
                 self._log.error("The database could not be tidied up: %s", error)
             self._untidy = True
-            return
-        self._untidy = False
+        else:
+            self._untidy = False
+
+    async def _settle_files(self) -> None:
+        self._journal.rotate()
+        applied = await self._database.read(books.applied)
+        safe = await self._database.read(checkpoint)
         if safe and not self._database.volatile:
             self._journal.forget(applied)
 
     async def close(self) -> None:
-        """Write everything, and leave nothing for the journal to replay where that succeeds."""
+        """Write everything; a journal that could not be brought into the database is kept for the next start."""
         await self.flush()
-        await self.tidy()
+        try:
+            await self._settle_files()
+        except sqlite3.Error as error:
+            self._log.error("The database could not be brought up to date: %s", error)
         self._journal.close()
 
     def recent(self, limit: int) -> list[RequestRecord]:

@@ -360,3 +360,11 @@ async def test_a_dearer_stand_in_must_fit_too(home):
         home.devices.top_up(admission, None)
     home.done(admission, 10, "0.05")
     assert home.devices.limits_state("kitchen")["budget_percent"] == 100
+
+
+async def test_a_provider_that_reports_a_negative_cost_earns_nobody_anything(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.01")))
+    home.ask(cost="0.005", paid="-100")
+    home.ask(cost="0.01", paid="0.01")
+    refused(home, BudgetError)
+    assert home.metrics.snapshot("kitchen")["cost_total"] == 0.01

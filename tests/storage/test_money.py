@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.storage.money import LARGEST, from_pico, to_pico
+from cheaprouter.storage.money import LARGEST, MOST_CHARGE, charge, from_pico, to_pico
 
 amounts = st.decimals(min_value=0, max_value=1_000_000, allow_nan=False, allow_infinity=False, places=12)
 
@@ -41,3 +41,8 @@ def test_an_absurd_amount_is_cut():
     assert to_pico(Decimal("1e40")) == LARGEST
     assert to_pico(Decimal("Infinity")) == LARGEST
     assert to_pico(Decimal("NaN")) == 0
+
+
+@given(st.decimals(allow_nan=True, allow_infinity=True))
+def test_no_report_of_a_provider_makes_a_charge_negative_or_absurd(amount):
+    assert 0 <= charge(amount) <= MOST_CHARGE

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 
+import pytest
+
 from cheaprouter.storage import books
 from cheaprouter.usage import recorder as module
 
@@ -98,14 +100,29 @@ async def test_a_database_that_refuses_is_told_once_and_tried_again(office, monk
     running.cancel()
 
 
-async def test_bookings_wait_in_bounded_memory(office, monkeypatch):
+async def test_bookings_wait_in_bounded_memory_and_what_overflows_comes_from_the_journal(office, monkeypatch):
     monkeypatch.setattr(module, "MOST_WAITING", 100)
     office = office()
     for _ in range(150):
         office.book()
     assert len(office.recorder._waiting) == 100
-    assert office.recorder.lost == 50
-    assert len(list(office.journal.replay())) == 150
+    await office.recorder.flush()
+    assert await office.database.read(booked) == 150
+    assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 150
+    office.book()
+    await office.recorder.flush()
+    assert await office.database.read(booked) == 151
+
+
+async def test_nothing_runs_while_nothing_is_booked(office, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0)
+    office = office()
+    running = asyncio.create_task(office.recorder.run())
+    monkeypatch.setattr(office.journal, "sync", lambda: pytest.fail("nothing to sync"))
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert not running.done()
+    running.cancel()
 
 
 async def test_without_a_usable_place_everything_but_lasting_goes_on(office, tmp_path):
