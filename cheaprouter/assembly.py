@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import os
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -135,7 +135,9 @@ class House:
             self._rebuild()
 
     def _rebuild(self) -> None:
-        self.table = build_models(self.settings, self.discovered, self.catalog)
+        told = self.table.notes
+        self.table = build_models(self.settings, self.discovered, self.catalog, today=self.clock.utcnow().date())
+        _tell(note for note in self.table.notes if note not in told)
         self._reroute()
         self.bus.publish(ModelsChanged())
 
@@ -152,6 +154,11 @@ class House:
 def make_cache(settings: Settings, clock: Clock) -> ResponseCache:
     """An empty response cache of the configured size."""
     return ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
+
+
+def _tell(notes: Iterable[str]) -> None:
+    for note in notes:
+        _LOG.warning(note)
 
 
 def with_mock(settings: Settings) -> Settings:
@@ -189,7 +196,8 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     recorder.restore()
     devices.restore()
     catalog, difficulty = Catalog.load(), DifficultyModel.load()
-    table = build_models(settings, {}, catalog)
+    table = build_models(settings, {}, catalog, today=clock.utcnow().date())
+    _tell(table.notes)
     pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), bus, clock)
     cache = make_cache(settings, clock)
     averages = Averages()

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from ..config.presets import LOCAL, MOCK
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..const import MOCK_MODEL
-from ..models import FREE, Capability, Json, Model, Price, Quality
+from ..models import FREE, Capability, Json, Model, Price, Profile, Quality
 from .catalog import Catalog, CatalogEntry
 from .names import family
 from .table import ModelTable
@@ -47,7 +47,9 @@ def build_models(
             notes += _notes(provider, found)
     for model in _mocks(settings):
         models.setdefault(model.id, model)
-    return ModelTable(models.values(), reference=_reference(settings, catalog, models), notes=notes)
+    reference = _reference(settings, catalog, models)
+    notes += _dangling(settings, {*models, *reference})
+    return ModelTable(models.values(), reference=reference, notes=notes)
 
 
 class _Provider:
@@ -205,3 +207,30 @@ def _notes(provider: ProviderSettings, models: list[Model]) -> Iterator[str]:
             f"Provider {provider.name} has no models yet: none are configured, none are in the catalogue, "
             "and its own list has not been read."
         )
+
+
+def _dangling(settings: Settings, known: set[str]) -> Iterator[str]:
+    """Names in the settings that lead nowhere. Silent on providers whose own list may still bring the model."""
+    closed = {p.name for p in settings.providers if p.enabled and p.models and not p.discover}
+    open_ = {p.name for p in settings.providers if p.enabled} - closed
+    profiles = {profile.model_id for profile in Profile}
+
+    def lost(name: str) -> bool:
+        if name in known or name in settings.aliases or name.partition(":")[0] in profiles or name == "auto":
+            return False
+        return name.partition("/")[0] not in open_
+
+    named = [(f"alias `{alias}`", rule.target) for alias, rule in settings.aliases.items()]
+    named += [(f"fallbacks of `{model}`", other) for model, others in settings.fallbacks.items() for other in others]
+    named += [("`fallbacks`", model) for model in settings.fallbacks]
+    devices = {"defaults": settings.device_defaults, **settings.devices}
+    named += [
+        (f"device `{device}`", policy.model)
+        for device, policy in devices.items()
+        if policy.model not in (None, "", "auto")
+    ]
+    if settings.routing.baseline_model:
+        named.append(("`routing.baseline_model`", settings.routing.baseline_model))
+    yield from (
+        f"{where}: no provider has a model `{name}`." for where, name in named if name is not None and lost(name)
+    )

@@ -53,6 +53,7 @@ def _section(fields: Mapping[str, Validator], make: Callable[..., Any], *, requi
     schema = vol.Schema({vol.Optional(key): validator for key, validator in fields.items()})
 
     def validate(value: Any) -> Any:
+        value = {} if value is None else value
         if not isinstance(value, dict):
             raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in fields and item is not None}
@@ -189,7 +190,7 @@ _provider = _section(
 )
 _alias_table = _section(
     {
-        "target": _value(read.name("a model or profile id")),
+        "target": _value(read.target),
         "max_first_token_ms": _value(read.number(1, unit="milliseconds")),
         "max_cost": _usd,
         "models": _ids,

@@ -10,6 +10,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..const import PROFILE_OWNER
 from ..models import Profile
 
 Reader = Callable[[Any], Any]
@@ -216,3 +217,15 @@ def name(what: str, *, longest: int = _MAX_NAME) -> Reader:
         return value.strip()
 
     return read
+
+
+def target(value: Any) -> str:
+    """What an alias stands for: a model id, or a profile id whose suffix, if any, is a number from 0 to 10."""
+    found = str(name("a model or profile id")(value))
+    owner, _, rest = found.partition("/")
+    word, colon, suffix = rest.partition(":")
+    if owner != PROFILE_OWNER or word not in {member.value for member in Profile} or not colon:
+        return found
+    if word != Profile.AUTO.value or not re.fullmatch(r"(10|\d)(\.\d+)?", suffix) or float(suffix) > 10:
+        raise ValueError("a model id, or a profile id such as blockrun/eco or blockrun/auto:7 (0 to 10)")
+    return found

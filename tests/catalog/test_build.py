@@ -153,3 +153,40 @@ class TestBaseline:
 @pytest.mark.parametrize("typo", ["lab/smal", "small", "lab/smalll"])
 def test_near_names_are_offered(catalog, typo):
     assert "lab/small" in table(catalog, lab("small", "big")).near(typo)
+
+
+class TestNotes:
+    RAW = lab("small", local=True)
+
+    @pytest.mark.parametrize(
+        ("more", "note"),
+        [
+            ({"aliases": {"x": "lab/smal"}}, "alias `x`: no provider has a model `lab/smal`."),
+            (
+                {"fallbacks": {"lab/small": ["gone/big"]}},
+                "fallbacks of `lab/small`: no provider has a model `gone/big`.",
+            ),
+            ({"devices": {"kid": {"model": "gone/x"}}}, "device `kid`: no provider has a model `gone/x`."),
+            ({"routing": {"baseline_model": "gone/x"}}, "`routing.baseline_model`: no provider has a model `gone/x`."),
+        ],
+    )
+    def test_a_name_that_leads_nowhere_is_noted(self, catalog, more, note):
+        assert note in table(catalog, self.RAW | more).notes
+
+    @pytest.mark.parametrize(
+        "more",
+        [
+            {"aliases": {"x": "lab/small", "y": "x", "z": "blockrun/auto:7"}},
+            {"devices": {"kid": {"model": "auto"}}},
+            {"routing": {"baseline_model": "openai/gpt-5.4"}},
+        ],
+    )
+    def test_names_that_lead_somewhere_are_not(self, catalog, more):
+        assert table(catalog, self.RAW | more).notes == ()
+
+    def test_a_provider_that_lists_its_own_models_may_still_bring_it(self, catalog):
+        models = table(catalog, {"providers": {"ollama": {}}, "aliases": {"x": "ollama/llama3.2"}})
+        assert not any("alias" in note for note in models.notes)
+
+    def test_a_provider_without_models_is_noted(self, catalog):
+        assert "Provider nvidia has no models yet" in table(catalog, {"providers": {"nvidia": KEY}}).notes[0]

@@ -152,6 +152,17 @@ def test_an_alias_may_carry_rules():
     assert (alias.max_first_token_ms, alias.max_cost) == (800, Decimal("0.01"))
 
 
+def test_a_name_with_nothing_behind_it_is_a_section_of_defaults():
+    settings = build({"providers": {"ollama": None}, "devices": {"kid": None}, "mqtt": None, "aliases": None})
+    assert settings.providers[0].kind == "ollama"
+    assert settings.devices["kid"].rpm is None
+
+
+@pytest.mark.parametrize("target", ["blockrun/auto:7", "blockrun/auto:2.5", "blockrun/eco", "blockrun/x:y", "lab/a:7"])
+def test_an_alias_may_stand_for(target):
+    assert build({"aliases": {"a": target}}).aliases["a"].target == target
+
+
 def test_price_zero_is_free():
     assert build(lab(models=[{"id": "a", "price": 0}])).providers[0].models[0].price.rates.output == 0
 
@@ -205,6 +216,9 @@ def test_a_problem_names_key_type_and_what_is_allowed():
         ({"aliases": {"a": "b", "b": "a"}}, "leads in a circle"),
         ({"fallbacks": {"a/b": ["a/b"]}}, "fallbacks.a/b: lists the model itself"),
         ({"currency": "EUR"}, "usd_rate: missing"),
+        ({"aliases": {"a": "blockrun/auto:12"}}, "aliases.a.target: expected a model id, or a profile id"),
+        ({"aliases": {"a": "blockrun/eco:3"}}, "aliases.a.target: expected a model id, or a profile id"),
+        ({"aliases": {"a": None}}, "aliases.a.target: missing"),
         ([], "expected a mapping of settings"),
     ],
 )  # fmt: skip
