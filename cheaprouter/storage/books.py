@@ -102,6 +102,25 @@ def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
     return [tuple(row) for row in connection.execute(query, (limit,))]
 
 
+def by_month(connection: sqlite3.Connection, before_day: int) -> int:
+    """Add up days before `before_day` into the first of their month; returns how many rows that saved."""
+    many = connection.execute("SELECT count(*) FROM daily WHERE day < ? AND day % 100 != 1", (before_day,)).fetchone()[
+        0
+    ]
+    if not many:
+        return 0
+    columns = ", ".join(TOTALS)
+    adds = ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
+    connection.execute(
+        f"""INSERT INTO daily (day, device_id, model_id, provider, {columns})
+            SELECT day / 100 * 100 + 1, device_id, model_id, max(provider), {SUMS} FROM daily
+            WHERE day < ? AND day % 100 != 1 GROUP BY 1, 2, 3
+            ON CONFLICT DO UPDATE SET {adds}""",  # noqa: S608 - our own column names
+        (before_day,),
+    )
+    return connection.execute("DELETE FROM daily WHERE day < ? AND day % 100 != 1", (before_day,)).rowcount
+
+
 def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
     """Hand the totals of forgotten devices to `FORGOTTEN`, so that sums stay and rows do not pile up."""
     ids = [(device_id,) for device_id in device_ids]

@@ -21,7 +21,7 @@ MOST_MODELS: Final = 300
 OTHER: Final = "other"
 """What models beyond the bound are counted as."""
 
-RECENT: Final = 2000
+RECENT: Final = 600
 """Requests read at start for percentiles and last models."""
 
 _DAY, _DEVICE, _MODEL = (INDEX[name] for name in ("day", "device_id", "model_id"))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sqlite3
+from datetime import timedelta
 from typing import Final
 
 from ..clock import Clock
 from ..config.settings import StorageSettings
+from ..storage import books
+from ..storage.calendar import from_date
 from ..storage.database import Database
 from ..storage.rows import microseconds
 
@@ -15,6 +18,9 @@ CHUNK: Final = 2000
 
 FEW: Final = 64
 """Free pages not worth returning: they are used again soon."""
+
+DAYS_KEPT: Final = 400
+"""Days with totals of their own: a year can be compared with the one before. Older ones are kept by month."""
 
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
@@ -26,6 +32,7 @@ class Retention:
     def __init__(self, settings: StorageSettings, clock: Clock) -> None:
         self.settings = settings
         self._clock = clock
+        self._added_up = 0
 
     async def apply(self, database: Database) -> int:
         """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
@@ -37,9 +44,17 @@ class Retention:
             if not (step := await database.run(_oldest)):
                 break
             gone += step
+        await self._add_up(database)
         while await database.read(_give_back):
             pass
         return gone
+
+    async def _add_up(self, database: Database) -> None:
+        """Once a day: totals of long ago need no days of their own."""
+        before = from_date((self._clock.utcnow() - timedelta(days=DAYS_KEPT)).date())
+        if before != self._added_up:
+            await database.run(lambda c: books.by_month(c, before))
+            self._added_up = before
 
 
 def _older(connection: sqlite3.Connection, before: int) -> int:

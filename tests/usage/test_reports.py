@@ -226,6 +226,32 @@ async def test_a_file_beyond_its_size_loses_its_oldest_requests_and_shrinks(offi
     assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 3000
 
 
+async def test_totals_of_long_ago_are_kept_by_month(office):
+    office = office(at="2025-03-01T12:00:00")
+    for _ in range(120):
+        office.book()
+        office.book(device_id="den")
+        office.later(days=1)
+    office.later(days=365)
+    office.book()
+    await office.recorder.flush()
+    await office.recorder.tidy()
+    await office.recorder.tidy()
+    days = await office.database.read(
+        lambda c: [r[0] for r in c.execute("SELECT DISTINCT day FROM daily ORDER BY day")]
+    )
+    assert days[:4] == [20250301, 20250401, 20250501, 20250525]
+    report = await office.reports.usage({"from": "2025-03-01", "to": "2025-04-30", "group_by": "month,device"})
+    assert [(r["month"], r["device"], r["requests"]) for r in report["data"]] == [
+        ("2025-03", "den", 31),
+        ("2025-03", "kitchen", 31),
+        ("2025-04", "den", 30),
+        ("2025-04", "kitchen", 30),
+    ]
+    await office.restart()
+    assert office.metrics.snapshot(None)["requests"] == 241
+
+
 LINE = re.compile(r'^(#.*|[a-z_]+(\{[a-z]+="(\\.|[^"\\])*"(,[a-z]+="(\\.|[^"\\])*")*\})? [0-9.e+-]+(Inf)?)$')
 
 
