@@ -224,13 +224,7 @@ def _dangling(settings: Settings, known: set[str]) -> Iterator[str]:
     named += [(f"fallbacks of `{model}`", other) for model, others in settings.fallbacks.items() for other in others]
     named += [("`fallbacks`", model) for model in settings.fallbacks]
     devices = {"defaults": settings.device_defaults, **settings.devices}
-    named += [
-        (f"device `{device}`", policy.model)
-        for device, policy in devices.items()
-        if policy.model not in (None, "", "auto")
-    ]
+    named += [(f"device `{device}`", policy.model) for device, policy in devices.items() if policy.model]
     if settings.routing.baseline_model:
         named.append(("`routing.baseline_model`", settings.routing.baseline_model))
-    yield from (
-        f"{where}: no provider has a model `{name}`." for where, name in named if name is not None and lost(name)
-    )
+    yield from (f"{where}: no provider has a model `{name}`." for where, name in named if lost(name))
