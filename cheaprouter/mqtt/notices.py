@@ -44,7 +44,7 @@ class Notices:
         payload: Json | None = None
         match event:
             case RateLimited(limit=limit, retry_after=wait):
-                payload = {"event_type": "rate_limited", "limit": limit, "retry_after": wait}
+                payload = {"event_type": "rate_limited", "limit": limit, "retry_after": wait and round(wait, 1)}
             case BudgetWarning():
                 payload = {"event_type": "budget_warning"} | _budget(event)
             case BudgetReached():

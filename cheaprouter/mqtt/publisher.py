@@ -43,6 +43,9 @@ DEBOUNCE_SECONDS: Final = 0.75
 
 _MANY: Final = 2000
 
+_SHORTEST_STREAM: Final = 0.05
+"""Seconds below which a speed says nothing."""
+
 GAP_SECONDS: Final = 0.02
 """Between two announcements: 10 ms were enough for Home Assistant 2026.11 on a PC."""
 
@@ -110,10 +113,11 @@ class Publisher:
         self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
 
     def _note_speed(self, record: RequestRecord) -> None:
-        if record.first_token_ms is None or record.error is not None or record.usage.completion_tokens < 2:
+        """Of streams alone: a whole reply comes in one piece, and so do streams out of the cache."""
+        if not record.stream or record.first_token_ms is None or record.usage.completion_tokens < 2:
             return
         seconds = (record.latency_ms - record.first_token_ms) / 1000
-        if seconds > 0:
+        if seconds >= _SHORTEST_STREAM:
             speed = round((record.usage.completion_tokens - 1) / seconds, 1)
             self._speed[record.device_id] = self._speed[HUB] = speed
 

@@ -182,6 +182,6 @@ class Home:
 def record(device_id: str, **fields: Any) -> RequestRecord:
     values: Json = {
         "id": "r1", "timestamp": NOW, "device_id": device_id, "requested_model": "blockrun/auto", "model_id": "lab/small",
-        "provider": "lab", "usage": Usage(10, 101), "status": 200, "latency_ms": 2500.0, "first_token_ms": 500.0,
+        "provider": "lab", "usage": Usage(10, 101), "status": 200, "latency_ms": 2500.0, "stream": True, "first_token_ms": 500.0,
     }  # fmt: skip
     return RequestRecord(**(values | fields))

@@ -218,3 +218,14 @@ async def test_with_commands_off_nothing_can_be_set(broker, run, home):
         await seen.until(lambda: seen.on("cheaprouter/response/set_device"))
         assert orjson.loads(seen.on("cheaprouter/response/set_device")[0])["error"]["code"] == "permission_denied"
         assert home.devices["kitchen"]["rpm"] is None
+
+
+async def test_the_speed_is_that_of_streams(broker, run, home):
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        home.served("whole", stream=False)
+        home.served("streamed", latency_ms=2500.0, first_token_ms=500.0)
+        await seen.until(lambda: "cheaprouter/device/streamed/details" in seen.retained)
+        await seen.until(lambda: "cheaprouter/device/whole/details" in seen.retained)
+    assert orjson.loads(seen.retained["cheaprouter/device/streamed/details"])["tokens_per_second"] == 50.0
+    assert orjson.loads(seen.retained["cheaprouter/device/whole/details"])["tokens_per_second"] is None
