@@ -14,6 +14,12 @@ _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
 _OTHERS: Final = ("tool_calls", "function_call", "audio", "images", "reasoning_details", "thinking_blocks")
 
 
+def choices_of(chunk: Json) -> list[Json]:
+    """The choices in a chunk that are any."""
+    choices = chunk.get("choices")
+    return [choice for choice in choices if isinstance(choice, dict)] if isinstance(choices, list) else []
+
+
 def has_content(message: Any) -> bool:
     """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
     if not isinstance(message, dict):

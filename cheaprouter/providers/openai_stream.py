@@ -14,7 +14,7 @@ import orjson
 from ..models import Json, Usage
 from . import sse
 from .base import Failure, Frame
-from .chunks import answers, characters, chunk_event, has_content, needs_split, reasoning_of, split_chunk
+from .chunks import answers, characters, choices_of, chunk_event, has_content, needs_split, reasoning_of, split_chunk
 from .completion import TINY_LIMIT, finish_reason
 from .failures import degraded, in_band
 from .quirks import Quirks
@@ -139,7 +139,7 @@ class OpenAIStream:
 
     def _chunk(self, chunk: Json, block: bytes) -> Iterator[Frame]:
         self._count(chunk)
-        choices = [choice for choice in chunk.get("choices") or () if isinstance(choice, dict)]
+        choices = choices_of(chunk)
         if not choices:
             if self._want_usage or not chunk.get("usage"):
                 yield Frame(block + b"\n\n")

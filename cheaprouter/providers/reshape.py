@@ -9,7 +9,7 @@ import orjson
 
 from ..models import Json
 from . import sse
-from .chunks import chunk_event
+from .chunks import choices_of, chunk_event
 
 
 def assemble(frames: Iterable[bytes]) -> bytes:
@@ -25,14 +25,15 @@ def assemble(frames: Iterable[bytes]) -> bytes:
             for name, value in chunk.items():
                 if name not in ("object", "choices") and value is not None:
                     reply[name] = value
-            for choice in chunk.get("choices") or ():
+            for choice in choices_of(chunk):
                 _merge_choice(choices, choice)
     reply["choices"] = [_closed(choices[index]) for index in sorted(choices)]
     return orjson.dumps(reply)
 
 
 def _merge_choice(choices: dict[int, Json], choice: Json) -> None:
-    index = choice.get("index", 0)
+    index = choice.get("index")
+    index = index if isinstance(index, int) else 0
     whole = choices.setdefault(index, {"index": index, "message": {"role": "assistant"}, "finish_reason": None})
     if isinstance(delta := choice.get("delta"), dict):
         _merge(whole["message"], delta)

@@ -27,7 +27,7 @@ _COMPLAINT: Final = re.compile(
 )
 _QUOTED: Final = re.compile(r"['\"`]([A-Za-z_][\w.\[\]]*)['\"`]")
 _BARE: Final = re.compile(
-    r"^([a-z_][\w.]*): (?=Extra|Unknown|Unsupported)|(?:parameter|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
+    r"^([a-z_][\w.]*): (?=Extra|Unknown|Unsupported)|(?:parameter|argument supplied|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
 )
 
 
@@ -49,6 +49,8 @@ def adaptation(status: int, error: Json, message: str, body: Any) -> Mapping[str
         change = _change(name)
         if change:
             return change
+    if "name" in names and any(name.startswith("messages") for name in names):
+        return {"messages.name": None}
     return {}
 
 

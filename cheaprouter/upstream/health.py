@@ -69,14 +69,10 @@ class Breaker:
         """It ended without a word about the upstream (the client left, the request was at fault)."""
         self.probe = None
 
-    def succeed(self, now: float) -> float | None:
-        """It answered. Seconds it had been down, where it had."""
-        down = None if self.since is None else now - self.since
+    def answer(self) -> None:
+        """Content came, so it is up; whether it can finish too, `failures` waits to see."""
         self.until = self.since = self.probe = None
-        self.failures = self.trips = 0
-        self.reason = self.message = ""
         self.told = False
-        return down
 
     def fail(
         self, failure: Failure, now: float, cooldown: float | None, *, told: bool = False, after: int = _TRIP_AFTER
@@ -148,16 +144,16 @@ class Health:
         for breaker in self._of(target):
             breaker.abandon()
 
-    def succeed(self, target: Target, now: float) -> float | None:
-        """It answered: all three are up. The longest any had been down, where one had."""
-        if not self.breakers:
-            return None
-        longest: float | None = None
-        for scope in target.scopes:
-            breaker = self.breakers.pop(scope, None)
-            if breaker is not None and (down := breaker.succeed(now)) is not None:
-                longest = max(longest or 0.0, down)
-        return longest
+    def answer(self, target: Target) -> None:
+        """Content came from it: all three are up."""
+        for breaker in self._of(target):
+            breaker.answer()
+
+    def succeed(self, target: Target) -> None:
+        """It answered in full: all three start afresh."""
+        if self.breakers:
+            for scope in target.scopes:
+                self.breakers.pop(scope, None)
 
     def fail(self, target: Target, failure: Failure, now: float) -> Down | None:
         """Book a failure with the breaker it concerns. What went down by it, at the transition only."""

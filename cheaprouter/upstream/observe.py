@@ -27,20 +27,26 @@ class Observer:
         self.latency: dict[str, float] = {}
 
     def answering(self, target: Target, seconds: float) -> None:
-        """First content came after so long. Whether the target is well, the end will tell; that it is up is sure."""
+        """First content of a stream came after so long: the target is up, though it has not finished yet."""
         self._note(target.model.id, seconds)
+        self._remember(target)
+        self._health.answer(target)
+        self._up(target.model.provider)
 
     def succeeded(self, target: Target, seconds: float | None) -> None:
         """A complete answer; `seconds` to its first content, where that was measured."""
         if seconds is not None:
             self._note(target.model.id, seconds)
         self._remember(target)
-        self._health.succeed(target, self._clock.monotonic())
-        since = self._down.pop(target.model.provider, None)
+        self._health.succeed(target)
+        self._up(target.model.provider)
+
+    def _up(self, provider: str) -> None:
+        since = self._down.pop(provider, None)
         if since is not None:
             downtime = self._clock.monotonic() - since
-            _LOG.info("%s answers again after %.0f s", target.model.provider, downtime)
-            self._bus.publish(ProviderUp(target.model.provider, downtime, self._clock.utcnow()))
+            _LOG.info("%s answers again after %.0f s", provider, downtime)
+            self._bus.publish(ProviderUp(provider, downtime, self._clock.utcnow()))
 
     def failed(self, target: Target, failure: Failure) -> None:
         """A failed try, or a stream that broke off."""

@@ -65,6 +65,8 @@ class Watchdog:
         self._task = asyncio.current_task()
         assert self._task is not None
         self._base = self._task.cancelling()
+        if self._timer is None and self.what:
+            self._arm()
 
     def leave(self) -> None:
         """It no longer waits, so nothing is due: time now is the client's."""

@@ -1,0 +1,250 @@
+"""The stream decoder: what is passed on untouched, what is changed, and what is found wrong."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.providers.base import Completion
+from cheaprouter.providers.completion import judge_completion
+from cheaprouter.providers.openai_stream import OpenAIStream, plain_events
+from cheaprouter.providers.presets import PRESETS
+from cheaprouter.providers.quirks import Quirks
+from cheaprouter.providers.reshape import assemble, to_stream
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, completion, delta, event, joined, text_of, words
+
+
+def decoder(quirks: Quirks = Quirks(), *, usage: bool = False, max_tokens: int | None = None) -> OpenAIStream:  # noqa: B008 - frozen
+    return OpenAIStream("lab", quirks, want_usage=usage, max_tokens=max_tokens, secrets=("sk-secret",))
+
+
+def run(data: bytes, size: int = 10**9, quirks: Quirks = Quirks()) -> tuple[OpenAIStream, list[bytes]]:  # noqa: B008 - frozen
+    """As the pool does it: `feed` until content, then `push`, then `finish`."""
+    stream, out, seen = decoder(quirks), [], False
+    for start in range(0, len(data), size):
+        piece = data[start : start + size]
+        if seen:
+            out.append(stream.push(piece))
+        else:
+            frames = stream.feed(piece)
+            seen = any(frame.content for frame in frames)
+            out += [frame.data for frame in frames]
+    out += [frame.data for frame in stream.finish()]
+    return stream, out
+
+
+def test_bytes_after_the_first_content_are_the_upstreams_own():
+    stream = decoder()
+    stream.feed(ROLE + words("a")[0])
+    data = b"".join(words("b", "c"))
+    assert stream.push(data) is data
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        delta("stop"),
+        {**delta(content="x"), "usage": {"prompt_tokens": 1}},
+        {"error": {"message": "x"}},
+        delta(tool_calls=[{"index": 0}]),
+    ],
+)
+@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
+def test_events_that_matter_are_read(chunk, separators):
+    assert plain_events(event(json.dumps(chunk, separators=separators).encode())) == 0
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '"finish_reason":"stop"',
+        '"usage":{',
+        "data: [DONE]",
+        '{"error": 1}',
+        '"tool_calls":[{',
+        "data: {",
+        "}\n\n",
+        "\n\ndata: x",
+    ],
+)
+def test_texts_that_look_like_events_are_only_texts(text):
+    data = ROLE + b"".join(words("a", text, "b")) + FINISH + DONE
+    stream, out = run(data, 60)
+    assert text_of(out) == f"a{text}b"
+    assert stream.failure is None
+    assert stream.malformed == 0
+
+
+def test_null_usage_in_every_chunk_is_no_usage():
+    chunk = {**delta(content="x"), "usage": None}
+    assert plain_events(event(chunk)) == 1
+
+
+@pytest.mark.parametrize(
+    "junk", [b"data: {nope\n\n", b"data: nope\n\n", b'data: {"choices":[{]}\n\n', b'data: "text"\n\n', b"data: 7\n\n"]
+)
+def test_junk_is_left_out(junk):
+    stream, out = run(ROLE + words("a")[0] + junk + words("b")[0] + FINISH + DONE, 1)
+    assert text_of(out) == "ab"
+    assert stream.malformed == 1
+
+
+def test_output_is_counted_without_reading_it():
+    texts = ["Hello "] * 50
+    stream, _ = run(ROLE + words(*texts)[0] + b"".join(words(*texts)[1:]) + FINISH + DONE)
+    assert stream.output_characters == 300
+    stream, _ = run(ROLE + b"".join(words(*texts)) + FINISH + DONE, len(ROLE) + len(words("Hello ")[0]))
+    assert 280 <= stream.output_characters <= 320
+
+
+def test_several_choices_are_followed():
+    one = {
+        **delta(content="x"),
+        "choices": [
+            {"index": 0, "delta": {"content": "a"}, "finish_reason": None},
+            {"index": 1, "delta": {"content": "b"}, "finish_reason": None},
+        ],
+    }
+    stream, out = run(event(one) + FINISH + DONE)
+    assert stream.failure is None
+    assert joined(out)[0] == one
+
+
+def test_a_finish_with_its_text_becomes_two_chunks():
+    _, out = run(
+        ROLE + event({**delta("stop", content="x"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}) + DONE
+    )
+    frames = joined(out)
+    assert [(f["choices"][0]["delta"], f["choices"][0]["finish_reason"]) for f in frames[1:-1]] == [
+        ({"content": "x"}, None),
+        ({}, "stop"),
+    ]
+    assert frames[2]["usage"]["prompt_tokens"] == 3
+
+
+def test_geminis_finish_after_calls():
+    call = {
+        "index": 0,
+        "id": "c",
+        "type": "function",
+        "function": {"name": "f", "arguments": "{}"},
+        "extra_content": {"google": {"thought_signature": "s"}},
+    }
+    stream, out = run(event(delta("stop", role="assistant", tool_calls=[call])) + DONE, quirks=PRESETS["gemini"].quirks)
+    frames = joined(out)
+    assert frames[-2]["choices"][0]["finish_reason"] == "tool_calls" == stream.finish_reason
+    assert [c for f in frames[:-1] for c in f["choices"][0]["delta"].get("tool_calls", ())] == [call]
+
+
+def test_an_answer_hidden_in_the_reasoning_comes_before_the_finish():
+    data = ROLE + event(delta(reasoning_content="4")) + event(delta(reasoning_content="2")) + FINISH + DONE
+    _, out = run(data, 100, PRESETS["minimax"].quirks)
+    assert text_of(out) == "42"
+    _, out = run(data[: -len(FINISH + DONE)] + words("real")[0] + FINISH + DONE, 100, PRESETS["minimax"].quirks)
+    assert text_of(out) == "real"
+
+
+def test_a_finish_that_means_an_error_is_one():
+    stream, _ = run(ROLE + words("x")[0] + event(delta("network_error")), quirks=PRESETS["zai"].quirks)
+    assert stream.failure is not None
+
+
+def test_groqs_usage_is_found():
+    stream, _ = run(
+        ROLE
+        + words("x")[0]
+        + event({**delta("stop"), "x_groq": {"usage": {"prompt_tokens": 4, "completion_tokens": 2}}})
+        + DONE
+    )
+    assert stream.usage is not None
+    assert stream.usage.total_tokens == 6
+
+
+def test_nothing_comes_after_done():
+    stream = decoder()
+    stream.feed(ROLE + words("a")[0])
+    assert stream.push(FINISH + DONE + words("late")[0]).endswith(DONE)
+    assert stream.push(words("later")[0]) == b""
+
+
+def test_an_error_event_keeps_what_came_before_and_drops_what_comes_after():
+    stream = decoder()
+    stream.feed(ROLE + words("a")[0])
+    out = stream.push(words("b")[0] + event({"error": {"message": "sk-secret", "code": 429}}) + words("c")[0])
+    assert text_of([out]) == "b"
+    assert stream.failure is not None
+    assert (stream.failure.status, "secret" in stream.failure.message) == (429, False)
+
+
+deltas = st.one_of(
+    st.text(max_size=12).map(lambda text: delta(content=text)),
+    st.text(max_size=12).map(lambda text: delta(reasoning_content=text)),
+    st.builds(
+        lambda i, text: delta(tool_calls=[{"index": i, "function": {"arguments": text}}]),
+        st.integers(0, 2),
+        st.text(max_size=6),
+    ),
+)
+
+
+@given(st.lists(deltas, min_size=1, max_size=8), st.integers(1, 90), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
+def test_wherever_the_network_cuts_the_client_gets_the_same(chunks, size, end, spaces):
+    separators = (", ", ": ") if spaces else (",", ":")
+    events = [event(json.dumps(c, separators=separators).encode()) for c in (delta(content="!"), *chunks)]
+    data = (b"".join((ROLE, *events, FINISH, USAGE, DONE))).replace(b"\n", end)
+    _, expected = run(data)
+    stream, out = run(data, size)
+    assert joined(out) == joined(expected)
+    assert stream.failure is None
+    assert stream.usage is not None
+    assert stream.usage.total_tokens == 18
+
+
+messages = st.fixed_dictionaries(
+    {"content": st.text(min_size=1, max_size=20)},
+    optional={
+        "reasoning_content": st.text(min_size=1, max_size=10),
+        "refusal": st.text(min_size=1, max_size=5),
+        "tool_calls": st.lists(
+            st.builds(
+                lambda i, args: {"id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": args}},
+                st.integers(0, 9),
+                st.text(max_size=5),
+            ),
+            min_size=1,
+            max_size=3,
+        ),
+    },
+)
+
+
+@given(messages, st.sampled_from(["stop", "length", "tool_calls"]))
+def test_a_reply_made_a_stream_and_a_reply_again_is_the_same(message, finish):
+    reply: dict[str, Any] = completion("", finish)
+    reply["choices"][0]["message"] = {"role": "assistant", **message}
+    body = json.dumps(reply).encode()
+    assert json.loads(assemble(to_stream(body, include_usage=True))) == reply
+    assert isinstance(judge_completion("lab", body, Quirks(), max_tokens=None, secrets=()), Completion)
+
+
+@given(st.binary(max_size=80))
+def test_any_bytes_can_be_read(data):
+    stream = decoder()
+    stream.feed(data)
+    stream.push(data)
+    stream.finish()
+    assert stream.failure is not None
+
+
+@given(st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)), lambda x: st.one_of(st.lists(x, max_size=3), st.dictionaries(st.sampled_from(["choices", "delta", "message", "finish_reason", "usage", "error", "tool_calls", "content", "index", "function", "model"]), x, max_size=5)), max_leaves=20))  # fmt: skip
+def test_any_json_can_be_read(value):
+    body = json.dumps(value).encode()
+    judge_completion("lab", body, PRESETS["gemini"].quirks, max_tokens=None, secrets=())
+    stream = decoder(PRESETS["qwen"].quirks)
+    stream.feed(event(value))
+    stream.push(event(value))
+    stream.finish()

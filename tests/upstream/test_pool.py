@@ -1,0 +1,470 @@
+"""The pool over a real server: what is remembered from one request to the next, and what callers may forbid."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from dataclasses import replace
+from decimal import Decimal
+
+import pytest
+
+from cheaprouter.errors import BudgetError, UpstreamError
+from cheaprouter.events import ProviderDown, ProviderUp
+from cheaprouter.models import Model
+from cheaprouter.providers.factory import adapter_for
+from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
+from tests.fakes.fault_server import (
+    GOOD,
+    ROLE,
+    Send,
+    Stall,
+    completion,
+    delta,
+    event,
+    free_port,
+    good_stream,
+    head,
+    joined,
+    reply,
+    stream,
+    words,
+)
+from tests.fakes.faults import QUICK, SECRET, error
+from tests.upstream.conftest import Bench, chat, read
+
+
+async def fails(bench: Bench, *chain: Model, **body: object) -> UpstreamError:
+    with pytest.raises(UpstreamFailed) as caught:
+        await bench.pool.send(list(chain) or [bench.faulty], chat(**body))
+    assert isinstance(caught.value.error, UpstreamError)
+    return caught.value.error
+
+
+async def test_the_body_goes_out_with_the_upstreams_model_and_everything_else_untouched(bench):
+    await bench.pool.send([bench.faulty], chat(unknown={"deep": [1, None]}, temperature=0.5))
+    sent = bench.server.requests[0]
+    assert sent.json == {
+        "model": "faulty",
+        "messages": [{"role": "user", "content": "hi"}],
+        "stream": False,
+        "unknown": {"deep": [1, None]},
+        "temperature": 0.5,
+    }
+    assert sent.headers["authorization"] == f"Bearer {SECRET}"
+    assert not {"cookie", "accept-encoding", "user-agent"} & sent.headers.keys()
+
+
+async def test_the_answers_own_bytes_reach_the_client(bench):
+    body = b'{ "odd" : true,"choices":[{"message":{"content":"x","extra_content":{"a":1}},"finish_reason":"stop"}]}\n'
+    bench.server.script("faulty", reply(200, body))
+    got = await bench.pool.send([bench.faulty], chat())
+    assert isinstance(got, WholeReply)
+    assert got.body == body
+
+
+async def test_usage_is_always_asked_for_and_kept_from_clients_that_did_not(bench):
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    frames = joined(await read(got))
+    assert bench.server.requests[0].json["stream_options"] == {"include_usage": True}
+    assert all(frame["choices"] for frame in frames[:-1])
+    assert got.usage is not None
+    assert got.usage.total_tokens == 18
+
+
+async def test_a_client_that_asks_for_usage_gets_it(bench):
+    got = await bench.pool.send([bench.faulty], chat(stream=True, stream_options={"include_usage": True}))
+    frames = joined(await read(got))
+    assert frames[-2]["usage"]["total_tokens"] == 18
+
+
+async def test_connections_are_used_again(bench):
+    bench.server.script("faulty", GOOD, error(400), GOOD, good_stream())
+    for streams in (False, False, True, True, False):
+        try:
+            await read(await bench.pool.send([bench.faulty], chat(stream=streams)))
+        except UpstreamFailed:
+            continue
+    assert bench.server.connections == 1
+
+
+async def test_a_redirect_is_not_followed_with_the_key(bench, server):
+    bench.server.script("faulty", reply(307, b"", None, Location=f"{server.url}/chat/completions"))
+    await fails(bench)
+    assert len(server.requests) == 1
+
+
+async def test_a_target_that_cools_down_is_passed_over(bench):
+    bench.server.script("faulty", error(503))
+    for _ in range(3):
+        await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert len(bench.server.asked("faulty")) == 1
+    assert not bench.pool.healthy(bench.faulty)
+
+
+async def test_it_is_asked_again_when_its_time_is_over(bench):
+    bench.server.script("faulty", error(503), GOOD)
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    bench.time.now += 15
+    got = await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert got.model.id == "lab/faulty"
+    assert bench.pool.healthy(bench.faulty)
+
+
+async def test_half_open_lets_one_probe_through(bench):
+    bench.server.script("faulty", error(503), (Stall(), *reply(200, completion())))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    bench.time.now += 15
+    async with asyncio.TaskGroup() as group:
+        probe = group.create_task(bench.pool.send([bench.faulty, bench.spare], chat()))
+        await bench.server.waiting.wait()
+        other = await bench.pool.send([bench.faulty, bench.spare], chat())
+        bench.server.gate.set()
+    assert other.model.id == "other/spare"
+    assert probe.result().model.id == "lab/faulty"
+
+
+async def test_a_sole_target_stays_usable(bench):
+    bench.server.script("faulty", error(429, Retry_After="60"), GOOD)
+    await fails(bench)
+    got = await bench.pool.send([bench.faulty], chat())
+    assert got.model.id == "lab/faulty"
+
+
+async def test_all_down_tells_the_shortest_real_wait(bench):
+    bench.server.script("faulty", error(429, Retry_After="50"))
+    bench.server.script("spare", error(429, Retry_After="20"))
+    chain = [bench.faulty, bench.spare]
+    first = await fails(bench, *chain)
+    bench.time.now += 5
+    second = await fails(bench, *chain)
+    assert [(e.status, e.headers["retry-after"]) for e in (first, second)] == [(429, "20"), (429, "15")]
+    assert len(bench.server.requests) == 2
+
+
+async def test_a_longer_wait_than_the_sdks_take_is_told_as_120(bench):
+    bench.server.script("faulty", error(429, Retry_After="4000"))
+    assert (await fails(bench)).headers["retry-after"] == "120"
+
+
+async def test_at_most_six_attempts(bench):
+    models = [bench.model(f"m{n}") for n in range(9)]
+    for model in models:
+        bench.server.script(model.upstream, error(503))
+    await fails(bench, *models)
+    assert len(bench.server.requests) == 6
+
+
+async def test_the_number_of_attempts_is_a_setting(make_bench):
+    bench = make_bench(max_attempts=1)
+    bench.server.script("faulty", error(503))
+    await fails(bench, bench.faulty, bench.spare)
+    assert len(bench.server.requests) == 1
+
+
+async def test_the_total_deadline_ends_it(make_bench):
+    bench = make_bench(timeouts=type(QUICK)(connect=1, first_token=5, idle=5, total=0.05, headers=5))
+    bench.server.script("faulty", (Stall(),))
+    assert (await fails(bench, bench.faulty, bench.spare)).status == 504
+    assert not bench.server.asked("spare")
+
+
+async def test_a_refused_key_gives_way_to_the_next_one(make_bench):
+    bench = make_bench(keys=("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb"))
+    bench.server.script("faulty", error(401), GOOD)
+    for _ in range(2):
+        await bench.pool.send([bench.faulty], chat())
+    used = [request.headers["authorization"][-1] for request in bench.server.requests]
+    assert used == ["a", "b", "b"]
+
+
+async def test_a_rate_limited_key_gives_way_to_the_next_one(make_bench):
+    bench = make_bench(keys=("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb"))
+    bench.server.script("faulty", error(429, Retry_After="1"), GOOD)
+    await bench.pool.send([bench.faulty], chat())
+    assert [request.headers["authorization"][-1] for request in bench.server.requests] == ["a", "b"]
+    assert bench.slept == []
+
+
+async def test_what_was_learned_is_used_from_the_start_and_shown(bench):
+    complaint = error(
+        400,
+        "Unsupported parameter: 'max_tokens' is not supported with this model. Use 'max_completion_tokens' instead.",
+    )
+    bench.server.script("faulty", complaint, GOOD)
+    for _ in range(2):
+        await bench.pool.send([bench.faulty], chat(max_tokens=9))
+    assert [r.json.get("max_completion_tokens") for r in bench.server.requests] == [None, 9, 9]
+    assert bench.pool.status()[0]["learned"] == {"faulty": {"max_tokens": "max_completion_tokens"}}
+
+
+async def test_the_same_complaint_twice_is_no_reason_for_a_third_try(bench):
+    bench.server.script("faulty", error(400, "Unsupported parameter: 'seed'", "unsupported_parameter"))
+    assert (await fails(bench, seed=1)).status == 400
+    assert len(bench.server.requests) == 2
+
+
+async def test_what_a_stand_in_costs_is_asked_first(bench):
+    bench.server.script("faulty", error(503))
+    asked: list[str] = []
+    await bench.pool.send([bench.faulty, bench.spare], chat(), top_up=lambda model: asked.append(model.id))
+    assert asked == ["other/spare"]
+
+
+async def test_a_stand_in_that_cannot_be_paid_is_passed_over(bench):
+    bench.server.script("faulty", error(503))
+
+    def top_up(_: Model) -> None:
+        raise BudgetError("spent", retry_after=None, limit="daily_budget")
+
+    with pytest.raises(UpstreamFailed) as caught:
+        await bench.pool.send([bench.faulty, bench.spare], chat(), top_up=top_up)
+    assert not bench.server.asked("spare")
+    assert len(caught.value.attempts) == 1
+
+
+async def test_a_stand_in_that_the_caller_may_not_use_is_passed_over(bench):
+    bench.server.script("faulty", error(503))
+    third = bench.model("third", "other")
+    got = await bench.pool.send([bench.faulty, bench.spare, third], chat(), keep=lambda model: model is third)
+    assert got.model is third
+
+
+async def test_after_a_context_error_only_larger_windows(bench):
+    bench.server.script("small", error(400, "maximum context length is 8192 tokens", "context_length_exceeded"))
+    chain = [
+        bench.model("small", context=8192),
+        bench.model("same", context=8192),
+        bench.model("large", context=200_000),
+    ]
+    got = await bench.pool.send(chain, chat())
+    assert got.model.upstream == "large"
+    assert not bench.server.asked("same")
+
+
+@pytest.mark.parametrize(
+    "script", [error(400, "Filtered.", "content_filter"), reply(200, completion("", "content_filter"))]
+)
+async def test_a_filter_makes_room_for_another_model_where_that_is_wanted(make_bench, script):
+    bench = make_bench(fallback_on_content_filter=True)
+    bench.server.script("faulty", script)
+    got = await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert got.model.id == "other/spare"
+
+
+async def test_down_and_up_are_told_once_each(bench):
+    bench.server.script("faulty", error(503), error(503), GOOD)
+    for _ in range(4):
+        await bench.pool.send([bench.faulty, bench.spare], chat())
+        bench.time.now += 16
+    downs = [e for e in bench.events if isinstance(e, ProviderDown)]
+    ups = [e for e in bench.events if isinstance(e, ProviderUp)]
+    assert [(e.provider, e.cooldown) for e in downs] == [("lab", 15)]
+    assert [(e.provider, e.downtime) for e in ups] == [("lab", 32)]
+    assert SECRET not in downs[0].reason
+
+
+async def test_a_provider_with_another_model_that_works_is_not_down(bench):
+    bench.server.script("faulty", error(503))
+    await bench.pool.send([bench.model("fine")], chat())
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert not bench.events
+    assert bench.pool.status()[0]["state"] == "degraded"
+
+
+async def test_a_refused_key_is_told_at_once(make_bench):
+    bench = make_bench(keys=("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb"))
+    bench.server.script("faulty", error(401), GOOD)
+    await bench.pool.send([bench.faulty], chat())
+    down, up = bench.events
+    assert isinstance(down, ProviderDown)
+    assert (down.cooldown, "key 1" in down.reason) == (None, True)
+    assert isinstance(up, ProviderUp)
+
+
+async def test_a_paused_provider_is_left_alone(bench):
+    bench.pool.pause("lab", True)
+    got = await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert got.model.id == "other/spare"
+    assert not bench.pool.healthy(bench.faulty)
+    bench.pool.pause("lab", False)
+    assert bench.pool.healthy(bench.faulty)
+
+
+async def test_nothing_left_to_ask_is_a_503(bench):
+    bench.pool.pause("lab", True)
+    got = await fails(bench)
+    assert (got.status, got.code) == (503, "all_down")
+
+
+async def test_clearing_cooldowns_lets_everyone_try_again(bench):
+    bench.server.script("faulty", error(429, Retry_After="500"), GOOD)
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    bench.pool.clear_cooldowns()
+    assert (await bench.pool.send([bench.faulty, bench.spare], chat())).model.id == "lab/faulty"
+
+
+async def test_a_cost_that_openrouter_reports_is_read(bench):
+    answer = completion()
+    answer["usage"]["cost"] = 0.00123
+    bench.server.script("faulty", reply(200, answer))
+    got = await bench.pool.send([bench.faulty], chat())
+    assert got.usage is not None
+    assert got.usage.reported_cost == Decimal("0.00123")
+
+
+@pytest.mark.parametrize("streams", [False, True])
+async def test_blockruns_cost_header_is_read(make_bench, streams):
+    bench = make_bench(kind="blockrun")
+    header = head(200, "text/event-stream", Transfer_Encoding="chunked", x_blockrun_cost_usd="0.0042")
+    frames = stream(
+        ROLE,
+        *words("a"),
+        event(delta("stop")),
+        event({**delta(), "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
+        header=header,
+    )
+    bench.server.script("faulty", frames if streams else reply(200, completion(), x_blockrun_cost_usd="0.0042"))
+    got = await bench.pool.send([bench.faulty], chat(stream=streams))
+    await read(got)
+    assert got.usage is not None
+    assert got.usage.reported_cost == Decimal("0.0042")
+
+
+async def test_latency_is_measured_to_the_first_content(bench):
+    assert bench.pool.latency(bench.faulty) is None
+    await read(await bench.pool.send([bench.faulty], chat(stream=True)))
+    latency = bench.pool.latency(bench.faulty)
+    assert latency is not None
+    assert latency > 0
+
+
+async def test_cancelling_a_request_drops_the_upstream_at_once(bench):
+    bench.server.script("faulty", (Stall(),))
+    task = asyncio.create_task(bench.pool.send([bench.faulty], chat()))
+    await bench.server.waiting.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await bench.server.gone.wait()
+
+
+async def test_closing_a_stream_drops_the_upstream_and_tells_what_was_used(bench):
+    bench.server.script("faulty", stream(ROLE, *words("Hello ", "you"), then=(Stall(),)))
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    assert isinstance(got, StreamReply)
+    await anext(got.chunks)
+    await bench.server.waiting.wait()
+    got.close()
+    await bench.server.gone.wait()
+    assert got.usage is None
+    assert got.output_characters >= len("Hello ")
+    assert [chunk async for chunk in got.chunks] == []
+
+
+async def test_cancelling_a_reader_drops_the_upstream(bench):
+    bench.server.script("faulty", stream(ROLE, *words("Hello "), then=(Stall(),)))
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    assert isinstance(got, StreamReply)
+    await anext(got.chunks)
+    task = asyncio.create_task(anext(got.chunks))  # type: ignore[arg-type]
+    await bench.server.waiting.wait()
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    await bench.server.gone.wait()
+
+
+async def test_no_timer_or_task_stays_behind(bench):
+    bench.server.script("faulty", error(500), GOOD, good_stream())
+    await read(await bench.pool.send([bench.faulty], chat()))
+    await read(await bench.pool.send([bench.faulty], chat(stream=True)))
+    assert not [
+        task.get_name()
+        for task in asyncio.all_tasks()
+        if "serve" not in repr(task) and task is not asyncio.current_task() and "handle" not in repr(task)
+    ]
+
+
+async def test_heartbeats_are_comments_and_come_only_after_content(make_bench):
+    bench = make_bench(heartbeat=0.02)
+    bench.server.script("faulty", (Send(stream(ROLE)[0].data), Stall(), *stream(*words("Hello "), then=(Stall(),))[1:]))
+    task = asyncio.create_task(bench.pool.send([bench.faulty], chat(stream=True)))
+    await bench.server.waiting.wait()
+    bench.server.waiting.clear()
+    bench.server.gate.set()
+    got = await task
+    bench.server.gate.clear()
+    assert isinstance(got, StreamReply)
+    first = await anext(got.chunks)
+    assert b": keep-alive" not in first
+    assert [await anext(got.chunks) for _ in range(2)] == [b": keep-alive\n\n"] * 2
+    got.close()
+
+
+async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
+    bench = make_bench(timeouts=type(QUICK)(connect=1, first_token=1, idle=0.03, total=5))
+    bench.server.script(
+        "faulty", stream(ROLE, *words("a"), then=(Stall(), *stream(*words("b"), event(delta("stop")))[1:]))
+    )
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    await anext(got.chunks)
+    await asyncio.sleep(0.08)  # longer than the limit, but it is the client who waits
+    bench.server.gate.set()
+    assert "[DONE]" in joined(await read(got))
+
+
+async def test_each_piece_goes_on_as_it_comes(bench):
+    bench.server.script(
+        "faulty", stream(ROLE, *words("one"), then=(Stall(), *stream(*words("two"), event(delta("stop")))[1:]))
+    )
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    assert isinstance(got, StreamReply)
+    first = await anext(got.chunks)
+    assert b"one" in first
+    assert b"two" not in first
+    bench.server.gate.set()
+    assert b"two" in await anext(got.chunks)
+    got.close()
+
+
+async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
+    calls = [
+        {"index": n, "id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)
+    ]
+    bench.server.script("faulty", stream(ROLE, event(delta("tool_calls", tool_calls=calls))))
+    got = joined(await read(await bench.pool.send([bench.faulty], chat(stream=True))))
+    deltas = [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in got[:-1]]
+    assert deltas[1:] == [({"tool_calls": [calls[0]]}, None), ({"tool_calls": [calls[1]]}, None), ({}, "tool_calls")]
+
+
+async def test_reconfiguring_takes_other_keys_and_forgives(bench):
+    bench.server.script("faulty", error(401), GOOD)
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    settings = bench.pool._settings
+    adapters = dict(bench.pool._adapters)
+    adapters["lab"] = adapter_for(replace(settings.providers[0], api_keys=("sk-new-cccccccccccc",)))
+    bench.pool.reconfigure(settings, adapters)
+    assert (await bench.pool.send([bench.faulty, bench.spare], chat())).model.id == "lab/faulty"
+    assert bench.server.requests[-1].headers["authorization"] == "Bearer sk-new-cccccccccccc"
+
+
+async def test_check_says_whether_each_key_is_good_and_what_there_is(make_bench):
+    bench = make_bench(keys=("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb"))
+    got = await bench.pool.check("lab")
+    assert (got["ok"], got["models"], [key["ok"] for key in got["keys"]]) == (True, ["small-v1"], [True, True])
+    bench.server.listing = error(401, "Incorrect API key provided: sk-one-aaaaaaaaaaaa")
+    got = await bench.pool.check("lab")
+    assert (got["ok"], got["models"]) == (False, [])
+    assert "sk-one" not in json.dumps(got)
+
+
+async def test_check_says_why_nobody_is_there(make_bench):
+    bench = make_bench(url=f"http://127.0.0.1:{free_port()}/v1")
+    assert (await bench.pool.check("lab"))["error"] == "lab: No connection to the server."
+
+
+async def test_discovery_leaves_out_who_does_not_answer(make_bench):
+    bench = make_bench(url=f"http://127.0.0.1:{free_port()}/v1", kind="ollama")
+    assert await bench.pool.discover() == {"other": [{"id": "small-v1"}]}
