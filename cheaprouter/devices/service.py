@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import Future
 from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
@@ -14,11 +13,11 @@ from typing import Any, Final
 
 from ..clock import Clock
 from ..config.settings import Auth, BudgetAction, DeviceSettings, ProviderSettings, Settings
-from ..events import DeviceAdded, DeviceRemoved, EventBus, SettingsChanged
+from ..events import EventBus, SettingsChanged
 from ..models import Caller, Json, Usage
 from ..storage import books
 from ..storage.calendar import Calendar, find_zone
-from ..storage.database import Database, checkpoint
+from ..storage.database import Database
 from . import callers, identity, keys, policy, registry, setters
 from .alerts import Alerts
 from .callers import Callers, costs_money
@@ -26,6 +25,7 @@ from .charges import Admission, Charges
 from .ledger import Ledger, MemoryLedger
 from .policy import HUB_SCOPE, HubSettings, Override, Policies
 from .registry import Registry
+from .roster import Roster
 
 __all__ = ["Admission", "Devices"]
 
@@ -60,10 +60,8 @@ class Devices:
         self._registry = Registry(settings.max_devices, self._kept)
         self._callers = Callers(settings, self._registry, admin_key_file, costs)
         self._charges = Charges(self._ledger, self._policies, self._alerts, calendar, clock)
+        self._roster = Roster(self._registry, bus, self._forgotten)
         self._failing = False
-        self._unsaved: set[str] = set()
-        self._gone: set[str] = set()
-        self._to_fold: set[str] = set()
 
     # --- start, stop, change -----------------------------------------------------------------------------------
 
@@ -76,8 +74,8 @@ class Devices:
             self._restore(day, *self._database.read_sync(lambda c: _load(c, since)))
         except sqlite3.Error as error:
             _log.error("Devices cannot be read from the database, they begin anew: %s", error)
-        self._enrol((*self._policies.configured, *self._callers.keyed))
-        self._forget(self._registry.surplus())
+        self._roster.enrol((*self._policies.configured, *self._callers.keyed))
+        self._roster.trim()
 
     async def run(self) -> None:
         """Look after keys and devices for ever: what another process changed is known within a second."""
@@ -89,8 +87,8 @@ class Devices:
         """One round of `run`. A database that fails is told once, and asked again the next time."""
         try:
             if await self._callers.refresh(self._database):
-                self._enrol(self._callers.keyed)
-            await self._write()
+                self._roster.enrol(self._callers.keyed)
+            await self._roster.write(self._database)
         except sqlite3.Error as error:
             if not self._failing:
                 _log.error("Devices could not be brought in step with the database: %s", error)
@@ -100,9 +98,9 @@ class Devices:
 
     async def close(self) -> None:
         """Write down what is not yet, and when each device called last."""
-        self._unsaved.update(self._registry.ids())
+        self._roster.save_all()
         try:
-            await self._write()
+            await self._roster.write(self._database)
         except sqlite3.Error as error:
             _log.error("Devices could not be written down: %s", error)
 
@@ -113,8 +111,8 @@ class Devices:
         self._policies.load(settings)
         self._callers.load(settings)
         self._drop_outdated()
-        self._enrol(self._policies.configured)
-        self._forget(self._registry.surplus())
+        self._roster.enrol(self._policies.configured)
+        self._roster.trim()
 
     # --- who ---------------------------------------------------------------------------------------------------
 
@@ -151,7 +149,7 @@ class Devices:
         scope, now = setters.device_scope(device_id), self._clock.utcnow().timestamp()
         key = await self._database.run(lambda c: keys.add(c, scope, now))
         await self._callers.reload(self._database)
-        self._enrol((scope,))
+        self._roster.enrol((scope,))
         return key
 
     async def revoke_key(self, which: str) -> int:
@@ -165,8 +163,7 @@ class Devices:
     def admit(self, caller: Caller) -> Admission:
         """Let a request in: enabled, within its hours, its budget not spent, a slot and a request left. Raises LimitError."""
         at = self._clock.utcnow()
-        if self._registry.seen(caller.device_id, int(at.timestamp())):
-            self._added(caller.device_id)
+        self._roster.seen(caller.device_id, int(at.timestamp()))
         return self._charges.admit(caller.device_id, at)
 
     def reserve(self, admission: Admission, tokens: int, cost: Decimal | None) -> None:
@@ -205,7 +202,7 @@ class Devices:
         day = self._calendar.day(self._clock.utcnow().timestamp())
         row = (device_id or HUB_SCOPE, day, *self._ledger.forgive(device_id, day))
         self._alerts.again(device_id)
-        self._keep(lambda c: c.execute("INSERT OR REPLACE INTO forgiven VALUES (?, ?, ?, ?)", row))
+        self._database.keep(lambda c: c.execute("INSERT OR REPLACE INTO forgiven VALUES (?, ?, ?, ?)", row))
         self._bus.publish(SettingsChanged(device_id, ("budget",)))
 
     # --- settings ----------------------------------------------------------------------------------------------
@@ -244,9 +241,9 @@ class Devices:
         checked = setters.read(table, name, value)
         override = self._policies.override(scope, name, checked, source)
         now = int(self._clock.utcnow().timestamp())
-        self._keep(lambda c: policy.keep(c, scope, name, override, now))
+        self._database.keep(lambda c: policy.keep(c, scope, name, override, now))
         if device_id is not None:
-            self._enrol((scope,))
+            self._roster.enrol((scope,))
         self._bus.publish(SettingsChanged(scope or None, (name,)))
         return checked
 
@@ -260,7 +257,7 @@ class Devices:
         """Let the file, or the defaults, decide again."""
         scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)
         if self._policies.drop(scope, (name,)):
-            self._keep(lambda c: policy.discard(c, scope, (name,)))
+            self._database.keep(lambda c: policy.discard(c, scope, (name,)))
             self._bus.publish(SettingsChanged(scope or None, (name,)))
 
     def rename(self, device_id: str, name: str) -> None:
@@ -277,11 +274,10 @@ class Devices:
             callers.erase(connection, device_id)
             connection.execute("DELETE FROM forgiven WHERE scope = ?", (device_id,))
 
-        self._keep(erase)
-        if self._registry.remove(device_id):
-            self._forget([device_id])
+        self._database.keep(erase)
+        self._roster.remove(device_id)
         if self._policies.is_configured(device_id):
-            self._enrol((device_id,))
+            self._roster.enrol((device_id,))
 
     # --- which -------------------------------------------------------------------------------------------------
 
@@ -317,13 +313,12 @@ class Devices:
         self._drop_outdated()
         self._callers.take(found)
         # Who called in the last second before a crash is in the books, and not yet among the devices.
-        self._enrol(device_id for device_id, _, _ in spend if device_id != books.FORGOTTEN)
+        self._roster.enrol(device_id for device_id, _, _ in spend if device_id != books.FORGOTTEN)
         for device_id, of_day, cost in spend:
             self._ledger.book(device_id if device_id in self._registry else None, of_day, cost)
         for scope, of_day, day_amount, month_amount in forgiven:
             self._ledger.restore_forgiven(scope or None, of_day, day_amount, month_amount)
-        # Who was forgotten just before a crash still has totals of its own.
-        self._to_fold.update(d for d in booked if d != books.FORGOTTEN and d not in self._registry)
+        self._roster.orphans(booked)
         self._alerts.spent(None, self._policies.ceiling, self._ledger, day, None)
         for device_id in self._registry.ids():
             self._alerts.spent(device_id, self._policies.of(device_id), self._ledger, day, None)
@@ -333,25 +328,9 @@ class Devices:
             self._policies.is_configured(device_id) or device_id in self._callers.keyed or self._ledger.busy(device_id)
         )
 
-    def _added(self, device_id: str) -> None:
-        self._unsaved.add(device_id)
-        self._bus.publish(DeviceAdded(device_id))
-        self._forget(self._registry.surplus(but=device_id))
-
-    def _enrol(self, device_ids: Iterable[str]) -> None:
-        for device_id in device_ids:
-            if device_id not in self._registry:
-                self._registry.add(device_id, 0, 0)
-                self._added(device_id)
-
-    def _forget(self, device_ids: list[str]) -> None:
-        """After the registry has."""
+    def _forgotten(self, device_ids: list[str]) -> None:
         self._ledger.forget(device_ids)
         self._alerts.forget(device_ids)
-        self._unsaved.difference_update(device_ids)
-        self._gone.update(device_ids)
-        for device_id in device_ids:
-            self._bus.publish(DeviceRemoved(device_id))
 
     def _drop_outdated(self) -> None:
         for scope, name in self._policies.outdated():
@@ -359,33 +338,6 @@ class Devices:
                 "The file says something new about `%s`%s: it holds again.", name, f" of {scope}" if scope else ""
             )
             self.unset(scope or None, name)
-
-    def _keep(self, work: Callable[[sqlite3.Connection], Any]) -> None:
-        """Write in the background, and at once safe from a power cut: settings are few, and people remember them."""
-        self._database.submit(work).add_done_callback(_tell_failure)
-        self._database.submit_read(checkpoint).add_done_callback(_tell_failure)
-
-    async def _write(self) -> None:
-        # Totals are folded a round after the device went: its last bookings are in the database by then.
-        gone, self._gone = {d for d in self._gone if d not in self._registry}, set()
-        fold, self._to_fold = [d for d in self._to_fold if d not in self._registry], set(gone)
-        rows = [(d, k.slug, k.first_seen, k.last_seen) for d in self._unsaved if (k := self._registry.get(d))]
-        self._unsaved.clear()
-        if not (fold or gone or rows):
-            return
-
-        def write(connection: sqlite3.Connection) -> None:
-            registry.delete(connection, gone)
-            registry.save(connection, rows)
-            books.fold(connection, fold)
-
-        try:
-            await self._database.run(write)
-        except sqlite3.Error:
-            self._gone |= gone
-            self._to_fold.update(fold)
-            self._unsaved.update(row[0] for row in rows)
-            raise
 
 
 def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
@@ -398,8 +350,3 @@ def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
         books.devices(connection),
         forgiven,
     )
-
-
-def _tell_failure(done: Future[Any]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        _log.error("A change could not be kept; it holds until the restart only: %s", error)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from .migrations import migrate
 from .salvage import salvage
@@ -74,6 +74,11 @@ class Database:
         if self._thread is None:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(self._transact, work)
+
+    def keep(self, work: Work[object]) -> None:
+        """Do `work` in the background, and make it safe from a power cut at once; failures go to the log."""
+        for done in (self.submit(work), self.submit_read(checkpoint)):
+            done.add_done_callback(self._tell)
 
     async def read(self, work: Work[T]) -> T:
         """Do `work` that changes nothing, or looks after its own transactions."""
@@ -159,6 +164,10 @@ class Database:
             )
         except (sqlite3.Error, OSError) as again:
             self._fall_back(again)
+
+    def _tell(self, done: Future[Any]) -> None:
+        if not done.cancelled() and (error := done.exception()) is not None:
+            self._log.error("A change could not be kept; it holds until the restart only: %s", error)
 
     def _fall_back(self, error: BaseException) -> None:
         self._log.error(

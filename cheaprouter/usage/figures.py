@@ -126,11 +126,6 @@ class Histogram:
             self.counts[place] += 1
 
 
-def daily_values(row: Row) -> Sequence[int]:
-    """What a booking adds to sums, in the order of `books.TOTALS`."""
-    return books.values(row)
-
-
 def usd(pico: int) -> float:
     """USD as a JSON number; the books stay exact."""
     return float(from_pico(pico))

@@ -14,7 +14,7 @@ from ..storage import books
 from ..storage.calendar import Calendar
 from ..storage.database import Database
 from ..storage.rows import INDEX, Row, moment
-from .figures import Figures, Histogram, Sums, daily_values, usd
+from .figures import Figures, Histogram, Sums, usd
 
 MOST_DEVICES: Final = 1000
 MOST_MODELS: Final = 300
@@ -69,7 +69,7 @@ class Metrics:
 
     def add(self, row: Row) -> None:
         """Count one booking. O(1), a few microseconds."""
-        values = daily_values(row)
+        values = books.values(row)
         day = row[_DAY]
         for figures in self._figures(row[_DEVICE], day):
             figures.count(values, day)
