@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import date
+from decimal import Decimal
 from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
@@ -15,9 +16,10 @@ from urllib.parse import urlsplit
 from ..config.presets import LOCAL, MOCK
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..const import MOCK_MODEL
-from ..models import FREE, Capability, Json, Model, Price, Profile, Quality
+from ..models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .names import family
+from .notes import dangling, of_provider
 from .table import ModelTable
 
 ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
@@ -25,6 +27,9 @@ ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 
 _OWN_HOSTS: Final = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 """Kinds that also name a wire format: at another host they are somebody else's models, at somebody else's price."""
+
+_LISTS_PRICES: Final = ("openrouter", "blockrun", "together")
+"""Kinds whose own list of models says, in documented units, what each costs."""
 
 _MOCK_CONTEXT: Final = 128_000
 _MOCK_QUALITY: Final = Quality(50.0, "configured")
@@ -44,11 +49,11 @@ def build_models(
         if provider.enabled and provider.kind != MOCK:
             found = list(_Provider(provider, discovered.get(provider.name), catalog, today).models())
             models |= {model.id: model for model in found}
-            notes += _notes(provider, found)
+            notes += of_provider(provider, found)
     for model in _mocks(settings):
         models.setdefault(model.id, model)
     reference = _reference(settings, catalog, models)
-    notes += _dangling(settings, {*models, *reference})
+    notes += dangling(settings, {*models, *reference})
     return ModelTable(models.values(), reference=reference, notes=notes)
 
 
@@ -90,7 +95,7 @@ class _Provider:
     def configured(self, model: ModelSettings) -> Model:
         upstream = model.upstream or self.upstream(model.id)
         entry = self.catalog.lookup(self.kind, upstream)
-        prices: tuple[Price, ...] = (model.price,) if model.price else self.prices(entry)
+        prices: tuple[Price, ...] = (model.price,) if model.price else self.prices(entry, upstream)
         return self.described(
             upstream,
             entry,
@@ -103,18 +108,31 @@ class _Provider:
         )
 
     def from_catalog(self, entry: CatalogEntry) -> Model:
-        return self.described(entry.id, entry, self.prices(entry))
+        return self.described(entry.id, entry, self.prices(entry, entry.id))
 
     def from_listing(self, item: Json) -> Model:
-        """A model that the provider lists: a local one is free, a catalogued one's dated twin costs what that costs."""
+        """A model that the provider lists: a local one is free, a catalogued one's dated twin costs what that costs.
+
+        Profiles may choose it where it is local, or where its price is listed, its abilities are known, and the catalogue
+        has no models of that provider at all.
+        """
         upstream = str(item["id"])
         entry = None if self.local else self.catalog.lookup(self.kind, upstream)
-        return self.described(upstream, entry, self.prices(entry), hidden=not self.local)
+        prices = self.prices(entry, upstream)
+        known = bool(prices) and self.kind not in self.catalog.kinds() and self.catalog.facts(upstream) is not None
+        return self.described(upstream, entry, prices, hidden=not (self.local or known))
 
-    def prices(self, entry: CatalogEntry | None) -> tuple[Price, ...]:
+    def prices(self, entry: CatalogEntry | None, upstream: str) -> tuple[Price, ...]:
         if self.local:
             return (FREE,)
-        return entry.prices if entry else ()
+        known = entry.prices if entry else ()
+        told = self.listed.get(upstream, {}).get("price") if self.kind in _LISTS_PRICES else None
+        if told is None:
+            return known
+        listed = _listed_price(told, self.settings.name)
+        # The catalogue also knows of long prompts and of hours; the list is newer where the two differ.
+        agreed = any((p.rates.input, p.rates.output) == (listed.rates.input, listed.rates.output) for p in known)
+        return known if agreed else (listed,)
 
     def described(
         self,
@@ -149,6 +167,13 @@ class _Provider:
 
     def upstream(self, model_id: str) -> str:
         return model_id.removeprefix(f"{self.settings.name}/")
+
+
+def _listed_price(told: Mapping[str, str], provider: str) -> Price:
+    """A price as the provider's own list tells it."""
+    amounts = {name: Decimal(amount) for name, amount in told.items()}
+    per_request = amounts.pop("per_request", Decimal(0))
+    return Price(Rates(**amounts), per_request=per_request, source=f"listed by {provider}")
 
 
 def _catalog_kind(settings: ProviderSettings) -> str:
@@ -195,36 +220,3 @@ def _reference(settings: Settings, catalog: Catalog, models: Mapping[str, Model]
     if entry is None:
         return {}
     return {name: Model(id=name, provider=kind, upstream=entry.id, prices=entry.prices, hidden=True)}
-
-
-def _notes(provider: ProviderSettings, models: list[Model]) -> Iterator[str]:
-    unpriced = [model.id for model in models if not model.priced and not model.hidden]
-    if unpriced:
-        shown = ", ".join(unpriced[:5]) + (", ..." if len(unpriced) > 5 else "")
-        yield f"No price is known for {shown}: asked for by name only. Give a `price`, or `local: true` for a server at home."
-    if not models:
-        yield (
-            f"Provider {provider.name} has no models yet: none are configured, none are in the catalogue, "
-            "and its own list has not been read."
-        )
-
-
-def _dangling(settings: Settings, known: set[str]) -> Iterator[str]:
-    """Names in the settings that lead nowhere. Silent on providers whose own list may still bring the model."""
-    closed = {p.name for p in settings.providers if p.enabled and p.models and not p.discover}
-    open_ = {p.name for p in settings.providers if p.enabled} - closed
-    profiles = {profile.model_id for profile in Profile}
-
-    def lost(name: str) -> bool:
-        if name in known or name in settings.aliases or name.partition(":")[0] in profiles or name == "auto":
-            return False
-        return name.partition("/")[0] not in open_
-
-    named = [(f"alias `{alias}`", rule.target) for alias, rule in settings.aliases.items()]
-    named += [(f"fallbacks of `{model}`", other) for model, others in settings.fallbacks.items() for other in others]
-    named += [("`fallbacks`", model) for model in settings.fallbacks]
-    devices = {"defaults": settings.device_defaults, **settings.devices}
-    named += [(f"device `{device}`", policy.model) for device, policy in devices.items() if policy.model]
-    if settings.routing.baseline_model:
-        named.append(("`routing.baseline_model`", settings.routing.baseline_model))
-    yield from (f"{where}: no provider has a model `{name}`." for where, name in named if lost(name))

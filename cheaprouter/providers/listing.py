@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
@@ -17,7 +18,9 @@ _NOT_CHAT: Final = ("embed", "rerank", "whisper", "tts", "moderation", "dall-e",
 
 
 def parse_listing(body: bytes) -> list[Json]:
-    """Objects with `id`, and `name`, `context`, `max_output` (tokens) where told. Raises ValueError for anything else.
+    """Objects with `id`, and `name`, `context`, `max_output` (tokens), `price` where told. Raises ValueError for anything else.
+
+    `price`: decimal strings by rate, USD per million tokens (`per_request`: USD), as `catalog.build` reads them.
 
     Models that cannot chat are left out where their name or type says so.
     """
@@ -44,7 +47,48 @@ def _model(entry: Json) -> Json | None:
         model["context"] = context
     if output := _first(entry, _OUTPUT):
         model["max_output"] = output
+    if price := _price(entry):
+        model["price"] = price
     return model
+
+
+def _price(entry: Json) -> dict[str, str] | None:
+    """What the list says a model costs: by the token (`prompt`, `completion`), or by the million (`input`, `output`)."""
+    told = entry.get("pricing")
+    if not isinstance(told, dict):
+        return None
+    if entry.get("billing_mode") == "flat":
+        found = {"input": Decimal(0), "output": Decimal(0), "per_request": _amount(told.get("flat"))}
+    elif "prompt" in told:
+        found = {
+            ours: _amount(told.get(theirs), scale) for ours, (theirs, scale) in _BY_TOKEN.items() if theirs in told
+        }
+    else:
+        found = {ours: _amount(told.get(theirs)) for ours, theirs in _BY_MILLION.items() if theirs in told}
+    if any(amount is None for amount in found.values()) or not {"input", "output"} <= found.keys():
+        return None
+    return {name: format(amount.normalize(), "f") for name, amount in found.items() if amount is not None}
+
+
+def _amount(value: Any, scale: int = 1) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        amount = Decimal(str(value)) * scale
+    except InvalidOperation:
+        return None
+    return amount if amount.is_finite() and amount >= 0 else None
+
+
+_MILLION: Final = 1_000_000
+_BY_TOKEN: Final = {
+    "input": ("prompt", _MILLION),
+    "output": ("completion", _MILLION),
+    "cached_input": ("input_cache_read", _MILLION),
+    "cache_write": ("input_cache_write", _MILLION),
+    "per_request": ("request", 1),
+}
+_BY_MILLION: Final = {"input": "input", "output": "output", "cached_input": "cached_input"}
 
 
 def _first(entry: Any, names: tuple[str, ...]) -> int | None:

@@ -106,8 +106,8 @@ def barred(model: Model, capabilities: frozenset[Capability], bounds: Bounds) ->
     """Why a profile cannot or may not use a model, whatever the size of the request; None where it can."""
     missing = capabilities - model.capabilities
     for out, reason in (
-        (model.hidden, "it answers only to its own name"),
         (not model.priced, "its price is unknown"),
+        (model.hidden, "it answers only to its own name"),
         (bounds.only_local and not model.local, "it is not at home, and cloud models are paused"),
         (bounds.free_only and not model.free, "it costs money"),
         (bounds.allow is not None and not matches(bounds.allow, model), "this device may not use it"),

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from datetime import date
 from decimal import Decimal
+from typing import ClassVar
 
 import pytest
 
@@ -153,6 +154,51 @@ class TestBaseline:
 @pytest.mark.parametrize("typo", ["lab/smal", "small", "lab/smalll"])
 def test_near_names_are_offered(catalog, typo):
     assert "lab/small" in table(catalog, lab("small", "big")).near(typo)
+
+
+class TestListedPrices:
+    """What a reseller's own list of models says they cost."""
+
+    LISTED: ClassVar = {"id": "openai/gpt-5.4", "price": {"input": "2", "output": "9", "cached_input": "0.2"}}
+
+    def test_a_reseller_without_a_catalogue_serves_what_it_lists_with_a_price(self, catalog):
+        models = table(catalog, {"providers": {"blockrun": KEY}}, {"blockrun": [self.LISTED]})
+        found = models.get("blockrun/openai/gpt-5.4")
+        assert models.ids() == ["blockrun/openai/gpt-5.4"]
+        assert found.prices[0].rates.output == 9
+        assert found.prices[0].source == "listed by blockrun"
+        assert Capability.VISION in found.capabilities
+
+    def test_a_listed_model_that_nobody_else_knows_answers_to_its_name_only(self, catalog):
+        listed = self.LISTED | {"id": "new/thing"}
+        found = table(catalog, {"providers": {"blockrun": KEY}}, {"blockrun": [listed]}).get("blockrun/new/thing")
+        assert (found.hidden, found.priced) == (True, True)
+
+    def test_a_newer_listed_price_replaces_the_catalogues(self, catalog):
+        found = table(catalog, {"providers": {"openrouter": KEY}}, {"openrouter": [self.LISTED]})
+        assert found.get("openrouter/openai/gpt-5.4").prices[0].rates.output == 9
+
+    def test_a_listed_price_that_agrees_keeps_the_catalogues_tiers(self, catalog):
+        entry = catalog.lookup("openrouter", "openai/gpt-5.4")
+        rates = entry.prices[-1].rates
+        listed = {"id": entry.id, "price": {"input": str(rates.input), "output": str(rates.output)}}
+        found = table(catalog, {"providers": {"openrouter": KEY}}, {"openrouter": [listed]})
+        assert found.get("openrouter/openai/gpt-5.4").prices == entry.prices
+
+    def test_the_users_price_still_wins(self, catalog):
+        raw = {
+            "providers": {
+                "openrouter": {**KEY, "models": [{"id": "openai/gpt-5.4", "price": {"input": 1, "output": 1}}]}
+            }
+        }
+        found = table(catalog, raw, {"openrouter": [self.LISTED]}).get("openrouter/openai/gpt-5.4")
+        assert found.prices[0].rates.output == 1
+
+    def test_a_server_of_unknown_making_is_not_believed(self, catalog):
+        raw = {"providers": {"lab": {"kind": "openai", "base_url": "http://h/v1"}}}
+        models = table(catalog, raw, {"lab": [self.LISTED]})
+        assert not models.get("lab/openai/gpt-5.4").priced
+        assert "No model of lab has a known price" in models.notes[0]
 
 
 class TestNotes:
