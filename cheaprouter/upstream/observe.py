@@ -72,10 +72,6 @@ class Observer:
         self._down.pop(provider, None)
         self._known.pop(provider, None)
 
-    def clear(self) -> None:
-        """All cool-downs were ended by hand."""
-        self._down.clear()
-
     def _remember(self, target: Target) -> None:
         self._known.setdefault(target.model.provider, set()).add((target.key, target.model.id))
 

@@ -224,9 +224,8 @@ class Pool:
         return self._observer.latency.get(model.id)
 
     def clear_cooldowns(self) -> None:
-        """Try everything again from the next request on."""
+        """Try everything again from the next request on. What was down is up once it answers, and that is told."""
         self.health.forget()
-        self._observer.clear()
 
     def pause(self, provider: str, paused: bool) -> None:  # noqa: FBT001 - a setter
         """Leave a provider alone, or no longer."""

@@ -304,6 +304,14 @@ async def test_clearing_cooldowns_lets_everyone_try_again(bench):
     assert (await bench.pool.send([bench.faulty, bench.spare], chat())).model.id == "lab/faulty"
 
 
+async def test_an_outage_whose_cooldown_was_cleared_by_hand_still_ends_with_an_event(bench):
+    bench.server.script("faulty", error(401), GOOD)
+    await fails(bench)
+    bench.pool.clear_cooldowns()
+    await bench.pool.send([bench.faulty], chat())
+    assert [type(e) for e in bench.events if isinstance(e, ProviderDown | ProviderUp)] == [ProviderDown, ProviderUp]
+
+
 async def test_a_cost_that_openrouter_reports_is_read(bench):
     answer = completion()
     answer["usage"]["cost"] = 0.00123
