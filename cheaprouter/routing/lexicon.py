@@ -17,7 +17,7 @@ def _words(text: str) -> frozenset[str]:
 PROOF: Final = _words("""
 prove proves proving proof proofs disprove derive derives derivation theorem theorems lemma conjecture corollary axiom axioms
 iff rigorous rigorously formalise formalize induction contradiction counterexample irrational
-beweise beweis beweisen beweist herleite herleiten herleitung satz leite widerlege
+beweise beweis beweisen beweist herleite herleiten herleitung leite widerlege lehrsatz
 démontre démontrer démontrez prouve prouver prouvez preuve démonstration théorème déduire
 demuestra demuestre demostrar demostración demuéstralo prueba teorema deduce deduzca derivar
 dimostra dimostrare dimostrazione deriva derivare
@@ -51,6 +51,8 @@ convex continuous differentiable probability random variance expected permutatio
 isomorphism homomorphism group groups ring field fields graph graphs vertex vertices edges topology topological manifold compact
 finite infinite cardinality series converges diverges convergence asymptotic bound bounds inequality triangle circle radius
 angle hypotenuse divisible divisor divisors remainder factorial binomial coefficient roots root quadratic algebra algebraic
+integrate diagonalise diagonalize factorise factorize solvable uniqueness sqrt sin cos tan log exp minimise minimize maximise
+maximize bijective surjective injective abelian cyclic subgroup ideal orthogonal determinant nilpotent harmonic
 geometric geometry calculus stochastic markov bayesian fourier laplace gradient hessian lagrangian entropy
 gleichung integral primzahl primzahlen wahrscheinlichkeit équation intégrale nombres premiers probabilité ecuación primos
 probabilidad equazione primi probabilità уравнение простых вероятность równanie pierwszych liczb rovnice
@@ -137,6 +139,11 @@ living room garage turn switch set play stop open close lock unlock dim remind r
 
 CREATIVE: Final = _words("poem limerick haiku story joke song lyrics slogan caption greeting toast riddle rhyme")
 
+QUANTITIES: Final = _words("""
+two three four five six seven eight nine ten eleven twelve fifteen twenty thirty forty fifty sixty hundred thousand
+half third quarter twice thrice double triple dozen pair first second
+""")
+
 GROUPS: Final = {
     "proof": PROOF,
     "maths": MATHS,
@@ -161,38 +168,53 @@ UNSPACED: Final = re.compile(
 )
 
 _POLITE: Final = r"""
-please|pls|plz|kindly|hi|hello|hey|hi[ ]there|hello[ ]there|hey[ ]there|dear\ \w+|good\ (?:morning|afternoon|evening)|thanks(?:\ in\ advance)?
+please|pls|plz|kindly|(?:hi|hello|hey)(?:\ (?:there|again|everyone|assistant|friend|buddy))?|dear\ \w+|good\ (?:morning|afternoon|evening)|thanks(?:\ in\ advance)?
 |excuse\ me|sorry\ to\ (?:bother|disturb)\ you(?:\ again)?(?:,?\ but)?|ok(?:ay)?|so|um+|uh+|well|alright
-|(?:i\ have|here\ is|here's|here\ comes)\ an?\ (?:(?:very|really|quick|simple|easy|small|tiny|short|hard|tough|difficult|complex|tricky|silly|dumb|stupid|little)\ )*(?:question|one|task|request|problem)(?:\ for\ you)?
 |(?:can|could|would|will)\ you\ (?:please|kindly)|would\ you\ mind|i\ would\ like\ you\ to|i'd\ like\ you\ to|i\ want\ you\ to|i\ need\ you\ to
 |i\ was\ wondering(?:\ if\ you\ could)?|if\ you\ don't\ mind|when\ you\ have\ (?:a\ moment|time)|could\ you\ help\ me(?:\ with\ this)?|help\ me\ with\ this|quick\ one
 |bitte|hallo|guten\ (?:morgen|tag|abend)|s'il\ (?:te|vous)\ pla[iî]t|svp|bonjour|salut|por\ favor|hola|buenos\ d[ií]as|per\ favore|ciao|olá|oi
 |alstublieft|alsjeblieft|hoi|proszę|cześć|prosím|ahoj|пожалуйста|привет|здравствуйте|vänligen|hej|kérlek|szia|lütfen|merhaba|παρακαλώ|γεια|请|請|你好|您好|お願いします|こんにちは
 """
 
-_CLAIM: Final = r"""
-(?:this\ is\ (?:a\ |an\ )?|just\ (?:a\ |an\ )?|a\ |an\ )?
-(?:(?:very|really|super|extremely|most|quite|so|quick|simple|easy|small|tiny|short|trivial|little|basic|hard|tough|difficult|complex|complicated|tricky|challenging|advanced|important|urgent|deep|silly|dumb|stupid|expert[- ]level|phd[- ]level|fun)[\s,-]+)+
-(?:question|one|task|request|problem|puzzle|thing|favour|favor|thought|exercise)s?
-(?:\s*(?:,|and|;)?\s*(?:use|using|needs?|requires?|take|think)[^:.!?\n]{0,60})?
-"""
-
 _SEPARATOR: Final = r"[\s,.:;!?…—–-]"
 
+CLAIM_CORE: Final = _words("""
+easy simple trivial quick tiny small short little basic dumb silly stupid hard hardest tough difficult difficulty complex complicated tricky
+challenging challenge advanced urgent important deep carefully deeply think thinking reasoning reason effort expert phd model smartest favour favor
+question puzzle minute second lol step effortless child's kindergarten obvious straightforward
+einfache einfach leichte kleine kurze schwierige schwere komplexe frage aufgabe facile simple difficile complexe question petite
+fácil difícil sencilla simple compleja pregunta pequeña pergunta facile difficile semplice domanda complessa moeilijke makkelijke vraag
+простой сложный лёгкий трудный вопрос łatwe trudne pytanie těžká snadná otázka
+""")
+"""Words of which a claim about the question itself ("very hard one!") has at least one."""
+
+CLAIM_FILL: Final = _words("""
+this is it it's that's a an the my your you i have need needs require requires here here's just only really very extremely highly super so
+quite most totally absolutely incredibly rather pretty and but or for of to be should would will not nothing no one yes please use using
+with take best powerful strongest biggest largest available level maximum max full long hard time task request problem thing exercise all
+by in at ever seen me answer give get got ask asking let let's kind sort us quickly well
+eine ein das ist sehr nur ganz mal une un c'est très juste muy una es solo uma muito só molto è heel een это очень bardzo to velmi je
+""")
+"""What else such a claim may consist of."""
+
 LEADING: Final = re.compile(
-    rf"\A{_SEPARATOR}*(?:(?:{_POLITE})(?=[\s,.:;!?，。！：]|\Z)(?:{_SEPARATOR}|[，。！：])*|(?:{_CLAIM})\s*[:.!?,—–-]+\s+)(?=\S)",
+    rf"\A{_SEPARATOR}*(?:{_POLITE})(?=[\s,.:;!?，。！：]|\Z)(?:{_SEPARATOR}|[，。！：])*(?=\S)",
     re.IGNORECASE | re.VERBOSE,
 )
 
 TRAILING: Final = re.compile(
-    r"""(?<=\S)[\s,.;:!?—–-]*(?:
+    r"""(?<=\S)(?:[\s,.;:!?()—–-]+(?:
     (?:many\ )?thanks?(?:\ (?:you|a\ lot|so\ much|very\ much|in\ advance|again|a\ bunch|a\ million))*
-    |thank\ you(?:\ (?:so\ much|very\ much|in\ advance))?|thx|cheers|please|pls|plz|ta
+    |thank\ you(?:\ (?:so\ much|very\ much|in\ advance|for\ your\ (?:help|time)))?|thx|ty|cheers|please|pls|plz|ta
     |(?:best|kind|warm|many)?\ ?(?:regards|wishes),?(?:\s+\w+){0,3}|(?:best|cheers|sincerely|yours(?:\ truly)?|thanks),\s+\w+(?:\s\w+)?
-    |sent\ from\ my\ [\w\s]{2,24}|--+\s*\w+(?:\s\w+){0,3}|[—–]\s*\w+(?:\s\w+)?\s*
+    |(?:i\ need\ (?:this|it)|(?:it|this)\ is\ needed)\ (?:now|today|quickly|soon|fast)
+    |(?:i\ need\ (?:this|it)\ |please\ answer\ |answer\ )?(?:asap|as\ soon\ as\ possible|a\.s\.a\.p|right\ away)
+    |(?:it's|it\ is|this\ is)\ (?:very\ )?urgent|urgent|take\ your\ time|let\ me\ know|i\ (?:would\ |will\ )?(?:really\ )?appreciate\ (?:it|your\ help|any\ help)
+    |much\ appreciated|hope\ you\ can\ help|any\ help\ (?:is|would\ be)\ appreciated
+    |sent\ from\ my\ [\w\s]{2,24}|--+\s*\w+(?:\s\w+){0,3}|[—–]\s*\w+(?:\s\w+)?
     |bitte|danke(?:\ schön)?|vielen\ dank|merci(?:\ (?:beaucoup|d'avance))?|s'il\ (?:te|vous)\ pla[iî]t|svp|gracias|por\ favor|grazie|per\ favore|obrigad[oa]
-    |bedankt|alsjeblieft|dzięki|proszę|díky|prosím|спасибо|пожалуйста|tack|takk|kiitos|köszönöm|teşekkürler|lütfen|ευχαριστώ|谢谢|謝謝|ありがとう(?:ございます)?|お願いします|감사합니다
-    )[\s.!,;:)🙏😊🙂-]*\Z""",
+    |bedankt|alsjeblieft|alstublieft|dzięki|proszę|díky|prosím|спасибо|пожалуйста|дякую|tack|takk|tak|kiitos|köszönöm|teşekkürler|lütfen|ευχαριστώ|terima\ kasih
+    )|[\s,.!，。！]*(?:谢谢|謝謝|ありがとう(?:ございます)?|お願いします|감사합니다|고마워))[\s.!,;:)]*\Z""",
     re.IGNORECASE | re.VERBOSE,
 )
 

@@ -16,7 +16,7 @@ from zlib import crc32
 from cheaprouter.routing import lexicon
 from cheaprouter.routing.text import Ask, clip
 
-BITS: Final = 17
+BITS: Final = 18
 """The hash table has 2**BITS places."""
 _MASK: Final = (1 << BITS) - 1
 
@@ -30,8 +30,9 @@ _WIDE: Final = re.compile(r"[\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaf
 
 COUNTS: Final = (
     "length", "words", "sentences", "word_length", "long_words", "numbers", "number_size", "decimals", "percent", "money",
-    "symbols", "brackets", "latex", "commas", "colons", "questions", "variety", "pasted", "mentioned", "code_attached", "options",
+    "symbols", "brackets", "latex", "commas", "colons", "variety", "pasted", "mentioned", "code_attached", "options",
     "option_length", "option_overlap", "option_numeric", "option_spread", "stem_length", "blank", "statements", "images", "single_letters",
+    "quantities", "distinct_numbers", "clauses", "last_sentence",
     *lexicon.GROUPS,
 )  # fmt: skip
 """The names of what `counts` returns, in its order."""
@@ -43,9 +44,12 @@ _LEXICON: Final = {
 _GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
 
 
+_JOINING: Final = frozenset({"and", "but", "if", "then", "while", "which", "who", "that", "than", "und", "et", "y", "e", "en", "och", "и"})
+
+
 def normalise(text: str) -> str:
     """The text that is looked at: clipped, lower case, digits alike."""
-    return clip(text).lower()
+    return clip(text).lower().replace("ı", "i")
 
 
 def size(text: str) -> float:
@@ -77,7 +81,6 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
         float("\\" in text or "^" in text),
         text.count(",") / total * 10,
         math.log1p(text.count(":")),
-        min(3, text.count("?") + text.count("？")),
         len(set(words)) / total,
         math.log1p(ask.pasted),
         math.log1p(ask.mentioned),
@@ -87,6 +90,10 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
         float("statement" in text),
         float(images),
         sum(1 for w in words if len(w) == 1 and w not in "aiouyеиояву"),
+        math.log1p(len(numbers) + sum(1 for w in words if w in lexicon.QUANTITIES)),
+        math.log1p(len(set(numbers))),
+        math.log1p(text.count(",") + text.count(";") + sum(1 for w in words if w in _JOINING)),
+        math.log1p(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
     ]
     row += _vocabulary(text, words)
     return row
@@ -124,12 +131,8 @@ def _choices(text: str) -> list[float]:
 
 
 def pieces(text: str) -> set[int]:
-    """Places in the hash table of a text's words, word pairs and 3-5-grams of bytes, each once."""
+    """Places in the hash table of a text's words and word pairs, each once."""
     words = _WORDS.findall(text)
-    places = {crc32(w.encode("utf-8", "replace")) & _MASK for w in words}
-    places.update(crc32(f"{a} {b}".encode("utf-8", "replace")) & _MASK for a, b in pairwise(words))
-    raw = f" {text} ".encode("utf-8", "replace")
-    n = len(raw)
-    for width in (3, 4, 5):
-        places.update([crc32(raw[i : i + width], width) & _MASK for i in range(n - width + 1)])
+    places = {crc32(word.encode("utf-8", "replace")) & _MASK for word in words}
+    places.update([crc32(f"{a} {b}".encode("utf-8", "replace")) & _MASK for a, b in pairwise(words)])
     return places

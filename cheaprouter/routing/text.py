@@ -37,7 +37,15 @@ _CODE: Final = re.compile(
     r"(?m)^\s*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
     r"|SELECT |INSERT |using |package |func |fn |\}|//|/\*)"
 )
-_SPACES: Final = re.compile(r"\s+")
+_TRIMMINGS: Final = re.compile(r"[\"'`~<>*\n]")
+"""Without any of these an ASCII text holds no paste, quotation or markup."""
+_EMPHASIS: Final = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
+_PICTOGRAPHS: Final = re.compile(r"[\u2600-\u27bf\ufe0f\u200d\U0001f000-\U0001faff]+")
+_CLAUSE: Final = re.compile(r"([^:.!?,;—–\n]{3,90})[:.!?,;—–]+\s+(?=\S)")
+_LAST: Final = re.compile(r"[.!?;]\s+([^:.!?;\n]{3,90})[.!?]*\Z")
+_WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_STOPS: Final = " .!?,;:…。！？；：؟।"
+_PAIRED: Final = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "`": "`", "*": "*", "(": ")", "[": "]"}
 _SENTENCES: Final = re.compile(r"(?<=[.!?。！？\n])\s*")
 
 
@@ -53,8 +61,9 @@ class Ask:
 
 def find_ask(said: str) -> Ask:
     """The question without what it is about. Falls back on the paste itself where nothing else was said."""
-    if len(said) < 40 and '"' not in said and "`" not in said and said.isascii():
+    if len(said) < 300 and said.isascii() and not _TRIMMINGS.search(said):
         return Ask(once(trim(squeeze(said))))
+    said = _unwrap(said)
     code = bool(_CODE.search(said[:4000])) or "```" in said
     asked, pasted = _without_pastes(said, code=code)
     asked, mentioned, quoted = _without_quotes(asked)
@@ -66,6 +75,27 @@ def find_ask(said: str) -> Ask:
     if len(text) < 3 and (pasted or mentioned):
         text = once(squeeze(clip(said)))
     return Ask(text, pasted, mentioned, code)
+
+
+def _unwrap(said: str) -> str:
+    """A message that stands in quotes as a whole, bold, or among pictographs: what it says."""
+    if "**" in said or "__" in said:
+        said = _EMPHASIS.sub(r"\2", said)
+    if not said.isascii():
+        said = _PICTOGRAPHS.sub(" ", said)
+    bare = said.strip()
+    if len(bare) > 2 and _PAIRED.get(bare[0]) == bare[-1] and _encloses(bare):
+        return bare[1:-1]
+    lines = bare.split("\n")
+    if lines[0].startswith(">") and all(line.startswith(">") or not line.strip() for line in lines):
+        return "\n".join(line.lstrip("> ") for line in lines)
+    return said
+
+
+def _encloses(bare: str) -> bool:
+    """Whether the first and the last character are one pair, not the ends of two quotations."""
+    second = bare.find(bare[-1], 1)
+    return second == len(bare) - 1 or (bare[0] == bare[-1] and bare[second - 1].isspace())
 
 
 def squeeze(text: str) -> str:
@@ -84,27 +114,50 @@ def clip(text: str, limit: int = CLIP) -> str:
 
 def once(text: str) -> str:
     """A text that says the same thing several times, said once, whether whole or by the sentence."""
-    doubled = text + " "
-    period = (doubled + doubled).find(doubled, 1)
-    if period < len(doubled):
-        return text[: period - 1]
-    period = (text + text).find(text, 1)
-    if 0 < period < len(text):
+    while (period := _period(text)) < len(text):
         text = text[:period]
-    if len(text) < 200:
-        return text
-    sentences = [part.strip() for part in _SENTENCES.split(text)]
-    return " ".join(dict.fromkeys(part for part in sentences if part))
+    parts = {}
+    for part in _SENTENCES.split(text):
+        parts.setdefault(part.strip(_STOPS), part.strip())
+    return " ".join(part for key, part in parts.items() if key) if len(parts) > 1 else text
+
+
+def _period(text: str) -> int:
+    """The length of what a text repeats, with or without a space or a stop between; its own length if it repeats nothing."""
+    for joint in (" ", "", ". ", "? ", "! "):
+        doubled = text + joint
+        period = (doubled + doubled).find(doubled, 1)
+        if 0 < period < len(doubled):
+            return period - len(joint)
+    return len(text)
 
 
 def trim(text: str) -> str:
     """Greetings, politeness, claims about the question and signatures off both ends."""
-    previous = None
+    whole, previous = text, ""
     while previous != text:
         previous = text
         text = lexicon.LEADING.sub("", text, count=1)
         text = lexicon.TRAILING.sub("", text, count=1)
-    return text or (previous or "")
+        text = _without_claim(text)
+    return text.rstrip(_STOPS) or whole
+
+
+def _without_claim(text: str) -> str:
+    """A text without a first clause, or a last sentence, that only says how easy, hard or urgent it all is."""
+    first = _CLAUSE.match(text)
+    if first and _claims(first.group(1)):
+        return text[first.end() :]
+    last = _LAST.search(text)
+    if last and _claims(last.group(1)):
+        return text[: last.start() + 1]
+    return text
+
+
+def _claims(clause: str) -> bool:
+    words = _WORD.findall(clause.casefold().replace("-", " "))
+    core = [word for word in words if word in lexicon.CLAIM_CORE]
+    return bool(core) and all(word in lexicon.CLAIM_FILL for word in words if word not in lexicon.CLAIM_CORE)
 
 
 def is_closing(text: str) -> bool:
@@ -146,7 +199,7 @@ def _without_quotes(text: str) -> tuple[str, int, int]:
         if len(inside) > LONG_QUOTE:
             quoted += len(inside)
             return " "
-        if inside.count(" ") < MENTION_WORDS and len(inside) < 60:
+        if len(inside.split()) <= MENTION_WORDS and len(inside) < 80:
             mentioned += len(inside)
             return " x "
         return match.group(0)

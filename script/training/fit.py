@@ -1,4 +1,4 @@
-"""The two halves of the model and its calibration: step functions of the counts, ridge weights of the hashed pieces."""
+"""The two halves of the model and its calibration: shallow trees over the counts, ridge weights of the hashed pieces."""
 
 from __future__ import annotations
 
@@ -7,82 +7,94 @@ from dataclasses import dataclass
 
 import numpy as np
 import scipy.sparse as sp
+from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 
-BINS = 24
-ROUNDS = 60
-RATE = 0.15
-SMOOTHING = 60.0
+ROUNDS = 150
+DEPTH = 3
+RATE = 0.1
+LEAF = 30
+STRENGTH = 2.0
+RARE = 3
+"""Pieces seen in fewer requests get no weight."""
 
 
 @dataclass
-class Gam:
-    """A sum of step functions. `edges[j]` and `values[j]` belong to column j."""
+class Raw:
+    """A fitted model before calibration."""
 
-    bias: float
-    edges: list[np.ndarray]
-    values: list[np.ndarray]
+    trees: HistGradientBoostingRegressor
+    weights: np.ndarray
 
-    def predict(self, rows: np.ndarray) -> np.ndarray:
-        total = np.full(len(rows), self.bias)
-        for j, (edges, values) in enumerate(zip(self.edges, self.values, strict=True)):
-            total += values[np.searchsorted(edges, rows[:, j], side="right")]
-        return total
+    def predict(self, dense: np.ndarray, pieces: sp.csr_matrix) -> np.ndarray:
+        return self.trees.predict(dense) + pieces @ self.weights
 
 
-def fit_gam(rows: np.ndarray, target: np.ndarray, weight: np.ndarray, rising: Sequence[bool]) -> Gam:
-    """Cyclic boosting, one column at a time; the columns in `rising` may only rise."""
-    edges = [_edges(rows[:, j]) for j in range(rows.shape[1])]
-    bins = [np.searchsorted(e, rows[:, j], side="right") for j, e in enumerate(edges)]
-    mass = [np.bincount(b, weight, len(e) + 1) for b, e in zip(bins, edges, strict=True)]
-    values = [np.zeros(len(e) + 1) for e in edges]
-    bias = float(np.average(target, weights=weight))
-    left = target - bias
-    for _ in range(ROUNDS):
-        for j, (b, m) in enumerate(zip(bins, mass, strict=True)):
-            if len(m) < 2:
-                continue
-            step = RATE * np.bincount(b, weight * left, len(m)) / (m + SMOOTHING)
-            new = values[j] + step
-            if rising[j]:
-                new = (
-                    IsotonicRegression().fit(np.arange(len(new)), new, sample_weight=m + 1).predict(np.arange(len(new)))
-                )
-            left -= (new - values[j])[b]
-            values[j] = new
-    for j, m in enumerate(mass):
-        shift = float(np.average(values[j], weights=m))
-        values[j] -= shift
-        bias += shift
-    return Gam(bias, edges, values)
+def fit_raw(dense: np.ndarray, pieces: sp.csr_matrix, target: np.ndarray, weight: np.ndarray, rising: Sequence[bool]) -> Raw:
+    """Trees on the counts first, then the pieces on what the trees leave over."""
+    trees = HistGradientBoostingRegressor(
+        max_iter=ROUNDS,
+        max_depth=DEPTH,
+        learning_rate=RATE,
+        min_samples_leaf=LEAF,
+        early_stopping=False,
+        monotonic_cst=[int(r) for r in rising],
+        random_state=0,
+    ).fit(dense, target, sample_weight=weight)
+    common = np.flatnonzero(np.asarray((pieces > 0).sum(0)).ravel() >= RARE)
+    ridge = Ridge(alpha=STRENGTH, solver="sparse_cg", tol=1e-4, fit_intercept=False)
+    ridge.fit(pieces[:, common], target - trees.predict(dense), sample_weight=weight)
+    weights = np.zeros(pieces.shape[1])
+    weights[common] = ridge.coef_
+    return Raw(trees, weights)
 
 
-def _edges(column: np.ndarray) -> np.ndarray:
-    found = np.unique(np.quantile(column, np.linspace(0, 1, BINS + 1)[1:-1]))
-    unique = np.unique(column)
-    if len(unique) <= BINS:
-        return (unique[1:] + unique[:-1]) / 2
-    tail = np.quantile(column, [0.97, 0.99, 0.997])
-    found = np.unique(np.concatenate([found, tail]))
-    return found[(found > unique[0])].astype(np.float32).astype(float)
+@dataclass
+class Flat:
+    """Trees as complete binary trees: `feature` and `threshold` of the inner nodes, `value` of all nodes, level by level."""
+
+    base: float
+    feature: np.ndarray
+    threshold: np.ndarray
+    value: np.ndarray
 
 
-def fit_ridge(pieces: sp.csr_matrix, target: np.ndarray, weight: np.ndarray, strength: float) -> np.ndarray:
-    """Weights of the hashed pieces for what the counts leave over. No intercept: an unknown text gets nothing."""
-    ridge = Ridge(alpha=strength, solver="sparse_cg", tol=1e-4, fit_intercept=False)
-    return ridge.fit(pieces, target, sample_weight=weight).coef_
+def flatten(model: HistGradientBoostingRegressor) -> Flat:
+    """The trees in the layout that the router walks. A node's value is the mean of what lies below it."""
+    inner, every = (1 << DEPTH) - 1, (1 << (DEPTH + 1)) - 1
+    found = [one[0].nodes for one in model._predictors]  # noqa: SLF001 - scikit-learn offers no public way to read them
+    feature = np.zeros((len(found), inner), np.uint8)
+    threshold = np.full((len(found), inner), np.inf)
+    value = np.zeros((len(found), every))
+
+    def place(tree: int, nodes: np.ndarray, node: int, at: int) -> float:
+        here = nodes[node]
+        leaf = bool(here["is_leaf"])
+        if at >= inner:
+            value[tree, at] = here["value"]
+            return float(here["value"])
+        if not leaf:
+            feature[tree, at], threshold[tree, at] = here["feature_idx"], here["num_threshold"]
+        below = (node, node) if leaf else (int(here["left"]), int(here["right"]))
+        left, right = (place(tree, nodes, child, 2 * at + 1 + i) for i, child in enumerate(below))
+        shares = (1.0, 1.0) if leaf else tuple(float(nodes[child]["count"]) for child in below)
+        value[tree, at] = (left * shares[0] + right * shares[1]) / sum(shares)
+        return float(value[tree, at])
+
+    for tree, nodes in enumerate(found):
+        place(tree, nodes, 0, 0)
+    return Flat(float(np.ravel(model._baseline_prediction)[0]), feature, threshold, value)  # noqa: SLF001 - as above
 
 
-def fit_calibration(
-    raw: np.ndarray, target: np.ndarray, weight: np.ndarray, points: int = 40
-) -> tuple[np.ndarray, np.ndarray]:
+def fit_calibration(raw: np.ndarray, target: np.ndarray, weight: np.ndarray, points: int = 48) -> tuple[np.ndarray, np.ndarray]:
     """Raw sums to probabilities: isotonic, thinned to a few points, made strictly rising so that ranks are kept."""
-    isotonic = IsotonicRegression(y_min=0.004, y_max=0.99, out_of_bounds="clip").fit(raw, target, sample_weight=weight)
+    isotonic = IsotonicRegression(y_min=0.003, y_max=0.985, out_of_bounds="clip").fit(raw, target, sample_weight=weight)
     xs = np.unique(np.quantile(raw, np.linspace(0, 1, points)))
+    xs = np.unique(np.concatenate([xs, np.linspace(xs[0], xs[-1], points)]))
     width = np.gradient(xs)
     smooth = [np.mean(isotonic.predict(np.linspace(x - w / 2, x + w / 2, 21))) for x, w in zip(xs, width, strict=True)]
-    ys = np.maximum.accumulate(np.asarray(smooth)) + np.linspace(0, 0.004, len(xs))
-    xs = np.concatenate([[xs[0] - 0.25], xs, [xs[-1] + 0.25]])
-    ys = np.concatenate([[max(0.002, ys[0] - 0.01)], ys, [min(0.995, ys[-1] + 0.03)]])
+    ys = np.maximum.accumulate(np.asarray(smooth)) + np.linspace(0, 0.003, len(xs))
+    xs = np.concatenate([[xs[0] - 0.3], xs, [xs[-1] + 0.3]])
+    ys = np.concatenate([[max(0.001, ys[0] - 0.002)], ys, [min(0.995, ys[-1] + 0.02)]])
     return xs, ys

@@ -8,28 +8,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cheaprouter.routing.difficulty import MAGIC
+from cheaprouter.routing.weights import MAGIC
+from training.fit import DEPTH, Flat
 
 
 def pack(
-    bias: float,
-    steps: Sequence[tuple[str, np.ndarray, np.ndarray]],
+    trees: Flat,
+    names: Sequence[str],
     weights: np.ndarray,
     table: tuple[np.ndarray, np.ndarray],
     cutoffs: tuple[float, float, float],
 ) -> bytes:
-    """The file's bytes. The hashed weights become int8 with one scale."""
-    scale = float(np.abs(weights).max()) / 127 or 1.0
+    """The file's bytes. The hashed weights become int8 with one scale, the few largest clipped."""
+    scale = float(np.quantile(np.abs(weights[weights != 0]), 0.9995)) / 127
     quantised = np.clip(np.round(weights / scale), -127, 127).astype(np.int8)
-    floats = [np.array([bias, scale, *cutoffs])]
-    floats += [part for _, edges, values in steps for part in (edges, values)]
-    floats += list(table)
-    flat = np.concatenate([np.asarray(f, dtype=float) for f in floats]).astype("<f4")
+    # Thresholds are rounded down to float32, so that a count that passed as a double passes here too.
+    threshold = trees.threshold.astype("<f4")
+    floats = [np.array([trees.base, scale, *cutoffs], "<f4"), *(np.asarray(t, "<f4") for t in table), threshold.ravel(), trees.value.astype("<f4").ravel()]
+    flat = np.concatenate(floats)
     head = {
         "bits": int(np.log2(len(weights))),
-        "floats": len(flat),
-        "steps": [[name, len(edges)] for name, edges, _ in steps],
+        "counts": list(names),
+        "trees": len(trees.feature),
+        "depth": DEPTH,
         "table": len(table[0]),
+        "floats": len(flat),
     }
-    encoded = json.dumps(head).encode()
-    return MAGIC + struct.pack("<I", len(encoded)) + encoded + flat.tobytes() + quantised.tobytes()
+    encoded = json.dumps(head, separators=(",", ":")).encode()
+    return MAGIC + struct.pack("<I", len(encoded)) + encoded + flat.tobytes() + trees.feature.tobytes() + quantised.tobytes()
