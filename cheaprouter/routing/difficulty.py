@@ -16,8 +16,8 @@ from typing import Final, Self
 from cheaprouter.models import Difficulty, Tier
 from cheaprouter.routing import weights as files
 from cheaprouter.routing.features import Features
-from cheaprouter.routing.measures import counts, normalise, pieces
-from cheaprouter.routing.text import find_ask, follows_up, is_closing, squeeze
+from cheaprouter.routing.measures import COUNTS, counts, normalise, pieces
+from cheaprouter.routing.text import Ask, find_ask, follows_up, is_closing, squeeze
 
 FILE: Final = "difficulty.bin"
 INHERIT: Final = 0.85
@@ -27,6 +27,7 @@ INHERIT_DEPTH: Final = 3
 SHOWN: Final = 0.004
 """Contributions smaller than this are left out of the explanation."""
 
+_LENGTH: Final = COUNTS.index("length")
 _TIERS: Final = (Tier.SIMPLE, Tier.MEDIUM, Tier.COMPLEX, Tier.REASONING)
 
 
@@ -89,15 +90,15 @@ class DifficultyModel:
         """The word for a score."""
         return _TIERS[bisect_right(self.trained.cutoffs, score)]
 
-    def raw(self, said: str, images: int = 0) -> float:
-        """The sum before calibration."""
-        row, text = _measure(said, images)
-        return self.trained.base + self.trained.grow(row) + self._wording(pieces(text))
-
     def _score(self, said: str, images: int) -> float:
-        if _nothing_asked(said):
+        ask = find_ask(said)
+        if _nothing_asked(ask):
             return self.trained.calibrated[0]
-        return interpolate(self.trained.raw, self.trained.calibrated, self.raw(said, images))
+        text = normalise(ask.text)
+        row = counts(ask, text, images)
+        known = self.trained
+        total = known.base + known.grow(row) + known.slope * row[_LENGTH] + self._wording(pieces(text))
+        return interpolate(known.raw, known.calibrated, total)
 
     def _wording(self, places: set[int]) -> float:
         if not places:
@@ -118,10 +119,13 @@ class DifficultyModel:
 
     def _explain(self, said: str, images: int) -> dict[str, float]:
         """Parts of the raw sum by name, against the average request. Small ones are left out."""
-        if _nothing_asked(said):
+        ask = find_ask(said)
+        if _nothing_asked(ask):
             return {"nothing_asked": round(self.trained.calibrated[0], 4)}
-        row, text = _measure(said, images)
+        text = normalise(ask.text)
+        row = counts(ask, text, images)
         parts = {"average": self.trained.average, "wording": self._wording(pieces(text)), **self.trained.paths(row)}
+        parts["length"] = parts.get("length", 0.0) + self.trained.slope * row[_LENGTH]
         return {name: round(part, 4) for name, part in parts.items() if abs(part) >= SHOWN}
 
 
@@ -136,15 +140,8 @@ def interpolate(xs: Sequence[float], ys: Sequence[float], x: float) -> float:
     return ys[at - 1] + (ys[at] - ys[at - 1]) * (x - left) / (right - left)
 
 
-def _measure(said: str, images: int) -> tuple[list[float], str]:
-    ask = find_ask(said)
-    text = normalise(ask.text)
-    return counts(ask, text, images), text
-
-
-def _nothing_asked(said: str) -> bool:
-    text = squeeze(said).casefold()
-    return not text or is_closing(text)
+def _nothing_asked(ask: Ask) -> bool:
+    return not ask.text or is_closing(ask.text.casefold())
 
 
 def _leans(said: str) -> bool:

@@ -59,28 +59,30 @@ probabilidad equazione primi probabilità уравнение простых ве
 """)
 
 DESIGN: Final = _words("""
-design architect architecture implement implementing refactor optimise optimize optimization optimisation migrate scalable
-scale throughput distributed concurrent concurrency consensus protocol replication sharding latency consistency idempotent
-exactly-once fault-tolerant fault failover deadlock race lock-free transactional microservice microservices pipeline kubernetes
-compiler parser kernel scheduler algorithm algorithms data-structure complexity np-hard np-complete heuristic debug
-diagnose profile benchmark formal specification verify verification invariants security threat-model cryptographic encryption
-entwirf entwerfe entwerfen entwickle konzipiere implementiere optimiere architektur
-conçois concevoir concevez implémente implémenter optimise optimiser architecture
-diseña diseñar diseñe implementa implementar optimiza optimizar arquitectura
-progetta progettare implementa implementare ottimizza architettura
-projete projetar desenhe implemente otimize arquitetura
+design architect implement implementing refactor optimise optimize migrate devise engineer formulate
+entwirf entwerfe entwerfen entwickle konzipiere implementiere optimiere
+conçois concevoir concevez implémente implémenter optimise optimiser
+diseña diseñar diseñe implementa implementar optimiza optimizar elabora
+progetta progettare implementa implementare ottimizza
+projete projetar desenhe implemente otimize
 ontwerp ontwerpen implementeer optimaliseer
 zaprojektuj zaimplementuj zoptymalizuj
 navrhni navrhněte implementuj optimalizuj
 спроектируй спроектируйте реализуй реализуйте оптимизируй разработай
-спроєктуй розроби реалізуй
-tervezz tervezd implementáld
-proiectează implementează
-utforma designa implementera optimera
-suunnittele toteuta optimoi
-tasarla uygula optimize
-σχεδίασε υλοποίησε
-rancang implementasikan
+спроєктуй розроби реалізуй проектирай реализирай osmisli implementiraj
+tervezz tervezd implementáld proiectează implementează
+utforma designa implementera optimera utform suunnittele toteuta optimoi
+tasarla uygula σχεδίασε υλοποίησε rancang implementasikan صمم תכנן
+""")
+
+SYSTEMS: Final = _words("""
+architecture scalable throughput distributed concurrent concurrency consensus protocol replication sharding latency consistency
+idempotent exactly-once fault-tolerant failover deadlock lock-free transactional microservice microservices pipeline kubernetes
+compiler parser kernel scheduler algorithm algorithms data-structure complexity np-hard np-complete heuristic debug optimization optimisation
+diagnose profile benchmark specification verification invariants security threat-model cryptographic encryption lock linearizable
+crdt allocator garbage collector async multithreaded quantised partition byzantine raft paxos btree b-tree bytecode
+architektur arquitectura architettura arquitetura архитектура verteiltes verteilte distribuido distribuida distribuito distribuído
+réparti répartie rozproszony распределённую distribuovaný
 """)
 
 ANALYSE: Final = _words("""
@@ -97,6 +99,12 @@ analyseer vergelijk beoordeel
 przeanalizuj porównaj oceń uzasadnij
 analyzuj porovnej zhodnoť
 проанализируй сравни оцени обоснуй
+""")
+
+CALCULATE: Final = _words("""
+integrate differentiate solve compute evaluate determine classify characterise characterize minimise minimize maximise maximize diagonalise
+diagonalize factorise factorize simplify calculate berechne bestimme löse calcule résous calcula resuelve calcola risolvi bereken oblicz
+rozwiąż vypočítej vyřeš вычисли найди реши обчисли розв'яжи beräkna lös laske ratkaise számítsd oldd hesapla çöz υπολόγισε λύσε
 """)
 
 CODE: Final = _words("""
@@ -148,6 +156,7 @@ GROUPS: Final = {
     "proof": PROOF,
     "maths": MATHS,
     "design": DESIGN,
+    "systems": SYSTEMS,
     "analyse": ANALYSE,
     "code": CODE,
     "steps": STEPS,
@@ -158,6 +167,13 @@ GROUPS: Final = {
     "everyday": EVERYDAY,
     "creative": CREATIVE,
 }
+
+SHOW_THAT: Final = re.compile(
+    r"\b(?:show|demonstrate|verify|argue|justify|establish)(?: that| there| why|:)|\b(?:with|a|the|its?|and|or|sketch) (?:proof|justification)\b"
+    r"|\bzeigen?(?: sie)?,? dass|\bmontre[rz]? qu|\bmuestr[ae] que|\bmostra(?:re)? che|\bmostre que|\btoon aan|\bukaž|\bпокаж[иі]т?е?,? (?:что|що)"
+    r"|\bvisa att|\bmutasd meg|\bgöster\b|δείξ(?:ε|τε) ότι|بين أن|दिखाइए कि|दिखाओ कि|示せ|を示して|보여라|보이시오|chứng tỏ|tunjukkan bahwa"
+)
+"""Asks to show why something holds, where no word alone says so."""
 
 # Chinese, Japanese, Korean, Thai: no spaces, or endings glued on.
 UNSPACED: Final = re.compile(

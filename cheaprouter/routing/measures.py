@@ -32,7 +32,7 @@ COUNTS: Final = (
     "length", "words", "sentences", "word_length", "long_words", "numbers", "number_size", "decimals", "percent", "money",
     "symbols", "brackets", "latex", "commas", "colons", "variety", "pasted", "mentioned", "code_attached", "options",
     "option_length", "option_overlap", "option_numeric", "option_spread", "stem_length", "blank", "statements", "images", "single_letters",
-    "quantities", "distinct_numbers", "clauses", "last_sentence",
+    "quantities", "distinct_numbers", "clauses", "last_sentence", "opening",
     *lexicon.GROUPS,
 )  # fmt: skip
 """The names of what `counts` returns, in its order."""
@@ -83,7 +83,7 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
         math.log1p(text.count(":")),
         len(set(words)) / total,
         math.log1p(ask.pasted),
-        math.log1p(ask.mentioned),
+        float(ask.mentioned > 0),
         float(ask.code),
         *_choices(ask.text),
         float("___" in text or "..." in text),
@@ -95,7 +95,9 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
         math.log1p(text.count(",") + text.count(";") + sum(1 for w in words if w in _JOINING)),
         math.log1p(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
     ]
-    row += _vocabulary(text, words)
+    hits = _vocabulary(text, words)
+    row.append(_opening(words))
+    row += hits
     return row
 
 
@@ -107,7 +109,19 @@ def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
     if not text.isascii():
         for match in lexicon.UNSPACED.finditer(text):
             hits[_GROUP_AT[match.lastgroup or ""]] += 1
+    if lexicon.SHOW_THAT.search(text):
+        hits[_GROUP_AT["proof"]] += 1
     return [math.log1p(hit) for hit in hits]
+
+
+def _opening(words: Sequence[str]) -> float:
+    """What the first words order: 2 a proof or calculation, 1 a design, 0 anything else."""
+    for word in words[:2]:
+        if word in lexicon.PROOF or word in lexicon.CALCULATE:
+            return 2.0
+        if word in lexicon.DESIGN:
+            return 1.0
+    return 0.0
 
 
 def _choices(text: str) -> list[float]:

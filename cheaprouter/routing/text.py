@@ -62,7 +62,7 @@ class Ask:
 def find_ask(said: str) -> Ask:
     """The question without what it is about. Falls back on the paste itself where nothing else was said."""
     if len(said) < 300 and said.isascii() and not _TRIMMINGS.search(said):
-        return Ask(once(trim(squeeze(said))))
+        return Ask(_plain(said))
     said = _unwrap(said)
     code = bool(_CODE.search(said[:4000])) or "```" in said
     asked, pasted = _without_pastes(said, code=code)
@@ -71,10 +71,14 @@ def find_ask(said: str) -> Ask:
     if not _OPTION.search(asked) and not code:
         asked, passage = _without_passage(asked)
         pasted += passage
-    text = once(trim(squeeze(asked)))
+    text = _plain(asked)
     if len(text) < 3 and (pasted or mentioned):
         text = once(squeeze(clip(said)))
     return Ask(text, pasted, mentioned, code)
+
+
+def _plain(text: str) -> str:
+    return once(trim(once(squeeze(text))))
 
 
 def _unwrap(said: str) -> str:
@@ -134,13 +138,13 @@ def _period(text: str) -> int:
 
 def trim(text: str) -> str:
     """Greetings, politeness, claims about the question and signatures off both ends."""
-    whole, previous = text, ""
+    previous = ""
     while previous != text:
         previous = text
         text = lexicon.LEADING.sub("", text, count=1)
         text = lexicon.TRAILING.sub("", text, count=1)
         text = _without_claim(text)
-    return text.rstrip(_STOPS) or whole
+    return text.rstrip(_STOPS)
 
 
 def _without_claim(text: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-MAGIC: Final = b"CRD2"
+MAGIC: Final = b"CRD3"
 
 Node = tuple[int, float, Any, Any]
 """Which count, its threshold, what follows where it is not above it, what follows where it is: a node, or a leaf's value."""
@@ -21,13 +21,15 @@ Node = tuple[int, float, Any, Any]
 class Trained:
     """Trees over counts, weights of hashed pieces, calibration.
 
-    `base` and `average`: the sum without any tree, and of an average request. `trees`: for walking; `nodes`: their nodes'
+    `base` and `average`: the sum without any tree, and of an average request. `slope`: what a request gains with the log of its
+    length, on top of what the trees make of it: length orders kinds of requests that no training data holds. `trees`: for walking; `nodes`: their nodes'
     means level by level, for explaining. `weights` times `scale` are a piece's. `raw` → `calibrated`: the table of
     probabilities. `cutoffs`: scores from which MEDIUM, COMPLEX and REASONING begin.
     """
 
     base: float
     average: float
+    slope: float
     scale: float
     cutoffs: tuple[float, float, float]
     raw: array[float]
@@ -77,8 +79,8 @@ def parse(data: bytes) -> Trained:
     weights = _array("b", data[start:])
     if len(weights) != 1 << head["bits"]:
         raise ValueError(f"a difficulty model with {len(weights)} weights, expected {1 << head['bits']}")
-    base, scale, *cutoffs = floats[:5]
-    at, table = 5, head["table"]
+    base, scale, slope, *cutoffs = floats[:6]
+    at, table = 6, head["table"]
     raw, calibrated = floats[at : at + table], floats[at + table : at + 2 * table]
     at += 2 * table
     thresholds, values = floats[at : at + inner * head["trees"]], floats[at + inner * head["trees"] :]
@@ -89,7 +91,7 @@ def parse(data: bytes) -> Trained:
     average = base + sum(means[0] for means in nodes)
     medium, complex_, reasoning = cutoffs
     return Trained(
-        base, average, scale, (medium, complex_, reasoning), raw, calibrated, tuple(head["counts"]), trees, nodes, weights
+        base, average, slope, scale, (medium, complex_, reasoning), raw, calibrated, tuple(head["counts"]), trees, nodes, weights
     )
 
 

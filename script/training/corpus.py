@@ -23,7 +23,7 @@ PAIRS = {
     "mmlupro": ("meta-llama-3_1-8b-instruct", "meta-llama-3_1-70b-instruct"),
     "bfcl": ("meta-llama_meta-llama-3-8b-instruct", "claude-3-5-sonnet-20240620"),
 }
-WEIGHT = {"clinc": 0.15, "ha": 0.4, "bfcl": 2.0, "msvamp": 0.4, "xquad": 0.4, "arenahard": 4.0, "selfinstruct": 3.0, "hand": 5.0}
+WEIGHT = {"clinc": 0.4, "ha": 4.0, "bfcl": 2.0, "msvamp": 0.4, "xquad": 0.4, "arenahard": 4.0, "selfinstruct": 3.0, "hand": 6.0}
 SMALL = (
     "meta-llama-3_1-8b-instruct", "meta-llama-3-8b", "mixtral-8x7b-instruct-v0.1", "phi-3-mini-4k-instruct", "mistral-7b-v0.2-hf",
     "mistral-7b-instruct-v0.2", "qwen1.5-7b-chat", "gemma-7b", "mathstral-7b", "meta-llama-3_1-8b",
