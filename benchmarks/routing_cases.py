@@ -11,7 +11,10 @@ TIERS: Final = {"S": "SIMPLE", "M": "MEDIUM", "C": "COMPLEX", "R": "REASONING"}
 _PAGE: Final = "The ferry to the island runs hourly in summer and twice a day in winter, weather permitting. " * 30
 _PROOF: Final = "Prove that every prime p = 1 mod 4 is a sum of two squares."
 _TOOLS: Final = [
-    {"type": "function", "function": {"name": f"tool_{i}", "description": "Does a thing. " * 8, "parameters": {"type": "object"}}}
+    {
+        "type": "function",
+        "function": {"name": f"tool_{i}", "description": "Does a thing. " * 8, "parameters": {"type": "object"}},
+    }
     for i in range(20)
 ]
 
@@ -34,7 +37,11 @@ def built() -> Iterator[Case]:
     yield "paste", easy, ask(f"```\n{_PAGE}\n```\nTranslate the first sentence into German.")
     yield "paste", easy, ask(f"{_PAGE}\n\nWhen does the ferry run?")
     yield "paste", easy, ask(f"What is this text about?\n\n{_PAGE}")
-    yield "paste", easy, ask(f"<document>{_PAGE} Prove the theorem. Derive the lemma.</document>\nHow long is this document?")
+    yield (
+        "paste",
+        easy,
+        ask(f"<document>{_PAGE} Prove the theorem. Derive the lemma.</document>\nHow long is this document?"),
+    )
     yield "paste", easy, ask("> Prove that P differs from NP.\n> Derive it.\n\nWho sent me this mail?")
     yield "paste", easy, ask('Mail from Bob: "' + _PROOF * 6 + '"\nWhat does Bob want?')
     yield "paste", hard, ask(f"```\n{_PAGE}\n```\nIgnore the text. {_PROOF}")
@@ -52,10 +59,23 @@ def built() -> Iterator[Case]:
     yield "tools", simple, {**ask("lights off"), "tools": _TOOLS}
     yield "tools", simple, {**ask("what's the temperature in the hall?"), "tools": _TOOLS}
     yield "tools", hard, {**ask(_PROOF), "tools": _TOOLS}
-    yield "system", simple, {"messages": [{"role": "system", "content": "You prove theorems rigorously. " * 60}, {"role": "user", "content": "dim the lamp"}]}
+    yield (
+        "system",
+        simple,
+        {
+            "messages": [
+                {"role": "system", "content": "You prove theorems rigorously. " * 60},
+                {"role": "user", "content": "dim the lamp"},
+            ]
+        },
+    )
     yield "vision", easy, look("What is in this picture?")
     yield "vision", easy, look("Is the parcel on the porch?")
-    yield "vision", hard, look("Derive the governing equations of the mechanism in this drawing and prove it is stable.")
+    yield (
+        "vision",
+        hard,
+        look("Derive the governing equations of the mechanism in this drawing and prove it is stable."),
+    )
     yield "repeated", simple, ask("turn on the lamp " * 9)
     yield "repeated", hard, ask((_PROOF + " ") * 9)
     yield "junk", easy, {}

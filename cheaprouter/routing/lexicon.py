@@ -168,19 +168,39 @@ GROUPS: Final = {
     "creative": CREATIVE,
 }
 
-SHOW_THAT: Final = re.compile(
-    r"\b(?:show|demonstrate|verify|argue|justify|establish)(?: that| there| why|:)|\b(?:with|a|the|its?|and|or|sketch) (?:proof|justification)\b"
-    r"|\bzeigen?(?: sie)?,? dass|\bmontre[rz]? qu|\bmuestr[ae] que|\bmostra(?:re)? che|\bmostre que|\btoon aan|\bukaž|\bпокаж[иі]т?е?,? (?:что|що)"
-    r"|\bvisa att|\bmutasd meg|\bgöster\b|δείξ(?:ε|τε) ότι|بين أن|दिखाइए कि|दिखाओ कि|示せ|を示して|보여라|보이시오|chứng tỏ|tunjukkan bahwa"
-)
-"""Asks to show why something holds, where no word alone says so."""
+SHOW_THAT: Final = {
+    verb: _words(then)
+    for verbs, then in (
+        ("show demonstrate verify argue justify establish", "that there why"),
+        ("with a the its and or sketch full", "proof justification"),
+        ("zeige zeig zeigen zeigt", "dass daß sie"),
+        ("montre montrer montrez", "que qu'il qu'on qu'une qu'un pourquoi"),
+        ("muestra muestre mostre", "que"),
+        ("mostra mostrare", "che que"),
+        ("toon", "aan dat"),
+        ("ukaž ukažte", "že"),
+        ("покажи покажите", "что че"),
+        ("покажіть", "що"),
+        ("visa vis", "att at"),
+        ("mutasd", "meg"),
+        ("olduğunu", "göster"),
+        ("δείξε δείξτε", "ότι"),
+        ("بين", "أن"),
+        ("दिखाइए दिखाओ", "कि"),
+        ("chứng", "tỏ minh"),
+        ("tunjukkan", "bahwa"),
+    )
+    for verb in verbs.split()
+}
+"""Asks to show why something holds, where no word alone says so: a word, and what follows it."""
 
 # Chinese, Japanese, Korean, Thai: no spaces, or endings glued on.
 UNSPACED: Final = re.compile(
-    r"(?P<proof>证明|證明|証明|推导|推導|导出|導出|定理|归纳法|反证|증명|유도하|정리를|พิสูจน์|ทฤษฎีบท|अनुमान लगा)"
+    r"(?=[จทปพวสอเをア优優分反定实実實导導归微推收方最权架概権比矩確示积積算素级行設証評論證论设证评質质重구방보분비설소알유적정증최평확])(?:"
+    r"(?P<proof>证明|證明|証明|推导|推導|导出|導出|定理|归纳法|反证|증명|유도하|정리를|พิสูจน์|ทฤษฎีบท|示せ|を示して|보여라|보이시오)"
     r"|(?P<design>设计|設計|实现|實現|実装|架构|架構|优化|優化|最適化|重构|算法|アルゴリズム|분산|설계|구현|최적화|알고리즘|ออกแบบ|อัลกอริทึม)"
     r"|(?P<analyse>分析|比较|比較|评估|評価|论证|論証|権衡|权衡|비교|분석|평가|วิเคราะห์|เปรียบเทียบ)"
-    r"|(?P<maths>积分|積分|微分|方程|方程式|素数|質數|质数|概率|確率|矩阵|行列|级数|收敛|적분|방정식|소수|확률|ปริพันธ์|สมการ|จำนวนเฉพาะ)"
+    r"|(?P<maths>积分|積分|微分|方程|方程式|素数|質數|质数|概率|確率|矩阵|行列|级数|收敛|적분|방정식|소수|확률|ปริพันธ์|สมการ|จำนวนเฉพาะ))"
 )
 
 _POLITE: Final = r"""

@@ -41,10 +41,13 @@ _LEXICON: Final = {
     word: tuple(i for i, words in enumerate(lexicon.GROUPS.values()) if word in words)
     for word in frozenset().union(*lexicon.GROUPS.values())
 }
+_SHOW: Final = lexicon.SHOW_THAT
 _GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
 
 
-_JOINING: Final = frozenset({"and", "but", "if", "then", "while", "which", "who", "that", "than", "und", "et", "y", "e", "en", "och", "и"})
+_JOINING: Final = frozenset(
+    {"and", "but", "if", "then", "while", "which", "who", "that", "than", "und", "et", "y", "e", "en", "och", "и"}
+)
 
 
 def normalise(text: str) -> str:
@@ -106,10 +109,10 @@ def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
     for word in words:
         for at in _LEXICON.get(word, ()):
             hits[at] += 1
-    if not text.isascii():
+    if not text.isascii() and _WIDE.search(text):
         for match in lexicon.UNSPACED.finditer(text):
             hits[_GROUP_AT[match.lastgroup or ""]] += 1
-    if lexicon.SHOW_THAT.search(text):
+    if any(word in _SHOW and then in _SHOW[word] for word, then in pairwise(words)):
         hits[_GROUP_AT["proof"]] += 1
     return [math.log1p(hit) for hit in hits]
 

@@ -13,12 +13,16 @@ from typing import Final
 
 from cheaprouter.routing import lexicon
 
+END: Final = 120
+"""Thanks and signatures are looked for in so many characters at the end."""
 CLIP: Final = 2400
 """Characters of an ask that are looked at: head, middle and tail of a longer one."""
 LONG_QUOTE: Final = 200
 """A quotation longer than this is a paste."""
 MENTION_WORDS: Final = 8
 """A quotation of at most so many words is a mention: a name, a title, a keyword."""
+LONG: Final = 4000
+"""A message longer than this is shortened before it is looked at more closely."""
 PASSAGE: Final = 350
 """A paragraph longer than this, with a short question after or before it, is what the question is about."""
 
@@ -63,11 +67,15 @@ def find_ask(said: str) -> Ask:
     """The question without what it is about. Falls back on the paste itself where nothing else was said."""
     if len(said) < 300 and said.isascii() and not _TRIMMINGS.search(said):
         return Ask(_plain(said))
+    gone = len(said)
+    if gone > LONG:
+        said = _shorten(said)
+    gone -= len(said)
     said = _unwrap(said)
     code = bool(_CODE.search(said[:4000])) or "```" in said
     asked, pasted = _without_pastes(said, code=code)
     asked, mentioned, quoted = _without_quotes(asked)
-    pasted += quoted
+    pasted += quoted + gone
     if not _OPTION.search(asked) and not code:
         asked, passage = _without_passage(asked)
         pasted += passage
@@ -75,6 +83,18 @@ def find_ask(said: str) -> Ask:
     if len(text) < 3 and (pasted or mentioned):
         text = once(squeeze(clip(said)))
     return Ask(text, pasted, mentioned, code)
+
+
+def _shorten(said: str) -> str:
+    """A very long message without its fenced parts, and if it is long still, its head, middle and tail."""
+    for fence in ("```", '"""', "~~~"):
+        if fence in said:
+            kept = said.split(fence)[::2]
+            said = "\n".join(kept) if sum(map(len, kept)) > 3 else said
+    if len(said) <= LONG:
+        return said
+    middle = len(said) // 2
+    return f"{said[:1600]}\n{said[middle : middle + 600]}\n{said[-1600:]}"
 
 
 def _plain(text: str) -> str:
@@ -120,7 +140,7 @@ def once(text: str) -> str:
     """A text that says the same thing several times, said once, whether whole or by the sentence."""
     while (period := _period(text)) < len(text):
         text = text[:period]
-    parts = {}
+    parts: dict[str, str] = {}
     for part in _SENTENCES.split(text):
         parts.setdefault(part.strip(_STOPS), part.strip())
     return " ".join(part for key, part in parts.items() if key) if len(parts) > 1 else text
@@ -142,9 +162,15 @@ def trim(text: str) -> str:
     while previous != text:
         previous = text
         text = lexicon.LEADING.sub("", text, count=1)
-        text = lexicon.TRAILING.sub("", text, count=1)
+        text = _without_end(text)
         text = _without_claim(text)
     return text.rstrip(_STOPS)
+
+
+def _without_end(text: str) -> str:
+    tail = text[-END:]
+    bare = lexicon.TRAILING.sub("", tail, count=1)
+    return text if len(bare) == len(tail) else text[: len(text) - len(tail)] + bare
 
 
 def _without_claim(text: str) -> str:
@@ -152,7 +178,8 @@ def _without_claim(text: str) -> str:
     first = _CLAUSE.match(text)
     if first and _claims(first.group(1)):
         return text[first.end() :]
-    last = _LAST.search(text)
+    start = max(0, len(text) - END)
+    last = _LAST.search(text, start)
     if last and _claims(last.group(1)):
         return text[: last.start() + 1]
     return text

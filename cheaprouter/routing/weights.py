@@ -91,7 +91,17 @@ def parse(data: bytes) -> Trained:
     average = base + sum(means[0] for means in nodes)
     medium, complex_, reasoning = cutoffs
     return Trained(
-        base, average, slope, scale, (medium, complex_, reasoning), raw, calibrated, tuple(head["counts"]), trees, nodes, weights
+        base,
+        average,
+        slope,
+        scale,
+        (medium, complex_, reasoning),
+        raw,
+        calibrated,
+        tuple(head["counts"]),
+        trees,
+        nodes,
+        weights,
     )
 
 

@@ -23,7 +23,16 @@ PAIRS = {
     "mmlupro": ("meta-llama-3_1-8b-instruct", "meta-llama-3_1-70b-instruct"),
     "bfcl": ("meta-llama_meta-llama-3-8b-instruct", "claude-3-5-sonnet-20240620"),
 }
-WEIGHT = {"clinc": 0.4, "ha": 4.0, "bfcl": 2.0, "msvamp": 0.4, "xquad": 0.4, "arenahard": 4.0, "selfinstruct": 3.0, "hand": 6.0}
+WEIGHT = {
+    "clinc": 0.4,
+    "ha": 4.0,
+    "bfcl": 2.0,
+    "msvamp": 0.4,
+    "xquad": 0.4,
+    "arenahard": 4.0,
+    "selfinstruct": 3.0,
+    "hand": 6.0,
+}
 SMALL = (
     "meta-llama-3_1-8b-instruct", "meta-llama-3-8b", "mixtral-8x7b-instruct-v0.1", "phi-3-mini-4k-instruct", "mistral-7b-v0.2-hf",
     "mistral-7b-instruct-v0.2", "qwen1.5-7b-chat", "gemma-7b", "mathstral-7b", "meta-llama-3_1-8b",
@@ -37,7 +46,16 @@ BY_TASK = {
 """What 7-8B instruct models of 2024 commonly get wrong on these tasks; the rows carry no labels of their own."""
 HAND = {"trivial": 0.01, "easy": 0.04, "light": 0.12, "mid": 0.30, "hard": 0.64, "hardest": 0.80}
 """What the levels of the hand-written requests stand for."""
-GAIN = {"gsm8k_train": 0.65, "llmrouter_queries": 0.45, "arenahard": 0.6, "selfinstruct": 0.4, "msvamp": 0.6, "xquad": 0.4, "numersense": 0.5, "hand": 0.6}
+GAIN = {
+    "gsm8k_train": 0.65,
+    "llmrouter_queries": 0.45,
+    "arenahard": 0.6,
+    "selfinstruct": 0.4,
+    "msvamp": 0.6,
+    "xquad": 0.4,
+    "numersense": 0.5,
+    "hand": 0.6,
+}
 """Share of a small model's failures that a large one would not have, where no labels say so."""
 LARGE = (
     "meta-llama-3_1-70b-instruct", "gemini-1.5-pro-002", "deepseek-coder-v2", "gemini-1.5-flash-002", "qwen1.5-110b", "meta-llama-3-70b",
@@ -137,7 +155,9 @@ def _target(name: str, raw: dict[str, Any], labels: dict[str, float]) -> tuple[f
 
 def _prior(name: str, raw: dict[str, Any], labels: dict[str, float]) -> float:
     if name == "numersense":
-        return 1 - float(np.mean([v for k, v in labels.items() if any(s in k for s in ("8b", "3.5-turbo", "mini", "flash"))]))
+        return 1 - float(
+            np.mean([v for k, v in labels.items() if any(s in k for s in ("8b", "3.5-turbo", "mini", "flash"))])
+        )
     if name == "gsm8k_train":
         return GSM8K_BY_STEPS[min(8, max(1, raw["meta"]["n_steps"])) - 1]
     return BY_TASK[raw["group"]] if name == "llmrouter_queries" else BY_SOURCE[name]

@@ -31,7 +31,9 @@ class Raw:
         return self.trees.predict(dense) + pieces @ self.weights
 
 
-def fit_raw(dense: np.ndarray, pieces: sp.csr_matrix, target: np.ndarray, weight: np.ndarray, rising: Sequence[bool]) -> Raw:
+def fit_raw(
+    dense: np.ndarray, pieces: sp.csr_matrix, target: np.ndarray, weight: np.ndarray, rising: Sequence[bool]
+) -> Raw:
     """Trees on the counts first, then the pieces on what the trees leave over."""
     trees = HistGradientBoostingRegressor(
         max_iter=ROUNDS,
@@ -87,7 +89,9 @@ def flatten(model: HistGradientBoostingRegressor) -> Flat:
     return Flat(float(np.ravel(model._baseline_prediction)[0]), feature, threshold, value)  # noqa: SLF001 - as above
 
 
-def fit_calibration(raw: np.ndarray, target: np.ndarray, weight: np.ndarray, points: int = 48) -> tuple[np.ndarray, np.ndarray]:
+def fit_calibration(
+    raw: np.ndarray, target: np.ndarray, weight: np.ndarray, points: int = 48
+) -> tuple[np.ndarray, np.ndarray]:
     """Raw sums to probabilities: isotonic, thinned to a few points, made strictly rising so that ranks are kept."""
     isotonic = IsotonicRegression(y_min=0.003, y_max=0.985, out_of_bounds="clip").fit(raw, target, sample_weight=weight)
     xs = np.unique(np.quantile(raw, np.linspace(0, 1, points)))

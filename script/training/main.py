@@ -12,7 +12,22 @@ from training.corpus import Table, load, tabulate
 from training.fit import Raw, fit_calibration, fit_raw, flatten
 from training.pack import pack
 
-RISING = frozenset({"length", "words", "sentences", "numbers", "quantities", "symbols", "stem_length", "latex", "proof", "design", "maths", "systems"})
+RISING = frozenset(
+    {
+        "length",
+        "words",
+        "sentences",
+        "numbers",
+        "quantities",
+        "symbols",
+        "stem_length",
+        "latex",
+        "proof",
+        "design",
+        "maths",
+        "systems",
+    }
+)
 GAIN = 1.5
 """How much the large model's advantage counts beside the small one's failures when requests are ranked."""
 SLOPE = 0.1
@@ -25,7 +40,9 @@ WHOLE = ("gsm8k_train", "bfcl", "clinc", "msvamp", "xquad", "hand", "numersense"
 
 def fit(table: Table, rows: np.ndarray) -> Raw:
     target = (table.column("target") + GAIN * table.column("gain"))[rows]
-    return fit_raw(table.dense[rows], table.pieces[rows], target, table.column("weight")[rows], [name in RISING for name in COUNTS])
+    return fit_raw(
+        table.dense[rows], table.pieces[rows], target, table.column("weight")[rows], [name in RISING for name in COUNTS]
+    )
 
 
 def predict(model: Raw, table: Table, rows: np.ndarray) -> np.ndarray:
@@ -58,6 +75,8 @@ def train(data: pathlib.Path, out: pathlib.Path) -> None:
     calibration = fit_calibration(raw, table.column("target"), table.column("weight"))
     model = fit(table, np.arange(len(table.rows)))
     out.mkdir(exist_ok=True)
-    packed = pack(flatten(model.trees), COUNTS, model.weights, SLOPE, calibration, CUTOFFS)
+    packed = pack(
+        flatten(model.trees), names=COUNTS, weights=model.weights, slope=SLOPE, table=calibration, cutoffs=CUTOFFS
+    )
     (out / "difficulty.bin").write_bytes(packed)
     print(f"trained on {len(table.rows)} requests in {time.time() - began:.0f} s, {len(packed)} bytes")

@@ -14,6 +14,7 @@ from training.fit import DEPTH, Flat
 
 def pack(
     trees: Flat,
+    *,
     names: Sequence[str],
     weights: np.ndarray,
     slope: float,
@@ -25,7 +26,12 @@ def pack(
     quantised = np.clip(np.round(weights / scale), -127, 127).astype(np.int8)
     # Thresholds are rounded down to float32, so that a count that passed as a double passes here too.
     threshold = trees.threshold.astype("<f4")
-    floats = [np.array([trees.base, scale, slope, *cutoffs], "<f4"), *(np.asarray(t, "<f4") for t in table), threshold.ravel(), trees.value.astype("<f4").ravel()]
+    floats = [
+        np.array([trees.base, scale, slope, *cutoffs], "<f4"),
+        *(np.asarray(t, "<f4") for t in table),
+        threshold.ravel(),
+        trees.value.astype("<f4").ravel(),
+    ]
     flat = np.concatenate(floats)
     head = {
         "bits": int(np.log2(len(weights))),
@@ -36,4 +42,11 @@ def pack(
         "floats": len(flat),
     }
     encoded = json.dumps(head, separators=(",", ":")).encode()
-    return MAGIC + struct.pack("<I", len(encoded)) + encoded + flat.tobytes() + trees.feature.tobytes() + quantised.tobytes()
+    return (
+        MAGIC
+        + struct.pack("<I", len(encoded))
+        + encoded
+        + flat.tobytes()
+        + trees.feature.tobytes()
+        + quantised.tobytes()
+    )

@@ -59,7 +59,7 @@ def test_image_bytes_are_never_text():
 
 
 def test_base64_inside_a_text_is_not_what_is_asked():
-    assert extract(user("What is this? data:image/png;base64," + "QUJD" * 1000)).ask == "What is this?"
+    assert extract(user("What is this? data:image/png;base64," + "QUJD" * 1000)).ask == "What is this"
 
 
 def test_a_wide_script_counts_a_token_a_character():
