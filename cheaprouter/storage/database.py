@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import logging
 import os
 import sqlite3
@@ -31,7 +32,8 @@ class Database:
     """The file at `path`, in WAL mode, brought up to date on `open`.
 
     All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
-    lives in memory until the process ends (`volatile`), so that everything but lasting goes on.
+    lives in memory until the process ends (`volatile`), so that everything but lasting goes on. So it does where another
+    router has the file (`taken`): two that book into one would spoil each other's books.
     """
 
     def __init__(self, path: Path | None, *, log: logging.Logger = _log) -> None:
@@ -40,7 +42,9 @@ class Database:
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
+        self._lock: int | None = None
         self.volatile = path is None
+        self.taken = False
         self.moved_aside: Path | None = None
 
     @property
@@ -51,7 +55,8 @@ class Database:
     def open(self, *, strict: bool = False) -> None:
         """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving.
 
-        `strict`: raise sqlite3.Error or OSError where it cannot be used; else start anew beside a damaged one, or in memory.
+        `strict`: for a command beside the router: raise sqlite3.Error or OSError where it cannot be used. Else the file is
+        claimed, and one that is damaged, taken or out of reach is done without.
         """
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         try:
@@ -115,6 +120,10 @@ class Database:
     # From here on: in the database's own thread.
 
     def _open(self, strict: bool) -> None:  # noqa: FBT001 - handed through a thread pool, by position
+        if self._path is not None and not strict and not self._claim(self._path):
+            self.taken = True
+            self._fall_back(BlockingIOError("another router uses it"))
+            return
         try:
             self._connection = self._connect(self._path)
         except (sqlite3.Error, OSError) as error:
@@ -124,6 +133,19 @@ class Database:
                 self._start_anew(error)
                 return
             self._fall_back(error)
+
+    def _claim(self, path: Path) -> bool:
+        """Take the lock that says whose file it is; the system gives it back however the process ends."""
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        except OSError:
+            # No lock to be had here, a network drive say: then nobody can be told from anybody.
+            return True
+        return True
 
     def _connect(self, path: Path | None) -> sqlite3.Connection:
         if path is not None:
@@ -214,6 +236,9 @@ class Database:
                 checkpoint(self._connection)
             self._connection.close()
             self._connection = None
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
 
 
 def checkpoint(connection: sqlite3.Connection) -> bool:

@@ -57,6 +57,10 @@ class Journal:
                     self._last = max(self._last, row[0])
                     yield row
 
+    def disable(self) -> None:
+        """Neither read nor write: the folder is another router's."""
+        self._folder = None
+
     def start(self, next_seq: int) -> None:
         """Begin a new segment; those of before are kept until `forget`."""
         self._ended = [(path, next_seq - 1) for path in self._segments()]

@@ -68,6 +68,8 @@ class Recorder:
 
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
+        if self._database.taken:
+            self._journal.disable()
         rows = list(self._journal.replay())
         try:
             last = self._database.run_sync(lambda c: books.apply(c, rows))

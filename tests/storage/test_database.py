@@ -135,6 +135,28 @@ async def test_a_place_that_cannot_be_written_means_memory_only(tmp_path, caplog
     await database.close()
 
 
+async def test_a_file_that_another_router_has_is_left_alone(database, tmp_path, caplog):
+    await database.run(lambda c: books.apply(c, [row(1)]))
+    second = Database(database.path)
+    second.open()
+    assert (second.taken, second.volatile) == (True, True)
+    assert await second.read(count) == 0
+    assert "another router uses it" in caplog.text
+    await second.close()
+    beside = Database(database.path)
+    beside.open(strict=True)
+    assert await beside.read(count) == 1
+    await beside.close()
+
+
+async def test_the_claim_ends_with_the_database(database, tmp_path):
+    await database.close()
+    again = Database(database.path)
+    again.open()
+    assert not again.taken
+    await again.close()
+
+
 def test_a_strict_opening_says_what_is_wrong(tmp_path):
     (tmp_path / "file").write_text("in the way")
     with pytest.raises(OSError, match="file"):

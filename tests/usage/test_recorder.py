@@ -135,6 +135,18 @@ async def test_without_a_usable_place_everything_but_lasting_goes_on(office, tmp
     assert (await office.reports.audit(5))[0]["id"] == "req_1"
 
 
+async def test_a_second_router_leaves_the_firsts_journal_alone(office):
+    first = office()
+    first.book()
+    second = office()
+    second.book(id="theirs")
+    assert [r["id"] for r in await second.reports.audit(5)] == ["theirs"]
+    await second.recorder.close()
+    assert len(list(first.journal.replay())) == 1
+    await first.recorder.flush()
+    assert await first.database.read(booked) == 1
+
+
 async def test_bookings_made_while_the_database_was_unusable_come_in_later(office):
     office = office()
     office.book()
