@@ -23,22 +23,28 @@ _MILLION: Final = 1e6
 
 @dataclass(frozen=True, slots=True)
 class Needs:
-    """What a request asks of a model. `output_tokens`: the reply's likely length; `max_tokens`: the client's own ceiling."""
+    """What a request asks of a model.
+
+    `output_tokens`: one reply's likely length; `max_tokens`: the client's own ceiling on it; `replies`: how many it wants.
+    """
 
     capabilities: frozenset[Capability] = frozenset()
     prompt_tokens: int = 0
     output_tokens: int = 0
     max_tokens: int | None = None
+    replies: int = 1
 
     @classmethod
-    def of(cls, features: Features) -> Needs:
+    def of(cls, features: Features, replies: int = 1) -> Needs:
         """The needs of a measured request."""
-        return cls(features.needs, features.prompt_tokens, features.expected_output_tokens, features.max_tokens)
+        return cls(
+            features.needs, features.prompt_tokens, features.expected_output_tokens, features.max_tokens, replies
+        )
 
     def reply(self, usual: int | None) -> int:
-        """Expected tokens of the reply; what a model's replies usually have counts as much as the guess from the request."""
+        """Expected tokens of all replies; what a model usually writes counts as much as the guess from the request."""
         guess = self.output_tokens if usual is None else (self.output_tokens + usual) // 2
-        return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
+        return self.replies * (guess if self.max_tokens is None else max(1, min(guess, self.max_tokens)))
 
     def window(self, model: Model) -> int:
         """Tokens that a model's window must hold: the prompt with a margin, and the reply."""
@@ -167,7 +173,7 @@ def why_not(model: Model, needs: Needs, constraints: Constraints, at: datetime) 
     price = active_price(model, at)
     if price is None:
         return "its price is unknown"
-    return too_dear(Candidate(model, price, 1.0).cost(needs.prompt_tokens, needs.output_tokens), constraints)
+    return too_dear(Candidate(model, price, 1.0).cost(needs.prompt_tokens, needs.reply(None)), constraints)
 
 
 def ceiling(*limits: Decimal | None) -> float | None:

@@ -22,11 +22,13 @@ QUALITY_PER_E: Final = 12.5
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
 
-PATIENCE: Final = 0.02
-"""USD that a failed answer costs at `cost_quality` 5, over and above asking again: somebody has to notice and repeat it."""
+REPEAT: Final = 4.0
+"""How many times a good model's cost a failed answer weighs at `cost_quality` 5: it has to be noticed, asked again, and
+answered by that model. A good model is then taken where it is likelier to succeed by a quarter, whatever the size of the
+request: SIMPLE requests stay with a small one, COMPLEX ones leave it."""
 
-REPEAT: Final = 3.0
-"""How many times a good model's cost a failed answer weighs: asked again, of a better model, with the failure in the prompt."""
+PATIENCE: Final = 0.0005
+"""USD on top: where even a good model costs next to nothing, there is little to save."""
 
 PEER: Final = 5.0
 """Models within so many points of the best count as good ones."""

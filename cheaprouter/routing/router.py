@@ -167,7 +167,7 @@ class Router:
         alias = plan.target.alias
         slow = alias.max_first_token_ms if alias is not None else None
         constraints = Constraints(plan.access.bounds, plan.max_cost, slow, context.latency)
-        return _Case(features, Needs.of(features), plan.target, plan.access, constraints, plan.cost_quality)
+        return _Case(features, Needs.of(features, request.n), plan.target, plan.access, constraints, plan.cost_quality)
 
     def _plan(self, requested: str, context: RouteContext) -> _Plan:
         policy = context.policy
@@ -207,7 +207,7 @@ class Router:
         limit = case.constraints.max_cost
         if limit is None:
             return True
-        amount = cost(Usage(case.needs.prompt_tokens, case.needs.output_tokens), model, context.at)
+        amount = cost(Usage(case.needs.prompt_tokens, case.needs.reply(None)), model, context.at)
         return amount is not None and amount <= limit
 
     def _ranked(self, case: _Case, context: RouteContext) -> list[Option]:

@@ -377,6 +377,10 @@ class TestNumbers:
         long = decide(router(SMALL), average_output=lambda _: 2000).expected_output
         assert long > decide(router(SMALL)).expected_output
 
+    def test_several_replies_cost_several_times_the_output(self):
+        one, three = decide(router(SMALL)), decide(router(SMALL), body={"n": 3})
+        assert three.expected_output == 3 * one.expected_output
+
     def test_an_estimate_that_was_always_short_is_corrected(self):
         plain = decide(router(SMALL)).prompt_tokens
         assert decide(router(SMALL), correction=lambda _: 2.0).prompt_tokens == 2 * plain
