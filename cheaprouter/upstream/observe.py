@@ -61,7 +61,8 @@ class Observer:
             return
         self._down[provider] = now
         cooldown = None if failure.action is Action.KEY else down.cooldown
-        self._bus.publish(ProviderDown(provider, f"{_what(down)}: {failure.message}", cooldown, self._clock.utcnow()))
+        reason = f"{_what(down)}: {failure.message.removeprefix(f'{provider}: ')}"
+        self._bus.publish(ProviderDown(provider, reason, cooldown, self._clock.utcnow()))
 
     def down_since(self, provider: str) -> float | None:
         """The monotonic second since when it is down, None while it is up."""
