@@ -129,6 +129,8 @@ async def test_a_setting_made_over_mqtt_lasts(broker, tmp_path):
         async with house(broker, upstream, tmp_path / "data") as router:
             await router.ask()
             await router.command("rpm", b"7", 7)
+            router.signal(signal.SIGTERM)
+            await router.ended()
         async with house(broker, upstream, tmp_path / "data") as router:
             await router.seen.until(lambda: b'"rpm":7' in router.seen.retained[STATE])
 
