@@ -64,4 +64,5 @@ def test_every_configuration_shown_to_users_is_valid(page):
     for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         shown = yaml.safe_load(block.replace("sk-…", "sk-test"))
         if isinstance(shown, dict) and shown.keys() <= schema._SETTINGS.keys():
-            assert schema.build(shown)
+            variables = dict.fromkeys(re.findall(r"api_key_env: (\w+)", block), "sk-test")
+            assert schema.build(shown, variables)
