@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from operator import add
 from typing import Final
 
 from .rows import COLUMNS, INDEX, Row, failed, limit_hit
@@ -22,7 +23,7 @@ _INSERT: Final = f"INSERT OR IGNORE INTO request VALUES ({', '.join('?' * len(CO
 _ADD: Final = """
     INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
     ON CONFLICT DO UPDATE SET
-        requests = requests + 1, input_tokens = input_tokens + excluded.input_tokens,
+        requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
         output_tokens = output_tokens + excluded.output_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
         errors = errors + excluded.errors, limit_hits = limit_hits + excluded.limit_hits, cost = cost + excluded.cost,
         saved = saved + excluded.saved, unpriced = unpriced + excluded.unpriced"""
@@ -47,7 +48,7 @@ def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     fresh = [row for _, row in sorted({row[0]: row for row in rows if row[0] > last}.items())]
     if fresh:
         connection.executemany(_INSERT, fresh)
-        connection.executemany(_ADD, map(_daily, fresh))
+        connection.executemany(_ADD, _daily(fresh))
         last = fresh[-1][0]
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('applied_seq', ?)", (last,))
     return last
@@ -69,8 +70,16 @@ def values(row: Row) -> tuple[int, ...]:
     )
 
 
-def _daily(row: Row) -> Row:
-    return (row[_DAY], row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "", *values(row))
+def _daily(rows: Iterable[Row]) -> Iterator[Row]:
+    """Rows to add to `daily`, those of the same day, device and model as one."""
+    sums: dict[tuple[int, str, str, str], list[int]] = {}
+    for row in rows:
+        key = (row[_DAY], row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
+        added = values(row)
+        before = sums.get(key)
+        sums[key] = list(added) if before is None else list(map(add, before, added))
+    for key, total in sums.items():
+        yield (*key, *total)
 
 
 def spend(connection: sqlite3.Connection, since_day: int) -> list[tuple[str, int, int]]:

@@ -25,6 +25,10 @@ _log = logging.getLogger(__name__)
 BUSY_MS: Final = 5000
 """How long to wait for another process (the command line) that writes."""
 
+BUSY_TRIES: Final = 5
+BUSY_PAUSE: Final = 0.2
+"""Seconds between two tries to open."""
+
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 
 
@@ -125,7 +129,7 @@ class Database:
             self._fall_back(BlockingIOError("another router uses it"))
             return
         try:
-            self._connection = self._connect(self._path)
+            self._connection = self._connect_patiently(self._path)
         except (sqlite3.Error, OSError) as error:
             if strict:
                 raise
@@ -146,6 +150,17 @@ class Database:
             # No lock to be had here, a network drive say: then nobody can be told from anybody.
             return True
         return True
+
+    def _connect_patiently(self, path: Path | None) -> sqlite3.Connection:
+        """Another process may hold the file for a moment where SQLite itself does not wait."""
+        for _ in range(BUSY_TRIES):
+            try:
+                return self._connect(path)
+            except sqlite3.OperationalError as error:
+                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                    raise
+                time.sleep(BUSY_PAUSE)
+        return self._connect(path)
 
     def _connect(self, path: Path | None) -> sqlite3.Connection:
         if path is not None:

@@ -30,6 +30,9 @@ CHECKPOINT_SECONDS: Final = 60.0
 RETRY_SECONDS: Final = 5.0
 """Between two tries at a database that fails."""
 
+MOST_UNMOVED: Final = 20_000
+"""Bookings after which the file is brought up to date sooner: WAL and journal stay within some megabytes."""
+
 MOST_WAITING: Final = 10_000
 """Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
@@ -64,6 +67,7 @@ class Recorder:
         self._flushing = asyncio.Lock()
         self._failing = False
         self._untidy = False
+        self._rows_unmoved = 0
         self._overflowed = False
 
     def restore(self) -> None:
@@ -118,6 +122,7 @@ class Recorder:
                 return
             self._failing = self._overflowed = False
             self._unmoved.set()
+            self._rows_unmoved += len(rows)
             # What came in meanwhile stays; an overflow may have taken some of these already.
             while self._waiting and self._waiting[0][0] <= last:
                 self._waiting.popleft()
@@ -143,6 +148,8 @@ class Recorder:
             await asyncio.sleep(BATCH_SECONDS)
             self._unwritten.clear()
             await self.flush()
+            if self._rows_unmoved >= MOST_UNMOVED:
+                await self._settled()
             if self._failing:
                 # Try again before long, also where nothing new comes in.
                 self._unwritten.set()
@@ -155,32 +162,38 @@ class Recorder:
             await self.tidy()
 
     async def tidy(self) -> None:
-        """Drop history beyond its bounds, move the WAL into the file, and let the journal forget what is safe there."""
+        """Drop history beyond its bounds, and bring the files up to date."""
         self._unmoved.clear()
         try:
             await self._retention.apply(self._database)
-            await self._settle_files()
         except sqlite3.Error as error:
-            if not self._untidy:
-                self._log.error("The database could not be tidied up: %s", error)
-            self._untidy = True
+            self._complain(error)
         else:
-            self._untidy = False
+            await self._settled()
 
-    async def _settle_files(self) -> None:
+    async def _settled(self) -> None:
+        """Move the WAL into the file, and let the journal forget what is safe there."""
+        self._rows_unmoved = 0
         self._journal.rotate()
-        applied = await self._database.read(books.applied)
-        safe = await self._database.read(checkpoint)
+        try:
+            applied = await self._database.read(books.applied)
+            safe = await self._database.read(checkpoint)
+        except sqlite3.Error as error:
+            self._complain(error)
+            return
+        self._untidy = False
         if safe and not self._database.volatile:
             self._journal.forget(applied)
+
+    def _complain(self, error: sqlite3.Error) -> None:
+        if not self._untidy:
+            self._log.error("The database could not be tidied up: %s", error)
+        self._untidy = True
 
     async def close(self) -> None:
         """Write everything; a journal that could not be brought into the database is kept for the next start."""
         await self.flush()
-        try:
-            await self._settle_files()
-        except sqlite3.Error as error:
-            self._log.error("The database could not be brought up to date: %s", error)
+        await self._settled()
         self._journal.close()
 
     def recent(self, limit: int) -> list[RequestRecord]:
