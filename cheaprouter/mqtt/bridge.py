@@ -17,7 +17,6 @@ from ..events import Event, EventBus
 from . import state as payloads
 from .backoff import Backoff
 from .connection import Connection, ConnectionLostError, Connector
-from .discovery import hub_id
 from .inbox import Inbox
 from .memory import Memory
 from .messages import Incoming, Outgoing
@@ -40,6 +39,9 @@ OFFLINE_SECONDS: Final = 2.0
 
 DENIED_SECONDS: Final = 600.0
 """How long nothing more is published where the broker denied it: Mosquitto 2.0 may hang up on whoever tries."""
+
+_ID_DIGITS: Final = 11
+"""Of the instance id in the client id: 23 characters in all, which every broker must take."""
 
 _MEMORY_FILE: Final = "mqtt_topics.json"
 
@@ -74,7 +76,7 @@ class Bridge:
         self._clock = clock
         self._credentials = credentials
         self._backoff = backoff or Backoff()
-        self._connector = Connector(hub_id(control.instance_id), keepalive, timeout)
+        self._connector = Connector(f"cheaprouter-{control.instance_id[:_ID_DIGITS]}", keepalive, timeout)
         self._memory = Memory(None if data_dir is None else data_dir / _MEMORY_FILE)
         self._once = Once(_LOG)
         self._wake = asyncio.Event()
