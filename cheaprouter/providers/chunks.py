@@ -11,7 +11,6 @@ from ..models import Json
 from .sse import event
 
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
-_OTHERS: Final = ("tool_calls", "function_call", "audio", "images", "reasoning_details", "thinking_blocks")
 
 
 def choices_of(chunk: Json) -> list[Json]:
@@ -24,13 +23,23 @@ def has_content(message: Any) -> bool:
     """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
     if not isinstance(message, dict):
         return False
-    return any(message.get(name) for name in _TEXTS) or any(message.get(name) for name in _OTHERS)
+    get = message.get
+    return bool(
+        answers(message)
+        or get("reasoning_content")
+        or get("reasoning")
+        or get("reasoning_details")
+        or get("thinking_blocks")
+    )
 
 
 def answers(message: Any) -> bool:
     """The same without reasoning: something that a user came for."""
-    return isinstance(message, dict) and any(
-        message.get(name) for name in ("content", "refusal", "tool_calls", "function_call", "audio", "images")
+    if not isinstance(message, dict):
+        return False
+    get = message.get
+    return bool(
+        get("content") or get("tool_calls") or get("refusal") or get("function_call") or get("audio") or get("images")
     )
 
 
@@ -44,7 +53,11 @@ def characters(message: Any) -> int:
     """Characters of text, reasoning and tool arguments in a delta or message."""
     if not isinstance(message, dict):
         return 0
-    count = sum(len(value) for name in _TEXTS if isinstance(value := message.get(name), str))
+    count = 0
+    for name in _TEXTS:
+        value = message.get(name)
+        if isinstance(value, str):
+            count += len(value)
     calls = message.get("tool_calls")
     for call in calls if isinstance(calls, list) else ():
         function = call.get("function") if isinstance(call, dict) else None

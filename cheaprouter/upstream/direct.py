@@ -127,11 +127,20 @@ class DirectTransport:
         """Send, and wait for the headers. Redirects are not followed: they would carry the key elsewhere."""
         host = self._host(request.url)
         head = _head(request, host)
-        connection = _reusable(host)
-        if connection is None:
-            connection = await self._connect(host, connect_timeout)
+        while (kept := _reusable(host)) is not None:
+            try:
+                return await self._exchange(host, kept, head, request.body)
+            except TransportError as error:
+                if error.code != "upstream_reset":
+                    raise
+                # The server had closed it meanwhile: that says nothing of a new one.
+        connection = await self._connect(host, connect_timeout)
+        return await self._exchange(host, connection, head, request.body)
+
+    @staticmethod
+    async def _exchange(host: Host, connection: ResponseHandler, head: bytes, body: bytes | None) -> Response:
         try:
-            _send(connection, head, request.body)
+            _send(connection, head, body)
             while True:
                 message, content = await connection.read()
                 if message.code >= 200:

@@ -15,6 +15,8 @@ SHORT_WAIT: Final = 3.0
 """A rate limit that ends within so many seconds is waited for, rather than going to another model."""
 
 QUICK: Final = 0.05
+"""Seconds before a connection is tried again, at least; an error status gets 0.2 to 0.6."""
+
 _MOST_ADAPTATIONS: Final = 3
 
 
@@ -63,7 +65,8 @@ class Plan:
         first = model.id not in self._retried
         if failure.action is Action.RETRY and first:
             self._retried.add(model.id)
-            delay = QUICK * (1 + jitter) if failure.code in UNREACHABLE else 0.2 + 0.4 * jitter
+            quick = failure.code in UNREACHABLE or failure.code == "upstream_reset"
+            delay = QUICK * (1 + jitter) if quick else 0.2 + 0.4 * jitter
             return self._repeat(target, delay, left)
         if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
             self._adapted += 1

@@ -17,6 +17,7 @@ from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import (
     GOOD,
     ROLE,
+    Close,
     Send,
     Stall,
     completion,
@@ -86,6 +87,14 @@ async def test_connections_are_used_again(bench):
         except UpstreamFailed:
             continue
     assert bench.server.connections == 1
+
+
+async def test_a_kept_connection_that_the_server_had_closed_costs_no_attempt(bench):
+    bench.server.script("faulty", GOOD, (Close(),), GOOD)
+    await bench.pool.send([bench.faulty], chat())
+    got = await bench.pool.send([bench.faulty], chat())
+    assert [attempt.outcome for attempt in got.attempts] == ["ok"]
+    assert bench.server.connections == 2
 
 
 async def test_a_redirect_is_not_followed_with_the_key(bench, server):
