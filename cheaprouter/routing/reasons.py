@@ -13,7 +13,7 @@ from ..errors import BudgetError, NoCandidateError
 from ..models import Difficulty, Dropped, Json, Model, Profile, RouteDecision
 from .access import Access
 from .candidates import CONTEXT_MARGIN
-from .choose import Option
+from .choose import Option, factor, failing
 from .features import Features
 from .resolve import Target
 
@@ -128,8 +128,8 @@ def view(
     }
 
 
-def row(option: Option, *, healthy: bool) -> Json:
-    """One candidate's numbers."""
+def row(option: Option, level: float, *, healthy: bool) -> Json:
+    """One candidate's numbers. `level`: the difficulty it was weighed at, or would have been."""
     model = option.model
     return {
         "id": model.id,
@@ -138,7 +138,7 @@ def row(option: Option, *, healthy: bool) -> Json:
         "measured": measured(model.quality),
         "expected_cost_usd": round(option.cost, 9),
         "expected_output_tokens": option.output,
-        "failure_probability": round(option.fail, 4),
+        "failure_probability": round(failing(level, factor(option.quality)), 4),
         "healthy": healthy,
     }
 

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Final, Protocol
+from typing import Final
 
 from ..catalog.prices import cost
 from ..catalog.table import ModelTable
-from ..config.settings import BudgetAction, DeviceSettings, Settings
+from ..config.settings import Settings
 from ..errors import BudgetError, NoCandidateError
-from ..models import Difficulty, Json, Model, Profile, RouteDecision, Usage
+from ..models import Json, Model, Profile, RouteDecision, Usage
 from ..protocol.chat import ChatRequest, parse
 from . import reasons
-from .access import Access, access
+from .access import access
 from .candidates import Constraints, Needs, ceiling, select, too_big
 from .choose import Option, close, fitting, mixed, order
+from .context import Case, DifficultyScorer, Plan, RouteContext
 from .features import Features, extract
-from .resolve import Resolver, Target
+from .resolve import Resolver
 from .shortlist import Shortlist, Shortlists
 from .sticky import CACHE_LIFE, RETRY_SPAN, Pin, StickyStore
+
+__all__ = ["RouteContext", "Router"]
 
 _FEW: Final = 6
 """Where fewer of a short list fit a request, all candidates are looked at."""
@@ -35,65 +36,6 @@ _LONGEST_KEPT: Final = 200
 
 _ESCALATED: Final = 0.6
 """Least difficulty of a question that came back: whatever answered it before did not satisfy."""
-
-
-class DifficultyScorer(Protocol):
-    """What a router needs of the difficulty model."""
-
-    def score(self, features: Features) -> Difficulty:
-        """How hard a request is."""
-
-
-@dataclass(frozen=True, slots=True)
-class RouteContext:
-    """What a decision may know besides the request.
-
-    `policy`: the device's effective settings. `budget_action`: what a spent budget asks for, None while there is money.
-    `at`: UTC, for prices. `now`: monotonic seconds. `healthy`, `latency` (first token, ms), `average_output` (tokens a reply
-    of a model id usually has) and `correction` (actual over estimated prompt tokens) tell what was seen of models.
-    `only_local`: cloud models are paused. `profile`, `cost_quality`: the home's, where changed at run time; None: as
-    configured.
-    """
-
-    device_id: str
-    policy: DeviceSettings
-    at: datetime
-    now: float
-    budget_action: BudgetAction | None = None
-    healthy: Callable[[Model], bool] = lambda _: True
-    latency: Callable[[Model], float | None] = lambda _: None
-    average_output: Callable[[str], int | None] = lambda _: None
-    correction: Callable[[str], float] = lambda _: 1.0
-    only_local: bool = False
-    profile: Profile | None = None
-    cost_quality: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _Plan:
-    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one."""
-
-    policy: DeviceSettings
-    target: Target
-    access: Access
-    max_cost: float | None
-    cost_quality: float
-
-
-@dataclass(slots=True)
-class _Case:
-    """One request on its way to a decision."""
-
-    features: Features
-    needs: Needs
-    target: Target
-    access: Access
-    constraints: Constraints
-    cost_quality: float
-    pin: Pin | None = None
-    difficulty: Difficulty | None = None
-    kept_on: bool = False
-    escalated: bool = False
 
 
 class Router:
@@ -115,7 +57,7 @@ class Router:
         self._difficulty = difficulty
         self._resolver = Resolver(table, settings)
         self._shortlists = Shortlists(table)
-        self._plans: dict[object, _Plan] = {}
+        self._plans: dict[object, Plan] = {}
         self._fallbacks = max(0, settings.routing.max_attempts - 1)
         self._monotonic = monotonic
 
@@ -154,22 +96,23 @@ class Router:
             decision = self._decision(case, options, context)
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
-        rows = [reasons.row(option, healthy=context.healthy(option.model)) for option in options]
+        level = self._level(case)
+        rows = [reasons.row(option, level, healthy=context.healthy(option.model)) for option in options]
         listed = {row["id"] for row in rows}
         beaten = [{"id": model.id, "beaten": True} for model in kept if model.id not in listed]
         return {**view, **reasons.outcome(decision), "candidates": [*rows, *beaten]}
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 
-    def _case(self, request: ChatRequest, context: RouteContext) -> _Case:
+    def _case(self, request: ChatRequest, context: RouteContext) -> Case:
         plan = self._plan(request.model, context)
         features = extract(request.body)
         alias = plan.target.alias
         slow = alias.max_first_token_ms if alias is not None else None
         constraints = Constraints(plan.access.bounds, plan.max_cost, slow, context.latency)
-        return _Case(features, Needs.of(features, request.n), plan.target, plan.access, constraints, plan.cost_quality)
+        return Case(features, Needs.of(features, request.n), plan.target, plan.access, constraints, plan.cost_quality)
 
-    def _plan(self, requested: str, context: RouteContext) -> _Plan:
+    def _plan(self, requested: str, context: RouteContext) -> Plan:
         policy = context.policy
         key = (requested, id(policy), context.budget_action, context.only_local, context.profile, context.cost_quality)
         known = self._plans.get(key)
@@ -183,14 +126,14 @@ class Router:
         wishes = (target.cost_quality, alias.cost_quality if alias else None, policy.cost_quality, context.cost_quality)
         slider = next((value for value in wishes if value is not None), routing.cost_quality)
         limit = ceiling(routing.max_cost, alias.max_cost if alias else None)
-        plan = _Plan(policy, target, granted, limit, slider)
+        plan = Plan(policy, target, granted, limit, slider)
         if len(requested) <= _LONGEST_KEPT:
             if len(self._plans) >= _PLANS:
                 self._plans.clear()
             self._plans[key] = plan
         return plan
 
-    def _named(self, case: _Case, model: Model, context: RouteContext) -> RouteDecision:
+    def _named(self, case: Case, model: Model, context: RouteContext) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
         stand_ins = []
         for name in self.settings.fallbacks.get(model.id, ()):
@@ -199,7 +142,7 @@ class Router:
                 stand_ins.append(other)
         return self._made(case, (model, *stand_ins), context, reasons.named(case.target, model))
 
-    def _may_stand_in(self, model: Model, case: _Case, context: RouteContext) -> bool:
+    def _may_stand_in(self, model: Model, case: Case, context: RouteContext) -> bool:
         if not case.needs.capabilities <= model.capabilities or too_big(model, case.needs):
             return False
         if not case.access.permits(model):
@@ -210,7 +153,7 @@ class Router:
         amount = cost(Usage(case.needs.prompt_tokens, case.needs.reply(None)), model, context.at)
         return amount is not None and amount <= limit
 
-    def _ranked(self, case: _Case, context: RouteContext) -> list[Option]:
+    def _ranked(self, case: Case, context: RouteContext) -> list[Option]:
         """Every candidate that fits, best first. Raises where there is none."""
         profile = case.access.profile
         shortlist = self._shortlists.get(case.needs.capabilities, case.access.bounds, context.at)
@@ -227,7 +170,7 @@ class Router:
         order(options, profile, level, case.cost_quality)
         return self._settled(options, case)
 
-    def _fitting(self, shortlist: Shortlist, case: _Case, context: RouteContext) -> list[Option]:
+    def _fitting(self, shortlist: Shortlist, case: Case, context: RouteContext) -> list[Option]:
         cached = _cached(case.pin, context.now)
         for candidates in (shortlist.best, shortlist.every):
             found = fitting(candidates, case.needs, case.constraints, context.average_output, cached)
@@ -235,7 +178,7 @@ class Router:
                 return found
         return found
 
-    def _level(self, case: _Case) -> float:
+    def _level(self, case: Case) -> float:
         if case.difficulty is None:
             case.difficulty = self._difficulty.score(case.features)
         level = case.difficulty.score
@@ -254,7 +197,7 @@ class Router:
             pin = self.sticky.find(context.device_id, features.opening_key, context.now)
         return pin
 
-    def _settled(self, options: list[Option], case: _Case) -> list[Option]:
+    def _settled(self, options: list[Option], case: Case) -> list[Option]:
         """The order, with the conversation's own model in front where it should stay, or behind where it has failed."""
         pin = case.pin
         if pin is not None and (pin.failed or case.features.repeats):
@@ -269,7 +212,7 @@ class Router:
             return [held, *(option for option in options if option is not held)]
         return options
 
-    def _decision(self, case: _Case, options: list[Option], context: RouteContext) -> RouteDecision:
+    def _decision(self, case: Case, options: list[Option], context: RouteContext) -> RouteDecision:
         ready: list[Option] = []
         cooling: list[Option] = []
         for option in options:
@@ -279,12 +222,13 @@ class Router:
         chain = mixed([option.model for option in ready], self._fallbacks)
         chain = (*chain, *(option.model for option in cooling))[: self._fallbacks + 1]
         chosen = next(option for option in (*ready, *cooling) if option.model is chain[0])
-        how = reasons.How(len(options), case.difficulty, case.kept_on, case.escalated, not ready)
+        kept_on = case.kept_on and chosen is options[0]
+        how = reasons.How(len(options), case.difficulty, kept_on, case.escalated, not ready)
         reason = reasons.chosen(case.target, case.access, chosen, how)
         return self._made(case, chain, context, reason, chosen)
 
     def _made(
-        self, case: _Case, chain: Sequence[Model], context: RouteContext, reason: str, chosen: Option | None = None
+        self, case: Case, chain: Sequence[Model], context: RouteContext, reason: str, chosen: Option | None = None
     ) -> RouteDecision:
         model = chain[0]
         needs = case.needs
@@ -303,7 +247,7 @@ class Router:
             conversation_key=case.features.conversation_key,
         )
 
-    def _nothing(self, case: _Case, context: RouteContext) -> NoCandidateError | BudgetError:
+    def _nothing(self, case: Case, context: RouteContext) -> NoCandidateError | BudgetError:
         """Why there is no candidate, in the words of those that were dropped."""
         _, dropped = select(self.table, case.needs, case.constraints, context.at)
         return reasons.no_candidate(case.access, dropped)

@@ -416,6 +416,12 @@ class TestExplain:
         told = self.explain(router())
         assert (told["score"], told["contributions"]) == (0.05, {"wording": 0.05})
 
+    @pytest.mark.parametrize("asked", ["blockrun/auto", "blockrun/premium"])
+    def test_it_shows_each_candidates_chance_of_failing(self, asked):
+        rows = self.explain(router(difficulty=0.5), model=asked)["candidates"]
+        chances = {row["id"]: row["failure_probability"] for row in rows}
+        assert 0 < chances["lab/big"] < chances["lab/small"] < 0.5
+
     def test_without_a_candidate_it_says_why(self):
         told = self.explain(router(), model="blockrun/free")
         assert told["model"] is None

@@ -63,6 +63,15 @@ class TestRouting:
         assert made.model is SMALL
         assert "stays on lab/small" in made.reason
 
+    def test_a_conversation_leaves_a_model_that_cools(self):
+        routes = router(SMALL, NEAR)
+        self.served(routes, FIRST, SMALL)
+        made = routes.decide(
+            request(messages=chat(*FIRST, "ok", "and candles?")), context(healthy=lambda m: m is not SMALL)
+        )
+        assert made.model is NEAR
+        assert "stays" not in made.reason
+
     def test_another_device_is_not_drawn_along(self):
         routes = router(SMALL, NEAR)
         self.served(routes, FIRST, SMALL, device="bath")
