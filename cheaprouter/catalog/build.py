@@ -18,12 +18,12 @@ from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..const import MOCK_MODEL
 from ..models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
-from .names import family
+from .names import family, sees
 from .notes import dangling, of_provider
 from .table import ModelTable
 
 ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
-"""What an OpenAI-compatible server is taken to do where nobody says: text only, with tools and schemas."""
+"""What a model is taken to do where nobody says: tools and schemas, and pictures only where its name tells."""
 
 _OWN_HOSTS: Final = {"openai": "api.openai.com", "anthropic": "api.anthropic.com"}
 """Kinds that also name a wire format: at another host they are somebody else's models, at somebody else's price."""
@@ -159,7 +159,7 @@ class _Provider:
             context=context or listed.get("context") or (entry.context if entry else None),
             max_output=max_output or listed.get("max_output") or (entry.max_output if entry else None),
             quality=quality or self.catalog.quality.of(upstream, prices),
-            capabilities=ASSUMED if capabilities is None else capabilities,
+            capabilities=_assumed(upstream) if capabilities is None else capabilities,
             local=self.local,
             hidden=hidden,
             family=family(upstream),
@@ -167,6 +167,10 @@ class _Provider:
 
     def upstream(self, model_id: str) -> str:
         return model_id.removeprefix(f"{self.settings.name}/")
+
+
+def _assumed(upstream: str) -> frozenset[Capability]:
+    return ASSUMED | {Capability.VISION} if sees(upstream) else ASSUMED
 
 
 def _listed_price(told: Mapping[str, str], provider: str) -> Price:

@@ -21,6 +21,12 @@ _FAMILIES: Final = (
 )  # fmt: skip
 
 
+_SEES: Final = re.compile(
+    r"llava|vision|minicpm-?v|moondream|pixtral|internvl|gemma-?[34](?!.*270m)|(?<![a-z])(?:\d+(?:\.\d+)?)?-?vl(?![a-z])"
+)
+"""Open models that take pictures, by what their names have in common."""
+
+
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
     """A model's name without provider path, tag, date and wording, in one spelling: `GLM-5.3` and `glm-5p3` are one."""
@@ -51,3 +57,8 @@ def parameters(name: str) -> float | None:
         return None
     size = float(found[2]) * (1000 if found[3] == "t" else 1)
     return size * int(found[1]) if found[1] else size
+
+
+def sees(name: str) -> bool:
+    """Whether an open model's name says that it takes pictures, as `llava` and `qwen2.5vl` do."""
+    return _SEES.search(name.lower().rsplit("/", 1)[-1]) is not None

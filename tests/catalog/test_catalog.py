@@ -5,7 +5,7 @@ from importlib import resources
 
 import pytest
 
-from cheaprouter.catalog.names import canonical, family, parameters
+from cheaprouter.catalog.names import canonical, family, parameters, sees
 from cheaprouter.catalog.quality import by_price, measured
 from cheaprouter.config.presets import CLOUD
 from cheaprouter.models import FREE, Capability
@@ -128,6 +128,30 @@ def test_a_name_tells_its_family(name, line):
 )
 def test_a_name_may_tell_the_size(name, size):
     assert parameters(name) == size
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "llava:7b",
+        "qwen2.5vl:7b",
+        "qwen2.5-vl-7b",
+        "llama3.2-vision:11b",
+        "gemma3:4b",
+        "minicpm-v",
+        "moondream",
+        "Qwen3-VL-8B",
+    ],
+)
+def test_a_name_may_tell_that_it_takes_pictures(name):
+    assert sees(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["qwen3:8b", "llama3.2:3b", "mistral-small", "gemma2:2b", "vllm-model", "evlm", "devl-1"]
+)
+def test_other_names_do_not(name):
+    assert not sees(name)
 
 
 class TestQuality:
