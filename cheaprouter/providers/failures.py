@@ -15,6 +15,8 @@ from .unsupported import adaptation
 
 LONGEST_MESSAGE: Final = 500
 OVERLOAD_COOLDOWN: Final = 15.0
+ABSENT_COOLDOWN: Final = 60.0
+"""A model that a provider does not have, or not for this key, is not asked for by every single request."""
 
 _CONTEXT: Final = re.compile(
     r"context[ _](?:length|window|size)|maximum (?:context|prompt|input)|prompt is too long|too many (?:input )?tokens"
@@ -22,9 +24,16 @@ _CONTEXT: Final = re.compile(
     r"|reduce the length|token count .*exceeds|input token",
     re.IGNORECASE,
 )
-_FILTER: Final = re.compile(r"content[ _-]?(?:filter|policy|management)|responsible ?ai|safety system", re.IGNORECASE)
+_FILTER: Final = re.compile(
+    r"content[ _-]?(?:filter|policy|management)|responsible ?ai|safety system|flagged|moderation", re.IGNORECASE
+)
 _QUOTA: Final = re.compile(
     r"insufficient[_ ](?:quota|balance|credit|funds)|credit balance|billing|payment required", re.IGNORECASE
+)
+_MODEL_ACCESS: Final = re.compile(
+    r"(?:access|permission|permitted|allowed|entitled|subscri\w+|enabled).{0,40}\bmodel"
+    r"|\bmodel\b.{0,60}(?:access|permission|permitted|allowed|entitled|subscri|gated)",
+    re.IGNORECASE,
 )
 _OVERLOAD: Final = re.compile(r"overloaded|at capacity|high demand|temporarily unavailable", re.IGNORECASE)
 _BAD_KEY: Final = re.compile(
@@ -117,8 +126,15 @@ def judge(
         error_type=_text(error.get("type")),
         param=_text(error.get("param")),
         adapt=failure.adapt,
-        cooldown=max(OVERLOAD_COOLDOWN, wait or 0.0) if failure.action is Action.COOL else None,
+        cooldown=_cooldown(failure, wait),
     )
+
+
+def _cooldown(failure: Failure, wait: float | None) -> float | None:
+    """Seconds that this failure alone is reason enough to leave the target alone for."""
+    if failure.action is Action.COOL:
+        return max(OVERLOAD_COOLDOWN, wait or 0.0)
+    return ABSENT_COOLDOWN if failure.code in ("model_not_found", "model_not_allowed") else None
 
 
 def classify(status: int, error: Json, words: str, decoded: Any) -> Failure:
@@ -132,6 +148,8 @@ def classify(status: int, error: Json, words: str, decoded: Any) -> Failure:
         code in ("content_filter", "content_policy_violation") or _FILTER.search(words)
     ):
         action, ours = Action.FINAL, "content_filter"
+    elif status == 403 and _MODEL_ACCESS.search(words):
+        action, ours = Action.NEXT, "model_not_allowed"
     elif status in (400, 429) and (_QUOTA.search(code) or _QUOTA.search(words)):
         action, ours = Action.KEY, "upstream_payment"
     elif status == 400 and _BAD_KEY.search(words):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Final
 
 import orjson
 
@@ -16,6 +17,8 @@ from .base import Completion, Failure, StreamDecoder, WireRequest
 from .completion import judge_completion
 from .openai_stream import OpenAIStream
 from .presets import GENERIC, Preset
+
+_INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 
 
 class OpenAICompatible(BaseAdapter):
@@ -31,6 +34,9 @@ class OpenAICompatible(BaseAdapter):
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = dict(request.body)
         body["model"] = model.upstream
+        for name in _INTEGERS:
+            if isinstance(value := body.get(name), float):
+                body[name] = int(value)  # some clients send 1.0, which some servers refuse
         if request.stream:
             if self.quirks.stream_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}

@@ -19,6 +19,9 @@ KEY_COOLDOWN: Final = 600.0
 
 _FIRST: Final = 5.0
 _LONGEST: Final = 120.0
+_LONGEST_UNREACHABLE: Final = 30.0
+"""The home's own connection comes back, and then nobody wants to wait for two minutes."""
+
 _TRIP_AFTER: Final = 3
 """Failures in a row, none of which asked for a cool-down by itself, before a target is left alone."""
 
@@ -171,6 +174,8 @@ class Health:
             told = failure.retry_after is not None
         elif failure.code in UNREACHABLE:
             scope, after = provider, 2  # a failure and its quick retry
+            if (known := self.breakers.get(provider)) is not None and known.failures:
+                cooldown = min(_LONGEST_UNREACHABLE, self._guess(provider))
         for other in (provider, key, model):
             if other != scope and other in self.breakers:
                 self.breakers[other].abandon()

@@ -46,9 +46,22 @@ class Plan:
                 target = candidate
             else:
                 self.skipped.append(candidate)
+        if target is None and not self.attempts:
+            target = self._last_resort(now)
         if target is not None:
             self.attempts += 1
         return target
+
+    def _last_resort(self, now: float) -> Target | None:
+        """With one provider and key there is nobody to spare them for: ask, unless the upstream itself said when."""
+        if len({(t.model.provider, t.key) for t in self.skipped}) != 1:
+            return None
+        for target in self.skipped:
+            breaker = self.health.blocking(target, now)
+            if breaker is not None and not breaker.told:
+                self.skipped.remove(target)
+                return target
+        return None
 
     def pass_over(self, target: Target) -> None:
         """It was not tried after all: the caller may not use that model."""

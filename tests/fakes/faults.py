@@ -263,6 +263,13 @@ _DEGRADED = (
         reply(200, {"error": {"message": "Slow down.", "code": 429}}),
         status=429,
     ),
+    failing(
+        "error_in_200_for_a_stream",
+        "rate_limit_exceeded",
+        reply(200, {"error": {"message": "Slow down.", "code": "rate_limit_exceeded", "type": "rate_limit_error"}}),
+        status=429,
+        stream=True,
+    ),
     failing("truncated_json", "invalid_reply", reply(200, json.dumps(completion()).encode()[:-40])),
     failing(
         "broken_off_json", "upstream_reset", (Send(head(200, Content_Length="9999") + b'{"id": "x"'), Close()), tries=2

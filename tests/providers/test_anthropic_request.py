@@ -14,7 +14,8 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.models import Capability, Model
 from cheaprouter.protocol.chat import parse
 from cheaprouter.providers import anthropic_cache
-from cheaprouter.providers.anthropic_format import JSON_TOOL, to_messages, tool_id
+from cheaprouter.providers.anthropic_content import tool_id
+from cheaprouter.providers.anthropic_format import JSON_TOOL, to_messages
 from cheaprouter.providers.base import UntranslatableError
 from cheaprouter.providers.factory import adapter_for
 

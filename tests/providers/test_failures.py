@@ -106,6 +106,8 @@ def test_learned_changes_are_applied():
         (500, {"error": {"message": "The model is overloaded. Please try again later."}}, Action.COOL, "upstream_overloaded"),
         (500, b"<html>oops</html>", Action.RETRY, "upstream_error"),
         (599, b"", Action.RETRY, "upstream_error"),
+        (403, {"error": {"code": 403, "message": "Your input was flagged", "metadata": {"reasons": ["violence"]}}}, Action.FINAL, "content_filter"),
+        (403, {"error": {"message": "Project `x` does not have access to model `gpt-5`"}}, Action.NEXT, "model_not_allowed"),
         (418, {"error": "plain words"}, Action.NEXT, "upstream_error"),
     ],
 )  # fmt: skip

@@ -116,6 +116,22 @@ def test_an_unknown_server_gets_everything_as_it_came():
     assert json.loads(wire.body or b"") == {"model": "up", **request}
 
 
+def test_a_known_servers_address_is_as_good_as_its_name():
+    assert sent("openai")["messages"]
+    plain = adapter("openai", base_url="https://api.groq.com/openai/v1")
+    wire = plain.prepare(
+        parse({"model": "m", "messages": [{"role": "user"}], "logprobs": True}), Model("p/m", "p", "up"), None, {}
+    )
+    assert "logprobs" not in json.loads(wire.body or b"")
+    keys = adapter("openai", base_url="https://me.openai.azure.com/openai/v1").models_request("key-1")
+    assert keys is not None
+    assert keys.headers["api-key"] == "key-1"
+
+
+def test_whole_numbers_are_sent_as_such():
+    assert '"n":1,' in json.dumps(sent("openai", "gpt-4.1", n=1.0, temperature=1.0), separators=(",", ":"))
+
+
 def test_gpt_5_takes_other_limits_and_no_temperature():
     got = sent("openai", "gpt-5-mini", max_tokens=9, temperature=0.2, top_p=1)
     assert (got.get("max_tokens"), got["max_completion_tokens"], got.get("temperature"), got["top_p"]) == (

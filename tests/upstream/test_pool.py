@@ -140,6 +140,30 @@ async def test_a_sole_target_stays_usable(bench):
     assert got.model.id == "lab/faulty"
 
 
+async def test_a_sole_provider_stays_usable_too(bench):
+    chain = [bench.faulty, bench.model("second")]
+    bench.server.script("faulty", error(503), GOOD)
+    bench.server.script("second", error(503))
+    await fails(bench, *chain)
+    assert (await bench.pool.send(chain, chat())).model.id == "lab/faulty"
+
+
+async def test_not_while_it_told_everyone_to_wait(bench):
+    chain = [bench.faulty, bench.model("second")]
+    for model in chain:
+        bench.server.script(model.upstream, error(429, Retry_After="30"))
+    await fails(bench, *chain)
+    assert (await fails(bench, *chain)).headers["retry-after"] == "30"
+    assert len(bench.server.requests) == 2
+
+
+async def test_a_model_that_is_not_there_is_not_asked_for_again_and_again(bench):
+    bench.server.script("faulty", error(404))
+    for _ in range(3):
+        await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert len(bench.server.asked("faulty")) == 1
+
+
 async def test_all_down_tells_the_shortest_real_wait(bench):
     bench.server.script("faulty", error(429, Retry_After="50"))
     bench.server.script("spare", error(429, Retry_After="20"))
