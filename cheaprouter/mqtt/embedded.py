@@ -27,10 +27,14 @@ async def embedded_broker(port: int) -> AsyncIterator[int]:
     Raises ConfigurationError where amqtt is not installed or the port is taken.
     """
     broker = _broker(port)
+    log = logging.getLogger("amqtt")
     try:
+        log.setLevel(logging.CRITICAL)  # a port that is taken is told below, without its traceback
         await broker.start()
     except Exception as error:
         raise ConfigurationError([f"mqtt: the embedded broker cannot use port {port}: {error}"]) from error
+    finally:
+        log.setLevel(logging.ERROR)
     try:
         bound = _port(broker)
         _LOG.info("Embedded MQTT broker (3.1.1, for trying out) on mqtt://%s:%s", HOST, bound)
@@ -50,7 +54,6 @@ def _broker(port: int) -> Any:
         raise ConfigurationError(
             ["mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"]
         ) from error
-    logging.getLogger("amqtt").setLevel(logging.ERROR)
     logging.getLogger("transitions").setLevel(logging.ERROR)
     config = BrokerConfig(
         listeners={"default": ListenerConfig(bind=f"{HOST}:{port}")},

@@ -125,7 +125,7 @@ def _measurements(currency: str, details: str) -> dict[str, Json]:
         "limit_hits": _total("Limit hits", "requests", "mdi:speedometer"),
         "cost_today": _money("Cost today", currency, last_reset=_TODAY),
         "cost_month": _money("Cost this month", currency, last_reset=_MONTH),
-        "cost_total": _money("Cost", currency),
+        "cost_total": _money("Total cost", currency),
         "saved_month": _money("Saved this month", currency, last_reset=_MONTH),
         "requests_remaining": _now("Requests remaining", "requests", "mdi:gauge"),
         "tokens_remaining": _now("Tokens remaining", "tokens", "mdi:gauge"),
