@@ -26,10 +26,10 @@ async def embedded_broker(port: int) -> AsyncIterator[int]:
 
     Raises ConfigurationError where amqtt is not installed or the port is taken.
     """
-    broker = _broker(port)
     log = logging.getLogger("amqtt")
+    log.setLevel(logging.CRITICAL)  # a port that is taken is told below, without its traceback
+    broker = _broker(port)
     try:
-        log.setLevel(logging.CRITICAL)  # a port that is taken is told below, without its traceback
         await broker.start()
     except Exception as error:
         raise ConfigurationError([f"mqtt: the embedded broker cannot use port {port}: {error}"]) from error
