@@ -32,6 +32,7 @@ class BaseAdapter:
         self.quirks = preset.quirks
         self.url = f"{self.base_url}{self.chat_path}"
         self._models_url = f"{self.base_url}{preset.models_path}"
+        self._key_url = f"{self.base_url}{preset.key_path}" if preset.key_path else ""
         self._auth = preset.auth
         self._own_headers = dict(settings.headers)
         self._headers: dict[str | None, dict[str, str]] = {}
@@ -66,6 +67,10 @@ class BaseAdapter:
     def models_request(self, api_key: str | None) -> WireRequest | None:
         """The list of models."""
         return WireRequest("GET", self._models_url, self.headers(api_key))
+
+    def key_request(self, api_key: str | None) -> WireRequest | None:
+        """Only for those whose list of models is public."""
+        return WireRequest("GET", self._key_url, self.headers(api_key)) if self._key_url and api_key else None
 
     def parse_models(self, body: bytes) -> list[Json]:
         """See `listing.parse_listing`."""

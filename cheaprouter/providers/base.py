@@ -174,5 +174,8 @@ class Adapter(Protocol):
     def models_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask which models there are; None where there is no such question."""
 
+    def key_request(self, api_key: str | None) -> WireRequest | None:
+        """How to ask whether a key is good, where the list of models does not tell; else None."""
+
     def parse_models(self, body: bytes) -> list[Json]:
         """The answer to it: objects with at least `id`, and `context`, `name` where told."""

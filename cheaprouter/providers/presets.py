@@ -29,7 +29,7 @@ GENERIC: Final = Quirks()
 class Preset:
     """`wire`: `openai` or `anthropic`. `auth`: the header that carries the key, `authorization` meaning a bearer token.
 
-    `base_url` may hold `RESOURCE`, to be replaced by the user's own URL. `key_needed`: does not answer without one.
+    `key_path`: what only a valid key may ask, where the list of models is public. `base_url` may hold `RESOURCE`, to be replaced by the user's own URL. `key_needed`: does not answer without one.
     """
 
     name: str
@@ -40,6 +40,7 @@ class Preset:
     local: bool = False
     timeouts: Timeouts = CLOUD_TIMEOUTS
     models_path: str = "/models"
+    key_path: str = ""
     title: str = ""
 
     @property
@@ -121,7 +122,7 @@ _TABLE: Final = (
     Preset("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS, title="DeepSeek"),
     Preset("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL, title="Mistral"),
     Preset("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, title="Groq"),
-    Preset("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, title="OpenRouter"),
+    Preset("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key", title="OpenRouter"),
     Preset("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES), title="xAI"),
     Preset("together", "https://api.together.ai/v1", quirks=_COMPATIBLE, title="Together"),
     Preset("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE, title="Fireworks"),

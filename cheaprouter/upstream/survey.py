@@ -9,7 +9,7 @@ from typing import Final
 from ..clock import Clock
 from ..config.settings import ProviderSettings
 from ..models import Json
-from ..providers.base import Action, Adapter, Failure, Transport, TransportError
+from ..providers.base import Action, Adapter, Failure, Transport, TransportError, WireRequest
 from .call import transport_failure
 from .health import Breaker, Health, State, Target
 from .learned import Learned
@@ -85,6 +85,8 @@ async def _ask(adapter: Adapter, key: str | None, transport: Transport, clock: C
     error = None
     try:
         async with asyncio.timeout(CHECK_SECONDS):
+            if (wire := adapter.key_request(key)) is not None:
+                await _get(adapter, wire, transport, clock)
             models = await listing(adapter, key, transport, clock)
     except TimeoutError:
         error = f"{adapter.name} did not answer within {CHECK_SECONDS:g} s."
@@ -104,6 +106,14 @@ async def listing(adapter: Adapter, key: str | None, transport: Transport, clock
     if wire is None:
         return []
     try:
+        return adapter.parse_models(await _get(adapter, wire, transport, clock))
+    except ValueError as error:
+        raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
+
+
+async def _get(adapter: Adapter, wire: WireRequest, transport: Transport, clock: Clock) -> bytes:
+    """The body of a reply of status 200. Raises ListingError for anything else."""
+    try:
         response = await transport.open(wire, adapter.timeouts.connect)
         try:
             body = await response.read(_LONGEST_LISTING)
@@ -115,10 +125,7 @@ async def listing(adapter: Adapter, key: str | None, transport: Transport, clock
     if response.status != 200:
         now = clock.utcnow().timestamp()
         raise ListingError(adapter.judge(response.status, response.headers, body, now).message)
-    try:
-        return adapter.parse_models(body)
-    except ValueError as error:
-        raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
+    return body
 
 
 def wants_discovery(provider: ProviderSettings) -> bool:

@@ -59,7 +59,7 @@ def test_variables_that_are_no_options_are_documented(option):
     assert option.variable in REFERENCE or option.variable.endswith("_API_KEY")
 
 
-@pytest.mark.parametrize("page", ["DOCS.md", "README.md", "docs/configuration.md"])
+@pytest.mark.parametrize("page", ["DOCS.md", "README.md", "docs/configuration.md", "docs/providers.md"])
 def test_every_configuration_shown_to_users_is_valid(page):
     for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
         shown = yaml.safe_load(block.replace("sk-…", "sk-test"))

@@ -501,6 +501,12 @@ async def test_check_says_whether_each_key_is_good_and_what_there_is(make_bench)
     assert "sk-one" not in json.dumps(got)
 
 
+async def test_a_public_list_of_models_is_no_proof_of_a_key(make_bench):
+    bench = make_bench(kind="openrouter")
+    await bench.pool.check("lab")
+    assert [request.path for request in bench.server.requests] == ["/v1/key", "/v1/models"]
+
+
 async def test_check_says_why_nobody_is_there(make_bench):
     bench = make_bench(url=f"http://127.0.0.1:{free_port()}/v1")
     assert (await bench.pool.check("lab"))["error"] == "lab: No connection to the server."
