@@ -30,7 +30,7 @@ request: SIMPLE requests stay with a small one, COMPLEX ones leave it."""
 PATIENCE: Final = 0.0005
 """USD on top: where even a good model costs next to nothing, there is little to save."""
 
-PEER: Final = 5.0
+PEER: Final = 10.0
 """Models within so many points of the best count as good ones."""
 
 STEPS_PER_TENFOLD: Final = 2.5

@@ -74,6 +74,10 @@ class TestAuto:
         if ranked(Profile.AUTO, SMALL, BIG, difficulty=low)[0] == "lab/big" and high < 0.9:
             assert ranked(Profile.AUTO, SMALL, BIG, difficulty=high)[0] == "lab/big"
 
+    def test_a_command_stays_at_home_where_a_cheap_good_model_is_all_it_could_gain(self):
+        nano, fair = model("x/nano", 51, ("0.05", "0.4")), model("x/fair", 75, ("0.2", "1.25"))
+        assert ranked(Profile.AUTO, LOCAL, nano, fair, difficulty=0.02, output=80)[0] == "home/llama"
+
 
 class TestEco:
     def test_the_cheapest_that_clears_the_bar_wins(self):
