@@ -129,7 +129,7 @@ async def serving(options: Options) -> AsyncIterator[App]:
         house = await stack.enter_async_context(build_house(loaded, options.data, redactor))
         lan = await sites.start_lan(house)
         stack.push_async_callback(lan.close)
-        about = About()
+        about = About(learned=lambda info: house.set_latest_version(info.latest_version))
         ingress = await _start_ingress(house, options, lan.port, about)
         if ingress is not None:
             stack.push_async_callback(ingress.close)

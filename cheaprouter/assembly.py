@@ -88,6 +88,11 @@ class House:
             return "starting" if mqtt.enabled and (mqtt.host or mqtt.embedded) else "disabled"
         return self.bridge.state
 
+    def set_latest_version(self, version: str) -> None:
+        """Tell Home Assistant which version the app store has."""
+        self.control.latest_version = version
+        self.bus.publish(SettingsChanged(None, ("latest_version",)))
+
     def make_bridge(self, credentials: Callable[[], Awaitable[MqttSettings | None]] | None) -> Bridge:
         """The MQTT bridge, once."""
         from .mqtt.bridge import Bridge  # noqa: PLC0415 - paho takes a tenth of a second to import: after the sockets listen

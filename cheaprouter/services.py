@@ -47,6 +47,7 @@ class Control:
     """What can be seen and set from outside."""
 
     version = VERSION
+    latest_version = ""
 
     def __init__(self, services: Services) -> None:
         self._s = services

@@ -24,6 +24,7 @@ BASE_URL: Final = "http://supervisor"
 TOKEN_VARIABLE: Final = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _ASK_AGAIN: Final = 60.0
+_LOOK_FOR_UPDATES: Final = 6 * 3600.0
 _RETRIES: Final = (1.0, 3.0)
 """Seconds before the second and third try. A restart of the Supervisor takes longer; callers come back later anyway."""
 
@@ -49,6 +50,7 @@ class About:
     """This installation as far as it is known by now."""
 
     info: AppInfo | None = None
+    learned: Callable[[AppInfo], None] = lambda _: None
 
     async def learn(
         self,
@@ -57,10 +59,13 @@ class About:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
-        """Ask until it is known; it changes with a restart alone."""
-        while (info := await supervisor.info(container_port)) is None:
-            await sleep(_ASK_AGAIN)
-        self.info = info
+        """Ask for ever: often until it is known, then rarely, since only the version in the store changes."""
+        while True:
+            info = await supervisor.info(container_port)
+            if info is not None and info != self.info:
+                self.info = info
+                self.learned(info)
+            await sleep(_ASK_AGAIN if self.info is None else _LOOK_FOR_UPDATES)
 
 
 class SupervisorError(Exception):

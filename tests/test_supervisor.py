@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -210,7 +211,26 @@ async def test_facts_about_us_are_asked_for_until_they_are_known(house: House) -
 
     async def sleep(seconds: float) -> None:
         waits.append(seconds)
+        if len(waits) == 2:
+            raise asyncio.CancelledError
 
-    await about.learn(house.supervisor, 4000, sleep=sleep)
+    with pytest.raises(asyncio.CancelledError):
+        await about.learn(house.supervisor, 4000, sleep=sleep)
     assert about.info.version == "0.1.0"
-    assert waits == [60.0]
+    assert waits == [60.0, 6 * 3600.0]
+
+
+async def test_a_new_version_in_the_store_is_told_once(house: House) -> None:
+    answers = [{"version": "0.1.0", "version_latest": latest} for latest in ("0.1.0", "0.2.0", "0.2.0", "0.2.0")]
+    house.fake.answers["/addons/self/info"] = answers
+    told: list[str] = []
+    about, waits = module.About(learned=lambda info: told.append(info.latest_version)), []
+
+    async def sleep(seconds: float) -> None:
+        waits.append(seconds)
+        if len(waits) == 4:
+            raise asyncio.CancelledError
+
+    with pytest.raises(asyncio.CancelledError):
+        await about.learn(house.supervisor, 4000, sleep=sleep)
+    assert told == ["0.1.0", "0.2.0"]

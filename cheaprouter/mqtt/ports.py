@@ -22,6 +22,11 @@ class ControlPort(Protocol):
     def version(self) -> str: ...
 
     @property
+    def latest_version(self) -> str:
+        """What the app store has; "" where nobody knows."""
+        ...
+
+    @property
     def currency(self) -> str:
         """ISO 4217 code that costs are shown in."""
         ...

@@ -225,9 +225,8 @@ class Publisher:
             await self._put(
                 send, Outgoing(self.topics.state(None), state.encode(self._control.hub_state()), retain=True)
             )
-            details = state.hub_details(
-                self._control.version, state.visible(self._control.providers()), self._speed.get(HUB)
-            )
+            control, providers = self._control, state.visible(self._control.providers())
+            details = state.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
             await self._put(send, Outgoing(self.topics.details(None), state.encode(details), retain=True))
             return
         if device_id not in self._control.device_ids():

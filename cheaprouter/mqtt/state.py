@@ -45,11 +45,14 @@ def provider_states(providers: Sequence[Json]) -> dict[str, str]:
     return {name: value if value in PROVIDER_STATES else "unknown" for name, value in states.items()}
 
 
-def hub_details(version: str, providers: Sequence[Json], tokens_per_second: float | None) -> Json:
-    """What the hub tells beyond its totals."""
+def hub_details(
+    version: str, providers: Sequence[Json], tokens_per_second: float | None, latest_version: str = ""
+) -> Json:
+    """What the hub tells beyond its totals. `latest_version`: what the app store has, "" where nobody knows."""
     states = provider_states(providers)
     return {
         "version": version,
+        "latest_version": latest_version or version,
         "providers": states,
         "providers_down": [name for name, value in states.items() if value in DOWN],
         "tokens_per_second": tokens_per_second,

@@ -77,6 +77,7 @@ class Gateway:
 
 class Home:
     version = "0.1.0"
+    latest_version = ""
     currency = "EUR"
 
     def __init__(self, bus: EventBus, instance_id: str = "0123456789abcdef0123456789abcdef") -> None:
