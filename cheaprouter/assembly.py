@@ -22,7 +22,7 @@ from .config.loader import Loaded
 from .config.settings import MqttSettings, ProviderSettings, Settings
 from .devices import keys
 from .devices.service import Devices
-from .events import Event, EventBus, ModelsChanged, SettingsChanged
+from .events import EventBus, ModelsChanged, SettingsChanged
 from .gateway import Gateway
 from .logs import Redactor
 from .models import Json
@@ -143,17 +143,8 @@ class House:
         told = self.table.notes
         self.table = build_models(self.settings, self.discovered, self.catalog, today=self.clock.utcnow().date())
         _tell(note for note in self.table.notes if note not in told)
-        self._reroute()
+        self.gateway.router = Router(self.table, self.settings, self.difficulty, sticky=self.gateway.router.sticky)
         self.bus.publish(ModelsChanged())
-
-    def heed(self, event: Event) -> None:
-        """Decide by the router's own settings as soon as they change at run time."""
-        if isinstance(event, SettingsChanged) and event.device_id is None:
-            self._reroute()
-
-    def _reroute(self) -> None:
-        settings = self.devices.overlay(self.settings)
-        self.gateway.router = Router(self.table, settings, self.difficulty, sticky=self.gateway.router.sticky)
 
 
 def make_cache(settings: Settings, clock: Clock) -> ResponseCache:
@@ -208,13 +199,12 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     averages = Averages()
     averages.restore(database)
     books = Books(devices, recorder, averages, bus, clock)
-    router = Router(table, devices.overlay(settings), difficulty)
+    router = Router(table, settings, difficulty)
     gateway = Gateway(books, router, pool, cache, cache_default=settings.cache.enabled)
     house = House(
         loaded, data, clock, redactor, bus, catalog, difficulty, table, devices, recorder, retention, pool, gateway
     )
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
-    bus.on(house.heed)
     reports = Reports(database, recorder, metrics, calendar, clock)
     house.control = Control(
         Services(

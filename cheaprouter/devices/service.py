@@ -6,7 +6,6 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -211,13 +210,6 @@ class Devices:
     def hub(self) -> HubSettings:
         """The router's own settings as they hold now."""
         return self._policies.hub
-
-    def overlay(self, settings: Settings) -> Settings:
-        """Settings with the router's own run-time ones in their place, for whoever decides by them."""
-        hub = self._policies.hub
-        routing = replace(settings.routing, profile=hub.profile, cost_quality=hub.cost_quality)
-        budget = replace(settings.budget, daily=hub.daily_budget, monthly=hub.monthly_budget, action=hub.budget_action)
-        return replace(settings, routing=routing, budget=budget)
 
     def policy(self, device_id: str) -> DeviceSettings:
         """What holds for a device; None: no limit, or the router's own setting."""
