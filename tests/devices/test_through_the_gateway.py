@@ -34,9 +34,9 @@ async def test_a_profile_set_at_run_time_holds_for_everyone_and_after_a_restart(
     async with fault_server() as server:
         async with router(tmp_path, lab(server)) as client:
             await change(client, "/router/settings", profile="free")
-            assert client.app.house.gateway.router.settings.routing.profile == "free"
+            assert client.app.house.gateway.context("anyone").profile == "free"
         async with router(tmp_path) as client:
-            assert client.app.house.gateway.router.settings.routing.profile == "free"
+            assert client.app.house.gateway.context("anyone").profile == "free"
 
 
 async def test_with_the_cloud_paused_only_local_models_answer(tmp_path):
