@@ -7,7 +7,7 @@ they are whole. What does not look whole is decoded too, and left out when it is
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 import orjson
 
@@ -56,22 +56,42 @@ class OpenAIStream:
         return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
 
     def feed(self, data: bytes) -> list[Frame]:
-        """Judge every event."""
+        """Judge each event up to the first content; what follows that goes the short way."""
         whole = self._cut(data)
-        return list(self._read_all(whole)) if whole else []
+        frames: list[Frame] = []
+        place, seen = 0, False
+        while place < len(whole) and not seen and not self.done and self.failure is None:
+            end = whole.find(b"\n\n", place)
+            for frame in self._read(whole[place:end].lstrip(b"\n")):
+                frames.append(frame)
+                seen = seen or frame.content
+            place = end + 2
+        if seen and place < len(whole) and (rest := self._pass(whole[place:])):
+            frames.append(Frame(rest))
+        return frames
 
     def push(self, data: bytes) -> bytes:
         """Pass on what needs no reading."""
+        whole = self._cut(data)
+        return self._pass(whole) if whole else b""
+
+    def _pass(self, whole: bytes) -> bytes:
         if self.done or self.failure is not None:
             return b""
-        whole = self._cut(data)
-        if not whole:
-            return b""
-        if not self._every and (count := plain_events(whole)):
-            self._raw_bytes += len(whole)
-            self._raw_events += count
-            return whole
+        if not self._every:
+            if self._note(whole):
+                return whole
+            cut = quiet_beginning(whole)
+            if cut and self._note(head := whole[:cut]):
+                return head + b"".join(self._push_events(whole[cut:]))
         return b"".join(self._push_events(whole))
+
+    def _note(self, whole: bytes) -> bool:
+        """Whether all of it can pass unread; if so it is counted."""
+        count = plain_events(whole)
+        self._raw_bytes += len(whole) if count else 0
+        self._raw_events += count
+        return count > 0
 
     def finish(self) -> list[Frame]:
         """Take the last event even where its blank line is missing; then say whether this was a proper end."""
@@ -99,9 +119,7 @@ class OpenAIStream:
     def _push_events(self, whole: bytes) -> Iterator[bytes]:
         for block in sse.split(whole):
             data = block + b"\n\n"
-            if not self._every and plain_events(data):
-                self._raw_bytes += len(data)
-                self._raw_events += 1
+            if not self._every and self._note(data):
                 yield data
             else:
                 for frame in self._read(block):
@@ -227,3 +245,16 @@ def plain_events(whole: bytes) -> int:
     ):
         return 0
     return count
+
+
+_MARKS: Final = (
+    b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"error"', b'_calls":[{', b'_calls": [{',
+    b"event:", b"data: [DONE]",
+)  # fmt: skip
+
+
+def quiet_beginning(whole: bytes) -> int:
+    """Where the first event begins that has to be read for what is in it; 0 where there is nothing before it."""
+    first = min((place for mark in _MARKS if (place := whole.find(mark)) >= 0), default=0)
+    end = whole.rfind(b"\n\n", 0, first)
+    return end + 2 if end >= 0 else 0

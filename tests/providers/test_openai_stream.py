@@ -248,3 +248,17 @@ def test_any_json_can_be_read(value):
     stream.feed(event(value))
     stream.push(event(value))
     stream.finish()
+
+
+def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
+    read: list[bytes] = []
+    plain = OpenAIStream._read
+
+    def counting(self: OpenAIStream, block: bytes) -> Any:
+        read.append(block)
+        return plain(self, block)
+
+    monkeypatch.setattr(OpenAIStream, "_read", counting)
+    _, out = run(ROLE + b"".join(words(*"abcdefghij")) + FINISH + USAGE + DONE)
+    assert text_of(out) == "abcdefghij"
+    assert len(read) == 5  # the role, the first word, the finish, usage and the end
