@@ -11,7 +11,7 @@ from typing import Final
 
 
 def _words(text: str) -> frozenset[str]:
-    return frozenset(text.split())
+    return frozenset(text.replace("ı", "i").split())
 
 
 PROOF: Final = _words("""
@@ -31,16 +31,17 @@ bizonyítsd bizonyítsa igazold vezesd
 demonstrează demonstrați teoremă
 bevisa bevis härled bevis udled utled bevise
 todista todistus johda
-kanıtla kanıtlayın ispatla ispat türet
+kanıtla kanıtlayın kanıtlayınız kanıtı ispatla ispatlayın ispat türet
 απόδειξε αποδείξτε απόδειξη θεώρημα
 докажи докажете
 dokaži dokažite dokaz
-buktikan bukti teorema
+buktikan bukti teorema lema lemme lemma bổ định teoreem teorēmu teoremą izrek izreka vetu větu lause sats tétel tételt sætning twierdzenia леммы лемму теоремы
+įrodyk pierādi tõesta dokáž dokážte مبرهنة قضیه משפט উপপাদ্য
 thibitisha
 أثبت برهن اثبت استنتج نظرية
 הוכח הוכיחו הוכחה
 ثابت اثبات
-सिद्ध साबित प्रमाणित
+सिद्ध साबित प्रमाणित प्रमाण सिद्धांत प्रमेय उपपाद्य
 প্রমাণ
 """)
 
@@ -183,7 +184,7 @@ SHOW_THAT: Final = {
         ("покажіть", "що"),
         ("visa vis", "att at"),
         ("mutasd", "meg"),
-        ("olduğunu", "göster"),
+        ("olduğunu", "göster gösterin gösteriniz"),
         ("δείξε δείξτε", "ότι"),
         ("بين", "أن"),
         ("दिखाइए दिखाओ", "कि"),

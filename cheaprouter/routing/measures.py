@@ -18,15 +18,24 @@ from cheaprouter.routing.text import Ask, clip
 
 BITS: Final = 18
 """The hash table has 2**BITS places."""
+STEM: Final = 5
+"""Letters of a longer word that are hashed by themselves, so that endings and slips of the finger matter less."""
 _MASK: Final = (1 << BITS) - 1
 
-_WORDS: Final = re.compile(r"[^\W\d_]+(?:['’-][^\W\d_]+)*")
+_LETTER: Final = (
+    r"[^\s\d_!-/:-@\[-`{-~\u00a0-\u00a9\u00ab-\u00b4\u00b6-\u00b9\u00bb-\u00bf\u00d7\u00f7\u060c\u061b\u061f\u0964\u0965"
+    r"\u2000-\u200b\u200e-\u206f\u20a0-\u2bff\u3000-\u303f\uff00-\uff0f\uff1a-\uff20\ufffd\U0001f000-\U0001faff]"
+)
+"""Anything but spaces, digits, marks and symbols: vowel signs of Indian scripts are part of a word, though not letters."""
+_WORDS: Final = re.compile(rf"{_LETTER}+(?:['’-]{_LETTER}+)*")
 _NUMBERS: Final = re.compile(r"\d+(?:[.,:/]\d+)*")
 _SYMBOLS: Final = re.compile(r"[\\^=+*/<>|_{}\[\]$≤≥≠∑∫√∞∈∀∃⊂∪∩→±·×÷°π]")
 _BRACKETS: Final = re.compile(r"[(){}\[\];]")
 _STOPS: Final = re.compile(r"[.!?。！？]+(?:\s|$)|[。！？]")
 _OPTIONS: Final = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")
 _WIDE: Final = re.compile(r"[\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+_HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
+_SYLLABLES: Final = re.compile(r"[\u3040-\u30ff\uac00-\ud7af]")
 
 COUNTS: Final = (
     "length", "words", "sentences", "word_length", "long_words", "numbers", "number_size", "decimals", "percent", "money",
@@ -56,8 +65,10 @@ def normalise(text: str) -> str:
 
 
 def size(text: str) -> float:
-    """Letters a text has, a wide character (CJK, Thai, Hangul) counted as two and a half."""
-    return len(text) if text.isascii() else len(text) + 1.5 * len(_WIDE.findall(text))
+    """Letters that the text would have in an alphabet: about 3.5 for a Han character, 2.2 for a syllable."""
+    if text.isascii():
+        return len(text)
+    return len(text) + 2.5 * len(_HAN.findall(text)) + 1.2 * len(_SYLLABLES.findall(text))
 
 
 def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
@@ -148,8 +159,13 @@ def _choices(text: str) -> list[float]:
 
 
 def pieces(text: str) -> set[int]:
-    """Places in the hash table of a text's words and word pairs, each once."""
+    """Places in the hash table of a text's words, word pairs and stems (or character pairs, without spaces), each once."""
     words = _WORDS.findall(text)
     places = {crc32(word.encode("utf-8", "replace")) & _MASK for word in words}
     places.update([crc32(f"{a} {b}".encode("utf-8", "replace")) & _MASK for a, b in pairwise(words)])
+    places.update([crc32(word[:STEM].encode("utf-8", "replace"), 1) & _MASK for word in words if len(word) > STEM])
+    if not text.isascii() and _WIDE.search(text):
+        for word in words:
+            if _WIDE.match(word):
+                places.update([crc32((a + b).encode("utf-8", "replace"), 2) & _MASK for a, b in pairwise(word)])
     return places

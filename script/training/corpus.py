@@ -16,7 +16,7 @@ from cheaprouter.routing.measures import BITS, counts, normalise, pieces
 from cheaprouter.routing.text import find_ask
 
 SOURCES = (
-    "mmlu", "mmlupro", "bfcl", "gsm8k_train", "numersense", "arenahard", "llmrouter_queries", "selfinstruct", "msvamp", "xquad", "clinc", "ha",
+    "mmlu", "mmlupro", "bfcl", "gsm8k_train", "numersense", "arenahard", "llmrouter_queries", "selfinstruct", "msvamp", "clinc", "ha",
 )  # fmt: skip
 PAIRS = {
     "mmlu": ("mixtral-8x7b-instruct-v0.1", "gpt-4-1106-preview"),
@@ -27,8 +27,8 @@ WEIGHT = {
     "clinc": 0.4,
     "ha": 4.0,
     "bfcl": 2.0,
+    "gsm8k_train": 1.5,
     "msvamp": 0.4,
-    "xquad": 0.4,
     "arenahard": 4.0,
     "selfinstruct": 3.0,
     "hand": 6.0,
@@ -52,7 +52,6 @@ GAIN = {
     "arenahard": 0.6,
     "selfinstruct": 0.4,
     "msvamp": 0.6,
-    "xquad": 0.4,
     "numersense": 0.5,
     "hand": 0.6,
 }
@@ -68,7 +67,7 @@ TOOL_LARGE = (
     "claude-3-5-sonnet-20240620", "gpt-4-0613", "claude-3-opus-20240229", "gpt-4-1106-preview", "gpt-4-0125-preview",
     "nvidia_nemotron-4-340b-instruct", "gpt-4-turbo-2024-04-09", "meta-llama_meta-llama-3-70b-instruct",
 )  # fmt: skip
-BY_SOURCE = {"arenahard": 0.62, "selfinstruct": 0.15, "msvamp": 0.16, "xquad": 0.15, "clinc": 0.015, "ha": 0.01}
+BY_SOURCE = {"arenahard": 0.62, "selfinstruct": 0.15, "msvamp": 0.16, "clinc": 0.015, "ha": 0.01}
 
 
 @dataclass

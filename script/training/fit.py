@@ -11,11 +11,11 @@ from sklearn.ensemble import HistGradientBoostingRegressor
 from sklearn.isotonic import IsotonicRegression
 from sklearn.linear_model import Ridge
 
-ROUNDS = 150
-DEPTH = 3
+ROUNDS = 200
+DEPTH = 4
 RATE = 0.1
 LEAF = 30
-STRENGTH = 2.0
+STRENGTH = 3.0
 RARE = 3
 """Pieces seen in fewer requests get no weight."""
 
