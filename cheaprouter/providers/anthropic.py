@@ -16,7 +16,7 @@ from .adapter import BaseAdapter
 from .anthropic_format import json_tool, learned_only, to_messages
 from .anthropic_reply import to_completion, to_usage
 from .anthropic_stream import AnthropicStream
-from .base import Completion, Failure, StreamDecoder, WireRequest
+from .base import Completion, Failure, StreamDecoder, UntranslatableError, WireRequest
 from .completion import is_empty
 from .failures import degraded, in_band
 from .presets import Preset
@@ -38,7 +38,12 @@ class Anthropic(BaseAdapter):
         self, request: ChatRequest, model: Model, api_key: str | None, learned: Mapping[str, str | None]
     ) -> WireRequest:
         """The same request in Anthropic's words. Raises UntranslatableError."""
-        body = to_messages(request.body, model)
+        try:
+            body = to_messages(request.body, model)
+        except UntranslatableError:
+            raise
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise UntranslatableError("a field that is not of the shape the API describes") from error
         anthropic_cache.mark(body)
         unsupported.apply(body, learned_only(learned))
         return WireRequest("POST", self.url, self.headers(api_key), orjson.dumps(body))

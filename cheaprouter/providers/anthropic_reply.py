@@ -31,11 +31,13 @@ def to_completion(message: Json, *, created: int, tool: JsonTool) -> Json:
     blocks: list[Json] = []
     calls: list[Json] = []
     for block in message.get("content") or ():
+        if not isinstance(block, dict):
+            continue
         kind = block.get("type")
         if kind == "text":
-            texts.append(block.get("text") or "")
+            texts.append(text_in(block, "text"))
         elif kind in ("thinking", "redacted_thinking"):
-            thoughts.append(block.get("thinking") or "")
+            thoughts.append(text_in(block, "thinking"))
             blocks.append(block)
         elif kind == "tool_use" and tool is not None and block.get("name") == tool[0]:
             texts = [answer_text(block.get("input"), wrapped=tool[1])]
@@ -57,6 +59,12 @@ def to_completion(message: Json, *, created: int, tool: JsonTool) -> Json:
         "choices": [{"index": 0, "message": reply, "logprobs": None, "finish_reason": finish}],
         "usage": usage_json(message.get("usage")),
     }
+
+
+def text_in(block: Json, name: str) -> str:
+    """A text in a block, or nothing."""
+    value = block.get(name)
+    return value if isinstance(value, str) else ""
 
 
 def call(block: Json) -> Json:

@@ -90,9 +90,12 @@ class AnthropicStream:
                 event = orjson.loads(data)
             except orjson.JSONDecodeError:
                 event = None
-            if isinstance(event, dict):
+            if not isinstance(event, dict):
+                self.malformed += 1
+                continue
+            try:
                 yield from self._event(event)
-            else:
+            except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
                 self.malformed += 1
 
     def _event(self, event: Json) -> Iterator[Frame]:
