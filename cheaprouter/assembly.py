@@ -6,6 +6,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
@@ -80,6 +81,11 @@ class House:
     def settings(self) -> Settings:
         """What holds now."""
         return self.loaded.settings
+
+    def all_problems(self) -> tuple[str, ...]:
+        """What is wrong with the settings, and with the place for the books."""
+        storage = self.recorder.problem
+        return self.problems if storage is None else (*self.problems, storage)
 
     def mqtt_state(self) -> str:
         """The bridge's state, for `/health`."""
@@ -212,7 +218,7 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
             settings=lambda: house.settings,
             table=lambda: house.table,
             mqtt_state=house.mqtt_state,
-            problems=lambda: house.problems,
+            problems=house.all_problems,
             instance_id=instance_id(data),
         )
     )  # fmt: skip
@@ -229,7 +235,11 @@ def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:
     """The admin key and whether it was made now; a configured one wins over the file."""
     if settings.admin_key is not None:
         return settings.admin_key, False
-    return keys.admin_key(data / ADMIN_KEY)
+    try:
+        return keys.admin_key(data / ADMIN_KEY)
+    except OSError as error:
+        _LOG.error("The admin key cannot be kept, so nobody has one until the next start: %s", error)
+        return secrets.token_urlsafe(32), False
 
 
 def instance_id(data: Path) -> str:
@@ -239,7 +249,10 @@ def instance_id(data: Path) -> str:
         if found := path.read_text(encoding="ascii").strip():
             return found
     made = uuid.uuid4().hex
-    path.write_text(made + "\n", encoding="ascii")
+    try:
+        path.write_text(made + "\n", encoding="ascii")
+    except OSError as error:
+        _LOG.error("The id of this installation cannot be kept, it holds until the end: %s", error)
     return made
 
 

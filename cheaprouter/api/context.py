@@ -14,6 +14,7 @@ from ..devices.service import Devices
 from ..errors import InvalidRequestError, PermissionDeniedError, UnsupportedMediaTypeError
 from ..gateway import Gateway
 from ..models import Caller, KeyKind
+from ..protocol.decode import decode
 from ..services import Control
 
 
@@ -60,7 +61,12 @@ def is_open(request: web.Request) -> bool:
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:
     """Decode the body. Raises InvalidRequestError, UnsupportedMediaTypeError, and aiohttp's own 413."""
-    raw = await request.read()
+    try:
+        raw = await request.read()
+    except web.RequestPayloadError as error:
+        raise InvalidRequestError(
+            "The body cannot be read: it does not match its own headers.", code="invalid_body"
+        ) from error
     kind = request.headers.get("Content-Type", "")
     if kind and kind != "application/json":
         essence = kind.partition(";")[0].strip().lower()
@@ -70,10 +76,7 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
             )
     if not raw and empty is not None:
         return empty
-    try:
-        return orjson.loads(raw)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"The body is not valid JSON: {error}.", code="invalid_json") from error
+    return decode(raw)
 
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:

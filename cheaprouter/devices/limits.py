@@ -42,7 +42,7 @@ def budget_error(refusal: Refusal, budget: Effective, period_left: float) -> Bud
     """The error for a budget. `period_left`: seconds until the day or month ends."""
     name = refusal.limit.removeprefix("global_").removesuffix("_budget")
     pico = budget.daily if name == "daily" else budget.monthly
-    amount = f"${from_pico(pico or 0):f}"
+    amount = f"${from_pico(pico or 0).normalize():f}"
     whose = "all devices" if refusal.limit.startswith("global_") else "this device"
     message = f"The {name} budget of {whose} ({amount}) is spent, or its rest is too small for this request."
     wait = period_left if refusal.wait is None else refusal.wait

@@ -5,10 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-import orjson
-
 from ..errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
 from ..models import Json
+from ..protocol.decode import decode
 from ..protocol.errors import error_object
 from .messages import Incoming, Outgoing
 from .publisher import Publisher
@@ -45,10 +44,7 @@ def read_object(message: Incoming) -> Json:
     payload = read(message)
     if not payload.strip():
         return {}
-    try:
-        value = orjson.loads(payload)
-    except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"The message must be a JSON object: {error}.") from error
+    value = decode(payload, "The message")
     if not isinstance(value, dict):
         raise InvalidRequestError("The message must be a JSON object.")
     return value

@@ -15,6 +15,7 @@ from ..clock import Clock
 from ..errors import CheapRouterError, InvalidRequestError, UpstreamError
 from ..models import Caller, Json
 from ..protocol.chat import ChatRequest, parse
+from ..protocol.decode import decode
 from .answers import Answers, BusyError, InternalError, read, transaction_of
 from .messages import Incoming
 from .ports import ChatReplyPort, ControlPort, GatewayPort
@@ -151,8 +152,8 @@ def _object(text: str) -> Json | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        value = orjson.loads(text)
-    except orjson.JSONDecodeError:
+        value = decode(text.encode())
+    except InvalidRequestError:
         return None
     return value if isinstance(value, dict) and value.keys() & {"messages", "prompt"} else None
 

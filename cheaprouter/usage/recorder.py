@@ -89,6 +89,17 @@ class Recorder:
             self._journal.forget(last)
         self._metrics.restore(self._database)
 
+    @property
+    def problem(self) -> str | None:
+        """Why bookings made now may not last, in words; None while they do."""
+        if self._database.taken:
+            return "another router uses this data folder: what is booked here is lost at the end"
+        if self._database.volatile:
+            return "the data folder cannot be used: what is booked is lost at the end"
+        if self._failing or self._journal.failing:
+            return "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
+        return None
+
     def record(self, record: RequestRecord) -> None:
         """Book one request. Never raises, never waits: kill -9 after this loses nothing."""
         self._seq += 1
