@@ -161,16 +161,20 @@ class UpstreamError(CheapRouterError):
         error_type: str | None = None,
         param: str | None = None,
         retry_after: float | None = None,
+        retry: bool = True,
     ) -> None:
         super().__init__(message, param=param, code=code)
         self.status = status
+        self.retry = retry
         if error_type is not None:
             self.type = error_type
         self.retry_after = retry_after
 
     @property
     def headers(self) -> dict[str, str]:
-        """`retry-after`, at most 120 s: the SDKs give up altogether on more."""
+        """`retry-after`, at most 120 s: the SDKs give up altogether on more. Told not to retry where that is pointless."""
+        if not self.retry:
+            return {"x-should-retry": "false"}
         if self.retry_after is None:
             return {}
         return {"retry-after": str(min(120, max(1, math.ceil(self.retry_after))))}

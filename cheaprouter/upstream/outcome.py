@@ -9,6 +9,9 @@ from ..errors import UpstreamError
 from ..providers.base import Action, Failure
 from .health import UNREACHABLE
 
+_ABOUT_KEYS: Final = frozenset({401, 402, 403})
+"""Clients take these for a fault of their own key, and ask their users for another one."""
+
 _CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
 
 
@@ -31,7 +34,9 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
     if faults:
         return _as_it_came(faults[0])
     if failures:
-        return UpstreamError(f"No provider accepts its key: {failures[-1].message}", status=502, code=failures[-1].code)
+        return UpstreamError(
+            f"No provider accepts its key: {failures[-1].message}", status=502, code=failures[-1].code, retry=False
+        )
     return UpstreamError(
         "No model that could answer is available just now.", status=503, code="all_down", retry_after=wait
     )
@@ -45,6 +50,8 @@ def _is_clients(failure: Failure) -> bool:
 
 def _as_it_came(failure: Failure) -> UpstreamError:
     status = failure.status or 400
+    if status in _ABOUT_KEYS:
+        status = 404 if failure.code == "model_not_allowed" else 400
     kind = "invalid_request_error" if status < 500 else "server_error"
     return UpstreamError(
         failure.message,

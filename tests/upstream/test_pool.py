@@ -219,6 +219,17 @@ async def test_a_rate_limited_key_gives_way_to_the_next_one(make_bench):
     assert bench.slept == []
 
 
+async def test_nobody_is_told_to_try_a_refused_key_again(bench):
+    bench.server.script("faulty", error(401))
+    assert (await fails(bench)).headers == {"x-should-retry": "false"}
+
+
+@pytest.mark.parametrize(("words", "status"), [("no access to model x", 404), ("Your input was flagged", 400)])
+async def test_a_403_that_is_not_about_the_callers_key_is_not_told_as_one(bench, words, status):
+    bench.server.script("faulty", error(403, words))
+    assert (await fails(bench)).status == status
+
+
 async def test_what_was_learned_is_used_from_the_start_and_shown(bench):
     complaint = error(
         400,
