@@ -76,7 +76,7 @@ class DifficultyModel:
         """The difficulty of what is asked now; a short follow-up keeps most of that of the question before it."""
         own = self._score(features.said, features.images)
         inherited = self._inherited(features) if features.previous else 0.0
-        score = round(max(own, inherited), 4)
+        score = round(max(own, inherited), 6)
 
         def explain() -> dict[str, float]:
             parts = self._explain(features.said, features.images)

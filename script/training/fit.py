@@ -16,6 +16,10 @@ DEPTH = 4
 RATE = 0.1
 LEAF = 30
 STRENGTH = 3.0
+POINTS = 96
+"""Points of the calibration table."""
+BLUR = 0.04
+"""How far the steps of the isotonic fit are smoothed, in units of the raw sum."""
 RARE = 3
 """Pieces seen in fewer requests get no weight."""
 
@@ -89,16 +93,11 @@ def flatten(model: HistGradientBoostingRegressor) -> Flat:
     return Flat(float(np.ravel(model._baseline_prediction)[0]), feature, threshold, value)  # noqa: SLF001 - as above
 
 
-def fit_calibration(
-    raw: np.ndarray, target: np.ndarray, weight: np.ndarray, points: int = 48
-) -> tuple[np.ndarray, np.ndarray]:
-    """Raw sums to probabilities: isotonic, thinned to a few points, made strictly rising so that ranks are kept."""
+def fit_calibration(raw: np.ndarray, target: np.ndarray, weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Raw sums to probabilities: isotonic, smoothed, and rising everywhere, so that no two sums become alike."""
     isotonic = IsotonicRegression(y_min=0.003, y_max=0.985, out_of_bounds="clip").fit(raw, target, sample_weight=weight)
-    xs = np.unique(np.quantile(raw, np.linspace(0, 1, points)))
-    xs = np.unique(np.concatenate([xs, np.linspace(xs[0], xs[-1], points)]))
-    width = np.gradient(xs)
-    smooth = [np.mean(isotonic.predict(np.linspace(x - w / 2, x + w / 2, 21))) for x, w in zip(xs, width, strict=True)]
-    ys = np.maximum.accumulate(np.asarray(smooth)) + np.linspace(0, 0.003, len(xs))
-    xs = np.concatenate([[xs[0] - 0.3], xs, [xs[-1] + 0.3]])
-    ys = np.concatenate([[max(0.001, ys[0] - 0.002)], ys, [min(0.995, ys[-1] + 0.02)]])
-    return xs, ys
+    xs = np.linspace(raw.min() - 0.3, raw.max() + 0.3, POINTS)
+    fine = np.linspace(-3 * BLUR, 3 * BLUR, 61)
+    bell = np.exp(-0.5 * (fine / BLUR) ** 2)
+    smooth = np.array([np.average(isotonic.predict(x + fine), weights=bell) for x in xs])
+    return xs, 0.988 * smooth + 0.012 * np.linspace(0, 1, POINTS)
