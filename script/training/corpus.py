@@ -26,8 +26,8 @@ PAIRS = {
 WEIGHT = {
     "clinc": 0.4,
     "ha": 4.0,
-    "bfcl": 2.0,
-    "gsm8k_train": 1.5,
+    "bfcl": 5.0,
+    "gsm8k_train": 2.0,
     "msvamp": 0.4,
     "arenahard": 4.0,
     "selfinstruct": 3.0,
