@@ -71,6 +71,7 @@ def _describe(path: Path, value: Any) -> str:
 def _string(value: str, hidden: bool) -> str:  # noqa: FBT001 - one table, one signature
     if not value:
         return "an empty string"
+    hidden = hidden or ("://" in value and ("@" in value or "?" in value))  # an address may hold a login
     return "a string (not shown)" if hidden else f"the string {_short(value)}"
 
 

@@ -118,12 +118,14 @@ def one_of(names: Iterable[str]) -> Reader:
 
 
 def url(schemes: tuple[str, ...]) -> Reader:
-    """An address with a host, without query or fragment; a slash at the end is dropped."""
-    allowed = f"an address such as {schemes[0]}://host:port/path ({' or '.join(schemes)})"
+    """An address with a host, without login, query or fragment (addresses are shown); a slash at the end is dropped."""
+    allowed = f"an address such as {schemes[0]}://host:port/path ({' or '.join(schemes)}), a login goes into `headers`"
 
     def read(value: Any) -> str:
         parts = _split(value)
         if parts is None or parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
+            raise ValueError(allowed)
+        if "@" in parts.netloc:
             raise ValueError(allowed)
         return str(value).strip().rstrip("/")
 

@@ -245,12 +245,18 @@ def test_an_unknown_key_deep_down_is_found():
         {"mqtt": {"password": 123456789}},
         {"admin_key": 123456789},
         lab(headers={"Authorization": "secret-value\n"}),
+        lab(base_url="http://user:secret-value@host/v1"),
+        lab(base_url="http://host/v1?key=secret-value"),
     ],
 )
 def test_a_problem_never_repeats_a_secret(raw):
     told = " ".join(problems(raw))
     assert "secret-value" not in told
     assert "123456789" not in told
+
+
+def test_an_address_with_a_login_is_refused_since_addresses_are_shown():
+    assert "a login goes into `headers`" in only_problem(lab(base_url="http://user:secret-value@host/v1"))
 
 
 def test_an_alias_of_a_profile_to_itself_only_adds_rules():
