@@ -23,6 +23,8 @@ _LONGEST_HEADER: Final = 300
 
 def ascii_header(text: str) -> str:
     """A header value that any client can read: printable ASCII, one line, not endless."""
+    if len(text) <= _LONGEST_HEADER and text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub("?", text)[:_LONGEST_HEADER]
 
 

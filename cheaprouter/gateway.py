@@ -158,8 +158,8 @@ class Gateway:
         self.books.devices.top_up(account.admission, amount)
 
     def _reserved_output(self, request: ChatRequest, model: Model) -> int:
-        usual = self.books.averages.output(model.id)
-        return min(n for n in (request.max_tokens, usual, _RESERVED_OUTPUT) if n is not None)
+        usual = self.books.averages.output(model.id) or _RESERVED_OUTPUT
+        return min(request.max_tokens or _RESERVED_OUTPUT, usual, _RESERVED_OUTPUT)
 
     def _whole(self, account: Account, reply: WholeReply, key: bytes | None) -> ChatReply:
         account.token()

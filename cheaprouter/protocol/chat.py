@@ -68,9 +68,9 @@ def parse(body: Any, *, default_model: str | None = None) -> ChatRequest:
     if messages is None:
         raise _missing("messages")
     _check_messages(messages)
-    for name, (types, words) in _TYPES.items():
-        if (value := body.get(name)) is not None:
-            _check_field(name, value, types, words)
+    for name, value in body.items():
+        if value is not None and (wanted := _TYPES.get(name)) is not None:
+            _check_field(name, value, *wanted)
     options = body.get("stream_options") or {}
     limit = body.get("max_completion_tokens")
     limit = body.get("max_tokens") if limit is None else limit
