@@ -110,6 +110,7 @@ class App:
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(gateway.idle(), DRAIN_SECONDS)
         if gateway.running:
+            gateway.cut_off = True
             _LOG.warning("%d replies were cut off", gateway.running)
 
 

@@ -50,6 +50,7 @@ class Gateway:
         self.cache = cache
         self.cache_default = cache_default
         self.draining = False
+        self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
         self._idle: asyncio.Event | None = None
         self._prefix = secrets.token_hex(6)
@@ -80,7 +81,8 @@ class Gateway:
             account.close(error.status, error=error.code)
             raise
         except asyncio.CancelledError:
-            account.close(CLIENT_CLOSED, error="client_disconnected")
+            status, code = self._why_ended()
+            account.close(status, error=code)
             raise
         except BaseException:
             account.close(500, error="internal_error")
@@ -177,9 +179,8 @@ class Gateway:
 
         def close() -> None:
             reply.close()
-            account.close(
-                CLIENT_CLOSED, usage=reply.usage, output_characters=reply.output_characters, error="client_disconnected"
-            )
+            status, code = self._why_ended()
+            account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
         return ChatReply(self._headers(account), chunks=self._relay(account, reply, key), close=close)
 
@@ -228,6 +229,10 @@ class Gateway:
         account = Account(self.books, request, caller, self.new_id(), via, self.books.clock.monotonic())
         account.close(error.status, error=error.code)
         return account.id
+
+    def _why_ended(self) -> tuple[int, str]:
+        """What to book for a reply that neither ended nor failed."""
+        return (ShuttingDownError.status, "shutting_down") if self.cut_off else (CLIENT_CLOSED, "client_disconnected")
 
     def _leave(self, _record: object) -> None:
         self.running -= 1

@@ -86,3 +86,28 @@ async def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_pat
         state = await client.get("/health")
     assert reply.choices[0].message.content
     assert state["status"] == "degraded"
+
+
+async def test_a_reply_that_the_stop_cuts_off_is_not_booked_as_the_clients_doing(tmp_path, monkeypatch):
+    monkeypatch.setattr("cheaprouter.app.DRAIN_SECONDS", 0.01)
+    async with router(tmp_path) as client:
+        stream = await client.sdk.chat.completions.create(
+            model="mock/default", messages=[{"role": "user", "content": "[[n=100 d=500]]"}], stream=True
+        )
+        await anext(stream)
+        await client.app.drain()
+    async with router(tmp_path) as client:
+        newest = (await client.audit())[0]
+    assert (newest["status"], newest["error"]) == (503, "shutting_down")
+
+
+async def test_a_client_that_leaves_is_booked_as_such(tmp_path):
+    async with router(tmp_path) as client:
+        stream = await client.sdk.chat.completions.create(
+            model="mock/default", messages=[{"role": "user", "content": "[[n=100 d=500]]"}], stream=True
+        )
+        await anext(stream)
+        await stream.close()
+        await client.app.house.gateway.idle()
+        newest = (await client.audit())[0]
+    assert (newest["status"], newest["error"]) == (499, "client_disconnected")
