@@ -61,6 +61,9 @@ def is_open(request: web.Request) -> bool:
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:
     """Decode the body. Raises InvalidRequestError, UnsupportedMediaTypeError, and aiohttp's own 413."""
+    announced, most = request.content_length or 0, request.client_max_size
+    if announced > most:  # said before it is sent: nothing of it need be read
+        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=announced)
     try:
         raw = await request.read()
     except web.RequestPayloadError as error:

@@ -119,7 +119,8 @@ def _preflight(request: web.Request) -> web.Response:
     )
 
 
-async def add_cors(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler: put the CORS headers on whatever is about to leave."""
+async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
+    """Signal handler: put the CORS headers on whatever is about to leave, and tell no versions to strangers."""
+    response.headers["Server"] = "CheapRouter"
     if (cors := request.get(CORS)) is not None:
         response.headers.update(cors)

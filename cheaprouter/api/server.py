@@ -8,14 +8,14 @@ from ..const import MAX_BODY_BYTES
 from . import chat, models, router_api, service
 from .context import PARTS, Parts
 from .errors import errors_middleware
-from .guard import add_cors, guard_middleware
+from .guard import add_headers, guard_middleware
 
 
 def build_app(parts: Parts) -> web.Application:
     """Everything that is served on port 4000."""
     app = web.Application(middlewares=[errors_middleware, guard_middleware], client_max_size=MAX_BODY_BYTES)
     app[PARTS] = parts
-    app.on_response_prepare.append(add_cors)
+    app.on_response_prepare.append(add_headers)
     app.add_routes(
         [
             web.post("/v1/chat/completions", chat.chat_completions),

@@ -260,3 +260,17 @@ async def test_a_preflight_of_a_configured_origin_is_answered(tmp_path):
 async def test_ingress_headers_are_refused_on_the_lan(demo):
     async with demo() as client, client.http.get(client.url + "/v1/models", headers={"X-Remote-User-Id": "1"}) as reply:
         assert reply.status == 400
+
+
+async def test_an_announced_body_over_the_limit_is_refused_before_it_is_sent(demo):
+    async with demo() as client:
+        reader, writer = await asyncio.open_connection("127.0.0.1", client.app.lan.port)
+        head = f"POST /v1/chat/completions HTTP/1.1\r\nHost: x\r\nContent-Length: {65 * 1024 * 1024}\r\n\r\n"
+        writer.write(head.encode())
+        assert b" 413 " in await asyncio.wait_for(reader.readline(), 10)
+        writer.close()
+
+
+async def test_no_answer_tells_which_software_versions_run(demo):
+    async with demo() as client, client.http.get(client.url + "/health") as reply:
+        assert reply.headers["Server"] == "CheapRouter"
