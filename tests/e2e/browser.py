@@ -47,11 +47,18 @@ class Page:
             elif event.get("method") == "Log.entryAdded" and event["params"]["entry"]["level"] == "error":
                 self.complaints.append(event["params"]["entry"]["text"])
 
-    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+    async def send(self, method: str, **params: Any) -> dict[str, Any]:
+        """The browser's whole answer, errors included."""
         number = next(self._ids)
         self._answers[number] = asyncio.get_running_loop().create_future()
         await self._socket.send_json({"id": number, "method": method, "params": params})
-        answer = await asyncio.wait_for(self._answers[number], 20)
+        try:
+            return await asyncio.wait_for(self._answers[number], 20)
+        finally:
+            self._answers.pop(number, None)
+
+    async def call(self, method: str, **params: Any) -> dict[str, Any]:
+        answer = await self.send(method, **params)
         assert "error" not in answer, answer
         return answer["result"]
 
@@ -64,11 +71,15 @@ class Page:
         return done["result"].get("value")
 
     async def until(self, script: str) -> None:
-        """Wait until an expression is true."""
-        waiting = (
-            f"new Promise(done => {{ const look = () => ({script}) ? done(true) : setTimeout(look, 20); look(); }})"
-        )
-        assert await self.run(waiting)
+        """Wait until an expression is true. Asked anew each time: a page on its way to another one forgets its promises."""
+        async with asyncio.timeout(30):
+            while not await self._true(script):
+                await asyncio.sleep(0.02)
+
+    async def _true(self, script: str) -> bool:
+        guarded = f"(() => {{ try {{ return !!({script}); }} catch {{ return false; }} }})()"
+        answer = await self.send("Runtime.evaluate", expression=guarded, returnByValue=True)
+        return answer.get("result", {}).get("result", {}).get("value") is True
 
     async def look(self, *, width: int, height: int = 900, dark: bool = False, language: str = "en") -> None:
         await self.call(
