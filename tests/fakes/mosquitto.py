@@ -152,7 +152,7 @@ class Watcher:
                 self.retained.pop(str(message.topic), None)
             self._changed.set()
 
-    async def until(self, condition: Callable[[], object], timeout: float = 10.0) -> None:
+    async def until(self, condition: Callable[[], object], timeout: float = 30.0) -> None:
         """Wait for a condition on what was seen; fails with the topics seen last."""
         try:
             async with asyncio.timeout(timeout):
