@@ -16,7 +16,7 @@ from typing import Any, Final
 import aiohttp
 
 from . import sites
-from .assembly import House, build_house
+from .assembly import ADMIN_KEY, House, build_house
 from .config import loader
 from .config.loader import Loaded
 from .config.settings import MqttSettings, Settings
@@ -120,8 +120,7 @@ async def serving(options: Options) -> AsyncIterator[App]:
     sites.raise_file_limit()
     await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
     redactor = Redactor()
-    loaded = loader.load(options.config, options.data, os.environ, lenient=True)
-    loaded = dataclasses.replace(loaded, settings=_adjust(loaded, options))
+    loaded = _load(options, lenient=True)
     redactor.register(loader.secrets(loaded.settings))
     setup_logs(loaded.settings.log_level, redactor)
     for problem in loaded.problems:
@@ -148,9 +147,13 @@ async def serving(options: Options) -> AsyncIterator[App]:
             await _stop_tasks(house, running)
 
 
-def _adjust(loaded: Loaded, options: Options) -> Settings:
-    """The command line wins over everything."""
-    settings = loaded.settings
+def _load(options: Options, *, lenient: bool = False) -> Loaded:
+    """Read the configuration; the command line wins over everything in it."""
+    loaded = loader.load(options.config, options.data, os.environ, lenient=lenient)
+    return dataclasses.replace(loaded, settings=_adjust(loaded.settings, options))
+
+
+def _adjust(settings: Settings, options: Options) -> Settings:
     http = settings.http
     if options.host is not None:
         http = dataclasses.replace(http, host=options.host)
@@ -192,14 +195,10 @@ def _start_tasks(
     options: Options,
     credentials: Credentials | None,
 ) -> list[asyncio.Task[None]]:
-    def load() -> Loaded:
-        loaded = loader.load(options.config, options.data, os.environ)
-        return dataclasses.replace(loaded, settings=_adjust(loaded, options))
-
     async def mqtt() -> None:
         await house.make_bridge(credentials).run()
 
-    watcher = ConfigWatcher(house.loaded.files, load, house.reload, on_problem=house.complain)
+    watcher = ConfigWatcher(house.loaded.files, lambda: _load(options), house.reload, on_problem=house.complain)
     work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "recorder": house.recorder.run,
         "devices": house.devices.run,
@@ -232,7 +231,7 @@ def _settle_memory() -> None:
 
 
 def _announce_admin_key(house: House, *, in_app: bool) -> None:
-    where = house.data / "admin_key"
+    where = house.data / ADMIN_KEY
     if in_app:
         # The app's log is for Home Assistant's administrators; it is the only way for them to get the key. Written once.
         os.write(2, f"ADMIN KEY (shown once, kept in {where}): {house.admin_key}\n".encode())

@@ -140,9 +140,9 @@ class House:
 
     async def discover(self) -> None:
         """Ask local servers which models they have; a changed answer makes a new table."""
-        found = dict(await self.pool.discover())
+        found = {**self.discovered, **await self.pool.discover()}  # who did not answer keeps what it said last
         if found != self.discovered:
-            self.discovered = {**self.discovered, **found}
+            self.discovered = found
             self._rebuild()
 
     def _rebuild(self) -> None:
@@ -214,7 +214,7 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     reports = Reports(database, recorder, metrics, calendar, clock)
     house.control = Control(
         Services(
-            gateway, devices, pool, metrics, reports, recorder,
+            gateway, devices, pool, metrics, reports,
             settings=lambda: house.settings,
             table=lambda: house.table,
             mqtt_state=house.mqtt_state,
@@ -261,19 +261,8 @@ def offline_router(config: Path | None, data: Path) -> tuple[Router, RouteContex
     loaded = loader.load(config, data, os.environ)
     settings = with_mock(loaded.settings)
     router = Router(build_models(settings, {}, Catalog.load()), settings, DifficultyModel.load())
-    clock, averages = Clock(), Averages()
-    context = RouteContext(
-        device_id="command-line",
-        policy=settings.device_defaults,
-        budget_action=None,
-        at=clock.utcnow(),
-        now=clock.monotonic(),
-        healthy=lambda _: True,
-        latency=lambda _: None,
-        average_output=averages.output,
-        correction=averages.correction,
-    )
-    return router, context
+    clock = Clock()
+    return router, RouteContext("command-line", settings.device_defaults, clock.utcnow(), clock.monotonic())
 
 
 @contextlib.asynccontextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Final
 
 VERSION: Final = "0.1.0"
-NAME: Final = "cheaprouter"
 
 DEFAULT_PORT: Final = 4000
 INGRESS_PORT: Final = 8099

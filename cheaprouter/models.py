@@ -201,7 +201,6 @@ class RouteDecision:
 
     `expected_cost` in USD for this request, None where a price is unknown. `reason`: one sentence, ASCII. `named`: the
     caller asked for this model itself. `prompt_tokens` and `expected_output` are estimates, by which the request is reserved.
-    `explanation`: numbers for people who ask (features, kept, scores).
     """
 
     model: Model
@@ -211,11 +210,9 @@ class RouteDecision:
     named: bool = False
     difficulty: Difficulty | None = None
     expected_cost: Decimal | None = None
-    dropped: tuple[Dropped, ...] = ()
     prompt_tokens: int = 0
     expected_output: int = 0
     conversation_key: str = ""
-    explanation: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def chain(self) -> tuple[Model, ...]:

@@ -20,7 +20,6 @@ from .routing.router import RouteContext
 from .upstream.pool import Pool
 from .usage.metrics import Metrics
 from .usage.prometheus import render
-from .usage.recorder import Recorder
 from .usage.reports import Reports
 
 AUTO: Final = "auto"
@@ -35,7 +34,6 @@ class Services:
     pool: Pool
     metrics: Metrics
     reports: Reports
-    recorder: Recorder
     settings: Callable[[], Settings]
     table: Callable[[], ModelTable]
     mqtt_state: Callable[[], str]
@@ -71,7 +69,7 @@ class Control:
         states = {p["name"]: p["state"] for p in providers}
         real = [p["state"] for p in providers if p["kind"] != "mock"]  # the mock is never down, and no comfort
         none_left = bool(real) and all(state in {"down", "unauthorized"} for state in real)
-        degraded = bool(self._s.problems()) or none_left or mqtt in {"error", "unauthorized"}
+        degraded = bool(self._s.problems()) or none_left or mqtt == "unauthorized"
         return {
             "status": "degraded" if degraded else "ok",
             "version": VERSION,
@@ -168,10 +166,6 @@ class Control:
         del device_id  # all devices choose among the same models; the policy refuses what one may not use
         return [AUTO, *self._s.table().ids()]
 
-    def rename_device(self, device_id: str, name: str) -> None:
-        """Give it a name for people."""
-        self._s.devices.rename(device_id, name)
-
     def remove_device(self, device_id: str) -> None:
         """Forget it."""
         self._s.devices.remove(device_id)
@@ -222,7 +216,6 @@ class Control:
 
     async def audit(self, limit: int) -> list[Json]:
         """The newest requests first."""
-        await self._s.recorder.flush()
         return await self._s.reports.audit(limit)
 
     async def recent(self, limit: int) -> list[Json]:
@@ -231,17 +224,14 @@ class Control:
 
     async def usage_report(self, query: Json) -> Json:
         """What was used in a span of time."""
-        await self._s.recorder.flush()
         return await self._s.reports.usage(query)
 
     async def usage_csv(self, query: Json) -> str:
         """The same as CSV."""
-        await self._s.recorder.flush()
         return await self._s.reports.usage_csv(query)
 
     async def metrics_summary(self) -> Json:
         """The predecessor's `/v1/metrics`."""
-        await self._s.recorder.flush()
         return await self._s.reports.summary()
 
     def prometheus(self) -> str:

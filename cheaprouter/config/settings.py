@@ -11,6 +11,7 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
+from ..const import DEFAULT_PORT
 from ..models import Capability, Price, Profile
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -201,7 +202,7 @@ class HttpSettings:
     """
 
     host: str = ""
-    port: int = 4000
+    port: int = DEFAULT_PORT
     ingress_port: int | None = None
     cors_origins: tuple[str, ...] = ()
     allowed_hosts: tuple[str, ...] = ()

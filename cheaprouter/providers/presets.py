@@ -29,7 +29,7 @@ GENERIC: Final = Quirks()
 class Preset:
     """`wire`: `openai` or `anthropic`. `auth`: the header that carries the key, `authorization` meaning a bearer token.
 
-    `key_path`: what only a valid key may ask, where the list of models is public. `base_url` may hold `RESOURCE`, to be replaced by the user's own URL. `key_needed`: does not answer without one.
+    `key_path`: what only a valid key may ask, where the list of models is public. `base_url` may hold `RESOURCE`, to be replaced by the user's own URL.
     """
 
     name: str
@@ -41,17 +41,6 @@ class Preset:
     timeouts: Timeouts = CLOUD_TIMEOUTS
     models_path: str = "/models"
     key_path: str = ""
-    title: str = ""
-
-    @property
-    def key_needed(self) -> bool:
-        """Whether it is of no use without a key."""
-        return not self.local
-
-    @property
-    def key_variable(self) -> str:
-        """The environment variable that may hold the key."""
-        return f"CHEAPROUTER_{self.name.upper()}_API_KEY"
 
 
 _PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
@@ -116,16 +105,16 @@ _QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning
 _LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
 
 _TABLE: Final = (
-    Preset("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS, title="OpenAI"),
-    Preset("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key", title="Anthropic"),
-    Preset("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI, title="Google Gemini"),
-    Preset("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS, title="DeepSeek"),
-    Preset("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL, title="Mistral"),
-    Preset("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, title="Groq"),
-    Preset("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key", title="OpenRouter"),
-    Preset("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES), title="xAI"),
-    Preset("together", "https://api.together.ai/v1", quirks=_COMPATIBLE, title="Together"),
-    Preset("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE, title="Fireworks"),
+    Preset("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS),
+    Preset("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key"),
+    Preset("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
+    Preset("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS),
+    Preset("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
+    Preset("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
+    Preset("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
+    Preset("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
+    Preset("together", "https://api.together.ai/v1", quirks=_COMPATIBLE),
+    Preset("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
     Preset(
         "cerebras",
         "https://api.cerebras.ai/v1",
@@ -135,38 +124,29 @@ _TABLE: Final = (
             drop_message=_OTHERS_FIELDS,
             drop_call=_OTHERS_CALLS,
         ),
-        title="Cerebras",
     ),
-    Preset(
-        "nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT_TIMEOUTS, title="NVIDIA NIM"
-    ),
-    Preset("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT, title="Moonshot"),
-    Preset("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI, title="Z.ai"),
-    Preset("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX, title="MiniMax"),
-    Preset("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN, title="Qwen"),
+    Preset("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT_TIMEOUTS),
+    Preset("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT),
+    Preset("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI),
+    Preset("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX),
+    Preset("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
     Preset(
         "azure",
         "https://RESOURCE.openai.azure.com/openai/v1",
         auth="api-key",
         quirks=_AZURE,
         timeouts=PATIENT_TIMEOUTS,
-        title="Azure OpenAI",
     ),
     Preset(
         "blockrun",
         "https://api.blockrun.ai/v1",
         quirks=Quirks(cost_header="x-blockrun-cost-usd"),
         timeouts=PATIENT_TIMEOUTS,
-        title="BlockRun",
     ),
-    Preset("ollama", "http://127.0.0.1:11434/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="Ollama"),
-    Preset(
-        "lmstudio", "http://127.0.0.1:1234/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="LM Studio"
-    ),
-    Preset(
-        "llamacpp", "http://127.0.0.1:8080/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="llama.cpp"
-    ),
-    Preset("vllm", "http://127.0.0.1:8000/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS, title="vLLM"),
+    Preset("ollama", "http://127.0.0.1:11434/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS),
+    Preset("lmstudio", "http://127.0.0.1:1234/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS),
+    Preset("llamacpp", "http://127.0.0.1:8080/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS),
+    Preset("vllm", "http://127.0.0.1:8000/v1", quirks=_LOCAL, local=True, timeouts=LOCAL_TIMEOUTS),
 )
 
 PRESETS: Final[Mapping[str, Preset]] = {preset.name: preset for preset in _TABLE}

@@ -62,7 +62,6 @@ class Features:
     turns: int = 0
     images: int = 0
     tools: int = 0
-    json_mode: bool = False
     opening_key: str = ""
     conversation_key: str = ""
 
@@ -186,7 +185,6 @@ def extract(body: Mapping[str, Any] | object) -> Features:
         turns=len(walk.users),
         images=walk.images,
         tools=len(tools),
-        json_mode=kind in {"json_schema", "json_object"},
         opening_key=opening,
         conversation_key=opening if walk.first_reply is None else _digest(opening, walk.first_reply),
     )
