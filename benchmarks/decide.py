@@ -18,10 +18,10 @@ from cheaprouter.catalog.build import build_models
 from cheaprouter.catalog.catalog import Catalog
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import DeviceSettings
-from cheaprouter.protocol.chat import parse
 from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.features import extract
 from cheaprouter.routing.router import RouteContext, Router
+from cheaprouter.wire.openai_chat.request import parse
 
 RUNS = 2000
 PROMPTS = {

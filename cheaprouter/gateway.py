@@ -10,16 +10,16 @@ from dataclasses import dataclass, field, replace
 from decimal import Decimal
 from typing import Final
 
-from .booking import Account, Books, ascii_header
+from .accounts.account import Account, Books, ascii_header
 from .catalog.prices import cost
 from .config.settings import BudgetAction
-from .errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
-from .models import Caller, Model, RouteDecision, Usage
-from .protocol.chat import ChatRequest
+from .core.errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
+from .core.models import Caller, Model, RouteDecision, Usage
 from .routing.router import RouteContext, Router
 from .upstream.cache import CachedReply, ResponseCache, cache_key
 from .upstream.pool import Pool
 from .upstream.reply import StreamReply, UpstreamFailed, WholeReply
+from .wire.openai_chat.request import ChatRequest
 
 CLIENT_CLOSED: Final = 499
 """Recorded where the client went away first (nginx's number for it; no client ever sees it)."""

@@ -13,10 +13,10 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..config.presets import LOCAL, MOCK
+from ..config.kinds import LOCAL, MOCK
 from ..config.settings import ModelSettings, ProviderSettings, Settings
-from ..const import MOCK_MODEL
-from ..models import FREE, Capability, Json, Model, Price, Quality, Rates
+from ..core.const import MOCK_MODEL
+from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .names import family, sees
 from .notes import dangling, of_provider

@@ -10,7 +10,7 @@ from decimal import Decimal
 from importlib import resources
 from typing import Any, Self
 
-from ..models import Capability, Json, Price, PriceTier, Rates
+from ..core.models import Capability, Json, Price, PriceTier, Rates
 from .names import canonical
 from .quality import QualityTable
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from ..config.settings import ProviderSettings, Settings
-from ..models import Model, Profile
+from ..core.models import Model, Profile
 
 
 def of_provider(provider: ProviderSettings, models: list[Model]) -> Iterator[str]:

@@ -6,7 +6,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from ..models import Model, Price, Rates, Usage
+from ..core.models import Model, Price, Rates, Usage
 
 _MILLION: Final = Decimal(1_000_000)
 _NOTHING: Final = Decimal(0)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from ..models import Price, Quality
+from ..core.models import Price, Quality
 from .names import canonical, parameters
 
 UNKNOWN: Final = 35.0

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Iterable, Mapping
 
 from ..config.settings import Settings
-from ..models import Model, Profile
+from ..core.models import Model, Profile
 from .quality import measured
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from decimal import Decimal
 
-from ..models import Json
+from ..core.models import Json
 from .convert import known_kind, model_id
-from .presets import CLOUD, MOCK, NEEDS_URL
+from .kinds import CLOUD, MOCK, NEEDS_URL
 from .problems import Path, Problem, dotted
 from .settings import Alias
 

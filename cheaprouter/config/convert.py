@@ -8,8 +8,8 @@ from decimal import Decimal
 from types import MappingProxyType
 from typing import Any
 
-from ..models import Json, Price, PriceTier, Rates
-from .presets import KINDS, LOCAL
+from ..core.models import Json, Price, PriceTier, Rates
+from .kinds import KINDS, LOCAL
 from .settings import DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings
 
 _BROKER_KEYS = ("host", "port", "username", "password", "tls")

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from ..models import Json
+from ..core.models import Json
 
 _KEYS: Final = ("api_key", "api_keys", "api_key_env")
 _BROKER: Final = ("url", "host", "port", "username", "password", "tls", "embedded")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any, Final
 
-from ..models import Json
+from ..core.models import Json
 from .problems import Path
 
 _DISPLAY: Final = ("currency", "usd_rate")

@@ -16,12 +16,12 @@ from typing import Any, Final
 import orjson
 import yaml
 
-from ..errors import ConfigurationError
-from ..models import Json
+from ..core.errors import ConfigurationError
+from ..core.models import Json
 from . import options as app
+from .kinds import CLOUD
 from .layers import Layer, merge
 from .lenient import without
-from .presets import CLOUD
 from .problems import Problem, dotted
 from .schema import check
 from .settings import Settings

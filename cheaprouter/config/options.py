@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from ..models import Json
-from .presets import CLOUD, LOCAL, LOCAL_PORTS, NEEDS_URL
+from ..core.models import Json
+from .kinds import CLOUD, LOCAL, LOCAL_PORTS, NEEDS_URL
 from .problems import Problem, nearest
 
 PREFIX: Final = "CHEAPROUTER_"

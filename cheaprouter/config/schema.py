@@ -10,12 +10,12 @@ from typing import Any, Final
 
 import voluptuous as vol
 
-from ..errors import ConfigurationError
-from ..models import Capability, Json
+from ..core.errors import ConfigurationError
+from ..core.models import Capability, Json
 from . import convert
 from . import values as read
 from .checks import cross_check
-from .presets import KINDS
+from .kinds import KINDS
 from .problems import Problem, at, dotted, nearest, render
 from .settings import (
     Alias,

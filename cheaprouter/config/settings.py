@@ -11,8 +11,8 @@ from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 
-from ..const import DEFAULT_PORT
-from ..models import Capability, Price, Profile
+from ..core.const import DEFAULT_PORT
+from ..core.models import Capability, Price, Profile
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 

@@ -10,8 +10,8 @@ from typing import Any, Final, TypeVar
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ..const import PROFILE_OWNER
-from ..models import Profile
+from ..core.const import PROFILE_OWNER
+from ..core.models import Profile
 
 Reader = Callable[[Any], Any]
 _E = TypeVar("_E", bound=StrEnum)

@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
 
-from ..errors import ConfigurationError
+from ..core.errors import ConfigurationError
 from .loader import Loaded
 
 INTERVAL: Final = 2.0

@@ -16,8 +16,8 @@ from typing import Final
 import orjson
 from aiohttp import WSMsgType, web
 
-from ..clock import Clock
-from ..events import EventBus
+from ..core.clock import Clock
+from ..core.events import EventBus
 from .peers import Visitor, admit
 from .status import Reach, Source, language, status
 

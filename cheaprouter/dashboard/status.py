@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Protocol
 
-from ..models import Json
+from ..core.models import Json
 
 RECENT: Final = 12
 """Requests on the page."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
-from ..models import Json
-from ..protocol.decode import decode
-from ..protocol.errors import error_object
+from ..core.errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
+from ..core.models import Json
+from ..wire.decode import decode
+from ..wire.openai_chat.errors import error_object
 from .messages import Incoming, Outgoing
 from .publisher import Publisher
 from .state import encode

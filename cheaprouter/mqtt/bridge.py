@@ -11,9 +11,9 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Final
 
-from ..clock import Clock
 from ..config.settings import MqttSettings
-from ..events import Event, EventBus
+from ..core.clock import Clock
+from ..core.events import Event, EventBus
 from . import state as payloads
 from .backoff import Backoff
 from .connection import Connection, ConnectionLostError, Connector

@@ -11,11 +11,11 @@ from typing import Any, Final
 
 import orjson
 
-from ..clock import Clock
-from ..errors import CheapRouterError, InvalidRequestError, UpstreamError
-from ..models import Caller, Json
-from ..protocol.chat import ChatRequest, parse
-from ..protocol.decode import decode
+from ..core.clock import Clock
+from ..core.errors import CheapRouterError, InvalidRequestError, UpstreamError
+from ..core.models import Caller, Json
+from ..wire.decode import decode
+from ..wire.openai_chat.request import ChatRequest, parse
 from .answers import Answers, BusyError, InternalError, read, transaction_of
 from .messages import Incoming
 from .ports import ChatReplyPort, ControlPort, GatewayPort

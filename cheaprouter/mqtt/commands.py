@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
-from ..errors import CheapRouterError, SettingError
-from .entities import FOLLOW, NO_BUDGET, PRESS
+from ..core.errors import CheapRouterError, SettingError
+from ..home_assistant.entities import FOLLOW, NO_BUDGET, PRESS
 from .messages import Incoming
 from .once import Once
 from .ports import ControlPort

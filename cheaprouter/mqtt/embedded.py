@@ -13,7 +13,7 @@ import warnings
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
-from ..errors import ConfigurationError
+from ..core.errors import ConfigurationError
 
 HOST: Final = "127.0.0.1"
 

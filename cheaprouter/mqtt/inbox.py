@@ -7,8 +7,8 @@ import logging
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from ..clock import Clock
 from ..config.settings import MqttSettings
+from ..core.clock import Clock
 from .chat import Chat
 from .commands import Commands
 from .messages import Incoming

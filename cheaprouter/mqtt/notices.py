@@ -6,11 +6,11 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
-from ..models import Json
+from ..core.events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
+from ..core.models import Json
+from ..home_assistant.topics import Topics
 from .messages import Outgoing
 from .state import encode
-from .topics import Topics
 
 QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""

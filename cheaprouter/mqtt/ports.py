@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ..errors import CheapRouterError
-from ..models import Caller, Json
-from ..protocol.chat import ChatRequest
+from ..core.errors import CheapRouterError
+from ..core.models import Caller, Json
+from ..wire.openai_chat.request import ChatRequest
 
 
 class ControlPort(Protocol):

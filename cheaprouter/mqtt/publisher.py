@@ -11,9 +11,9 @@ import datetime as dt
 from collections.abc import Callable
 from typing import Final
 
-from ..clock import Clock
 from ..config.settings import MqttSettings
-from ..events import (  # fmt: skip
+from ..core.clock import Clock
+from ..core.events import (
     DeviceAdded,
     DeviceRemoved,
     Event,
@@ -24,16 +24,17 @@ from ..events import (  # fmt: skip
     RequestCompleted,
     SettingsChanged,
 )
-from ..models import RequestRecord
-from . import discovery, state
-from .entities import Choices
+from ..core.models import RequestRecord
+from ..home_assistant import discovery
+from ..home_assistant.entities import Choices
+from ..home_assistant.topics import Topics
+from . import state
 from .memory import Known, Memory
 from .messages import Outbox, Outgoing
 from .notices import Notices
 from .ports import ControlPort
 from .retained import HUB, Retained, Send
 from .throttle import Throttle
-from .topics import Topics
 
 REFRESH_SECONDS: Final = 30.0
 """How often everything is compared anew: buckets refill and days end without an event."""

@@ -6,11 +6,11 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from ..config.settings import MqttSettings
-from ..errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
-from ..models import Json
+from ..core.errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from ..core.models import Json
+from ..home_assistant.entities import FOLLOW
 from .answers import Answers, BusyError, InternalError, read_object, transaction_of
 from .commands import DEVICE_COMMANDS, HUB_COMMANDS
-from .entities import FOLLOW
 from .messages import Incoming
 from .ports import ControlPort
 from .publisher import Publisher

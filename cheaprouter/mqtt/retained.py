@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
-from . import discovery
+from ..home_assistant import discovery
+from ..home_assistant.topics import Topics
 from .memory import Known, Memory, Place
 from .messages import Outgoing
 from .ports import ControlPort
-from .topics import Topics
 
 Send = Callable[[Outgoing], Awaitable[None]]
 

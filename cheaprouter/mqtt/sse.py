@@ -7,8 +7,8 @@ from typing import Any
 
 import orjson
 
-from ..errors import UpstreamError
-from ..models import Json
+from ..core.errors import UpstreamError
+from ..core.models import Json
 
 
 async def events(chunks: AsyncIterator[bytes]) -> AsyncIterator[Json]:

@@ -8,8 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
-from .entities import PROVIDER_STATES
+from ..core.models import Json
+from ..home_assistant.entities import PROVIDER_STATES
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"

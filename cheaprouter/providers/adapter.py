@@ -8,7 +8,7 @@ from typing import ClassVar
 from urllib.parse import urlsplit
 
 from ..config.settings import ProviderSettings
-from ..models import Json
+from ..core.models import Json
 from .base import Failure, WireRequest
 from .failures import clean_message, judge
 from .listing import parse_listing

@@ -9,8 +9,8 @@ from typing import ClassVar
 import orjson
 
 from ..config.settings import ProviderSettings
-from ..models import Model
-from ..protocol.chat import ChatRequest
+from ..core.models import Model
+from ..wire.openai_chat.request import ChatRequest
 from . import anthropic_cache, unsupported
 from .adapter import BaseAdapter
 from .anthropic_format import json_tool, learned_only, to_messages

@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 
 LEAST_BYTES: Final = 4 * 4096
 """About 4096 tokens: the largest of the models' minimums for a cached beginning."""

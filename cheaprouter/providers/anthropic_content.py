@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from .base import UntranslatableError
 from .quirks import short_id
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..models import Capability, Json, Model
+from ..core.models import Capability, Json, Model
 from .anthropic_content import to_system, to_turns, unsigned_calls
 from .base import UntranslatableError
 

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json, Usage
+from ..core.models import Json, Usage
 from .anthropic_format import WRAPPED
 
 _REASONS: Final = {

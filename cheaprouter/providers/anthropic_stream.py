@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..models import Json, Usage
+from ..core.models import Json, Usage
 from . import sse
 from .anthropic_reply import JsonTool, answer_text, finish_reason, to_usage, usage_json
 from .base import Failure, Frame

@@ -9,8 +9,8 @@ from enum import StrEnum
 from typing import Protocol
 
 from ..config.settings import Timeouts
-from ..models import Json, Model, Usage
-from ..protocol.chat import ChatRequest
+from ..core.models import Json, Model, Usage
+from ..wire.openai_chat.request import ChatRequest
 
 
 class Action(StrEnum):

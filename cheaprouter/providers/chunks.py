@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from .sse import event
 
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from .base import Completion, Failure
 from .chunks import answers, has_content, reasoning_of
 from .failures import degraded, in_band

@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from .base import Action, Failure
 from .retry_after import retry_after
 from .unsupported import adaptation

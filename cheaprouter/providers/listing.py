@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 
 _CONTEXT: Final = (
     "loaded_context_length", "max_model_len", "context_length", "context_window", "max_context_length",

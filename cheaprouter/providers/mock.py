@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from .base import Response, TransportError, WireRequest
 from .mock_script import Plan, plan
 

@@ -24,7 +24,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 
 _MARKER: Final = re.compile(r"\[\[((?:[a-z_]+=).*?)\]\]", re.DOTALL)
 _PAIR: Final = re.compile(r"([a-z_]+)=(\S*)")

@@ -8,8 +8,8 @@ from typing import Final
 import orjson
 
 from ..config.settings import ProviderSettings
-from ..models import Model
-from ..protocol.chat import ChatRequest
+from ..core.models import Model
+from ..wire.openai_chat.request import ChatRequest
 from . import quirks as quirk_rules
 from . import unsupported
 from .adapter import BaseAdapter

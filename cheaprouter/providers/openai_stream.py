@@ -11,7 +11,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..models import Json, Usage
+from ..core.models import Json, Usage
 from . import sse
 from .base import Failure, Frame
 from .chunks import answers, characters, choices_of, chunk_event, has_content, needs_split, reasoning_of, split_chunk

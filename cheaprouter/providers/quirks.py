@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..models import Json
+from ..core.models import Json
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 

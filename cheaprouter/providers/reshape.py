@@ -7,7 +7,7 @@ from typing import Any
 
 import orjson
 
-from ..models import Json
+from ..core.models import Json
 from . import sse
 from .chunks import choices_of, chunk_event
 

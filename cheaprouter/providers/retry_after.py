@@ -8,7 +8,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
 
-from ..models import Json
+from ..core.models import Json
 
 LONGEST: Final = 24 * 3600.0
 """More than a day is taken for a mistake and cut to it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal, InvalidOperation
 from typing import Any
 
-from ..models import Json, Usage
+from ..core.models import Json, Usage
 
 
 def parse_usage(usage: Any) -> Usage | None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..config.settings import BudgetAction, DeviceSettings
-from ..errors import PermissionDeniedError
-from ..models import Model, Profile
+from ..core.errors import PermissionDeniedError
+from ..core.models import Model, Profile
 from .candidates import Bounds, matches
 from .resolve import Target
 

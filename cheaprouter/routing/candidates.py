@@ -12,7 +12,7 @@ from typing import Final
 from ..catalog.prices import active_price
 from ..catalog.quality import measured
 from ..catalog.table import ModelTable
-from ..models import Capability, Dropped, Model, Price, Rates
+from ..core.models import Capability, Dropped, Model, Price, Rates
 from .features import Features
 
 CONTEXT_MARGIN: Final = 1.15

@@ -10,7 +10,7 @@ import math
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from ..models import Model, Profile
+from ..core.models import Model, Profile
 from .candidates import CONTEXT_MARGIN, Candidate, Constraints, Needs, too_big, too_slow
 
 SMALL_QUALITY: Final = 35.0

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Protocol
 
 from ..config.settings import BudgetAction, DeviceSettings
-from ..models import Difficulty, Model, Profile
+from ..core.models import Difficulty, Model, Profile
 from .access import Access
 from .candidates import Constraints, Needs
 from .features import Features

@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from importlib import resources
 from typing import Final, Self
 
-from cheaprouter.models import Difficulty, Tier
-from cheaprouter.routing import weights as files
-from cheaprouter.routing.features import Features
-from cheaprouter.routing.measures import COUNTS, counts, normalise, pieces
-from cheaprouter.routing.text import Ask, find_ask, follows_up, is_closing, squeeze
+from ..core.models import Difficulty, Tier
+from . import weights as files
+from .features import Features
+from .measures import COUNTS, counts, normalise, pieces
+from .text import Ask, find_ask, follows_up, is_closing, squeeze
 
 FILE: Final = "difficulty.bin"
 INHERIT: Final = 0.85

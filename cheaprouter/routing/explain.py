@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from cheaprouter.routing.difficulty import DifficultyModel
-from cheaprouter.routing.features import extract
+from .difficulty import DifficultyModel
+from .features import extract
 
 
 def score_payload(model: DifficultyModel, payload: object) -> dict[str, Any]:

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 import orjson
 
-from cheaprouter.models import Capability
-from cheaprouter.routing.text import find_ask, is_closing, squeeze
+from ..core.models import Capability
+from .text import find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
 """Role and separators of one message, as OpenAI's cookbook counts them."""

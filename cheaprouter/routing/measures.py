@@ -13,8 +13,8 @@ from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
-from cheaprouter.routing import lexicon
-from cheaprouter.routing.text import Ask, clip
+from . import lexicon
+from .text import Ask, clip
 
 BITS: Final = 18
 """The hash table has 2**BITS places."""

@@ -9,8 +9,8 @@ from typing import Any, Final
 
 from ..catalog.quality import measured
 from ..config.settings import BudgetAction
-from ..errors import BudgetError, NoCandidateError
-from ..models import Difficulty, Dropped, Json, Model, Profile, RouteDecision
+from ..core.errors import BudgetError, NoCandidateError
+from ..core.models import Difficulty, Dropped, Json, Model, Profile, RouteDecision
 from .access import Access
 from .candidates import CONTEXT_MARGIN
 from .choose import Option, factor, failing

@@ -10,9 +10,9 @@ from typing import Final
 
 from ..catalog.table import ModelTable
 from ..config.settings import Alias, DeviceSettings, Settings
-from ..const import PROFILE_OWNER
-from ..errors import ModelNotFoundError
-from ..models import Model, Profile
+from ..core.const import PROFILE_OWNER
+from ..core.errors import ModelNotFoundError
+from ..core.models import Model, Profile
 
 ANY: Final = "*"
 PINNED_BY_NOBODY: Final = (None, "", "auto")

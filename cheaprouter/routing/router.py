@@ -9,9 +9,9 @@ from typing import Final
 from ..catalog.prices import cost
 from ..catalog.table import ModelTable
 from ..config.settings import Settings
-from ..errors import BudgetError, NoCandidateError
-from ..models import Json, Model, Profile, RouteDecision, Usage
-from ..protocol.chat import ChatRequest, parse
+from ..core.errors import BudgetError, NoCandidateError
+from ..core.models import Json, Model, Profile, RouteDecision, Usage
+from ..wire.openai_chat.request import ChatRequest, parse
 from . import reasons
 from .access import access
 from .candidates import Constraints, Needs, ceiling, select, too_big

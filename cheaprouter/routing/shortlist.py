@@ -15,7 +15,7 @@ from typing import Final
 
 from ..catalog.prices import active_price
 from ..catalog.table import ModelTable
-from ..models import Capability
+from ..core.models import Capability
 from .candidates import Bounds, Candidate, barred
 from .choose import factor
 

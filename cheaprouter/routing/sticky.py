@@ -6,7 +6,7 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from typing import Final
 
-from ..models import Model, RouteDecision
+from ..core.models import Model, RouteDecision
 
 MOST: Final = 2000
 """Conversations remembered; the longest unused go."""

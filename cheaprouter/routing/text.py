@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-from cheaprouter.routing import lexicon
+from . import lexicon
 
 END: Final = 120
 """Thanks and signatures are looked for in so many characters at the end."""

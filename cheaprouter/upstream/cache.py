@@ -13,7 +13,7 @@ from typing import Final
 
 import orjson
 
-from ..models import Json, Usage
+from ..core.models import Json, Usage
 
 _KEPT: Final = frozenset({"stop", "tool_calls"})
 _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})

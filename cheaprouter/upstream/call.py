@@ -10,8 +10,7 @@ from decimal import Decimal
 from typing import Final
 
 from ..config.settings import Timeouts
-from ..models import Model, Usage
-from ..protocol.chat import ChatRequest
+from ..core.models import Model, Usage
 from ..providers.base import (
     Action,
     Adapter,
@@ -27,6 +26,7 @@ from ..providers.base import (
 from ..providers.failures import degraded
 from ..providers.reshape import assemble, to_stream
 from ..providers.sse import looks_like_events
+from ..wire.openai_chat.request import ChatRequest
 from .watchdog import Watchdog
 
 LONGEST_REPLY: Final = 64 * 1024 * 1024

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from ..models import Model
+from ..core.models import Model
 from ..providers.base import Action, Failure
 
 KEY_COOLDOWN: Final = 600.0

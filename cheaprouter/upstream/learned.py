@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ..models import Json, Model
+from ..core.models import Json, Model
 
 _MOST: Final = 500
 _NOTHING: Final[Mapping[str, str | None]] = MappingProxyType({})

@@ -5,8 +5,8 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from ..clock import Clock
-from ..events import EventBus, ProviderDown, ProviderUp
+from ..core.clock import Clock
+from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..providers.base import Action, Failure
 from .health import Down, Health, Target
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from ..errors import UpstreamError
+from ..core.errors import UpstreamError
 from ..providers.base import Action, Failure
 from .health import UNREACHABLE
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-from ..models import Model
+from ..core.models import Model
 from ..providers.base import Action, Failure
 from .health import UNREACHABLE, Health, Target
 

@@ -11,13 +11,13 @@ import logging
 import random
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
-from ..clock import Clock
 from ..config.settings import Settings
-from ..errors import LimitError
-from ..events import EventBus
-from ..models import Attempt, Json, Model
-from ..protocol.chat import ChatRequest
+from ..core.clock import Clock
+from ..core.errors import LimitError
+from ..core.events import EventBus
+from ..core.models import Attempt, Json, Model
 from ..providers.base import Adapter, Failure, Transport
+from ..wire.openai_chat.request import ChatRequest
 from . import survey
 from .call import Answered, Call, Streaming
 from .health import Health, Target

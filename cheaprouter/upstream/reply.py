@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
-from ..models import Attempt, Model, Usage
+from ..core.models import Attempt, Model, Usage
 
 TopUp = Callable[[Model], None]
 """Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
-from ..errors import UpstreamError
-from ..protocol.errors import error_event
+from ..core.errors import UpstreamError
 from ..providers.base import Action, Adapter, Failure, TransportError
+from ..wire.openai_chat.errors import error_event
 from .call import Streaming, with_cost
 from .reply import StreamReply
 from .watchdog import HEARTBEAT, Watchdog

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..clock import Clock
 from ..config.settings import ProviderSettings
-from ..models import Json
+from ..core.clock import Clock
+from ..core.models import Json
 from ..providers.base import Action, Adapter, Failure, Transport, TransportError, WireRequest
 from .call import transport_failure
 from .health import Breaker, Health, State, Target

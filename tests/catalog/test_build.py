@@ -8,7 +8,7 @@ import pytest
 
 from cheaprouter.catalog.build import build_models
 from cheaprouter.config.schema import build
-from cheaprouter.models import Capability
+from cheaprouter.core.models import Capability
 
 
 def table(catalog, raw, discovered=None, **kwargs):

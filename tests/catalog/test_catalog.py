@@ -7,8 +7,8 @@ import pytest
 
 from cheaprouter.catalog.names import canonical, family, parameters, sees
 from cheaprouter.catalog.quality import by_price, measured
-from cheaprouter.config.presets import CLOUD
-from cheaprouter.models import FREE, Capability
+from cheaprouter.config.kinds import CLOUD
+from cheaprouter.core.models import FREE, Capability
 
 DATA = resources.files("cheaprouter.catalog").joinpath("data", "models.json")
 

@@ -8,7 +8,7 @@ import pytest
 from cheaprouter.config.loader import load, parse_yaml, secrets
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth
-from cheaprouter.errors import ConfigurationError
+from cheaprouter.core.errors import ConfigurationError
 
 
 @pytest.fixture

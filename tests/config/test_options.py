@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from cheaprouter.config.kinds import CLOUD
 from cheaprouter.config.options import ENVIRONMENT, OPTIONS, defaults, from_options
-from cheaprouter.config.presets import CLOUD
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import BudgetAction
-from cheaprouter.models import Profile
+from cheaprouter.core.models import Profile
 
 SAMPLES = {
     "password": "secret-1", "str": "Europe/Berlin", "url": "http://h:11434", "bool": False, "port": 1234, "int": 7,

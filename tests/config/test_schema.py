@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth, BudgetAction, Settings
-from cheaprouter.errors import ConfigurationError
-from cheaprouter.models import Capability, Profile
+from cheaprouter.core.errors import ConfigurationError
+from cheaprouter.core.models import Capability, Profile
 
 CONTRACT = """
 auth: open

@@ -16,11 +16,11 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from cheaprouter.clock import Clock
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard import site as module
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach
-from cheaprouter.events import DeviceAdded, EventBus
 from tests.dashboard.home import Home
 
 INGRESS = {"X-Ingress-Path": "/api/hassio_ingress/t0k3n"}

@@ -124,7 +124,7 @@ async def test_under_the_supervisor_the_page_knows_the_names_of_this_machine(
     runner = web.AppRunner(fake)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
-    monkeypatch.setattr("cheaprouter.supervisor.BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
+    monkeypatch.setattr("cheaprouter.home_assistant.supervisor.BASE_URL", f"http://127.0.0.1:{runner.addresses[0][1]}")
     async with router(tmp_path, {}, ingress_port=0, supervisor_token="t0ken") as client:
         address = f"http://127.0.0.1:{client.app.ingress.port}"
         for _ in range(200):
@@ -150,8 +150,10 @@ async def test_a_supervisor_that_never_answers_does_not_hold_up_the_stop(
         writer.close()
 
     deaf = await asyncio.start_server(hold, "127.0.0.1", 0)
-    monkeypatch.setattr("cheaprouter.supervisor.BASE_URL", f"http://127.0.0.1:{deaf.sockets[0].getsockname()[1]}")
-    monkeypatch.setattr("cheaprouter.app._GOODBYE_SECONDS", 0.05)
+    monkeypatch.setattr(
+        "cheaprouter.home_assistant.supervisor.BASE_URL", f"http://127.0.0.1:{deaf.sockets[0].getsockname()[1]}"
+    )
+    monkeypatch.setattr("cheaprouter.main.app._GOODBYE_SECONDS", 0.05)
     async with asyncio.timeout(8), router(tmp_path, {}, ingress_port=0, supervisor_token="t0ken") as client:
         await client.get("/health")
     deaf.close()

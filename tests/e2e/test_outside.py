@@ -78,7 +78,7 @@ async def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_pat
 
     for name in ("write_text", "touch"):
         monkeypatch.setattr(Path, name, refuse)
-    monkeypatch.setattr("cheaprouter.devices.keys.reset_admin_key", refuse)
+    monkeypatch.setattr("cheaprouter.accounts.keys.reset_admin_key", refuse)
     async with router(tmp_path) as client:
         reply = await client.sdk.chat.completions.create(
             model="blockrun/auto", messages=[{"role": "user", "content": "hi"}]
@@ -89,7 +89,7 @@ async def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_pat
 
 
 async def test_a_reply_that_the_stop_cuts_off_is_not_booked_as_the_clients_doing(tmp_path, monkeypatch):
-    monkeypatch.setattr("cheaprouter.app.DRAIN_SECONDS", 0.01)
+    monkeypatch.setattr("cheaprouter.main.app.DRAIN_SECONDS", 0.01)
     async with router(tmp_path) as client:
         stream = await client.sdk.chat.completions.create(
             model="mock/default", messages=[{"role": "user", "content": "[[n=100 d=500]]"}], stream=True

@@ -11,10 +11,10 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from cheaprouter.clock import Clock
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach
-from cheaprouter.events import DeviceAdded, EventBus
 from tests.dashboard.home import NOW, Home
 from tests.e2e.browser import Page, browser
 

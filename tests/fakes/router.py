@@ -10,7 +10,7 @@ import aiohttp
 import yaml
 from openai import AsyncOpenAI
 
-from cheaprouter.app import App, Options, serving
+from cheaprouter.main.app import App, Options, serving
 
 
 class Client:

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cheaprouter.const import DEFAULT_PORT
+from cheaprouter.core.const import DEFAULT_PORT
 
 
 def tool(name: str) -> str:

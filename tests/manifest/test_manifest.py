@@ -10,7 +10,7 @@ import yaml
 
 from cheaprouter.config import options as ours
 from cheaprouter.config.loader import load
-from cheaprouter.const import DEFAULT_PORT, VERSION
+from cheaprouter.core.const import DEFAULT_PORT, VERSION
 
 from .store_rules import BUILD, MANIFEST, REPOSITORY, check_option
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.clock import Clock
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.events import EventBus
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import EventBus
 from cheaprouter.mqtt.backoff import Backoff
 from cheaprouter.mqtt.bridge import Bridge
 from tests.fakes.mosquitto import Mosquitto, mosquitto

@@ -11,10 +11,10 @@ from typing import Any
 
 import orjson
 
-from cheaprouter.errors import CheapRouterError, LimitError, NotFoundError, SettingError
-from cheaprouter.events import DeviceAdded, DeviceRemoved, EventBus, RequestCompleted, SettingsChanged
-from cheaprouter.models import Caller, Json, RequestRecord, Usage
-from cheaprouter.protocol.chat import ChatRequest
+from cheaprouter.core.errors import CheapRouterError, LimitError, NotFoundError, SettingError
+from cheaprouter.core.events import DeviceAdded, DeviceRemoved, EventBus, RequestCompleted, SettingsChanged
+from cheaprouter.core.models import Caller, Json, RequestRecord, Usage
+from cheaprouter.wire.openai_chat.request import ChatRequest
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 SETTINGS = ("profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled")

@@ -11,7 +11,7 @@ import orjson
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.events import BudgetReached, DeviceRemoved, RateLimited, RequestCompleted
+from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited, RequestCompleted
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing
 from tests.fakes.mosquitto import free_port, mosquitto, watching

@@ -8,7 +8,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cheaprouter.errors import BudgetError, LimitError
+from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.mqtt import answers
 from tests.fakes.mosquitto import watching
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.errors import CheapRouterError
-from cheaprouter.events import EventBus
+from cheaprouter.core.errors import CheapRouterError
+from cheaprouter.core.events import EventBus
 from cheaprouter.mqtt import commands
 from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS, Commands
 from cheaprouter.mqtt.messages import Incoming

@@ -5,9 +5,9 @@ import re
 import orjson
 import pytest
 
-from cheaprouter.mqtt.discovery import announce_device, announce_hub
-from cheaprouter.mqtt.entities import Choices, slug_of
-from cheaprouter.mqtt.topics import Topics
+from cheaprouter.home_assistant.discovery import announce_device, announce_hub
+from cheaprouter.home_assistant.entities import Choices, slug_of
+from cheaprouter.home_assistant.topics import Topics
 
 TOPICS = Topics("cheaprouter", "homeassistant")
 INSTANCE = "0123456789abcdef0123456789abcdef"

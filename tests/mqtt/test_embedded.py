@@ -6,7 +6,7 @@ import sys
 import aiomqtt
 import pytest
 
-from cheaprouter.errors import ConfigurationError
+from cheaprouter.core.errors import ConfigurationError
 from cheaprouter.mqtt.embedded import embedded_broker
 from tests.fakes.mosquitto import free_port, watching
 

@@ -10,15 +10,15 @@ import orjson
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.clock import Clock
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.events import EventBus
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import EventBus
+from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt.inbox import Inbox
 from cheaprouter.mqtt.memory import Memory
 from cheaprouter.mqtt.messages import Incoming
 from cheaprouter.mqtt.once import Once
 from cheaprouter.mqtt.publisher import Publisher
-from cheaprouter.mqtt.topics import Topics
 from tests.mqtt.home import SETTINGS, Home
 
 NAMES = Topics("cheaprouter", "homeassistant")

@@ -5,9 +5,9 @@ import asyncio
 import orjson
 import pytest
 
-from cheaprouter.clock import Clock
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.events import EventBus, SettingsChanged
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import EventBus, SettingsChanged
 from cheaprouter.mqtt import publisher as publisher_module
 from cheaprouter.mqtt.memory import Memory
 from cheaprouter.mqtt.publisher import Publisher

@@ -5,7 +5,7 @@ from decimal import Decimal
 import orjson
 import pytest
 
-from cheaprouter.events import (
+from cheaprouter.core.events import (
     BudgetReached,
     BudgetWarning,
     FallbackUsed,
@@ -14,8 +14,8 @@ from cheaprouter.events import (
     ProviderUp,
     RateLimited,
 )
+from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt.notices import QUIET_SECONDS, Notices
-from cheaprouter.mqtt.topics import Topics
 from tests.mqtt.home import NOW
 
 

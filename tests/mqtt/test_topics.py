@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cheaprouter.mqtt.topics import Topics
+from cheaprouter.home_assistant.topics import Topics
 
 TOPICS = Topics("home/router", "homeassistant")
 

@@ -10,12 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.models import Model, Usage
-from cheaprouter.protocol.chat import ChatRequest, parse
+from cheaprouter.core.models import Model, Usage
 from cheaprouter.providers.anthropic import Anthropic
 from cheaprouter.providers.base import Action, Completion, Failure
 from cheaprouter.providers.presets import PRESETS
 from cheaprouter.providers.reshape import assemble
+from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 from tests.fakes.fault_server import joined, text_of
 
 MODEL = Model("anthropic/claude", "anthropic", "claude-sonnet-4-5")

@@ -11,13 +11,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.models import Capability, Model
-from cheaprouter.protocol.chat import parse
+from cheaprouter.core.models import Capability, Model
 from cheaprouter.providers import anthropic_cache
 from cheaprouter.providers.anthropic_content import tool_id
 from cheaprouter.providers.anthropic_format import JSON_TOOL, to_messages
 from cheaprouter.providers.base import UntranslatableError
 from cheaprouter.providers.factory import adapter_for
+from cheaprouter.wire.openai_chat.request import parse
 
 OLD = Model("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5-20250929", max_output=64_000)
 NEW = Model("anthropic/claude-opus-4-6", "anthropic", "claude-opus-4-6", max_output=128_000)

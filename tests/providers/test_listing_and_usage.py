@@ -5,7 +5,7 @@ from decimal import Decimal
 
 import pytest
 
-from cheaprouter.models import Usage
+from cheaprouter.core.models import Usage
 from cheaprouter.providers.listing import parse_listing
 from cheaprouter.providers.usage import parse_cost, parse_usage
 

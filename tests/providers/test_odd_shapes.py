@@ -10,13 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.errors import InvalidRequestError
-from cheaprouter.models import Model
-from cheaprouter.protocol.chat import parse
+from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.core.models import Model
 from cheaprouter.providers.base import Completion, UntranslatableError
 from cheaprouter.providers.factory import adapter_for
 from cheaprouter.providers.presets import PRESETS
 from cheaprouter.providers.reshape import assemble, to_stream
+from cheaprouter.wire.openai_chat.request import parse
 
 MODEL = Model("p/claude-sonnet-4-5", "p", "claude-sonnet-4-5")
 PLAIN = parse({"model": "m", "messages": [{"role": "user", "content": "x"}]})

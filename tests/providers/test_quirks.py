@@ -7,14 +7,14 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.config import presets as config_presets
+from cheaprouter.config import kinds as config_presets
 from cheaprouter.config.settings import ProviderSettings, Timeouts
-from cheaprouter.models import Model
-from cheaprouter.protocol.chat import parse
+from cheaprouter.core.models import Model
 from cheaprouter.providers.base import Adapter, Completion
 from cheaprouter.providers.factory import adapter_for
 from cheaprouter.providers.presets import PRESETS
 from cheaprouter.providers.quirks import DUMMY_SIGNATURE
+from cheaprouter.wire.openai_chat.request import parse
 
 
 def adapter(kind: str, **more: Any) -> Adapter:

@@ -9,9 +9,9 @@ from typing import Any
 from cheaprouter.catalog.table import ModelTable
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import DeviceSettings
-from cheaprouter.models import FREE, Capability, Difficulty, Model, Price, Quality, Rates, Tier
-from cheaprouter.protocol.chat import parse
+from cheaprouter.core.models import FREE, Capability, Difficulty, Model, Price, Quality, Rates, Tier
 from cheaprouter.routing.router import RouteContext, Router
+from cheaprouter.wire.openai_chat.request import parse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 ALL = frozenset(Capability)

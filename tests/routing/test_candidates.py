@@ -9,16 +9,8 @@ from hypothesis import strategies as st
 
 from cheaprouter.catalog.prices import cost
 from cheaprouter.catalog.table import ModelTable
-from cheaprouter.models import Capability, Price, PriceTier, Rates, Usage
-from cheaprouter.routing.candidates import (
-    Bounds,
-    Candidate,
-    Constraints,
-    Needs,
-    ceiling,
-    matches,
-    select,
-)
+from cheaprouter.core.models import Capability, Price, PriceTier, Rates, Usage
+from cheaprouter.routing.candidates import Bounds, Candidate, Constraints, Needs, ceiling, matches, select
 from tests.routing.helpers import BIG, LOCAL, NOON, SMALL, model
 
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.models import Profile, Quality
+from cheaprouter.core.models import Profile, Quality
 from cheaprouter.routing.candidates import Candidate, Constraints, Needs
 from cheaprouter.routing.choose import factor, failing, fitting, mixed, order, weight
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, model

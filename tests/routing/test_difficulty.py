@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cheaprouter.models import Tier
+from cheaprouter.core.models import Tier
 from cheaprouter.routing import weights
 from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.explain import score_payload

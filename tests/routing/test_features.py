@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.models import Capability
+from cheaprouter.core.models import Capability
 from cheaprouter.routing.features import extract
 
 

@@ -5,8 +5,8 @@ from decimal import Decimal
 import pytest
 
 from cheaprouter.config.settings import BudgetAction
-from cheaprouter.errors import BudgetError, ModelNotFoundError, NoCandidateError, PermissionDeniedError
-from cheaprouter.models import Capability, Profile
+from cheaprouter.core.errors import BudgetError, ModelNotFoundError, NoCandidateError, PermissionDeniedError
+from cheaprouter.core.models import Capability, Profile
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, model, request, router
 
 IMAGE = [{"role": "user", "content": [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "https://h/i.png"}}]}]  # fmt: skip

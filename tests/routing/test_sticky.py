@@ -3,7 +3,7 @@ from __future__ import annotations
 from dataclasses import replace
 from decimal import Decimal
 
-from cheaprouter.models import RouteDecision
+from cheaprouter.core.models import RouteDecision
 from cheaprouter.routing.sticky import MEMORY, StickyStore
 from tests.routing.helpers import BIG, SMALL, Clock, chat, context, model, request, router
 

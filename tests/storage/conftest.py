@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from cheaprouter.storage.database import Database
+from cheaprouter.books.database import Database
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path, PurePath
 import pytest
 import yaml
 
-from cheaprouter.storage import backup
-from cheaprouter.storage.database import Database
+from cheaprouter.books import backup
+from cheaprouter.books.database import Database
 
 ROOT = Path(__file__).resolve().parents[2]
 EXCLUDED = yaml.safe_load((ROOT / "config.yaml").read_text())["backup_exclude"]

@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.models import RequestRecord, Usage
-from cheaprouter.storage import books
-from cheaprouter.storage.migrations import migrate
-from cheaprouter.storage.rows import from_row, to_row
+from cheaprouter.books import totals as books
+from cheaprouter.books.migrations import migrate
+from cheaprouter.books.rows import from_row, to_row
+from cheaprouter.core.models import RequestRecord, Usage
 
 AT = datetime(2026, 11, 22, 20, 0, 0, 123456, tzinfo=UTC)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.storage.calendar import Calendar, find_zone, from_date, to_date, zone_name
+from cheaprouter.core.calendar import Calendar, find_zone, from_date, to_date, zone_name
 
 ZONES = [
     "UTC",

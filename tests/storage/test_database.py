@@ -4,10 +4,10 @@ import sqlite3
 
 import pytest
 
-from cheaprouter.storage import books
-from cheaprouter.storage.database import Database, backup
-from cheaprouter.storage.migrations import MIGRATIONS, migrate
-from cheaprouter.storage.rows import COLUMNS
+from cheaprouter.books import totals as books
+from cheaprouter.books.database import Database, backup
+from cheaprouter.books.migrations import MIGRATIONS, migrate
+from cheaprouter.books.rows import COLUMNS
 
 
 def row(seq, device="kitchen", cost=5):

@@ -5,9 +5,9 @@ import os
 
 import pytest
 
-from cheaprouter.storage import journal as module
-from cheaprouter.storage.journal import Journal
-from cheaprouter.storage.rows import COLUMNS
+from cheaprouter.books import journal as module
+from cheaprouter.books.journal import Journal
+from cheaprouter.books.rows import COLUMNS
 
 WIDTH = len(COLUMNS)
 

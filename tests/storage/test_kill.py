@@ -8,30 +8,30 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
-from cheaprouter.clock import Clock
+from cheaprouter.books import totals as books
+from cheaprouter.books.database import Database
+from cheaprouter.books.journal import Journal
+from cheaprouter.books.metrics import Metrics
+from cheaprouter.books.recorder import Recorder
+from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.storage import books
-from cheaprouter.storage.calendar import Calendar
-from cheaprouter.storage.database import Database
-from cheaprouter.storage.journal import Journal
-from cheaprouter.usage.metrics import Metrics
-from cheaprouter.usage.recorder import Recorder
-from cheaprouter.usage.retention import Retention
+from cheaprouter.core.calendar import Calendar
+from cheaprouter.core.clock import Clock
 
 BOOKKEEPER = """
 import asyncio, os, sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from cheaprouter.clock import Clock
+from cheaprouter.core.clock import Clock
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.models import RequestRecord, Usage
-from cheaprouter.storage import journal
-from cheaprouter.storage.calendar import Calendar
-from cheaprouter.storage.database import Database
-from cheaprouter.usage import recorder as module
-from cheaprouter.usage.metrics import Metrics
-from cheaprouter.usage.retention import Retention
+from cheaprouter.core.models import RequestRecord, Usage
+from cheaprouter.books import journal
+from cheaprouter.core.calendar import Calendar
+from cheaprouter.books.database import Database
+from cheaprouter.books import recorder as module
+from cheaprouter.books.metrics import Metrics
+from cheaprouter.books.retention import Retention
 
 module.BATCH_SECONDS, module.CHECKPOINT_SECONDS, journal.SEGMENT_BYTES = 0.005, 0.02, 4000
 

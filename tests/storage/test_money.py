@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.storage.money import LARGEST, MOST_CHARGE, charge, from_pico, to_pico
+from cheaprouter.core.money import LARGEST, MOST_CHARGE, charge, from_pico, to_pico
 
 amounts = st.decimals(min_value=0, max_value=1_000_000, allow_nan=False, allow_infinity=False, places=12)
 

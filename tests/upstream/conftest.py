@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.clock import Clock
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings, Timeouts
-from cheaprouter.events import Event, EventBus
-from cheaprouter.models import Model
-from cheaprouter.protocol.chat import ChatRequest, parse
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import Event, EventBus
+from cheaprouter.core.models import Model
 from cheaprouter.providers.factory import adapter_for
 from cheaprouter.upstream.direct import DirectTransport
 from cheaprouter.upstream.pool import Pool
 from cheaprouter.upstream.reply import StreamReply, WholeReply
+from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import SECRET
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cheaprouter.models import Usage
+from cheaprouter.core.models import Usage
 from cheaprouter.upstream.cache import ResponseCache, cache_key
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0}

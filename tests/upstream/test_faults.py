@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.errors import UpstreamError
+from cheaprouter.core.errors import UpstreamError
 from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import free_port, joined, text_of
 from tests.fakes.faults import FAULTS, SECRET, Fault

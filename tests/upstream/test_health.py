@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.models import Model
+from cheaprouter.core.models import Model
 from cheaprouter.providers.base import Action, Failure
 from cheaprouter.upstream.health import KEY_COOLDOWN, Breaker, Health, State, Target
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.models import Model
+from cheaprouter.core.models import Model
 from cheaprouter.providers.base import Action, Failure
 from cheaprouter.upstream.health import Health
 from cheaprouter.upstream.plan import make_plan

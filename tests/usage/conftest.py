@@ -7,16 +7,16 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from cheaprouter.clock import Clock
+from cheaprouter.books.database import Database
+from cheaprouter.books.journal import Journal
+from cheaprouter.books.metrics import Metrics
+from cheaprouter.books.recorder import Recorder
+from cheaprouter.books.reports import Reports
+from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.models import RequestRecord, Usage
-from cheaprouter.storage.calendar import Calendar
-from cheaprouter.storage.database import Database
-from cheaprouter.storage.journal import Journal
-from cheaprouter.usage.metrics import Metrics
-from cheaprouter.usage.recorder import Recorder
-from cheaprouter.usage.reports import Reports
-from cheaprouter.usage.retention import Retention
+from cheaprouter.core.calendar import Calendar
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.models import RequestRecord, Usage
 
 
 class Office:

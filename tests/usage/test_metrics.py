@@ -7,11 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.events import DeviceRemoved
-from cheaprouter.models import Usage
-from cheaprouter.usage import metrics as module
-from cheaprouter.usage.averages import Averages
-from cheaprouter.usage.reservoir import Reservoir
+from cheaprouter.books import metrics as module
+from cheaprouter.books.averages import Averages
+from cheaprouter.books.reservoir import Reservoir
+from cheaprouter.core.events import DeviceRemoved
+from cheaprouter.core.models import Usage
 
 STATE_KEYS = [
     "requests",

@@ -5,8 +5,8 @@ import sqlite3
 
 import pytest
 
-from cheaprouter.storage import books
-from cheaprouter.usage import recorder as module
+from cheaprouter.books import recorder as module
+from cheaprouter.books import totals as books
 
 
 def booked(connection):
@@ -65,7 +65,7 @@ async def test_the_journal_is_empty_after_a_stop_in_good_order(office):
 
 
 async def test_long_journals_are_dropped_once_the_database_has_their_rows(office, monkeypatch):
-    monkeypatch.setattr("cheaprouter.storage.journal.SEGMENT_BYTES", 1000)
+    monkeypatch.setattr("cheaprouter.books.journal.SEGMENT_BYTES", 1000)
     office = office()
     for _ in range(20):
         office.book()

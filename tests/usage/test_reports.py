@@ -9,12 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.books import retention
+from cheaprouter.books import totals as books
+from cheaprouter.books.prometheus import MOST_SERIES, _escape, render
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.errors import InvalidRequestError
-from cheaprouter.models import Usage
-from cheaprouter.storage import books
-from cheaprouter.usage import retention
-from cheaprouter.usage.prometheus import MOST_SERIES, _escape, render
+from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.core.models import Usage
 
 
 async def test_a_finished_request_is_audited_at_once_as_the_predecessor_did(office):

@@ -1,0 +1,1 @@
+"""Who calls, what holds for them, and what they used."""

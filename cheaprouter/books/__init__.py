@@ -1,0 +1,1 @@
+"""What happened, for good: a journal, one SQLite file behind it, live figures and reports."""

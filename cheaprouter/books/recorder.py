@@ -1,0 +1,213 @@
+"""Books finished requests: in memory and in the journal at once, in SQLite in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections import deque
+from typing import Final
+
+from ..core.calendar import Calendar
+from ..core.clock import Clock
+from ..core.models import RequestRecord
+from . import totals as books
+from .database import Database, checkpoint
+from .journal import Journal
+from .metrics import Metrics
+from .retention import Retention
+from .rows import Row, from_row, microseconds, to_row
+
+_log = logging.getLogger(__name__)
+
+BATCH_SECONDS: Final = 0.5
+"""How long the first booking waits for others until the journal is synced, and until SQLite gets them; half of what a
+power cut may take."""
+
+CHECKPOINT_SECONDS: Final = 60.0
+"""How often SQLite's file itself is brought up to date while requests come in. Each is two syncs of the disk."""
+
+RETRY_SECONDS: Final = 5.0
+"""Between two tries at a database that fails."""
+
+MOST_UNMOVED: Final = 20_000
+"""Bookings after which the file is brought up to date sooner: WAL and journal stay within some megabytes."""
+
+MOST_WAITING: Final = 10_000
+"""Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
+
+_RECENT: Final = 200
+
+
+class Recorder:
+    """`record` is synchronous and costs one small write(). `run` does the rest for ever, in the background."""
+
+    def __init__(
+        self,
+        database: Database,
+        journal: Journal,
+        calendar: Calendar,
+        metrics: Metrics,
+        retention: Retention,
+        *,
+        clock: Clock | None = None,
+        log: logging.Logger = _log,
+    ) -> None:
+        self._database = database
+        self._journal = journal
+        self._calendar = calendar
+        self._metrics = metrics
+        self._retention = retention
+        self._clock = clock or Clock()
+        self._log = log
+        self._seq = 0
+        self._waiting: deque[Row] = deque()
+        self._recent: deque[Row] = deque(maxlen=_RECENT)
+        self._unsynced, self._unwritten, self._unmoved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._flushing = asyncio.Lock()
+        self._failing = False
+        self._untidy = False
+        self._rows_unmoved = 0
+        self._overflowed = False
+
+    def restore(self) -> None:
+        """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
+        if self._database.taken:
+            self._journal.disable()
+        rows = list(self._journal.replay())
+        try:
+            last = self._database.run_sync(lambda c: books.apply(c, rows))
+            safe = self._database.read_sync(checkpoint)
+        except sqlite3.Error as error:
+            self._log.error("The journal could not be brought into the database, it is kept: %s", error)
+            last, safe = 0, False
+            self._waiting.extend(rows)
+        # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
+        self._seq = max([microseconds(self._clock.utcnow()), last, *(row[0] for row in rows)])
+        self._journal.start(self._seq + 1)
+        if safe and not self._database.volatile:
+            self._journal.forget(last)
+        self._metrics.restore(self._database)
+
+    @property
+    def problem(self) -> str | None:
+        """Why bookings made now may not last, in words; None while they do."""
+        if self._database.taken:
+            return "another router uses this data folder: what is booked here is lost at the end"
+        if self._database.volatile:
+            return "the data folder cannot be used: what is booked is lost at the end"
+        if self._failing or self._journal.failing:
+            return "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
+        return None
+
+    def record(self, record: RequestRecord) -> None:
+        """Book one request. Never raises, never waits: kill -9 after this loses nothing."""
+        self._seq += 1
+        row = to_row(self._seq, self._calendar.day(record.timestamp.timestamp()), record)
+        self._journal.append(row)
+        self._waiting.append(row)
+        self._recent.append(row)
+        self._metrics.add(row)
+        if len(self._waiting) > MOST_WAITING:
+            self._waiting.popleft()
+            self._overflowed = True
+        if not self._unsynced.is_set():
+            self._unsynced.set()
+        if not self._unwritten.is_set():
+            self._unwritten.set()
+
+    async def flush(self) -> None:
+        """Bring everything booked so far into SQLite; on failure it stays queued, and the log says so once."""
+        async with self._flushing:
+            rows = list(self._waiting)
+            if not rows:
+                return
+            if self._overflowed:
+                rows += await asyncio.get_running_loop().run_in_executor(None, lambda: list(self._journal.replay()))
+            try:
+                last = await self._database.run(lambda c: books.apply(c, rows))
+            except sqlite3.Error as error:
+                if not self._failing:
+                    self._log.error("Bookings cannot be written to the database, they wait in memory: %s", error)
+                self._failing = True
+                return
+            self._failing = self._overflowed = False
+            self._unmoved.set()
+            self._rows_unmoved += len(rows)
+            # What came in meanwhile stays; an overflow may have taken some of these already.
+            while self._waiting and self._waiting[0][0] <= last:
+                self._waiting.popleft()
+
+    async def run(self) -> None:
+        """Keep the disk in step with what is booked, for ever. Sleeps while nothing is."""
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._sync_for_ever(), name="journal-sync")
+            tasks.create_task(self._flush_for_ever(), name="bookings")
+            tasks.create_task(self._tidy_for_ever(), name="database-tidy")
+
+    async def _sync_for_ever(self) -> None:
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._unsynced.wait()
+            await asyncio.sleep(BATCH_SECONDS)
+            self._unsynced.clear()
+            await loop.run_in_executor(None, self._journal.sync)
+
+    async def _flush_for_ever(self) -> None:
+        while True:
+            await self._unwritten.wait()
+            await asyncio.sleep(BATCH_SECONDS)
+            self._unwritten.clear()
+            await self.flush()
+            if self._rows_unmoved >= MOST_UNMOVED:
+                await self._settled()
+            if self._failing:
+                # Try again before long, also where nothing new comes in.
+                self._unwritten.set()
+                await asyncio.sleep(RETRY_SECONDS)
+
+    async def _tidy_for_ever(self) -> None:
+        while True:
+            await self._unmoved.wait()
+            await asyncio.sleep(CHECKPOINT_SECONDS)
+            await self.tidy()
+
+    async def tidy(self) -> None:
+        """Drop history beyond its bounds, and bring the files up to date."""
+        self._unmoved.clear()
+        try:
+            await self._retention.apply(self._database)
+        except sqlite3.Error as error:
+            self._complain(error)
+        else:
+            await self._settled()
+
+    async def _settled(self) -> None:
+        """Move the WAL into the file, and let the journal forget what is safe there."""
+        self._rows_unmoved = 0
+        self._journal.rotate()
+        try:
+            applied = await self._database.read(books.applied)
+            safe = await self._database.read(checkpoint)
+        except sqlite3.Error as error:
+            self._complain(error)
+            return
+        self._untidy = False
+        if safe and not self._database.volatile:
+            self._journal.forget(applied)
+
+    def _complain(self, error: sqlite3.Error) -> None:
+        if not self._untidy:
+            self._log.error("The database could not be tidied up: %s", error)
+        self._untidy = True
+
+    async def close(self) -> None:
+        """Write everything; a journal that could not be brought into the database is kept for the next start."""
+        await self.flush()
+        await self._settled()
+        self._journal.close()
+
+    def recent(self, limit: int) -> list[RequestRecord]:
+        """The newest requests of this run, newest first, from memory: what there is without a database."""
+        rows = list(self._recent)[-limit:]
+        return [from_row(row) for row in reversed(rows)]

@@ -1,0 +1,1 @@
+"""What every room knows: values, errors, events, time, money, names, logs and background work. No rules of anybody else's."""

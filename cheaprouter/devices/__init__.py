@@ -1,1 +1,0 @@
-"""Who is calling, what they may use, and what happens at the limit."""

@@ -1,0 +1,66 @@
+"""`POST /v1/chat/completions`. What is left out: nothing of the request; unknown fields go on as they came."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from aiohttp import web
+
+from ...core.errors import CheapRouterError
+from ...core.models import Caller
+from ...gateway import ChatReply, limit_headers
+from ...wire.openai_chat import request as protocol
+from ..context import PARTS, identify, read_json
+from ..errors import error_response, translate
+
+_STREAM_HEADERS: Final = {
+    "Content-Type": "text/event-stream; charset=utf-8",
+    "Cache-Control": "no-cache",
+    "X-Accel-Buffering": "no",
+}
+
+
+async def chat_completions(request: web.Request) -> web.StreamResponse:
+    """Serve one chat completion, whole or as a stream."""
+    parts = request.app[PARTS]
+    gateway = parts.gateway
+    try:
+        caller = identify(request)
+    except CheapRouterError as error:
+        return _refuse(request, error, Caller(device_id=parts.devices.address_id(request.remote or "")))
+    try:
+        checked = protocol.parse(await read_json(request))
+    except CheapRouterError as error:
+        return _refuse(request, error, caller)
+    except web.HTTPException as error:
+        return _refuse(request, translate(request, error), caller)
+    request_id = gateway.new_id()
+    try:
+        reply = await gateway.chat(checked, caller, request_id=request_id)
+    except CheapRouterError as error:
+        headers = limit_headers(error, parts.devices.rate_headers(caller.device_id))
+        return error_response(error, {"x-request-id": request_id, **headers})
+    if reply.body is not None:
+        return web.Response(body=reply.body, headers=reply.headers, content_type="application/json")
+    return await _stream(request, reply)
+
+
+def _refuse(request: web.Request, error: CheapRouterError, caller: Caller) -> web.Response:
+    """Answer what never reached the gateway, and book it."""
+    return error_response(error, {"x-request-id": request.app[PARTS].gateway.refused(error, caller, "")})
+
+
+async def _stream(request: web.Request, reply: ChatReply) -> web.StreamResponse:
+    """Write each piece as it comes; whatever happens, the reply is closed, and with it the upstream's."""
+    response = web.StreamResponse(headers={**reply.headers, **_STREAM_HEADERS})
+    assert reply.chunks is not None
+    try:
+        await response.prepare(request)
+        async for chunk in reply.chunks:
+            await response.write(chunk)
+        await response.write_eof()
+    except ConnectionResetError:
+        pass  # The client left; closing books what it had, and there is nobody to tell.
+    finally:
+        reply.close()
+    return response

@@ -1,0 +1,1 @@
+"""What only Home Assistant knows: its Supervisor, its discovery, its entities."""

@@ -1,0 +1,281 @@
+"""The entities that the hub and each device have in Home Assistant: two tables.
+
+A key is a component's id for ever: its unique id is made of it. Names never hold the device's name; Home Assistant puts it
+in front. Templates answer `None` for what is not known, which Home Assistant shows as unknown.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from ..core.models import Json
+from .topics import Topics
+
+DEVICE_EVENTS: Final = ("rate_limited", "budget_warning", "budget_reached", "fallback_used")
+HUB_EVENTS: Final = (*DEVICE_EVENTS, "provider_down", "provider_up")
+PROVIDER_STATES: Final = (
+    "available",
+    "degraded",
+    "cooling_down",
+    "probing",
+    "down",
+    "paused",
+    "unauthorized",
+    "unknown",
+)
+PRESS: Final = "PRESS"
+
+FOLLOW: Final = "default"
+"""The option and the command that take a setting back, so that the configuration, or the router's own, decides again."""
+
+NO_BUDGET: Final = -1
+"""How a number box shows and sends "no budget": it knows no empty value, and 0 means that nothing may be spent."""
+
+_TODAY: Final = "{{ today_at('00:00').isoformat() }}"
+_MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What selects offer, the unit of costs, and whether publishers may change anything at all."""
+
+    profiles: Sequence[str]
+    models: Sequence[str]
+    currency: str
+    commands: bool
+
+
+def hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) -> dict[str, Json]:
+    """Components of the router itself, by key. `providers`: their names."""
+    details = topics.details(None)
+    entities = _measurements(choices.currency, details)
+    entities["provider_problem"] = {
+        "p": "binary_sensor",
+        "name": "Provider problem",
+        "device_class": "problem",
+        "state_topic": details,
+        "value_template": _on_off("value_json.get('providers_down')"),
+    }
+    for name in providers:
+        entities[f"provider_{slug_of(name)}"] = {
+            "p": "sensor",
+            "name": f"Provider {name}",
+            "entity_category": "diagnostic",
+            "device_class": "enum",
+            "options": list(PROVIDER_STATES),
+            "icon": "mdi:cloud-check-outline",
+            "state_topic": details,
+            "value_template": f"{{{{ value_json.get('providers', {{}}).get({_quoted(name)}) }}}}",
+        }
+    entities["event"] = _event(topics, None, HUB_EVENTS)
+    entities["version"] = {
+        "p": "update",
+        "name": "Version",
+        "entity_category": "diagnostic",
+        "state_topic": details,
+        "value_template": (
+            "{{ {'installed_version': value_json.version,"
+            " 'latest_version': value_json.get('latest_version') or value_json.version} | to_json }}"
+        ),
+    }
+    if choices.commands:
+        entities |= _hub_controls(topics, choices)
+    return entities
+
+
+def device_entities(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
+    """Components of one client, by key."""
+    details = topics.details(slug)
+    entities = _measurements(choices.currency, details)
+    entities["limit_resets_at"] = {
+        "p": "sensor",
+        "name": "Limit resets at",
+        "device_class": "timestamp",
+        "entity_category": "diagnostic",
+        "state_topic": details,
+        "value_template": _get("limit_resets_at"),
+    }
+    entities["event"] = _event(topics, slug, DEVICE_EVENTS)
+    if choices.commands:
+        entities |= _device_controls(topics, slug, choices)
+    return entities
+
+
+def slug_of(text: str) -> str:
+    """A provider's name as part of an id: `[a-z0-9_]`, two that would collide kept apart."""
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    return plain if plain == text else f"{plain}_{_checksum(text)}"
+
+
+def _checksum(text: str) -> str:
+    return f"{sum((i + 1) * b for i, b in enumerate(text.encode())) % 0xFFFF:04x}"
+
+
+def _measurements(currency: str, details: str) -> dict[str, Json]:
+    """What both kinds of device tell."""
+    entities: dict[str, Json] = {
+        "requests": _total("Requests", "requests", "mdi:counter"),
+        "input_tokens": _total("Input tokens", "tokens", "mdi:import"),
+        "output_tokens": _total("Output tokens", "tokens", "mdi:export"),
+        "cached_tokens": _total("Cached tokens", "tokens", "mdi:cached"),
+        "errors": _total("Errors", "requests", "mdi:alert-circle-outline"),
+        "limit_hits": _total("Limit hits", "requests", "mdi:speedometer"),
+        "cost_today": _money("Cost today", currency, last_reset=_TODAY),
+        "cost_month": _money("Cost this month", currency, last_reset=_MONTH),
+        "cost_total": _money("Total cost", currency),
+        "saved_month": _money("Saved this month", currency, last_reset=_MONTH),
+        "requests_remaining": _now("Requests remaining", "requests", "mdi:gauge"),
+        "tokens_remaining": _now("Tokens remaining", "tokens", "mdi:gauge"),
+        "budget_percent": _now("Budget used", "%", "mdi:piggy-bank-outline"),
+        "tokens_per_second": _now("Speed", "tokens/s", "mdi:speedometer-medium") | {"state_topic": details},
+        "latency_p50_ms": _duration("Latency"),
+        "first_token_p50_ms": _duration("Time to first token"),
+        "last_model": _text("Last model", "last_model", "mdi:brain"),
+        "last_reason": _text("Last reason", "last_reason", "mdi:comment-question-outline"),
+        "last_seen": {"p": "sensor", "name": "Last request", "device_class": "timestamp",
+                      "entity_category": "diagnostic", "value_template": _get("last_seen")},
+        "rate_limited": _problem("Rate limited", "value_json.get('rate_limited')"),
+        "over_budget": _problem("Over budget", "(value_json.get('budget_percent') or 0) >= 100"),
+    }  # fmt: skip
+    for key in entities.keys() & {"requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits",
+                                  "cost_today", "cost_month", "cost_total", "saved_month", "requests_remaining",
+                                  "tokens_remaining", "budget_percent", "tokens_per_second", "latency_p50_ms",
+                                  "first_token_p50_ms"}:  # fmt: skip
+        entities[key]["value_template"] = _get(key)
+    return entities
+
+
+def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
+    return {
+        "profile": _select(topics, None, "profile", "Profile", choices.profiles, "mdi:tune"),
+        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", (0, 10, 0.5)),
+        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget"),
+        "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
+        "reset_today": _button(topics, None, "reset_today", "Reset today", "mdi:restore"),
+        "clear_cooldowns": _button(topics, None, "clear_cooldowns", "Clear cool-downs", "mdi:snowflake-off"),
+    }
+
+
+def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
+    return {
+        "profile": _select(topics, slug, "profile", "Profile", (*choices.profiles, FOLLOW), "mdi:tune"),
+        "model": _select(topics, slug, "model", "Model", choices.models, "mdi:brain"),
+        "rpm": _limit(topics, slug, "rpm", "Requests per minute", "requests/min"),
+        "tpm": _limit(topics, slug, "tpm", "Tokens per minute", "tokens/min"),
+        "parallel": _limit(topics, slug, "parallel", "Parallel requests", "requests"),
+        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget"),
+        "enabled": _switch(topics, slug, "enabled", "Enabled", "mdi:power", default="true"),
+        "reset_today": _button(topics, slug, "reset_today", "Reset today", "mdi:restore"),
+    }
+
+
+def _get(key: str) -> str:
+    return f"{{{{ value_json.get('{key}') }}}}"
+
+
+def _on_off(condition: str) -> str:
+    return f"{{{{ 'ON' if {condition} else 'OFF' }}}}"
+
+
+def _quoted(text: str) -> str:
+    """A string literal of the template language; quotes and escapes are not let through."""
+    return (
+        "'"
+        + "".join(f"\\x{ord(c):02x}" if ord(c) < 256 and not c.isalnum() and c not in "-_. " else c for c in text)
+        + "'"
+    )
+
+
+def _total(name: str, unit: str, icon: str) -> Json:
+    return {"p": "sensor", "name": name, "state_class": "total_increasing", "unit_of_measurement": unit, "icon": icon}
+
+
+def _money(name: str, currency: str, *, last_reset: str | None = None) -> Json:
+    """`monetary` takes no other state class than `total`."""
+    entity: Json = {
+        "p": "sensor",
+        "name": name,
+        "device_class": "monetary",
+        "state_class": "total",
+        "unit_of_measurement": currency,
+        "suggested_display_precision": 4,
+    }
+    if last_reset is not None:
+        entity["last_reset_value_template"] = last_reset
+    return entity
+
+
+def _now(name: str, unit: str, icon: str) -> Json:
+    return {"p": "sensor", "name": name, "state_class": "measurement", "unit_of_measurement": unit, "icon": icon}
+
+
+def _duration(name: str) -> Json:
+    return {"p": "sensor", "name": name, "device_class": "duration", "state_class": "measurement",
+            "unit_of_measurement": "ms", "entity_category": "diagnostic", "suggested_display_precision": 0}  # fmt: skip
+
+
+def _text(name: str, key: str, icon: str) -> Json:
+    """Home Assistant takes at most 255 characters as a state."""
+    template = f"{{{{ (value_json.get('{key}') | string)[:255] }}}}"
+    return {"p": "sensor", "name": name, "icon": icon, "value_template": template}
+
+
+def _problem(name: str, condition: str) -> Json:
+    return {"p": "binary_sensor", "name": name, "device_class": "problem", "value_template": _on_off(condition)}
+
+
+def _event(topics: Topics, slug: str | None, types: Sequence[str]) -> Json:
+    return {"p": "event", "name": "Event", "icon": "mdi:bell-outline", "event_types": list(types),
+            "state_topic": topics.event(slug)}  # fmt: skip
+
+
+def _control(topics: Topics, slug: str | None, key: str, platform: str, name: str, icon: str) -> Json:
+    return {"p": platform, "name": name, "icon": icon, "command_topic": topics.command(slug, key)}
+
+
+def _select(topics: Topics, slug: str | None, key: str, name: str, options: Sequence[str], icon: str) -> Json:
+    return _control(topics, slug, key, "select", name, icon) | {
+        "entity_category": "config",
+        "options": list(options),
+        "value_template": f"{{{{ value_json.get('{key}') or 'auto' }}}}",
+    }
+
+
+def _number(topics: Topics, slug: str | None, key: str, name: str, icon: str, span: tuple[float, float, float]) -> Json:
+    """`span`: least, most, step."""
+    return _control(topics, slug, key, "number", name, icon) | {
+        "entity_category": "config",
+        "mode": "box",
+        "min": span[0],
+        "max": span[1],
+        "step": span[2],
+        "value_template": f"{{{{ value_json.get('{key}') or 0 }}}}",
+    }
+
+
+def _limit(topics: Topics, slug: str, key: str, name: str, unit: str) -> Json:
+    number = _number(topics, slug, key, name, "mdi:speedometer", (0, 1_000_000_000, 1))
+    return number | {"unit_of_measurement": unit}
+
+
+def _budget(topics: Topics, slug: str | None, key: str, name: str) -> Json:
+    """In USD, as the books are."""
+    number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", (NO_BUDGET, 1_000_000, 0.01))
+    template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {NO_BUDGET} }}}}"
+    return number | {"unit_of_measurement": "USD", "value_template": template}
+
+
+def _switch(topics: Topics, slug: str | None, key: str, name: str, icon: str, *, default: str) -> Json:
+    return _control(topics, slug, key, "switch", name, icon) | {
+        "entity_category": "config",
+        "value_template": _on_off(f"value_json.get('{key}', {default})"),
+    }
+
+
+def _button(topics: Topics, slug: str | None, key: str, name: str, icon: str) -> Json:
+    return _control(topics, slug, key, "button", name, icon) | {"entity_category": "config", "payload_press": PRESS}

@@ -1,0 +1,1 @@
+"""The process: parts put together, sockets, the command line."""

@@ -1,0 +1,259 @@
+"""Wiring: the one place that knows every part, starts them in order and stops them in the reverse."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import gc
+import logging
+import os
+import signal
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from pathlib import Path
+from typing import Any, Final
+
+import aiohttp
+
+from ..config import loader
+from ..config.loader import Loaded
+from ..config.settings import MqttSettings, Settings
+from ..config.watcher import ConfigWatcher
+from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
+from ..core.logs import Redactor
+from ..core.logs import setup as setup_logs
+from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
+from . import sites
+from .assembly import ADMIN_KEY, House, build_house
+
+_LOG: Final = logging.getLogger(__name__)
+Credentials = Callable[[], Awaitable[MqttSettings | None]]
+_GOODBYE_SECONDS: Final = 3.0
+"""How long the MQTT bridge may take to say that we are offline; its last will says so later."""
+
+_DISCOVERY_SECONDS: Final = 300.0
+"""How often local servers are asked which models they have."""
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Options:
+    """The command line. `demo_broker_port`: run the embedded broker there and announce the demo."""
+
+    config: Path | None
+    data: Path
+    host: str | None = None
+    port: int | None = None
+    ingress_port: int | None = None
+    supervisor_token: str | None = None
+    demo_broker_port: int | None = None
+
+
+def run(options: Options) -> int:
+    """Serve until SIGTERM or SIGINT; returns the exit code."""
+    with contextlib.suppress(ImportError):
+        import uvloop  # noqa: PLC0415 - optional: faster where it is installed
+
+        return uvloop.run(_main(options))
+    return asyncio.run(_main(options))
+
+
+async def _main(options: Options) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with serving(options) as app:
+        app.announce()
+        await stop.wait()
+        _LOG.info("stopping: running replies get up to %.0f s", DRAIN_SECONDS)
+        await app.drain()
+    _LOG.info("stopped")
+    return 0
+
+
+class App:
+    """A running router."""
+
+    def __init__(self, options: Options, house: House, lan: sites.Site, ingress: sites.Site | None) -> None:
+        self.options = options
+        self.house = house
+        self.lan = lan
+        self.ingress = ingress
+
+    @property
+    def url(self) -> str:
+        """Where the API is, seen from this machine."""
+        return f"http://127.0.0.1:{self.lan.port}"
+
+    def announce(self) -> None:
+        """Say in the log what serves where, and what to know."""
+        settings = self.house.settings
+        _LOG.info(
+            "CheapRouter %s serves on port %d: give clients http://<this machine>:%d/v1",
+            VERSION,
+            self.lan.port,
+            self.lan.port,
+        )
+        if settings.demo:
+            _LOG.warning("DEMO MODE: no provider is configured, so the built-in mock answers every request")
+        if self.house.admin_key_is_new:
+            _announce_admin_key(self.house, in_app=self.options.supervisor_token is not None)
+        _LOG.info("callers %s", "need a key" if self.house.devices.auth == "keys" else "need no key (auth: open)")
+        if self.options.demo_broker_port is not None:
+            _print_demo_help(self.lan.port, self.options.demo_broker_port)
+
+    async def drain(self) -> None:
+        """Take no more requests, and give running ones time to end."""
+        gateway = self.house.gateway
+        gateway.draining = True
+        await self.lan.stop_listening()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(gateway.idle(), DRAIN_SECONDS)
+        if gateway.running:
+            gateway.cut_off = True
+            _LOG.warning("%d replies were cut off", gateway.running)
+
+
+@contextlib.asynccontextmanager
+async def serving(options: Options) -> AsyncIterator[App]:
+    """A router that serves while the block runs, with all of its background work in one task group."""
+    sites.raise_file_limit()
+    await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
+    redactor = Redactor()
+    loaded = _load(options, lenient=True)
+    redactor.register(loader.secrets(loaded.settings))
+    setup_logs(loaded.settings.log_level, redactor)
+    for problem in loaded.problems:
+        _LOG.error("configuration: %s", problem)
+    async with contextlib.AsyncExitStack() as stack:
+        house = await stack.enter_async_context(build_house(loaded, options.data, redactor))
+        lan = await sites.start_lan(house)
+        stack.push_async_callback(lan.close)
+        about = About(learned=lambda info: house.set_latest_version(info.latest_version))
+        ingress = await _start_ingress(house, options, lan.port, about)
+        if ingress is not None:
+            stack.push_async_callback(ingress.close)
+        if house.settings.mqtt.embedded:
+            await stack.enter_async_context(_broker(house))
+        supervisor = await _supervisor(stack, options, redactor)
+        credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
+        async with asyncio.TaskGroup() as tasks:
+            running = _start_tasks(tasks, house, options, credentials)
+            if supervisor is not None:
+                learning = about.learn(supervisor, house.settings.http.port)
+                running.append(tasks.create_task(learning, name="about"))
+            _settle_memory()
+            yield App(options, house, lan, ingress)
+            await _stop_tasks(house, running)
+
+
+def _load(options: Options, *, lenient: bool = False) -> Loaded:
+    """Read the configuration; the command line wins over everything in it."""
+    loaded = loader.load(options.config, options.data, os.environ, lenient=lenient)
+    return dataclasses.replace(loaded, settings=_adjust(loaded.settings, options))
+
+
+def _adjust(settings: Settings, options: Options) -> Settings:
+    http = settings.http
+    if options.host is not None:
+        http = dataclasses.replace(http, host=options.host)
+    if options.port is not None:
+        http = dataclasses.replace(http, port=options.port)
+    if options.ingress_port is not None:
+        http = dataclasses.replace(http, ingress_port=options.ingress_port)
+    mqtt = settings.mqtt
+    if options.demo_broker_port is not None:
+        mqtt = dataclasses.replace(mqtt, embedded=True, enabled=True, host="127.0.0.1", port=options.demo_broker_port)
+    return dataclasses.replace(settings, http=http, mqtt=mqtt)
+
+
+async def _start_ingress(house: House, options: Options, lan_port: int, about: About) -> sites.Site | None:
+    port = house.settings.http.ingress_port
+    if options.supervisor_token is None:
+        return None if port is None else await sites.start_ingress(house, "127.0.0.1", port, lan_port, about)
+    return await sites.start_ingress(house, "", INGRESS_PORT if port is None else port, lan_port, about)
+
+
+def _broker(house: House) -> contextlib.AbstractAsyncContextManager[int]:
+    from ..mqtt.embedded import embedded_broker  # noqa: PLC0415 - the demo's extra, large to import
+
+    return embedded_broker(house.settings.mqtt.port)
+
+
+async def _supervisor(stack: contextlib.AsyncExitStack, options: Options, redactor: Redactor) -> Supervisor | None:
+    """Home Assistant's Supervisor, in the app."""
+    if options.supervisor_token is None:
+        return None
+    redactor.register([options.supervisor_token])
+    session = await stack.enter_async_context(aiohttp.ClientSession())
+    return Supervisor(options.supervisor_token, session)
+
+
+def _start_tasks(
+    tasks: asyncio.TaskGroup,
+    house: House,
+    options: Options,
+    credentials: Credentials | None,
+) -> list[asyncio.Task[None]]:
+    async def mqtt() -> None:
+        await house.make_bridge(credentials).run()
+
+    watcher = ConfigWatcher(house.loaded.files, lambda: _load(options), house.reload, on_problem=house.complain)
+    work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
+        "recorder": house.recorder.run,
+        "devices": house.devices.run,
+        "mqtt": mqtt,
+        "config-watcher": watcher.run,
+        "discovery": lambda: _discover_for_ever(house),
+    }
+    return [tasks.create_task(run(), name=name) for name, run in work.items()]
+
+
+async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
+    if house.bridge is not None:
+        with contextlib.suppress(TimeoutError):  # it may be waiting for a Supervisor that does not answer
+            await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
+    for task in running:
+        task.cancel()
+
+
+async def _discover_for_ever(house: House) -> None:
+    while True:
+        await house.discover()
+        await asyncio.sleep(_DISCOVERY_SECONDS)
+
+
+def _settle_memory() -> None:
+    """What start-up made stays for good: take it out of the garbage collector's rounds, and make those rarer."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 20)
+
+
+def _announce_admin_key(house: House, *, in_app: bool) -> None:
+    where = house.data / ADMIN_KEY
+    if in_app:
+        # The app's log is for Home Assistant's administrators; it is the only way for them to get the key. Written once.
+        os.write(2, f"ADMIN KEY (shown once, kept in {where}): {house.admin_key}\n".encode())
+    else:
+        _LOG.info("a new admin key was written to %s", where)
+
+
+def _print_demo_help(port: int, broker: int) -> None:
+    print(  # noqa: T201 - the demo talks to a person at a terminal
+        f"""
+Try it, in another terminal:
+
+  curl http://127.0.0.1:{port}/v1/chat/completions -H "Content-Type: application/json" -H "X-Device-ID: my-laptop" \\
+    -d '{{"model": "blockrun/auto", "messages": [{{"role": "user", "content": "Hello!"}}], "stream": true}}'
+
+  from openai import OpenAI
+  client = OpenAI(base_url="http://127.0.0.1:{port}/v1", api_key="not-needed-in-demo-mode")
+  print(client.chat.completions.create(model="blockrun/auto", messages=[{{"role": "user", "content": "Hello!"}}]))
+
+  mosquitto_sub -h 127.0.0.1 -p {broker} -V mqttv311 -v -t 'cheaprouter/#'
+
+Open http://127.0.0.1:{port}/ in a browser for more. Ctrl-C ends the demo.
+""",
+        flush=True,
+    )

@@ -1,0 +1,212 @@
+"""The command line. Each command imports what it needs, so that `--help` and `route` start at once."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import os
+import sqlite3
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from ..core.const import VERSION
+from ..core.errors import CheapRouterError, ConfigurationError
+
+_APP_DATA: Final = Path("/data")
+
+
+def default_data(environ: dict[str, str] | os._Environ[str] = os.environ) -> Path:
+    """Where state is kept: CHEAPROUTER_DATA, the app's /data, or the user's own data folder."""
+    if given := environ.get("CHEAPROUTER_DATA"):
+        return Path(given)
+    if (_APP_DATA / "options.json").exists():
+        return _APP_DATA
+    home = Path(environ.get("XDG_DATA_HOME") or Path.home() / ".local" / "share")
+    return home / "cheaprouter"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit code."""
+    parser = _parser()
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    if not arguments or (arguments[0].startswith("-") and arguments[0] not in {"-h", "--help", "--version"}):
+        arguments.insert(0, "serve")
+    args = parser.parse_args(arguments)
+    command: Callable[[argparse.Namespace], int] = args.command
+    try:
+        return command(args)
+    except ConfigurationError as error:
+        _complain(*error.problems)
+        return 2
+    except CheapRouterError as error:
+        _complain(error.message)
+        return 1
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):
+            sys.stderr.close()  # the reader of our output has left; Python would complain at exit
+            return 0
+        _complain(error.strerror or str(error))
+        return 1
+
+
+def _complain(*lines: str) -> None:
+    for line in lines:
+        print(f"error: {line}", file=sys.stderr)
+
+
+def _port(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and int(text) < 65536):
+        raise argparse.ArgumentTypeError(f"{text!r} is not a port: a whole number from 0 to 65535")
+    return int(text)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser("cheaprouter", description="One OpenAI-compatible endpoint for a home.")
+    parser.add_argument("--version", action="version", version=VERSION)
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def add(name: str, run: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=run)
+        sub.add_argument("--config", type=Path, help="YAML file (default: cheaprouter.yaml in the data folder)")
+        sub.add_argument(
+            "--data", type=Path, help="folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)"
+        )
+        return sub
+
+    serve = add("serve", _serve, "Serve the API.")
+    demo = add("demo", _demo, "Serve with the mock provider and an embedded MQTT broker, to try things out.")
+    for sub in (serve, demo):
+        sub.add_argument("--host", help="address to listen on (default: all, IPv4 and IPv6)")
+        sub.add_argument("--port", type=_port, help="port of the API (default: 4000)")
+        sub.add_argument("--ingress-port", type=_port, help="port of the status page (default: none; 8099 in the app)")
+    demo.add_argument("--mqtt-port", type=_port, default=1883, help="port of the embedded broker (default: 1883)")
+    add("check-config", _check_config, "Check the configuration and say everything that is wrong with it.")
+    route = add("route", _route, "Explain which model a prompt would go to; nobody is called.")
+    route.add_argument("prompt", nargs="?", help="what the user asks")
+    route.add_argument(
+        "--file", type=argparse.FileType("rb"), help="a chat body as JSON instead (- for standard input)"
+    )
+    route.add_argument("--profile", help="auto, eco, premium, free, or a model id")
+    route.add_argument("--jsonl", action="store_true", help="chat bodies as JSON lines in, one score a line out")
+    providers = add("providers", _providers, "List the providers and ask each one now.")
+    providers.add_argument("--json", action="store_true", help="as JSON")
+    backup = add("backup", _backup, "Write a consistent copy of the database, while the router runs.")
+    backup.add_argument(
+        "file", type=Path, nargs="?", help="where to (default: cheaprouter-backup.db in the data folder)"
+    )
+    backup.add_argument(
+        "--done", action="store_true", help="remove the copy from the data folder: the backup was taken"
+    )
+    _add_keys(commands)
+    return parser
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser("keys", help="Add, list and revoke devices' keys; show or renew the admin key.")
+    verbs = keys.add_subparsers(required=True, metavar="VERB")
+
+    def verb(name: str, text: str) -> argparse.ArgumentParser:
+        sub: argparse.ArgumentParser = verbs.add_parser(name, help=text, description=text)
+        sub.set_defaults(command=_keys, verb=name)
+        sub.add_argument("--data", type=Path, help="folder for state")
+        return sub
+
+    verb("add", "Make a key for a device; it is shown once.").add_argument("device")
+    verb("list", "The keys there are: ids, devices and dates, never the keys themselves.")
+    verb("revoke", "Make a key worthless.").add_argument(
+        "key", help="the key's id, or the device's name for all of its keys"
+    )
+    verb("admin", "Show where the admin key is, or renew it.").add_argument(
+        "--reset", action="store_true", help="make a new one"
+    )
+
+
+def _data(args: argparse.Namespace) -> Path:
+    data: Path = args.data or default_data()
+    return data
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
+
+    token = os.environ.get("SUPERVISOR_TOKEN")
+    return run(
+        Options(
+            config=args.config,
+            data=_data(args),
+            host=args.host,
+            port=args.port,
+            ingress_port=args.ingress_port,
+            supervisor_token=token,
+        )
+    )
+
+
+def _demo(args: argparse.Namespace) -> int:
+    from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
+
+    data = args.data or default_data() / "demo"
+    return run(
+        Options(
+            config=args.config,
+            data=data,
+            host=args.host,
+            port=args.port,
+            ingress_port=args.ingress_port,
+            demo_broker_port=args.mqtt_port,
+        )
+    )
+
+
+def _check_config(args: argparse.Namespace) -> int:
+    from ..config import loader  # noqa: PLC0415 - see above
+
+    loaded = loader.load(args.config, _data(args), os.environ)
+    read = ", ".join(str(f) for f in loaded.files if f.exists()) or "no file: defaults and environment"
+    print(f"The configuration is good ({read}).")
+    for provider in loaded.settings.providers:
+        models = (
+            f"{len(provider.models)} models listed" if provider.models else "models from the catalogue or the provider"
+        )
+        print(f"  {provider.name}: {provider.kind}, {len(provider.api_keys)} key(s), {models}")
+    if loaded.settings.demo:
+        print("  No provider is configured: demo mode, the mock answers.")
+    return 0
+
+
+def _route(args: argparse.Namespace) -> int:
+    from .commands import explain  # noqa: PLC0415 - see above
+
+    if args.jsonl:
+        return explain.score_lines(sys.stdin.buffer, sys.stdout.buffer)
+    return explain.explain_one(args.prompt, args.file, args.profile, args.config, _data(args))
+
+
+def _providers(args: argparse.Namespace) -> int:
+    from .commands import explain  # noqa: PLC0415 - see above
+
+    return asyncio.run(explain.list_providers(args.config, _data(args), as_json=args.json))
+
+
+def _backup(args: argparse.Namespace) -> int:
+    from ..books import backup  # noqa: PLC0415 - see above
+
+    try:
+        if args.done:
+            backup.done(_data(args))
+            return 0
+        made = backup.make(_data(args), args.file)
+    except (sqlite3.Error, OSError) as error:
+        _complain(f"no copy of the database was made: {error}")
+        return 1
+    print(f"wrote {made}" if made else "there is no database yet")
+    return 0
+
+
+def _keys(args: argparse.Namespace) -> int:
+    from .commands import keys  # noqa: PLC0415 - see above
+
+    return keys.run(args, _data(args))

@@ -1,0 +1,100 @@
+"""`cheaprouter route` and `cheaprouter providers`: what the router would do and what it can reach, without serving."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, BinaryIO, Final
+
+import orjson
+
+from ...core.const import PROFILE_OWNER
+from ...core.errors import InvalidRequestError
+from ...core.models import Json, Profile
+from ...routing.difficulty import DifficultyModel
+from ...routing.explain import score_payload
+
+_UNREADABLE: Final = "not valid JSON"
+
+
+def score_lines(source: BinaryIO, target: BinaryIO) -> int:
+    """Judge a chat body a line; one answer a line, always, whatever the line holds. Needs no configuration."""
+    model = DifficultyModel.load()
+    for line in source:
+        try:
+            answer = score_payload(model, orjson.loads(line))
+        except orjson.JSONDecodeError:
+            answer = {**score_payload(model, None), "error": _UNREADABLE}
+        target.write(orjson.dumps(answer, option=orjson.OPT_APPEND_NEWLINE))
+    target.flush()
+    return 0
+
+
+def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, config: Path | None, data: Path) -> int:
+    """Print where one request would go, in words; with `--file`, the whole explanation as JSON."""
+    from ..assembly import offline_router  # noqa: PLC0415 - scoring lines needs none of it
+
+    body = _body(prompt, file)
+    if profile is not None:
+        body["model"] = f"{PROFILE_OWNER}/{profile}" if profile.partition(":")[0] in set(Profile) else profile
+    body.setdefault("model", Profile.AUTO.model_id)
+    router, context = offline_router(config, data)
+    answer = router.explain(body, context)
+    if file is not None:
+        sys.stdout.buffer.write(
+            orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
+        )
+    else:
+        _print(answer)
+    return 0
+
+
+def _body(prompt: str | None, file: BinaryIO | None) -> Json:
+    if file is not None:
+        try:
+            body = orjson.loads(file.read())
+        except orjson.JSONDecodeError as error:
+            raise InvalidRequestError(f"The file is not valid JSON: {error}.") from error
+        if not isinstance(body, dict):
+            raise InvalidRequestError("The file must hold a chat body: a JSON object.")
+        return body
+    if prompt is None:
+        raise InvalidRequestError("Give a prompt, `--file` or `--jsonl`.")
+    return {"messages": [{"role": "user", "content": prompt}]}
+
+
+def _print(answer: Mapping[str, Any]) -> None:
+    for name, value in answer.items():
+        if isinstance(value, Mapping):
+            print(f"{name}:")
+            for key, inner in value.items():
+                print(f"  {key}: {_shown(inner)}")
+        elif isinstance(value, list):
+            print(f"{name}:")
+            for inner in value:
+                print(f"  - {_shown(inner)}")
+        else:
+            print(f"{name}: {_shown(value)}")
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, Mapping):
+        return ", ".join(f"{k} {_shown(v)}" for k, v in value.items())
+    return str(value)
+
+
+async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> int:
+    """Ask each configured provider: is the key good, which models, how fast. Exit code 1 where one fails."""
+    from ..assembly import offline_pool  # noqa: PLC0415 - as above
+
+    async with offline_pool(config, data) as pool:
+        rows = [await pool.check(row["name"]) for row in pool.status()]
+    if as_json:
+        sys.stdout.buffer.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+    else:
+        for row in rows:
+            print("  ".join(f"{k}={_shown(v)}" for k, v in row.items() if v not in (None, [], {}, "")))
+    return 0 if all(row.get("ok") for row in rows) else 1

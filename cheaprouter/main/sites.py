@@ -1,0 +1,110 @@
+"""The listening sockets: the LAN's site and the ingress site."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import logging
+import resource
+import socket
+from dataclasses import dataclass
+from typing import Final
+
+from aiohttp import web
+
+from ..config.settings import Auth
+from ..doors.context import Parts
+from ..doors.server import build_app
+from ..home_assistant.supervisor import About
+from .assembly import House
+
+_LOG: Final = logging.getLogger(__name__)
+_BACKLOG: Final = 1024
+_MOST_FILES: Final = 65_536
+
+
+@dataclass(slots=True)
+class Site:
+    """A runner with its sockets' port."""
+
+    runner: web.AppRunner
+    sites: list[web.SockSite]
+    port: int
+
+    async def stop_listening(self) -> None:
+        """Refuse new connections; those there are go on."""
+        for site in self.sites:
+            await site.stop()
+        self.sites.clear()
+
+    async def close(self) -> None:
+        """End every connection."""
+        await self.runner.cleanup()
+
+
+def raise_file_limit() -> None:
+    """Home Assistant's system allows 1024 open files at first; a thousand held streams need two thousand."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = _MOST_FILES if hard == resource.RLIM_INFINITY else min(_MOST_FILES, hard)
+    if soft < wanted:
+        with contextlib.suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def open_sockets(host: str, port: int) -> list[socket.socket]:
+    """Sockets for a host, or for every IPv4 and IPv6 address where it is "". Raises OSError where none can be had."""
+    if host:
+        family = socket.AF_INET6 if ":" in host else socket.AF_INET
+        return [_listen(family, host, port)]
+    first = _listen(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - serving the LAN is the point
+    with contextlib.suppress(OSError):  # a machine without IPv6 serves IPv4 alone
+        return [first, _listen(socket.AF_INET6, "::", first.getsockname()[1])]
+    return [first]
+
+
+def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket:
+    # IPPROTO_TCP named: asyncio sets TCP_NODELAY only on sockets that say so.
+    sock = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        sock.bind((host, port))
+        sock.listen(_BACKLOG)
+    except OSError as error:
+        sock.close()
+        if error.errno == errno.EADDRINUSE:
+            raise OSError(error.errno, f"port {port} is in use already: is another router running?") from error
+        raise
+    sock.setblocking(False)
+    return sock
+
+
+async def start_lan(house: House) -> Site:
+    """Serve the API. A client that hangs up cancels its handler, and with it the upstream call."""
+    app = build_app(Parts(house.gateway, house.devices, house.control, lambda: house.settings))
+    return await _start(app, open_sockets(house.settings.http.host, house.settings.http.port))
+
+
+async def start_ingress(house: House, host: str, port: int, lan_port: int, about: About) -> Site:
+    """Serve the status page for Home Assistant's sidebar."""
+    from ..dashboard.site import build_site  # noqa: PLC0415 - only where there is an ingress
+    from ..dashboard.status import Reach  # noqa: PLC0415 - likewise
+
+    def reach() -> Reach:
+        keys, info = house.devices.auth is Auth.KEYS, about.info
+        if info is None:
+            return Reach(lan_port, keys=keys)
+        lan_host = f"{info.lan_hostname}.local" if info.lan_hostname else ""
+        return Reach(info.lan_port, lan_host, info.hostname, keys)
+
+    return await _start(build_site(house.control, house.bus, reach, house.clock), open_sockets(host, port))
+
+
+async def _start(app: web.Application, sockets: list[socket.socket]) -> Site:
+    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=75, shutdown_timeout=1)
+    await runner.setup()
+    site_list = [web.SockSite(runner, sock, backlog=_BACKLOG) for sock in sockets]
+    for site in site_list:
+        await site.start()
+    return Site(runner, site_list, sockets[0].getsockname()[1])

@@ -1,1 +1,0 @@
-"""The shapes of chat requests, replies and errors, as HTTP and MQTT both speak them."""

@@ -1,1 +1,0 @@
-"""What was used: booking, live figures and reports."""

@@ -1,0 +1,115 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.accounts.rate_limit import TokenBucket
+
+capacities = st.integers(1, 100_000)
+
+
+def test_it_starts_full():
+    assert TokenBucket(60, 0).remaining(0) == 60
+
+
+def test_it_refills_evenly_not_at_the_minute():
+    bucket = TokenBucket(60, 0)
+    bucket.take(60)
+    assert bucket.remaining(0.99) == 0
+    assert bucket.remaining(1.0) == 1
+    assert bucket.remaining(30) == 30
+
+
+def test_it_never_holds_more_than_a_minute():
+    bucket = TokenBucket(60, 0)
+    assert bucket.remaining(10_000) == 60
+
+
+def test_it_says_how_long_to_wait():
+    bucket = TokenBucket(60, 0)
+    bucket.take(60)
+    assert bucket.wait(5, 0) == 5
+    assert bucket.wait(5, 5) == 0
+
+
+def test_more_than_it_ever_holds_is_for_ever():
+    assert TokenBucket(60, 0).wait(61, 0) == float("inf")
+
+
+def test_a_debt_is_paid_first():
+    bucket = TokenBucket(60, 0)
+    bucket.take(90)
+    assert bucket.remaining(30) == 0
+    assert bucket.wait(1, 30) == 1
+
+
+def test_what_is_given_back_never_overfills():
+    bucket = TokenBucket(60, 0)
+    bucket.give(1000)
+    assert bucket.remaining(0) == 60
+
+
+@given(st.lists(st.tuples(st.floats(-100, 200), st.integers(1, 50)), max_size=80), capacities)
+def test_never_more_passes_than_capacity_and_time_allow(steps, capacity):
+    """However the clock jumps, also backwards: a full bucket, and what flowed in since, is the most."""
+    bucket, now, latest, passed = TokenBucket(capacity, 0.0), 0.0, 0.0, 0
+    for step, amount in steps:
+        now += step
+        latest = max(latest, now)
+        if bucket.wait(amount, now) == 0:
+            bucket.take(amount)
+            passed += amount
+        assert passed <= capacity * (1 + latest / 60) + 1e-3
+
+
+@given(st.lists(st.tuples(st.floats(0, 20), st.integers(0, 50), st.integers(0, 80)), max_size=50))
+def test_settling_never_leaks_nor_invents_tokens(steps):
+    """After everything is settled and a long rest the bucket is full, and on the way its level is what was really used."""
+    bucket, now = TokenBucket(100, 0.0), 0.0
+    for step, reserved, used in steps:
+        now += step
+        before = bucket.remaining(now)
+        if bucket.wait(reserved, now) == 0:
+            bucket.take(reserved)
+            bucket.give(reserved - used)
+            assert (
+                bucket.remaining(now) == max(0, min(100, before - used))
+                or abs(bucket.remaining(now) - (before - used)) <= 1
+            )
+    assert bucket.remaining(now + 10_000) == 100
+
+
+@given(capacities, st.integers(1, 200_000))
+def test_waiting_as_long_as_told_is_enough(capacity, amount):
+    bucket = TokenBucket(capacity, 0)
+    bucket.take(capacity)
+    wait = bucket.wait(amount, 0)
+    if wait != float("inf"):
+        assert bucket.wait(amount, wait) == 0
+        assert wait <= 60.0001
+
+
+@pytest.mark.parametrize(
+    ("used", "new", "remaining"), [(0, 10, 10), (50, 120, 70), (55, 10, 0), (5, 30, 25), (0, 600, 600)]
+)
+def test_another_limit_keeps_what_was_used(used, new, remaining):
+    bucket = TokenBucket(60, 0)
+    bucket.take(used)
+    bucket.resize(new, 0)
+    assert bucket.remaining(0) == remaining
+
+
+def test_lowering_a_limit_again_and_again_makes_no_debt():
+    bucket = TokenBucket(60, 0)
+    bucket.take(60)
+    for limit in (50, 60, 40, 60, 10):
+        bucket.resize(limit, 0)
+    assert bucket.wait(1, 0) <= 6.1
+
+
+def test_full_in_is_the_time_to_a_full_bucket():
+    bucket = TokenBucket(60, 0)
+    bucket.take(30)
+    assert bucket.full_in(0) == 30
+    assert bucket.full_in(30) == 0

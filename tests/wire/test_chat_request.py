@@ -1,0 +1,130 @@
+"""Checking a chat body: what is refused, and that nothing else is touched."""
+
+import contextlib
+
+import orjson
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.core.errors import CheapRouterError, InvalidRequestError
+from cheaprouter.wire.openai_chat.errors import error_event, error_object
+from cheaprouter.wire.openai_chat.request import parse
+
+HELLO = [{"role": "user", "content": "hello"}]
+
+
+def body(**fields):
+    return {"model": "blockrun/auto", "messages": HELLO, **fields}
+
+
+def test_a_plain_request_is_taken():
+    request = parse(body())
+    assert (request.model, request.stream, request.n, request.max_tokens) == ("blockrun/auto", False, 1, None)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "param"),
+    [
+        ({"model": None}, "model"),
+        ({"model": 3}, "model"),
+        ({"model": " "}, "model"),
+        ({"messages": None}, "messages"),
+        ({"messages": "hello"}, "messages"),
+        ({"messages": []}, "messages"),
+        ({"messages": ["hello"]}, "messages[0]"),
+        ({"messages": [{"role": "robot", "content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"content": "x"}]}, "messages[0].role"),
+        ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
+        ({"messages": [{"role": "user", "content": [3]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0]"),
+        ({"stream": "yes"}, "stream"),
+        ({"stream": 1}, "stream"),
+        ({"max_tokens": "many"}, "max_tokens"),
+        ({"max_tokens": True}, "max_tokens"),
+        ({"max_tokens": 0}, "max_tokens"),
+        ({"max_completion_tokens": 1.5}, "max_completion_tokens"),
+        ({"max_tokens": float("inf")}, "max_tokens"),
+        ({"temperature": "hot"}, "temperature"),
+        ({"tools": {}}, "tools"),
+        ({"stream_options": []}, "stream_options"),
+        ({"n": 0}, "n"),
+        ({"n": 1.5}, "n"),
+    ],
+)
+def test_a_wrong_field_is_named(wrong, param):
+    with pytest.raises(InvalidRequestError) as caught:
+        parse(body(**wrong))
+    assert caught.value.param == param
+    assert caught.value.status == 400
+
+
+@pytest.mark.parametrize("junk", [None, [], "text", 3])
+def test_a_body_that_is_no_object_is_refused(junk):
+    with pytest.raises(InvalidRequestError):
+        parse(junk)
+
+
+def test_a_whole_number_may_be_written_as_a_float():
+    assert parse(body(n=1.0, max_tokens=5.0)).n == 1
+
+
+def test_null_fields_count_as_absent():
+    assert parse(body(max_tokens=None, stream=None, tools=None)).stream is False
+
+
+def test_max_completion_tokens_wins_over_max_tokens():
+    assert parse(body(max_tokens=100, max_completion_tokens=7)).max_tokens == 7
+
+
+def test_content_may_be_null_or_parts():
+    parts = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:"}}]
+    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": []}]
+    assert parse(body(messages=messages)).messages is messages
+
+
+def test_unknown_fields_stay_in_the_body_untouched():
+    given_body = body(extra_body={"a": 1}, reasoning={"effort": "low"})
+    assert parse(given_body).body is given_body
+
+
+def test_a_default_model_stands_in_only_where_one_is_given():
+    assert parse({"messages": HELLO}, default_model="blockrun/eco").model == "blockrun/eco"
+
+
+def test_a_usage_chunk_is_wanted_only_when_asked_for():
+    assert parse(body(stream=True, stream_options={"include_usage": True})).include_usage
+    assert not parse(body(stream=True)).include_usage
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner, max_size=3),
+    max_leaves=8,
+)
+fields = st.sampled_from(
+    ["model", "messages", "stream", "max_tokens", "n", "tools", "stream_options", "seed", "stop", "temperature"]
+)
+
+
+@given(st.dictionaries(fields, json_values, max_size=6))
+def test_whatever_comes_is_taken_or_refused_as_a_bad_request(junk):
+    with contextlib.suppress(InvalidRequestError):
+        parse(junk)
+
+
+def test_an_error_has_openais_four_fields():
+    error = CheapRouterError("broken")
+    assert error_object(error)["error"] == {
+        "message": "broken",
+        "type": "server_error",
+        "param": None,
+        "code": "internal_error",
+    }
+
+
+def test_an_error_event_is_one_data_frame():
+    event = error_event(CheapRouterError("broken"))
+    assert event.startswith(b"data: ")
+    assert event.endswith(b"\n\n")
+    assert orjson.loads(event[6:])["error"]["message"] == "broken"
