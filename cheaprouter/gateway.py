@@ -1,82 +1,89 @@
-"""The line of a chat request: admit, choose, reserve, send, stream, settle. Readable from top to bottom."""
+"""The line of a request: admit, choose, reserve, send, stream, settle. Readable from top to bottom."""
 
 from __future__ import annotations
 
 import asyncio
-import itertools
-import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
+from datetime import datetime
 from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
-from .accounts.account import Account, Books, ascii_header
-from .catalog.prices import cost
-from .config.settings import BudgetAction
+from .accounts.account import Account
+from .accounts.accounts import Accounts
+from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
-from .core.models import Caller, Model, RouteDecision, Usage
-from .routing.router import RouteContext, Router
-from .upstream.cache import CachedReply, ResponseCache, cache_key
+from .core.ids import RequestIds, ascii_header
+from .core.models import Caller, Json, Model, RouteDecision, Usage
+from .core.operation import Operation
+from .routing.router import RouteContext
+from .upstream.cache import CachedReply, cache_key
+from .upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from .upstream.pool import Pool
-from .upstream.reply import StreamReply, UpstreamFailed, WholeReply
-from .wire.openai_chat.request import ChatRequest
+from .world import World
 
 CLIENT_CLOSED: Final = 499
 """Recorded where the client went away first (nginx's number for it; no client ever sees it)."""
 
-_RESERVED_OUTPUT: Final = 1024
-"""Most output tokens that a reservation assumes; see the contract of the token limit."""
-
 
 @dataclass(slots=True)
-class ChatReply:
-    """What a front door renders: headers, and either `body` or `chunks`. `close` it, whatever happened."""
+class Reply:
+    """What a front door renders: headers, and either `body` or `chunks` in the wire that it asked for.
+
+    `close` it, whatever happened.
+    """
 
     headers: dict[str, str]
     body: bytes | None = None
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncIterator[Any] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
-class Gateway:
-    """Takes a checked request from a known caller to an answer, and books it."""
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """A request that could not even be understood, as far as it is booked."""
 
-    def __init__(
-        self, books: Books, router: Router, pool: Pool, cache: ResponseCache, *, cache_default: bool = False
-    ) -> None:
-        self.books = books
-        self.router = router
+    model: str
+    kind: str = "chat"
+    body: dict[str, Any] = field(default_factory=dict)
+    stream: bool = False
+    include_usage: bool = False
+    max_tokens: int | None = None
+    n: int = 1
+    wire: str = "openai_chat"
+
+
+class Gateway:
+    """Takes a checked request from a known caller to an answer, and books it. `world`: what further requests are served by."""
+
+    def __init__(self, world: World, accounts: Accounts, pool: Pool) -> None:
+        self.world = world
+        self.accounts = accounts
         self.pool = pool
-        self.cache = cache
-        self.cache_default = cache_default
+        self.ids = RequestIds()
         self.draining = False
         self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
         self._idle: asyncio.Event | None = None
-        self._prefix = secrets.token_hex(6)
-        self._count = itertools.count(1)
 
-    def new_id(self) -> str:
-        """A request id: unique without asking the system for randomness each time."""
-        return f"req_{self._prefix}{next(self._count):08x}"
-
-    async def chat(
-        self, request: ChatRequest, caller: Caller, *, via: str = "http", request_id: str | None = None
-    ) -> ChatReply:
+    async def serve(
+        self, operation: Operation, caller: Caller, *, via: str = "http", request_id: str | None = None
+    ) -> Reply:
         """Serve one request. Raises CheapRouterError, already booked; a cancellation is booked too."""
+        world = self.world
         account = Account(
-            self.books,
-            request,
+            self.accounts,
+            world.policies,
+            operation,
             caller,
-            request_id or self.new_id(),
-            via,
-            self.books.clock.monotonic(),
-            self.router.baseline,
+            request_id or self.ids.new(),
+            via=via,
+            baseline=world.router.baseline,
         )
         self.running += 1
-        account.on_close.append(self._leave)
+        account.on_close = self._leave
         try:
-            return await self._chat(account)
+            return await self._serve(world, account)
         except CheapRouterError as error:
             account.close(error.status, error=error.code)
             raise
@@ -88,128 +95,113 @@ class Gateway:
             account.close(500, error="internal_error")
             raise
 
-    async def _chat(self, account: Account) -> ChatReply:
+    async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
             raise ShuttingDownError("The router is restarting; try again in a moment.")
-        account.admission = self.books.devices.admit(account.caller)
-        decision = account.decision = self._decide(account)
-        key = self._cache_key(account, decision)
-        if key is not None and (kept := self.cache.get(key)) is not None:
+        account.admit()
+        decision = account.decision = self._decide(world, account, account.budget_action())
+        caches = _caches(world, account)
+        if caches and (kept := world.cache.get(_key(account, decision.model))) is not None:
             return self._replay(account, kept)
-        decision = self._afford(account, decision)
+        decision = self._afford(world, account, decision)
         try:
-            reply = await self.pool.send(
-                decision.chain, account.request, top_up=lambda model: self._top_up(account, model)
-            )
+            reply = await self.pool.send(world.upstreams, decision.chain, account.operation, top_up=account.top_up)
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
-            self.router.failed(account.caller.device_id, decision)
+            world.router.failed(account.caller.device_id, decision)
             raise failed.error from failed
         account.model, account.attempts = reply.model, reply.attempts
         account.tell_fallback()
-        self.router.served(account.caller.device_id, decision, reply.model)
+        account.token()
+        world.router.served(account.caller.device_id, decision, reply.model)
+        # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
+        key = _key(account, reply.model) if caches else None
         if isinstance(reply, WholeReply):
-            return self._whole(account, reply, key)
-        return self._stream(account, reply, key)
+            return self._whole(world, account, reply, key)
+        return self._stream(world, account, reply, key)
 
-    def _decide(self, account: Account) -> RouteDecision:
-        return self.router.decide(account.request, self.context(account.caller.device_id))
-
-    def _afford(self, account: Account, decision: RouteDecision) -> RouteDecision:
-        """Reserve; where the rest of a budget is too small and free models may stand in, choose among those."""
+    def _decide(self, world: World, account: Account, action: BudgetAction | None) -> RouteDecision:
+        device_id, policy = account.caller.device_id, account.policy.device
+        context = self._context(world, device_id, policy, account.at, account.started, action)
         try:
-            self._reserve(account, decision)
+            return world.router.decide(account.operation, context)
         except BudgetError as error:
-            if error.action != BudgetAction.FREE:
-                raise
-            context = replace(self.context(account.caller.device_id), budget_action=BudgetAction.FREE)
-            decision = account.decision = self.router.decide(account.request, context)
-            self._reserve(account, decision)
-        return decision
+            if self.accounts.in_doubt(world.policies, device_id):
+                raise _in_doubt() from error
+            raise
 
-    def context(self, device_id: str) -> RouteContext:
-        """What a decision for that device may know: its policy, the time, and how the upstreams are."""
-        books = self.books
-        hub = books.devices.hub
+    def explain(self, body: Json, device_id: str) -> Json:
+        """Which model a body would go to for that device and why; nobody is called."""
+        world, accounts = self.world, self.accounts
+        at = accounts.clock.utcnow()
+        action = accounts.budget_action(world.policies, device_id, accounts.calendar.day(at.timestamp()))
+        policy = world.policies.of(device_id).device
+        return world.router.explain(
+            body, self._context(world, device_id, policy, at, accounts.clock.monotonic(), action)
+        )
+
+    def _context(
+        self,
+        world: World,
+        device_id: str,
+        policy: DeviceSettings,
+        at: datetime,
+        now: float,
+        action: BudgetAction | None,
+    ) -> RouteContext:
+        """What a decision may know: the device's settings, the time, and how the upstreams are."""
+        hub, habits = world.policies.hub, self.accounts.habits
         return RouteContext(
             device_id=device_id,
-            policy=books.devices.policy(device_id),
-            budget_action=books.devices.budget_action(device_id),
-            at=books.clock.utcnow(),
-            now=books.clock.monotonic(),
-            healthy=self.pool.healthy,
+            policy=policy,
+            at=at,
+            now=now,
+            budget_action=action,
+            down=self.pool.down(world.upstreams, world.table.models),
             latency=self.pool.latency,
-            average_output=books.averages.output,
-            correction=books.averages.correction,
+            outputs=habits.outputs,
+            corrections=habits.corrections,
             only_local=hub.cloud_paused,
             profile=hub.profile,
             cost_quality=hub.cost_quality,
         )
 
-    def _reserve(self, account: Account, decision: RouteDecision) -> None:
-        assert account.admission is not None
-        output = self._reserved_output(account.request, decision.model)
-        amount = cost(Usage(decision.prompt_tokens, output), decision.model, self.books.clock.utcnow())
-        self.books.devices.reserve(account.admission, decision.prompt_tokens + output, amount)
+    def _afford(self, world: World, account: Account, decision: RouteDecision) -> RouteDecision:
+        """Reserve; where the rest of a budget is too small and free models may stand in, choose among those."""
+        try:
+            account.reserve(decision)
+        except BudgetError as error:
+            if error.action != BudgetAction.FREE:
+                raise
+            decision = account.decision = self._decide(world, account, BudgetAction.FREE)
+            account.reserve(decision)
+        return decision
 
-    def _top_up(self, account: Account, model: Model) -> None:
-        assert account.admission is not None
-        assert account.decision is not None
-        output = self._reserved_output(account.request, model)
-        amount = cost(Usage(account.decision.prompt_tokens, output), model, self.books.clock.utcnow())
-        self.books.devices.top_up(account.admission, amount)
-
-    def _reserved_output(self, request: ChatRequest, model: Model) -> int:
-        usual = self.books.averages.output(model.id) or _RESERVED_OUTPUT
-        return min(request.max_tokens or _RESERVED_OUTPUT, usual, _RESERVED_OUTPUT)
-
-    def _whole(self, account: Account, reply: WholeReply, key: bytes | None) -> ChatReply:
-        account.token()
+    def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
         record = account.close(200, usage=reply.usage, output_characters=reply.output_characters)
-        assert record is not None
         if key is not None:
-            self.cache.put(key, (reply.body,), reply.usage, reply.finish_reason)
+            world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
-        if record.cost is not None:
+        if record is not None and record.cost is not None:
             headers["x-cheaprouter-cost-usd"] = format_usd(record.cost)
-        return ChatReply(headers, body=reply.body)
+        return Reply(headers, body=reply.body)
 
-    def _stream(self, account: Account, reply: StreamReply, key: bytes | None) -> ChatReply:
-        account.token()
-
+    def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
         def close() -> None:
             reply.close()
             status, code = self._why_ended()
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
-        return ChatReply(self._headers(account), chunks=self._relay(account, reply, key), close=close)
+        return Reply(self._headers(account), chunks=_relay(world, account, reply, key), close=close)
 
-    async def _relay(self, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[bytes]:
-        kept: list[bytes] = []
-        async for chunk in reply.chunks:
-            if key is not None:
-                kept.append(chunk)
-            yield chunk
-        if key is not None and reply.error_code is None:
-            self.cache.put(key, tuple(kept), reply.usage, reply.finish_reason)
-        status = 200 if reply.error_code is None else 502
-        account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
-
-    def _cache_key(self, account: Account, decision: RouteDecision) -> bytes | None:
-        wanted = self.books.devices.policy(account.caller.device_id).cache
-        if not (self.cache_default if wanted is None else wanted):
-            return None
-        return cache_key(account.caller.device_id, decision.model.id, account.request.body)
-
-    def _replay(self, account: Account, kept: CachedReply) -> ChatReply:
-        assert account.decision is not None
-        account.model, account.cached = account.decision.model, True
+    def _replay(self, account: Account, kept: CachedReply) -> Reply:
+        account.model, account.cached = kept.model, True
         account.token()
         account.close(200, usage=kept.usage or Usage())
         headers = {**self._headers(account), "x-cheaprouter-cache": "hit"}
-        if account.request.stream:
-            return ChatReply(headers, chunks=_each(kept.chunks))
-        return ChatReply({**headers, "x-cheaprouter-cost-usd": "0"}, body=kept.chunks[0])
+        if account.operation.stream:
+            return Reply(headers, chunks=_each(kept.chunks))
+        return Reply({**headers, "x-cheaprouter-cost-usd": "0"}, body=kept.chunks[0])
 
     def _headers(self, account: Account) -> dict[str, str]:
         assert account.model is not None
@@ -220,13 +212,12 @@ class Gateway:
             "x-cheaprouter-provider": ascii_header(account.model.provider),
             "x-cheaprouter-attempts": str(len(account.attempts)),
             "x-cheaprouter-reason": ascii_header(account.decision.reason),
-            **self.books.devices.rate_headers(account.caller.device_id),
+            **self.accounts.rate_headers(account.caller.device_id),
         }
 
     def refused(self, error: CheapRouterError, caller: Caller, model: str, *, via: str = "http") -> str:
         """Book a request that could not even be parsed or admitted; returns its id."""
-        request = ChatRequest({}, model, [], stream=False, include_usage=False, max_tokens=None, n=1)
-        account = Account(self.books, request, caller, self.new_id(), via, self.books.clock.monotonic())
+        account = Account(self.accounts, self.world.policies, Refused(model), caller, self.ids.new(), via=via)
         account.close(error.status, error=error.code)
         return account.id
 
@@ -234,7 +225,7 @@ class Gateway:
         """What to book for a reply that neither ended nor failed."""
         return (ShuttingDownError.status, "shutting_down") if self.cut_off else (CLIENT_CLOSED, "client_disconnected")
 
-    def _leave(self, _record: object) -> None:
+    def _leave(self) -> None:
         self.running -= 1
         if self.running == 0 and self._idle is not None:
             self._idle.set()
@@ -246,9 +237,39 @@ class Gateway:
             await self._idle.wait()
 
 
-async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _relay(world: World, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[Any]:
+    kept: list[Any] = []
+    async for chunk in reply.chunks:
+        if key is not None:
+            kept.append(chunk)
+        yield chunk
+    if key is not None and reply.error_code is None:
+        world.cache.put(key, reply.model, tuple(kept), reply.usage, reply.finish_reason)
+    status = 200 if reply.error_code is None else 502
+    account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
+
+
+async def _each(chunks: Iterable[Any]) -> AsyncIterator[Any]:
     for chunk in chunks:
         yield chunk
+
+
+def _caches(world: World, account: Account) -> bool:
+    wanted = account.policy.device.cache
+    return world.settings.cache.enabled if wanted is None else wanted
+
+
+def _key(account: Account, model: Model) -> bytes:
+    return cache_key(account.caller.device_id, model.id, account.operation)
+
+
+def _in_doubt() -> BudgetError:
+    return BudgetError(
+        "Part of the books could not be read, so nobody knows what was spent: only models that cost nothing are asked "
+        "until whoever runs CheapRouter has acknowledged it (POST /router/problems/ack).",
+        retry_after=None,
+        limit="books",
+    )
 
 
 def format_usd(amount: Decimal) -> str:

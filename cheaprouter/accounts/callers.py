@@ -1,82 +1,89 @@
-"""Keys in force, and whom a request with or without one belongs to."""
+"""Who is calling: from headers and an address to a device, by the keys in force."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
+from urllib.parse import unquote
 
 from ..books.database import Database
-from ..config.kinds import LOCAL, MOCK
-from ..config.settings import Auth, ProviderSettings, Settings
-from ..core.models import Caller, Json
-from . import identity, keys, registry
-from .identity import Keyring
-from .registry import Registry
+from ..config.settings import Auth
+from ..core.errors import AuthenticationError
+from ..core.ids import address_id, clean_id
+from ..core.models import Caller, KeyKind
+from . import keys
+from .keys import KEY_PREFIX, hash_key
+
+ADMIN_ID: Final = "admin"
+"""The device that requests with the admin key count to, where they name none."""
 
 
-def costs_money(provider: ProviderSettings) -> bool:
-    """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
-    local = provider.kind in LOCAL if provider.local is None else provider.local
-    if not provider.enabled or provider.kind == MOCK or local:
-        return False
-    prices = [model.price for model in provider.models]
-    return not prices or not all(
-        p is not None and not (p.rates.input or p.rates.output or p.tiers or p.per_request) for p in prices
-    )
+@dataclass(frozen=True, slots=True)
+class Keyring:
+    """Known keys by their hash. `admin`: the admin key's hash, "" for none. `keyed`: devices that have a key."""
+
+    devices: Mapping[str, str] = field(default_factory=dict)
+    admin: str = ""
+    keyed: frozenset[str] = frozenset()
 
 
 class Callers:
     """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings."""
 
-    def __init__(
-        self,
-        settings: Settings,
-        devices: Registry,
-        admin_key_file: Path | None,
-        costs: Callable[[ProviderSettings], bool],
-    ) -> None:
-        self._devices = devices
+    def __init__(self, admin_key_file: Path | None) -> None:
         self._admin_key_file = admin_key_file
-        self._costs = costs
-        self._keyring = Keyring()
+        self._configured = False
         self._admin_key_seen: tuple[int, int] | None = None
-        self.keyed: frozenset[str] = frozenset()
+        self._edits = 0
+        self._stale = False
+        self._keyring = Keyring()
         self.admin_key = ""
-        self.load(settings)
 
-    def load(self, settings: Settings) -> None:
-        """Take new settings."""
-        self._settings = settings
-        self.auth = settings.auth or (Auth.KEYS if any(map(self._costs, settings.providers)) else Auth.OPEN)
+    @property
+    def keyed(self) -> frozenset[str]:
+        """Devices that have a key."""
+        return self._keyring.keyed
+
+    def configure(self, admin_key: str | None) -> None:
+        """Take the admin key of the settings; None: the file's."""
+        self._configured = admin_key is not None
         self._admin_key_seen = None
-        if settings.admin_key or self._admin_key_file is None:
-            self._take_admin_key(settings.admin_key or "")
-        elif (key := self.look_at_admin_key()) is not None:
-            self._take_admin_key(key)
+        if admin_key is not None or self._admin_key_file is None:
+            self._take_admin_key(admin_key or "")
+        elif (found := self._look_at_admin_key()) is not None:
+            self._take_admin_key(found)
 
-    def identify(self, headers: Mapping[str, str], peer: str) -> Caller:
-        """The caller of a request. Raises AuthenticationError."""
-        caller = identity.identify(headers, peer, self._keyring, self.keyed, keys_required=self.auth is Auth.KEYS)
-        if caller.device_id not in self._devices and not self._devices.room():
-            return Caller(registry.OVERFLOW, caller.key, caller.source, caller.sub_identity)
-        return caller
+    def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
+        """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
+        return identify(headers, peer, self._keyring, keys_required=auth is Auth.KEYS)
 
     def take(self, found: Mapping[str, str]) -> None:
         """Put these keys (hash to device) in force, and no others."""
-        self._keyring = Keyring(dict(found), self._keyring.admin)
-        self.keyed = frozenset(found.values())
+        self._keyring = Keyring(dict(found), self._keyring.admin, frozenset(found.values()))
 
-    def without(self, device_id: str) -> dict[str, str]:
-        """The keys in force but a device's."""
-        return {digest: owner for digest, owner in self._keyring.devices.items() if owner != device_id}
+    def forget(self, device_id: str) -> None:
+        """A device's keys are worthless from now on, whatever a reading that is under way brings."""
+        self._edits += 1
+        self.take({digest: owner for digest, owner in self._keyring.devices.items() if owner != device_id})
 
     async def refresh(self, database: Database) -> bool:
         """Read again what another process may have changed; True if devices' keys did. Raises sqlite3.Error."""
-        admin, found = await database.read(lambda c: (self.look_at_admin_key(), self._look_at_keys(c, database)))
+        edits, stale, self._stale = self._edits, self._stale, False
+
+        def look(connection: sqlite3.Connection) -> tuple[str | None, dict[str, str] | None]:
+            changed = database.changed_elsewhere(connection) or stale
+            return self._look_at_admin_key(), keys.load(connection) if changed else None
+
+        admin, found = await database.read(look)
         if admin is not None:
             self._take_admin_key(admin)
         if found is None:
+            return False
+        if edits != self._edits:  # read before a key was taken away here: what was read is older than what holds
+            self._stale = True
             return False
         same = found == self._keyring.devices
         self.take(found)
@@ -84,11 +91,16 @@ class Callers:
 
     async def reload(self, database: Database) -> None:
         """Read the keys again after changing them. Raises sqlite3.Error."""
-        self.take(await database.read(keys.load))
+        while True:
+            edits = self._edits
+            found = await database.read(keys.load)
+            if edits == self._edits:
+                break
+        self.take(found)
 
-    def look_at_admin_key(self) -> str | None:
+    def _look_at_admin_key(self) -> str | None:
         """The admin key if its file changed since it was read last. Reads the disk."""
-        if self._admin_key_file is None or self._settings.admin_key:
+        if self._admin_key_file is None or self._configured:
             return None
         try:
             status = self._admin_key_file.stat()
@@ -101,21 +113,68 @@ class Callers:
         self._admin_key_seen = seen
         return key
 
-    @staticmethod
-    def _look_at_keys(connection: sqlite3.Connection, database: Database) -> dict[str, str] | None:
-        return keys.load(connection) if database.changed_elsewhere(connection) else None
-
     def _take_admin_key(self, key: str) -> None:
         self.admin_key = key
-        self._keyring = Keyring(self._keyring.devices, identity.hash_key(key) if key else "")
+        self._keyring = Keyring(self._keyring.devices, hash_key(key) if key else "", self._keyring.keyed)
 
 
-async def shown(database: Database) -> list[Json]:
-    """The keys there are, without the keys: id, device, hint, created_at (Unix seconds). Raises sqlite3.Error."""
-    found = await database.read(keys.listed)
-    return [{"id": k.id, "device": k.device_id, "hint": k.hint, "created_at": k.created_at} for k in found]
+def credentials(headers: Mapping[str, str]) -> list[str]:
+    """All keys that a request carries. `headers` ignores case, or has lower-case names."""
+    found = []
+    authorization = headers.get("authorization")
+    if authorization:
+        scheme, _, token = authorization.partition(" ")
+        if scheme.lower() == "bearer" and (token := token.strip()):
+            found.append(token)
+    found.extend(token for name in ("x-api-key", "api-key") if (token := (headers.get(name) or "").strip()))
+    return found
 
 
-def erase(connection: sqlite3.Connection, device_id: str) -> None:
-    """Remove all keys of a device from the database."""
-    connection.execute("DELETE FROM device_key WHERE device_id = ?", (device_id,))
+def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_required: bool) -> Caller:
+    """The caller: by a device's key, the admin key, then where keys are not required by header, client or address.
+
+    Raises AuthenticationError for an unknown `cr-…` key, and for none at all where keys are required.
+    """
+    tokens = credentials(headers)
+    user = _user(headers)
+    for token in tokens:
+        digest = hash_key(token)
+        device_id = keyring.devices.get(digest)
+        if device_id is not None:
+            return Caller(device_id, KeyKind.DEVICE, "key", user)
+        if keyring.admin and digest == keyring.admin:
+            named = clean_id(headers.get("x-device-id") or "")
+            if named and named not in keyring.keyed:
+                return Caller(named, KeyKind.ADMIN, "header", user)
+            return Caller(ADMIN_ID, KeyKind.ADMIN, "key", user)
+    if keys_required or any(token.startswith(KEY_PREFIX) for token in tokens):
+        raise AuthenticationError(
+            "This key is not known here. Check it, or ask whoever runs CheapRouter for a new one."
+            if tokens
+            else "An API key is needed here: send `Authorization: Bearer cr-...`."
+        )
+    return _without_key(headers, peer, keyring.keyed, user)
+
+
+def _without_key(headers: Mapping[str, str], peer: str, keyed: Collection[str], user: str) -> Caller:
+    # A device that has a key is that device only with it: whoever merely names it is somebody else.
+    named = headers.get("x-device-id")
+    if named and (device_id := clean_id(named)) and device_id not in keyed:
+        return Caller(device_id, KeyKind.NONE, "header", user)
+    if user and (device_id := clean_id(f"openwebui-{user}")) not in keyed:
+        return Caller(device_id, KeyKind.NONE, "client", user)
+    device_id = address_id(peer)
+    if device_id in keyed:
+        device_id = f"{device_id}-guest"
+    return Caller(device_id, KeyKind.NONE, "address", user)
+
+
+_USER_HEADERS: Final = ("x-openwebui-user-name", "x-openwebui-user-email", "x-openwebui-user-id")
+
+
+def _user(headers: Mapping[str, str]) -> str:
+    """Who sits at an Open WebUI that forwards its users: the name, or what there is."""
+    for name in _USER_HEADERS:
+        if (value := headers.get(name)) and (user := clean_id(unquote(value))):
+            return user
+    return ""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -10,7 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from .identity import KEY_PREFIX, clean_id, hash_key
+from ..core.ids import clean_id
+
+KEY_PREFIX: Final = "cr-"
+"""How our own keys begin. A wrong one is always refused: whoever sends it means a device."""
 
 ADMIN_PREFIX: Final = f"{KEY_PREFIX}admin-"
 _BYTES: Final = 32
@@ -27,6 +31,11 @@ class KeyInfo:
     device_id: str
     hint: str
     created_at: int
+
+
+def hash_key(key: str) -> str:
+    """A key as it is stored. Keys are 256 random bits: a plain hash cannot be turned back."""
+    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
 def add(connection: sqlite3.Connection, device_id: str, now: float | None = None) -> str:
@@ -79,3 +88,8 @@ def reset_admin_key(path: Path) -> str:
         os.fsync(writer.fileno())
     partial.replace(path)
     return key
+
+
+def erase(connection: sqlite3.Connection, device_id: str) -> None:
+    """Remove all keys of a device."""
+    connection.execute("DELETE FROM device_key WHERE device_id = ?", (device_id,))

@@ -1,20 +1,24 @@
 """The one place where limits and budgets are charged.
 
-Everything above speaks to the `Ledger` protocol: in this process now (`MemoryLedger`), a store shared by several instances
-later. Each call is one step that nothing can come between, and takes the time it happens as an argument.
+Each call is one step that nothing can come between, and takes the time it happens as an argument. Money is pico-dollars.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final, Literal
 
-from .budget import Spend
-from .rate_limit import TokenBucket
+from .buckets import TokenBucket
 
 PARALLEL_WAIT: Final = 1.0
 """Seconds to suggest where all parallel slots are taken: nobody knows when one is free."""
+
+_KEPT: Final = 4
+"""Days and months remembered: a clock that steps back over midnight must find yesterday's spend again."""
+
+Period = Literal["day"] | None
+"""What a reset is about: the day's budget alone, or (None) the month's too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,9 +32,6 @@ class Limits:
     monthly: int | None = None
 
 
-UNLIMITED: Final = Limits()
-
-
 @dataclass(frozen=True, slots=True)
 class Refusal:
     """Which limit was in the way and how long it will be, in seconds; None: until a period ends, or for ever."""
@@ -41,7 +42,7 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Snapshot:
-    """An account as it stands. Remaining and full_in only where there is a limit; money in pico-dollars, reserved apart."""
+    """A balance as it stands. Remaining and full_in only where there is a limit."""
 
     requests_remaining: int | None
     requests_full_in: float
@@ -53,113 +54,111 @@ class Snapshot:
     reserved: int
 
 
+@dataclass(frozen=True, slots=True)
+class Baseline:
+    """What had been spent when budgets were reset on `day`: it no longer counts against them, while the books keep it."""
+
+    day: int = 0
+    day_amount: int = 0
+    month_amount: int = 0
+
+
+class Balance:
+    """A device's buckets, slots and spend; days are integers such as 20261122, months such as 202611."""
+
+    __slots__ = ("_days", "_months", "baseline", "requests", "reserved", "running", "tokens")
+
+    def __init__(self) -> None:
+        self.requests: TokenBucket | None = None
+        self.tokens: TokenBucket | None = None
+        self.running = 0
+        self.reserved = 0
+        self._days: dict[int, int] = {}
+        self._months: dict[int, int] = {}
+        self.baseline = Baseline()
+
+    def book(self, day: int, amount: int) -> None:
+        """Add to a day and its month."""
+        _add(self._days, day, amount)
+        _add(self._months, day // 100, amount)
+
+    def today(self, day: int) -> int:
+        """What counts against the day's budget, without reservations."""
+        spent = self._days.get(day, 0)
+        return spent - self.baseline.day_amount if self.baseline.day == day else spent
+
+    def month(self, day: int) -> int:
+        """What counts against the month's budget, without reservations."""
+        spent = self._months.get(day // 100, 0)
+        return spent - self.baseline.month_amount if self.baseline.day // 100 == day // 100 else spent
+
+    def reset_baseline(self, day: int, period: Period) -> Baseline:
+        """Start the day's budget anew, and with `period` None the month's; returns what is to be kept."""
+        month_amount = self._months.get(day // 100, 0)
+        if period == "day":
+            month_amount = self.baseline.month_amount if self.baseline.day // 100 == day // 100 else 0
+        self.baseline = Baseline(day, self._days.get(day, 0), month_amount)
+        return self.baseline
+
+
 class Reservation:
     """What a request has taken so far: a slot and a request's token, then tokens and money. Ends with `settle`."""
 
-    __slots__ = ("account", "cost", "open", "refused", "tokens")
+    __slots__ = ("balance", "cost", "open", "refused", "tokens")
 
-    def __init__(self, account: Account) -> None:
-        self.account = account
+    def __init__(self, balance: Balance) -> None:
+        self.balance = balance
         self.tokens = 0
         self.cost = 0
         self.refused = False
         self.open = True
 
 
-class Account:
-    """A device's buckets, slots and spend."""
-
-    __slots__ = ("requests", "running", "spend", "tokens")
-
-    def __init__(self) -> None:
-        self.requests: TokenBucket | None = None
-        self.tokens: TokenBucket | None = None
-        self.running = 0
-        self.spend = Spend()
-
-
-class Ledger(Protocol):
+class Ledger:
     """Charges requests. `now`: monotonic seconds; `day`: the local day, as the calendar writes it."""
 
-    def admit(self, device_id: str, limits: Limits, now: float) -> Reservation | Refusal:
-        """Take a slot and a request."""
-
-    def reserve(
-        self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits, now: float, day: int
-    ) -> Refusal | None:
-        """Take tokens and money, both or neither; `ceiling` holds the budget above all devices."""
-
-    def top_up(self, reservation: Reservation, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
-        """Raise the reserved money to `cost`, if that is more."""
-
-    def settle(self, reservation: Reservation, tokens: int, cost: int, now: float, day: int) -> bool:
-        """Replace what was reserved by what was used and free the slot; False if that was done before."""
-
-    def spent(self, device_id: str | None, day: int) -> tuple[int, int, int]:
-        """Pico-dollars that count against the day's and the month's budget, and those reserved; None: all devices."""
-
-    def snapshot(self, device_id: str | None, limits: Limits, now: float, day: int) -> Snapshot:
-        """How an account stands; None: all devices together."""
-
-    def book(self, device_id: str | None, day: int, cost: int) -> None:
-        """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
-
-    def forgive(self, device_id: str | None, day: int) -> tuple[int, int]:
-        """Start budgets anew; returns the day's and the month's amount forgiven."""
-
-    def restore_forgiven(self, device_id: str | None, day: int, day_amount: int, month_amount: int) -> None:
-        """Enter what was forgiven before a restart."""
-
-    def forget(self, device_ids: Iterable[str]) -> None:
-        """Drop accounts; what they spent stays in the sum."""
-
-    def busy(self, device_id: str) -> bool:
-        """Whether requests of the device are under way."""
-
-
-class MemoryLedger:
-    """The ledger of one process."""
-
     def __init__(self) -> None:
-        self._accounts: dict[str, Account] = {}
-        self._all = Account()
+        self._balances: dict[str, Balance] = {}
+        self._all = Balance()
 
     def admit(self, device_id: str, limits: Limits, now: float) -> Reservation | Refusal:
         """Take a slot and a request; a request refused for want of a slot costs nothing."""
-        account = self._account(device_id)
-        if limits.parallel is not None and account.running >= limits.parallel:
+        balance = self._balances.get(device_id)
+        if balance is None:
+            balance = self._balances[device_id] = Balance()
+        if limits.parallel is not None and balance.running >= limits.parallel:
             return Refusal("parallel", PARALLEL_WAIT)
         if limits.rpm is not None:
-            bucket = _bucket(account.requests, limits.rpm, now)
-            account.requests = bucket
+            bucket = balance.requests = _bucket(balance.requests, limits.rpm, now)
             if wait := bucket.wait(1, now):
                 return Refusal("requests", wait)
             bucket.take(1)
         else:
-            account.requests = None
-        account.running += 1
+            balance.requests = None
+        balance.running += 1
         self._all.running += 1
-        return Reservation(account)
+        return Reservation(balance)
 
     def reserve(
         self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits, now: float, day: int
     ) -> Refusal | None:
-        """Take tokens and money, both or neither. A request refused here gives its place in the minute back when settled."""
-        account = reservation.account
-        bucket = None
-        wait = 0.0
+        """Take tokens and money, both or neither; `ceiling` holds the budget above all devices.
+
+        A request refused here gives its place in the minute back when settled.
+        """
+        balance = reservation.balance
+        bucket, wait = None, 0.0
         if limits.tpm is not None:
-            bucket = account.tokens = _bucket(account.tokens, limits.tpm, now)
+            bucket = balance.tokens = _bucket(balance.tokens, limits.tpm, now)
             wait = bucket.wait(tokens, now)
         else:
-            account.tokens = None
+            balance.tokens = None
         refusal = self._over_budget(reservation, cost, limits, ceiling, day)
         if wait and refusal is None:
             refusal = Refusal("tokens", None if wait == float("inf") else wait)
+        reservation.refused = refusal is not None
         if refusal is not None:
-            reservation.refused = True
             return refusal
-        reservation.refused = False
         if bucket is not None:
             bucket.take(tokens)
             reservation.tokens += tokens
@@ -181,83 +180,62 @@ class MemoryLedger:
         if not reservation.open:
             return False
         reservation.open = False
-        account = reservation.account
-        account.running -= 1
+        balance = reservation.balance
+        balance.running -= 1
         self._all.running -= 1
-        if reservation.refused and not tokens and account.requests is not None:
-            account.requests.give(1)
+        if reservation.refused and not tokens and balance.requests is not None:
+            balance.requests.give(1)
         # A limit that was lifted, or set, while the request ran has no bucket to correct, or a fresh one.
-        if account.tokens is not None:
-            account.tokens.refill(now)
-            account.tokens.give(reservation.tokens - tokens)
+        if balance.tokens is not None:
+            balance.tokens.refill(now)
+            balance.tokens.give(reservation.tokens - tokens)
         self._hold(reservation, -reservation.cost)
         if cost:
-            account.spend.book(day, cost)
-            self._all.spend.book(day, cost)
+            balance.book(day, cost)
+            self._all.book(day, cost)
         return True
 
     def spent(self, device_id: str | None, day: int) -> tuple[int, int, int]:
-        """Pico-dollars that count against the day's and the month's budget, and those reserved; None: all devices."""
-        account = self._all if device_id is None else self._accounts.get(device_id)
-        if account is None:
-            return 0, 0, 0
-        spend = account.spend
-        return spend.today(day), spend.month(day), spend.reserved
+        """What counts against the day's and the month's budget, and what is reserved; None: all devices."""
+        balance = self._all if device_id is None else self._balances.get(device_id)
+        return (0, 0, 0) if balance is None else (balance.today(day), balance.month(day), balance.reserved)
 
     def snapshot(self, device_id: str | None, limits: Limits, now: float, day: int) -> Snapshot:
-        """How an account stands; None: all devices together. Creates nothing."""
-        account = self._all if device_id is None else self._accounts.get(device_id)
-        if account is None:
+        """How a balance stands; None: all devices together. Creates nothing."""
+        balance = self._all if device_id is None else self._balances.get(device_id)
+        if balance is None:
             return Snapshot(limits.rpm, 0.0, limits.tpm, 0.0, 0, 0, 0, 0)
-        requests, tokens = account.requests, account.tokens
-        if requests is not None and limits.rpm is not None:
-            requests.resize(limits.rpm, now)
-        if tokens is not None and limits.tpm is not None:
-            tokens.resize(limits.tpm, now)
-        spend = account.spend
-        return Snapshot(
-            limits.rpm if requests is None or limits.rpm is None else requests.remaining(now),
-            0.0 if requests is None or limits.rpm is None else requests.full_in(now),
-            limits.tpm if tokens is None or limits.tpm is None else tokens.remaining(now),
-            0.0 if tokens is None or limits.tpm is None else tokens.full_in(now),
-            account.running,
-            spend.today(day),
-            spend.month(day),
-            spend.reserved,
-        )
+        requests, requests_in = _left(balance.requests, limits.rpm, now)
+        tokens, tokens_in = _left(balance.tokens, limits.tpm, now)
+        spent = balance.today(day), balance.month(day), balance.reserved
+        return Snapshot(requests, requests_in, tokens, tokens_in, balance.running, *spent)
 
     def book(self, device_id: str | None, day: int, cost: int) -> None:
         """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
-        self._all.spend.book(day, cost)
+        self._all.book(day, cost)
         if device_id is not None:
-            self._account(device_id).spend.book(day, cost)
+            self._named(device_id).book(day, cost)
 
-    def forgive(self, device_id: str | None, day: int) -> tuple[int, int]:
-        """Start budgets anew; returns the day's and the month's amount forgiven."""
-        return self._named(device_id).spend.forgive(day)
+    def reset_baseline(self, device_id: str | None, day: int, period: Period) -> Baseline:
+        """Start budgets anew; None: the one above all devices."""
+        return self._named(device_id).reset_baseline(day, period)
 
-    def restore_forgiven(self, device_id: str | None, day: int, day_amount: int, month_amount: int) -> None:
-        """Enter what was forgiven before a restart."""
-        self._named(device_id).spend.restore_forgiven(day, day_amount, month_amount)
+    def restore_baseline(self, device_id: str | None, baseline: Baseline) -> None:
+        """Enter a reset of before a restart."""
+        self._named(device_id).baseline = baseline
 
     def forget(self, device_ids: Iterable[str]) -> None:
-        """Drop accounts; what they spent stays in the sum."""
+        """Drop balances; what they spent stays in the sum."""
         for device_id in device_ids:
-            self._accounts.pop(device_id, None)
+            self._balances.pop(device_id, None)
 
     def busy(self, device_id: str) -> bool:
         """Whether requests of the device are under way."""
-        account = self._accounts.get(device_id)
-        return account is not None and account.running > 0
+        balance = self._balances.get(device_id)
+        return balance is not None and balance.running > 0
 
-    def _account(self, device_id: str) -> Account:
-        account = self._accounts.get(device_id)
-        if account is None:
-            account = self._accounts[device_id] = Account()
-        return account
-
-    def _named(self, device_id: str | None) -> Account:
-        return self._all if device_id is None else self._account(device_id)
+    def _named(self, device_id: str | None) -> Balance:
+        return self._all if device_id is None else self._balances.setdefault(device_id, Balance())
 
     def _over_budget(
         self, reservation: Reservation, more: int, limits: Limits, ceiling: Limits, day: int
@@ -265,13 +243,23 @@ class MemoryLedger:
         if more <= 0:
             return None
         held, cost = reservation.cost, reservation.cost + more
-        mine, everyone = reservation.account.spend, self._all.spend
-        return _over(mine, cost, held, limits, day, "") or _over(everyone, cost, held, ceiling, day, "global_")
+        return _over(reservation.balance, cost, held, limits, day, "") or _over(
+            self._all, cost, held, ceiling, day, "global_"
+        )
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
-        reservation.account.spend.reserved += cost
-        self._all.spend.reserved += cost
+        reservation.balance.reserved += cost
+        self._all.reserved += cost
+
+
+def _add(spent: dict[int, int], period: int, amount: int) -> None:
+    if period in spent:
+        spent[period] += amount
+        return
+    spent[period] = amount
+    if len(spent) > _KEPT:
+        del spent[min(spent)]
 
 
 def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucket:
@@ -281,11 +269,25 @@ def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucke
     return bucket
 
 
-def _over(spend: Spend, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
+def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> tuple[int | None, float]:
+    if bucket is None or limit is None:
+        return limit, 0.0
+    bucket.resize(limit, now)
+    return bucket.remaining(now), bucket.full_in(now)
+
+
+def _over(balance: Balance, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
     """Whether a request of that cost, `held` of it reserved already, does not fit."""
-    others = spend.reserved - held
-    for limit, spent, name in ((limits.daily, spend.today, "daily"), (limits.monthly, spend.month, "monthly")):
+    if limits.daily is None and limits.monthly is None:
+        return None
+    others = balance.reserved - held
+    for limit, spent, name in ((limits.daily, balance.today, "daily"), (limits.monthly, balance.month, "monthly")):
         if limit is not None and (left := limit - spent(day) - cost) < others:
             # Others hold the rest for now, and may give some of it back when they are done.
             return Refusal(f"{prefix}{name}_budget", PARALLEL_WAIT if left >= 0 else None)
     return None
+
+
+def reached(spent: int, budget: int | None) -> bool:
+    """Whether a budget is spent; None is no budget."""
+    return budget is not None and spent >= budget

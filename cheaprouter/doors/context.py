@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from ..accounts.service import Devices
-from ..config.settings import Auth, Settings
+from ..config.settings import Auth
 from ..control import Control
 from ..core.errors import InvalidRequestError, PermissionDeniedError, UnsupportedMediaTypeError
 from ..core.models import Caller, KeyKind
-from ..gateway import Gateway
 from ..wire.decode import decode
 
-
-@dataclass(slots=True)
-class Parts:
-    """What the front door needs of the rest; `settings` is asked anew, since it may be reloaded."""
-
-    gateway: Gateway
-    devices: Devices
-    control: Control
-    settings: Callable[[], Settings]
-
-
-PARTS: Final = web.AppKey("parts", Parts)
+CONTROL: Final = web.AppKey("control", Control)
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
 
 
 def identify(request: web.Request) -> Caller:
     """Who asks. Raises AuthenticationError."""
-    return request.app[PARTS].devices.identify(request.headers, request.remote or "")
+    control = request.app[CONTROL]
+    return control.accounts.identify(request.headers, request.remote or "", control.world.auth)
 
 
 def require_reader(request: web.Request) -> Caller:
@@ -56,7 +42,7 @@ def require_admin(request: web.Request) -> Caller:
 
 def is_open(request: web.Request) -> bool:
     """Whether callers need no key now."""
-    return request.app[PARTS].devices.auth is Auth.OPEN
+    return request.app[CONTROL].world.auth is Auth.OPEN
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:

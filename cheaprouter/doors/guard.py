@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 from aiohttp import hdrs, web
 
 from ..core.errors import InvalidRequestError, PermissionDeniedError
-from .context import PARTS, is_open
+from .context import CONTROL, is_open
 
 CORS: Final = web.RequestKey("cors", dict)
 _HOME_SUFFIXES: Final = (
@@ -88,7 +88,7 @@ def _check_host(request: web.Request) -> None:
     if not host or request.path in _PUBLIC or not is_open(request):
         return
     name = host_name(host)
-    if not is_home_name(name) and name not in request.app[PARTS].settings().http.allowed_hosts:
+    if not is_home_name(name) and name not in request.app[CONTROL].world.settings.http.allowed_hosts:
         raise PermissionDeniedError(
             f"`{name[:100]}` is not a name of this home. Use the address or local name, turn keys on (`auth: keys`), "
             "or list the name under `http.allowed_hosts`.",
@@ -97,7 +97,7 @@ def _check_host(request: web.Request) -> None:
 
 
 def _check_origin(request: web.Request, origin: str) -> None:
-    configured = request.app[PARTS].settings().http.cors_origins
+    configured = request.app[CONTROL].world.settings.http.cors_origins
     if not origin_allowed(origin, request.headers.get(hdrs.HOST, ""), configured):
         raise PermissionDeniedError(
             f"Pages of `{origin[:100]}` may not call this router. List the origin under `http.cors_origins` if they should.",

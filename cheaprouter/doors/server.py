@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from aiohttp import web
 
+from ..control import Control
 from ..core.const import MAX_BODY_BYTES
-from .context import PARTS, Parts
+from .context import CONTROL
 from .errors import errors_middleware
 from .guard import add_headers, guard_middleware
 from .openai import chat, models
@@ -13,10 +14,10 @@ from .router_api import routes as router_api
 from .router_api import service
 
 
-def build_app(parts: Parts) -> web.Application:
+def build_app(control: Control) -> web.Application:
     """Everything that is served on port 4000."""
     app = web.Application(middlewares=[errors_middleware, guard_middleware], client_max_size=MAX_BODY_BYTES)
-    app[PARTS] = parts
+    app[CONTROL] = control
     app.on_response_prepare.append(add_headers)
     app.add_routes(
         [

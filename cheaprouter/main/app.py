@@ -15,6 +15,7 @@ from typing import Any, Final
 
 import aiohttp
 
+from ..accounts.accounts import HOUSEKEEPING
 from ..config import loader
 from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
@@ -98,7 +99,7 @@ class App:
             _LOG.warning("DEMO MODE: no provider is configured, so the built-in mock answers every request")
         if self.house.admin_key_is_new:
             _announce_admin_key(self.house, in_app=self.options.supervisor_token is not None)
-        _LOG.info("callers %s", "need a key" if self.house.devices.auth == "keys" else "need no key (auth: open)")
+        _LOG.info("callers %s", "need a key" if self.house.gateway.world.auth == "keys" else "need no key (auth: open)")
         if self.options.demo_broker_port is not None:
             _print_demo_help(self.lan.port, self.options.demo_broker_port)
 
@@ -201,7 +202,7 @@ def _start_tasks(
     watcher = ConfigWatcher(house.loaded.files, lambda: _load(options), house.reload, on_problem=house.complain)
     work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "recorder": house.recorder.run,
-        "devices": house.devices.run,
+        "accounts": lambda: _tend_for_ever(house),
         "mqtt": mqtt,
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house),
@@ -215,6 +216,12 @@ async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
             await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
     for task in running:
         task.cancel()
+
+
+async def _tend_for_ever(house: House) -> None:
+    while True:
+        await asyncio.sleep(HOUSEKEEPING)
+        await house.accounts.tend()
 
 
 async def _discover_for_ever(house: House) -> None:

@@ -1,21 +1,19 @@
-"""The house put together: every part made once, handed what it needs, and made anew where a reload asks for it."""
+"""The house put together: every part made once, handed what it needs; a reload makes a new world and swaps it."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 import logging
 import os
 import secrets
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from ..accounts import keys
-from ..accounts.account import Books
-from ..accounts.service import Devices
+from ..accounts.accounts import Accounts
 from ..books import backup
 from ..books.averages import Averages
 from ..books.database import Database
@@ -26,25 +24,24 @@ from ..books.reports import Reports
 from ..books.retention import Retention
 from ..catalog.build import build_models
 from ..catalog.catalog import Catalog
-from ..catalog.table import ModelTable
 from ..config import loader
 from ..config.loader import Loaded
-from ..config.settings import MqttSettings, ProviderSettings, Settings
-from ..control import Control, Services
+from ..config.settings import MqttSettings, Settings
+from ..control import Control, Facts
 from ..core.calendar import Calendar, find_zone
 from ..core.clock import Clock
 from ..core.events import EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..gateway import Gateway
-from ..providers.base import Adapter
-from ..providers.factory import adapter_for
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router
-from ..upstream.cache import ResponseCache
+from ..routing.sticky import StickyStore
 from ..upstream.direct import DirectTransport
+from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
+from ..world import Makings, World, make_upstreams, with_mock
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -59,33 +56,46 @@ class House:
 
     loaded: Loaded
     data: Path
-    clock: Clock
     redactor: Redactor
-    bus: EventBus
-    catalog: Catalog
-    difficulty: DifficultyModel
-    table: ModelTable
-    devices: Devices
-    recorder: Recorder
-    retention: Retention
-    pool: Pool
+    makings: Makings
     gateway: Gateway
-    control: Control = field(init=False)
+    control: Control
+    retention: Retention
     bridge: Bridge | None = None
     admin_key: str = ""
     admin_key_is_new: bool = False
     problems: tuple[str, ...] = ()
     discovered: dict[str, list[Json]] = field(default_factory=dict)
+    tasks: Callable[[], Mapping[str, str]] = dict
 
     @property
     def settings(self) -> Settings:
         """What holds now."""
-        return self.loaded.settings
+        return self.gateway.world.settings
+
+    @property
+    def accounts(self) -> Accounts:
+        """Who calls, and what they used."""
+        return self.gateway.accounts
+
+    @property
+    def clock(self) -> Clock:
+        """The time, as all parts read it."""
+        return self.accounts.clock
+
+    @property
+    def bus(self) -> EventBus:
+        """What happens is told here."""
+        return self.accounts.bus
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where finished requests are booked."""
+        return self.accounts.recorder
 
     def all_problems(self) -> tuple[str, ...]:
-        """What is wrong with the settings, and with the place for the books."""
-        storage = self.recorder.problem
-        return self.problems if storage is None else (*self.problems, storage)
+        """What is wrong with the settings, with the books, and with the place for them."""
+        return (*self.problems, *self.recorder.problems(), *self.accounts.database.damage)
 
     def mqtt_state(self) -> str:
         """The bridge's state, for `/health`."""
@@ -103,34 +113,38 @@ class House:
         """The MQTT bridge, once."""
         from ..mqtt.bridge import Bridge  # noqa: PLC0415 - paho takes a tenth of a second to import: after the sockets listen
 
-        self.bridge = Bridge(
-            self.settings.mqtt, self.control, self.gateway, self.bus, self.clock, credentials, data_dir=self.data
-        )
+        self.bridge = Bridge(self.settings.mqtt, self.control, credentials, data_dir=self.data)
         return self.bridge
 
     async def reload(self, loaded: Loaded) -> None:
-        """Take new settings without a restart; what cannot change while serving is said in the log."""
-        old = self.settings
-        settings = with_mock(loaded.settings)
-        self.loaded = dataclasses.replace(loaded, settings=settings)
-        self.problems = loaded.problems
-        self.redactor.register(loader.secrets(settings))
-        self.pool.reconfigure(settings, make_adapters(settings))
-        self.devices.reconfigure(settings)
+        """Take new settings without a restart; what cannot change while serving is said in the log.
+
+        The new world is made whole before it is put in force: where that fails, the old one stays.
+        """
+        before = self.gateway.world
+        made = self.makings.world(loaded.settings, self.discovered, before)
+        self.redactor.register(loader.secrets(made.settings))
+        self.accounts.drop_outdated(made.settings)
+        self.gateway.world = self.makings.with_policies(made)
+        self.loaded, self.problems = loaded, loaded.problems
+        self._tell_parts(before, self.gateway.world)
+        _LOG.info("the configuration was reloaded")
+
+    def _tell_parts(self, before: World, now: World) -> None:
+        """Those that keep something of the settings by themselves."""
+        settings = now.settings
+        logging.getLogger().setLevel(settings.log_level.upper())
+        self.gateway.pool.changed(before.upstreams, now.upstreams)
+        self.accounts.calendar.move(find_zone(settings.time_zone))
+        self.accounts.configured(settings)
         self.retention.settings = settings.storage
-        self.gateway.cache_default = settings.cache.enabled
-        self._rebuild()
+        _tell(note for note in now.table.notes if note not in before.table.notes)
+        self.bus.publish(ModelsChanged())
         if self.bridge is not None:
             self.bridge.reconfigure(settings.mqtt)
-        if (old.http.host, old.http.port, old.http.ingress_port) != (
-            settings.http.host,
-            settings.http.port,
-            settings.http.ingress_port,
-        ):
+        old, new = before.settings.http, settings.http
+        if (old.host, old.port, old.ingress_port) != (new.host, new.port, new.ingress_port):
             _LOG.warning("`http` has changed: restart to listen there")
-        if old.cache != settings.cache:
-            self.gateway.cache = make_cache(settings, self.clock)
-        _LOG.info("the configuration was reloaded")
 
     def complain(self, problems: list[str]) -> None:
         """A new configuration cannot be used: keep the old one, and say so."""
@@ -139,23 +153,16 @@ class House:
             _LOG.error("the changed configuration is not used: %s", problem)
 
     async def discover(self) -> None:
-        """Ask local servers which models they have; a changed answer makes a new table."""
-        found = {**self.discovered, **await self.pool.discover()}  # who did not answer keeps what it said last
+        """Ask local servers which models they have; a changed answer makes a new world."""
+        pool = self.gateway.pool
+        # Who did not answer keeps what it said last.
+        found = {**self.discovered, **await pool.discover(self.gateway.world.upstreams)}
         if found != self.discovered:
+            before = self.gateway.world
+            self.gateway.world = self.makings.world(before.settings, found, before)
             self.discovered = found
-            self._rebuild()
-
-    def _rebuild(self) -> None:
-        told = self.table.notes
-        self.table = build_models(self.settings, self.discovered, self.catalog, today=self.clock.utcnow().date())
-        _tell(note for note in self.table.notes if note not in told)
-        self.gateway.router = Router(self.table, self.settings, self.difficulty, sticky=self.gateway.router.sticky)
-        self.bus.publish(ModelsChanged())
-
-
-def make_cache(settings: Settings, clock: Clock) -> ResponseCache:
-    """An empty response cache of the configured size."""
-    return ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=clock.monotonic)
+            _tell(note for note in self.gateway.world.table.notes if note not in before.table.notes)
+            self.bus.publish(ModelsChanged())
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -163,71 +170,55 @@ def _tell(notes: Iterable[str]) -> None:
         _LOG.warning(note)
 
 
-def with_mock(settings: Settings) -> Settings:
-    """The settings with the built-in provider among them, unless the user has made or named one."""
-    if any(p.kind == "mock" or p.name == "mock" for p in settings.providers):
-        return settings
-    return dataclasses.replace(settings, providers=(*settings.providers, ProviderSettings(name="mock", kind="mock")))
-
-
-def make_adapters(settings: Settings) -> dict[str, Adapter]:
-    """An adapter for every provider that is switched on."""
-    return {p.name: adapter_for(p) for p in settings.providers if p.enabled}
-
-
 @contextlib.asynccontextmanager
-async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIterator[House]:
+async def build_house(
+    loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None = None
+) -> AsyncIterator[House]:
     """Make every part, bring back what a crash left in the journal, and take all of it down again at the end.
 
     `data` must exist.
     """
-    loaded = dataclasses.replace(loaded, settings=with_mock(loaded.settings))
-    settings, clock, bus = loaded.settings, Clock(), EventBus()
+    settings, clock, bus = loaded.settings, clock or Clock(), EventBus()
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
     calendar = Calendar(find_zone(settings.time_zone))
     metrics = Metrics(calendar, clock)
     retention = Retention(settings.storage, clock)
-    recorder = Recorder(database, Journal(data / "journal"), calendar, metrics, retention)
+    recorder = Recorder(database, Journal(data / "journal"), metrics, retention, clock=clock)
+    recorder.restore()
+    habits = Averages()
+    habits.restore(database)
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])
-    devices = Devices(settings, database, calendar, bus, clock, admin_key_file=data / ADMIN_KEY)
-    metrics.limits = devices.limits_state
-    bus.on(metrics.heed)
-    recorder.restore()
-    devices.restore()
-    catalog, difficulty = Catalog.load(), DifficultyModel.load()
-    table = build_models(settings, {}, catalog, today=clock.utcnow().date())
-    _tell(table.notes)
-    pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), bus, clock)
-    cache = make_cache(settings, clock)
-    averages = Averages()
-    averages.restore(database)
-    books = Books(devices, recorder, averages, bus, clock)
-    router = Router(table, settings, difficulty)
-    gateway = Gateway(books, router, pool, cache, cache_default=settings.cache.enabled)
-    house = House(
-        loaded, data, clock, redactor, bus, catalog, difficulty, table, devices, recorder, retention, pool, gateway
-    )
-    house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
-    reports = Reports(database, recorder, metrics, calendar, clock)
-    house.control = Control(
-        Services(
-            gateway, devices, pool, metrics, reports,
-            settings=lambda: house.settings,
-            table=lambda: house.table,
-            mqtt_state=house.mqtt_state,
-            problems=house.all_problems,
-            instance_id=instance_id(data),
-        )
+    house: House
+    accounts = Accounts(
+        database, recorder, habits, calendar, bus, clock,
+        most=settings.max_devices,
+        policies=lambda: house.gateway.world.policies,
+        changed=lambda: setattr(house.gateway, "world", house.makings.with_policies(house.gateway.world)),
+        admin_key_file=data / ADMIN_KEY,
     )  # fmt: skip
+    accounts.restore_settings(settings)
+    makings = Makings(Catalog.load(), DifficultyModel.load(), StickyStore(), accounts)
+    world = makings.world(settings, {})
+    _tell(world.table.notes)
+    pool = Pool(DirectTransport(), MockTransport(), bus, clock)
+    gateway = Gateway(world, accounts, pool)
+    metrics.limits = accounts.limits_state
+    bus.on(metrics.heed)
+    facts = Facts(lambda: house.mqtt_state(), lambda: house.tasks(), lambda: house.all_problems())
+    reports = Reports(database, recorder, metrics, calendar, clock)
+    control = Control(gateway, metrics, reports, facts, instance_id(data))
+    house = House(loaded, data, redactor, makings, gateway, control, retention)
+    house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
+    accounts.restore()
     try:
         yield house
     finally:
         await pool.close()
         await recorder.close()
-        await devices.close()
+        await accounts.close()
         await database.close()
 
 
@@ -266,13 +257,12 @@ def offline_router(config: Path | None, data: Path) -> tuple[Router, RouteContex
 
 
 @contextlib.asynccontextmanager
-async def offline_pool(config: Path | None, data: Path) -> AsyncIterator[Pool]:
+async def offline_pool(config: Path | None, data: Path) -> AsyncIterator[tuple[Pool, Upstreams]]:
     """The providers, to be asked from the command line."""
     settings = loader.load(config, data, os.environ).settings
-    if settings.demo:
-        settings = with_mock(settings)
-    pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), EventBus(), Clock())
+    upstreams = make_upstreams(with_mock(settings) if settings.demo else settings)
+    pool = Pool(DirectTransport(), MockTransport(), EventBus(), Clock())
     try:
-        yield pool
+        yield pool, upstreams
     finally:
         await pool.close()

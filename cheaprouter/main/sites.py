@@ -13,7 +13,6 @@ from typing import Final
 from aiohttp import web
 
 from ..config.settings import Auth
-from ..doors.context import Parts
 from ..doors.server import build_app
 from ..home_assistant.supervisor import About
 from .assembly import House
@@ -82,7 +81,7 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
 
 async def start_lan(house: House) -> Site:
     """Serve the API. A client that hangs up cancels its handler, and with it the upstream call."""
-    app = build_app(Parts(house.gateway, house.devices, house.control, lambda: house.settings))
+    app = build_app(house.control)
     return await _start(app, open_sockets(house.settings.http.host, house.settings.http.port))
 
 
@@ -92,7 +91,7 @@ async def start_ingress(house: House, host: str, port: int, lan_port: int, about
     from ..dashboard.status import Reach  # noqa: PLC0415 - likewise
 
     def reach() -> Reach:
-        keys, info = house.devices.auth is Auth.KEYS, about.info
+        keys, info = house.gateway.world.auth is Auth.KEYS, about.info
         if info is None:
             return Reach(lan_port, keys=keys)
         lan_host = f"{info.lan_hostname}.local" if info.lan_hostname else ""

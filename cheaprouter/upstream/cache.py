@@ -9,12 +9,14 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from ..core.models import Json, Usage
+from ..core.models import Model, Usage
+from ..core.operation import Operation
 
+_PIECE: Final = 300
 _KEPT: Final = frozenset({"stop", "tool_calls"})
 _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
 """Fields that name the caller or book-keeping, and change no answer."""
@@ -22,23 +24,24 @@ _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "
 
 @dataclass(frozen=True, slots=True)
 class CachedReply:
-    """A kept answer: the body of a whole one, or the pieces of a stream."""
+    """A kept answer: the body of a whole one, or the pieces of a stream, and the model that gave it."""
 
-    chunks: tuple[bytes, ...]
+    model: Model
+    chunks: tuple[Any, ...]
     usage: Usage | None
     expires: float
 
     @property
     def size(self) -> int:
-        """Bytes of it."""
-        return sum(map(len, self.chunks)) + 200
+        """Bytes of it; a piece that is no bytes counts as a small object."""
+        return sum(len(chunk) if isinstance(chunk, bytes) else _PIECE for chunk in self.chunks) + 200
 
 
-def cache_key(device_id: str, model_id: str, body: Json) -> bytes:
-    """Everything that changes the answer: the device, the model that would serve, and the request, `stream` included."""
-    said = {k: v for k, v in body.items() if k not in _IGNORED}
+def cache_key(device_id: str, model_id: str, operation: Operation) -> bytes:
+    """Everything that changes the answer: the device, the model, the request with `stream`, and the wire it goes out in."""
+    said = {k: v for k, v in operation.body.items() if k not in _IGNORED}
     digest = hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=20)
-    digest.update(f"\0{device_id}\0{model_id}".encode())
+    digest.update(f"\0{device_id}\0{model_id}\0{operation.wire}".encode())
     return digest.digest()
 
 
@@ -62,9 +65,11 @@ class ResponseCache:
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: bytes, chunks: tuple[bytes, ...], usage: Usage | None, finish_reason: str | None) -> None:
+    def put(
+        self, key: bytes, model: Model, chunks: tuple[Any, ...], usage: Usage | None, finish_reason: str | None
+    ) -> None:
         """Keep a finished answer, if it is one and fits."""
-        entry = CachedReply(chunks, usage, self._monotonic() + self._ttl)
+        entry = CachedReply(model, chunks, usage, self._monotonic() + self._ttl)
         if finish_reason not in _KEPT or entry.size > self._max_bytes // 4:
             return
         self._forget(key)

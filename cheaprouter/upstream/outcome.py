@@ -1,11 +1,13 @@
-"""What a client is told when nobody answered: the truest status, and the shortest real time to wait."""
+"""What the pool gives back: an answer, whole or coming, or what a client is told when nobody answered."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import AsyncIterator, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
 
 from ..core.errors import UpstreamError
+from ..core.models import Attempt, Model, Usage
 from ..providers.base import Action, Failure
 from .health import UNREACHABLE
 
@@ -13,6 +15,49 @@ _ABOUT_KEYS: Final = frozenset({401, 402, 403})
 """Clients take these for a fault of their own key, and ask their users for another one."""
 
 _CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
+
+
+TopUp = Callable[[Model], None]
+"""Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
+
+
+@dataclass(slots=True)
+class WholeReply:
+    """A complete answer. `usage` None: the upstream told none."""
+
+    model: Model
+    attempts: tuple[Attempt, ...]
+    body: bytes
+    usage: Usage | None
+    finish_reason: str | None = None
+    output_characters: int = 0
+
+
+@dataclass(slots=True)
+class StreamReply:
+    """An answer that is coming, in the wire that the operation names. Its first content is at hand, so the status is 200.
+
+    Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
+    while it runs; an `error_code` means that an error event went out last.
+    """
+
+    model: Model
+    attempts: tuple[Attempt, ...]
+    chunks: AsyncIterator[Any]
+    close: Callable[[], None]
+    usage: Usage | None = None
+    finish_reason: str | None = None
+    error_code: str | None = None
+    output_characters: int = 0
+
+
+class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request, raised once, not an error of ours
+    """No candidate answered. `attempts`: all that was tried; `error`: what the client should see."""
+
+    def __init__(self, attempts: tuple[Attempt, ...], error: Exception) -> None:
+        super().__init__(str(error))
+        self.attempts = attempts
+        self.error = error
 
 
 def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> UpstreamError:

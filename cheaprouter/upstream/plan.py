@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.models import Model
-from ..providers.base import Action, Failure
+from ..providers.base import Action, Adapter, Failure
 from .health import UNREACHABLE, Health, Target
 
 SHORT_WAIT: Final = 3.0
@@ -20,8 +20,22 @@ QUICK: Final = 0.05
 _MOST_ADAPTATIONS: Final = 3
 
 
+@dataclass(frozen=True, slots=True)
+class Upstreams:
+    """The providers of one configuration: an adapter each, and how requests go to them.
+
+    `most_attempts`: tries a request, retries included. `filter_fails`: a filtered answer is another model's turn.
+    `discovered`: those whose own list of models is to be read.
+    """
+
+    adapters: Mapping[str, Adapter]
+    most_attempts: int = 6
+    filter_fails: bool = False
+    discovered: frozenset[str] = frozenset()
+
+
 @dataclass(slots=True)
-class Plan:
+class SendPlan:
     """The candidates of one request in order, each model behind each of its provider's keys."""
 
     targets: deque[Target]
@@ -124,9 +138,15 @@ def _wider(model: Model, than: Model) -> bool:
     return than.context is None or model.context > than.context
 
 
-def make_plan(chain: Sequence[Model], keys: Mapping[str, int], health: Health, most: int) -> Plan:
-    """`keys`: how many keys each provider has (none counts as one). Models of providers that are not there are left out."""
-    targets = deque(
-        Target(model, key) for model in chain if model.provider in keys for key in range(max(1, keys[model.provider]))
-    )
-    return Plan(targets, health, most, sole=len(targets) == 1)
+def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int]) -> SendPlan:
+    """Each model behind each key of its provider, the key first whose turn it is (`turns`: by provider, its place).
+
+    Models of providers that are not there are left out.
+    """
+    targets: deque[Target] = deque()
+    for model in chain:
+        adapter = upstreams.adapters.get(model.provider)
+        if adapter is not None:
+            keys, turn = len(adapter.api_keys) or 1, turns.get(model.provider, 0)
+            targets.extend(Target(model, (turn + place) % keys) for place in range(keys))
+    return SendPlan(targets, health, upstreams.most_attempts, sole=len(targets) == 1)

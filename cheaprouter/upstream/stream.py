@@ -10,7 +10,7 @@ from ..core.errors import UpstreamError
 from ..providers.base import Action, Adapter, Failure, TransportError
 from ..wire.openai_chat.errors import error_event
 from .call import Streaming, with_cost
-from .reply import StreamReply
+from .outcome import StreamReply
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0

@@ -6,14 +6,12 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..config.settings import ProviderSettings
 from ..core.clock import Clock
 from ..core.models import Json
 from ..providers.base import Action, Adapter, Failure, Transport, TransportError, WireRequest
 from .call import transport_failure
 from .health import Breaker, Health, State, Target
-from .learned import Learned
-from .observe import Observer
+from .observe import Learned, Observer
 
 CHECK_SECONDS: Final = 10.0
 _LONGEST_LISTING: Final = 16 * 1024 * 1024
@@ -126,13 +124,6 @@ async def _get(adapter: Adapter, wire: WireRequest, transport: Transport, clock:
         now = clock.utcnow().timestamp()
         raise ListingError(adapter.judge(response.status, response.headers, body, now).message)
     return body
-
-
-def wants_discovery(provider: ProviderSettings) -> bool:
-    """Whether a provider's own list is to be read: where the user says so, or lists no models."""
-    if not provider.enabled or provider.kind == "mock":
-        return False
-    return not provider.models if provider.discover is None else provider.discover
 
 
 async def discover(adapters: Sequence[Adapter], transport: Transport, clock: Clock) -> dict[str, list[Json]]:

@@ -1,10 +1,10 @@
 from __future__ import annotations
 
 import pytest
+from cheaprouter.accounts.identity import Keyring, address_id, clean_id, hash_key, identify, slugify, unique_slug
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.identity import Keyring, address_id, clean_id, hash_key, identify, slugify, unique_slug
 from cheaprouter.core.errors import AuthenticationError
 from cheaprouter.core.models import KeyKind
 

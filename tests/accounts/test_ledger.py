@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import random
 
+from cheaprouter.accounts.budget import Spend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from cheaprouter.accounts.budget import Spend
 from cheaprouter.accounts.ledger import UNLIMITED, Limits, MemoryLedger, Refusal
 
 DAY = 20261122

@@ -5,8 +5,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-
 from cheaprouter.accounts.limits import duration
+
 from cheaprouter.config.settings import BudgetAction, BudgetSettings, DeviceSettings
 from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.core.events import BudgetReached, BudgetWarning, RateLimited

@@ -1,10 +1,9 @@
 from __future__ import annotations
 
 import pytest
+from cheaprouter.accounts.rate_limit import TokenBucket
 from hypothesis import given
 from hypothesis import strategies as st
-
-from cheaprouter.accounts.rate_limit import TokenBucket
 
 capacities = st.integers(1, 100_000)
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from cheaprouter.upstream.reply import StreamReply, WholeReply
 
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings, Timeouts
 from cheaprouter.core.clock import Clock
@@ -15,7 +16,6 @@ from cheaprouter.core.models import Model
 from cheaprouter.providers.factory import adapter_for
 from cheaprouter.upstream.direct import DirectTransport
 from cheaprouter.upstream.pool import Pool
-from cheaprouter.upstream.reply import StreamReply, WholeReply
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import SECRET

@@ -7,10 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from ...core.errors import CheapRouterError
+from ...core.ids import address_id
 from ...core.models import Caller
-from ...gateway import ChatReply, limit_headers
+from ...gateway import Reply, limit_headers
 from ...wire.openai_chat import request as protocol
-from ..context import PARTS, identify, read_json
+from ..context import CONTROL, identify, read_json
 from ..errors import error_response, translate
 
 _STREAM_HEADERS: Final = {
@@ -22,23 +23,20 @@ _STREAM_HEADERS: Final = {
 
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion, whole or as a stream."""
-    parts = request.app[PARTS]
-    gateway = parts.gateway
+    control = request.app[CONTROL]
+    gateway, caller = control.gateway, Caller(device_id=address_id(request.remote or ""))
     try:
         caller = identify(request)
-    except CheapRouterError as error:
-        return _refuse(request, error, Caller(device_id=parts.devices.address_id(request.remote or "")))
-    try:
         checked = protocol.parse(await read_json(request))
     except CheapRouterError as error:
         return _refuse(request, error, caller)
     except web.HTTPException as error:
         return _refuse(request, translate(request, error), caller)
-    request_id = gateway.new_id()
+    request_id = gateway.ids.new()
     try:
-        reply = await gateway.chat(checked, caller, request_id=request_id)
+        reply = await gateway.serve(checked, caller, request_id=request_id)
     except CheapRouterError as error:
-        headers = limit_headers(error, parts.devices.rate_headers(caller.device_id))
+        headers = limit_headers(error, control.accounts.rate_headers(caller.device_id))
         return error_response(error, {"x-request-id": request_id, **headers})
     if reply.body is not None:
         return web.Response(body=reply.body, headers=reply.headers, content_type="application/json")
@@ -47,10 +45,10 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 def _refuse(request: web.Request, error: CheapRouterError, caller: Caller) -> web.Response:
     """Answer what never reached the gateway, and book it."""
-    return error_response(error, {"x-request-id": request.app[PARTS].gateway.refused(error, caller, "")})
+    return error_response(error, {"x-request-id": request.app[CONTROL].gateway.refused(error, caller, "")})
 
 
-async def _stream(request: web.Request, reply: ChatReply) -> web.StreamResponse:
+async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
     """Write each piece as it comes; whatever happens, the reply is closed, and with it the upstream's."""
     response = web.StreamResponse(headers={**reply.headers, **_STREAM_HEADERS})
     assert reply.chunks is not None

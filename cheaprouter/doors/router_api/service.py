@@ -10,14 +10,14 @@ from aiohttp import web
 
 from ...core.const import VERSION
 from ...core.errors import InvalidRequestError
-from ..context import PARTS, json_response, require_reader
+from ..context import CONTROL, json_response, require_reader
 
 _MOST_AUDIT_ROWS: Final = 10_000
 
 
 async def health(request: web.Request) -> web.Response:
     """Always 200 while the process serves; says what is degraded."""
-    return json_response(request.app[PARTS].control.health())
+    return json_response(request.app[CONTROL].health())
 
 
 async def audit(request: web.Request) -> web.Response:
@@ -26,26 +26,26 @@ async def audit(request: web.Request) -> web.Response:
     raw = request.query.get("limit", "100")
     if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
         raise InvalidRequestError(f"`limit` must be a whole number from 1 to {_MOST_AUDIT_ROWS}.", param="limit")
-    rows = await request.app[PARTS].control.audit(int(raw))
+    rows = await request.app[CONTROL].reports.audit(int(raw))
     return json_response({"data": rows, "count": len(rows)})
 
 
 async def metrics_summary(request: web.Request) -> web.Response:
     """Totals and each device's, as JSON."""
     require_reader(request)
-    return json_response(await request.app[PARTS].control.metrics_summary())
+    return json_response(await request.app[CONTROL].reports.summary())
 
 
 async def prometheus(request: web.Request) -> web.Response:
     """The same figures in Prometheus' text format."""
     require_reader(request)
-    text = request.app[PARTS].control.prometheus()
+    text = request.app[CONTROL].prometheus()
     return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 
 async def landing(request: web.Request) -> web.Response:
     """Explain the service to whoever opens it in a browser."""
-    control = request.app[PARTS].control
+    control = request.app[CONTROL]
     state = control.health()
     note = (
         "Demo mode: a built-in mock answers, no provider is configured."

@@ -90,8 +90,8 @@ async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> i
     """Ask each configured provider: is the key good, which models, how fast. Exit code 1 where one fails."""
     from ..assembly import offline_pool  # noqa: PLC0415 - as above
 
-    async with offline_pool(config, data) as pool:
-        rows = [await pool.check(row["name"]) for row in pool.status()]
+    async with offline_pool(config, data) as (pool, upstreams):
+        rows = [await pool.check(adapter) for adapter in upstreams.adapters.values()]
     if as_json:
         sys.stdout.buffer.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
     else:

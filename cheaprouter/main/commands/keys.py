@@ -8,9 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from ...accounts import keys
-from ...accounts.identity import clean_id
 from ...books.database import Database
 from ...core.errors import ConfigurationError, NotFoundError
+from ...core.ids import clean_id
 
 
 def run(args: argparse.Namespace, data: Path) -> int:

@@ -1,0 +1,292 @@
+"""Everyone's accounts: who is known, what holds for them, what they used; taken up at start, and kept in step with the disk."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from ..books import totals
+from ..books.averages import Averages
+from ..books.database import Database
+from ..books.recorder import Recorder
+from ..config.settings import Auth, BudgetAction, Settings
+from ..core.calendar import Calendar
+from ..core.clock import Clock
+from ..core.events import EventBus, SettingsChanged
+from ..core.ids import FORGOTTEN
+from ..core.models import Caller, Json
+from . import keys, known, overrides, setters
+from .callers import Callers
+from .known import KnownDevices
+from .ledger import Baseline, Ledger, Period, reached
+from .overrides import HUB_SCOPE, Override, Overrides
+from .policy import Policies, Policy, baseline
+from .refusals import Alerts, percent, rate_headers
+
+_LOG = logging.getLogger(__name__)
+_STRICTNESS: Final = {BudgetAction.ECO: 0, BudgetAction.FREE: 1, BudgetAction.REFUSE: 2}
+
+HOUSEKEEPING: Final = 1.0
+"""Seconds between two looks at what another process changed, and between two writings of new devices."""
+
+
+class Accounts:
+    """The parts that a request's account is charged with. In the event loop's thread; nothing here waits for a disk.
+
+    `policies`: asks for those in force; `changed`: called once settings made at run time have changed.
+    """
+
+    def __init__(
+        self,
+        database: Database,
+        recorder: Recorder,
+        habits: Averages,
+        calendar: Calendar,
+        bus: EventBus,
+        clock: Clock,
+        *,
+        most: int,
+        policies: Callable[[], Policies],
+        changed: Callable[[], None],
+        admin_key_file: Path | None = None,
+    ) -> None:
+        self.database = database
+        self.recorder = recorder
+        self.habits = habits
+        self.calendar = calendar
+        self.bus = bus
+        self.clock = clock
+        self.policies = policies
+        self._changed = changed
+        self.ledger = Ledger()
+        self.alerts = Alerts(bus)
+        self.known = KnownDevices(most, bus, self._kept, self._forgotten)
+        self.callers = Callers(admin_key_file)
+        self.overrides = Overrides(database)
+
+    def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
+        """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
+        caller = self.callers.identify(headers, peer, auth)
+        device_id = self.known.stand_in(caller.device_id)
+        return caller if device_id == caller.device_id else replace(caller, device_id=device_id)
+
+    # --- start, stop, change -----------------------------------------------------------------------------------
+
+    def restore_settings(self, settings: Settings) -> None:
+        """Take up keys and what was set at run time, as far as the file has not overtaken it; before the first policies."""
+        try:
+            found, kept = self.database.read_sync(lambda c: (keys.load(c), overrides.load(c)))
+        except sqlite3.Error as error:
+            _LOG.error("Keys and run-time settings cannot be read from the database, they begin anew: %s", error)
+            found, kept = {}, []
+        self.overrides.restore(kept)
+        self.callers.take(found)
+        self.callers.configure(settings.admin_key)
+        self.drop_outdated(settings)
+
+    def restore(self) -> None:
+        """Take up devices and spend; after the journal was replayed, before serving."""
+        at = self.clock.utcnow().timestamp()
+        day = self.calendar.day(at)
+        since = min(day // 100 * 100, self.calendar.day(at - 86_400))
+        try:
+            self._take_up(*self.database.read_sync(lambda c: _load(c, since)))
+        except sqlite3.Error as error:
+            _LOG.error("Devices cannot be read from the database, they begin anew: %s", error)
+        policies = self.policies()
+        self.known.register((*policies.configured, *self.callers.keyed))
+        self.known.trim()
+        self.alerts.spent(None, policies.ceiling, self.ledger, day, None)
+        for device_id in self.known.ids():
+            self.alerts.spent(device_id, policies.of(device_id), self.ledger, day, None)
+
+    def _take_up(
+        self,
+        devices: list[tuple[str, str, int, int]],
+        spend: list[tuple[str, int, int]],
+        booked: set[str],
+        baselines: list[tuple[str, int, int, int]],
+    ) -> None:
+        for device_id, slug, first_seen, last_seen in devices:
+            self.known.restore(device_id, first_seen, last_seen, slug)
+        # Who called in the last second before a crash is in the books, and not yet among the devices.
+        self.known.register(device_id for device_id, _, _ in spend if device_id != FORGOTTEN)
+        for device_id, of_day, cost in spend:
+            self.ledger.book(device_id if device_id in self.known else None, of_day, cost)
+        for scope, of_day, day_amount, month_amount in baselines:
+            self.ledger.restore_baseline(scope or None, Baseline(of_day, day_amount, month_amount))
+        self.known.orphans(booked)
+
+    async def tend(self) -> None:
+        """One round of housekeeping: what another process changed is known within a second. Raises sqlite3.Error."""
+        if await self.callers.refresh(self.database):
+            self.known.register(self.callers.keyed)
+        await self.known.write(self.database)
+
+    async def close(self) -> None:
+        """Write down what is not yet, and when each device called last."""
+        self.known.save_all()
+        try:
+            await self.known.write(self.database)
+        except sqlite3.Error as error:
+            _LOG.error("Devices could not be written down: %s", error)
+
+    def configured(self, settings: Settings) -> None:
+        """New settings are in force."""
+        self.known.most = settings.max_devices
+        self.callers.configure(settings.admin_key)
+        self.known.register(self.policies().configured)
+        self.known.trim()
+
+    def drop_outdated(self, settings: Settings) -> None:
+        """What was set at run time goes where the file says something new about it."""
+        now = int(self.clock.utcnow().timestamp())
+        for scope, name in self.overrides.outdated(lambda scope, name: baseline(settings, scope, name)):
+            whose = f" of {scope}" if scope else ""
+            _LOG.info("The file says something new about `%s`%s: it holds again.", name, whose)
+            self.overrides.set_many(scope, {name: None}, now)
+
+    # --- settings made at run time -----------------------------------------------------------------------------
+
+    def check(self, device_id: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
+        """The values as they would be set; None: back to the file. Raises SettingError for the first that is wrong."""
+        table = setters.HUB if device_id is None else setters.DEVICE
+        return {
+            name: None if value is None and name in table else setters.read(table, name, value)
+            for name, value in changes.items()
+        }
+
+    def set_many(
+        self, settings: Settings, device_id: str | None, changes: Mapping[str, Any], source: str
+    ) -> dict[str, Any]:
+        """Set values at run time, from the next request on and over restarts: all, or none where one is wrong.
+
+        None: back to what the file says. Returns the checked values. Raises SettingError.
+        """
+        scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)
+        checked = self.check(device_id, changes)
+        made = {
+            name: None if value is None else Override(setters.dump(value), baseline(settings, scope, name), source)
+            for name, value in checked.items()
+        }
+        self.overrides.set_many(scope, made, int(self.clock.utcnow().timestamp()))
+        self._changed()
+        if scope and any(value is not None for value in checked.values()):
+            self.known.register((scope,))
+        self.bus.publish(SettingsChanged(scope or None, tuple(checked)))
+        return checked
+
+    def reset_budget(self, device_id: str | None, period: Period = None) -> None:
+        """Begin the budget of this day anew, and with `period` None that of this month, too; the books stay as they are.
+
+        `device_id` None: the budget above all devices.
+        """
+        day = self.calendar.day(self.clock.utcnow().timestamp())
+        made = self.ledger.reset_baseline(device_id, day, period)
+        row = (device_id or HUB_SCOPE, made.day, made.day_amount, made.month_amount)
+        self.alerts.again(device_id)
+        self.database.keep(lambda c: c.execute("INSERT OR REPLACE INTO forgiven VALUES (?, ?, ?, ?)", row))
+        self.bus.publish(SettingsChanged(device_id, ("budget",)))
+
+    def remove(self, device_id: str) -> None:
+        """Forget a device: its settings, keys and counters. Its spend stays in the sums; one in the file stays configured."""
+        names = self.overrides.drop(device_id)
+        self.callers.forget(device_id)
+        self._changed()
+
+        def erase(connection: sqlite3.Connection) -> None:
+            overrides.discard(connection, device_id, names)
+            keys.erase(connection, device_id)
+            connection.execute("DELETE FROM forgiven WHERE scope = ?", (device_id,))
+
+        self.database.keep(erase)
+        self.known.remove(device_id)
+        if self.policies().is_configured(device_id):
+            self.known.register((device_id,))
+
+    # --- keys --------------------------------------------------------------------------------------------------
+
+    async def list_keys(self) -> list[Json]:
+        """The keys there are, without the keys: id, device, hint, created_at (Unix seconds). Raises sqlite3.Error."""
+        found = await self.database.read(keys.listed)
+        return [{"id": k.id, "device": k.device_id, "hint": k.hint, "created_at": k.created_at} for k in found]
+
+    async def add_key(self, device_id: str) -> str:
+        """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept."""
+        scope, now = setters.device_scope(device_id), self.clock.utcnow().timestamp()
+        key = await self.database.run(lambda c: keys.add(c, scope, now))
+        await self.callers.reload(self.database)
+        self.known.register((scope,))
+        return key
+
+    async def revoke_key(self, which: str) -> int:
+        """Withdraw a key by its id or by itself, or all of a device; returns how many. At once."""
+        gone = await self.database.run(lambda c: keys.revoke(c, which))
+        await self.callers.reload(self.database)
+        return gone
+
+    # --- what is left ------------------------------------------------------------------------------------------
+
+    def budget_action(self, policies: Policies, device_id: str, day: int) -> BudgetAction | None:
+        """What spent budgets ask for on a day, the strictest; None while there is money left.
+
+        Where part of the books is lost nobody knows what was spent: then a hard budget lets only free models be asked.
+        """
+        mine, house = policies.of(device_id), policies.ceiling
+        found = [of.action for name, of in ((device_id, mine), (None, house)) if self._over(name, of, day)]
+        if self.in_doubt(policies, device_id):
+            found.append(BudgetAction.FREE)
+        return max(found, key=_STRICTNESS.__getitem__, default=None)
+
+    def in_doubt(self, policies: Policies, device_id: str) -> bool:
+        """Whether a hard budget applies while part of the books is lost and nobody has acknowledged it."""
+        return bool(self.database.damage) and (policies.of(device_id).hard or policies.ceiling.hard)
+
+    def _over(self, device_id: str | None, of: Policy, day: int) -> bool:
+        if not of.budgeted:
+            return False
+        today, month, reserved = self.ledger.spent(device_id, day)
+        # What is reserved may yet be given back: no reason to refuse for the day, but to be careful meanwhile.
+        held = 0 if of.action is BudgetAction.REFUSE else reserved
+        return reached(today + held, of.daily) or reached(month + held, of.monthly)
+
+    def limits_state(self, device_id: str | None) -> Json:
+        """What is left: requests, tokens (None: no limit), the part of the tightest budget spent, refused just now."""
+        now, day = self.clock.monotonic(), self.calendar.day(self.clock.utcnow().timestamp())
+        policies = self.policies()
+        policy = policies.ceiling if device_id is None else policies.of(device_id)
+        snapshot = self.ledger.snapshot(device_id, policy.limits, now, day)
+        budgets = ((snapshot.today, policy.daily), (snapshot.month, policy.monthly))
+        return {
+            "requests_remaining": snapshot.requests_remaining,
+            "tokens_remaining": snapshot.tokens_remaining,
+            "budget_percent": max(
+                (percent(spent, budget) for spent, budget in budgets if budget is not None), default=None
+            ),
+            "rate_limited": self.alerts.limited(device_id, now),
+        }
+
+    def rate_headers(self, device_id: str) -> dict[str, str]:
+        """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as far as there are limits."""
+        limits = self.policies().of(device_id).limits
+        if limits.rpm is None and limits.tpm is None:
+            return {}
+        return rate_headers(limits, self.ledger.snapshot(device_id, limits, self.clock.monotonic(), 0))
+
+    def _kept(self, device_id: str) -> bool:
+        return (
+            self.policies().is_configured(device_id) or device_id in self.callers.keyed or self.ledger.busy(device_id)
+        )
+
+    def _forgotten(self, device_ids: list[str]) -> None:
+        self.ledger.forget(device_ids)
+        self.alerts.forget(device_ids)
+
+
+def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
+    baselines = connection.execute("SELECT scope, day, day_amount, month_amount FROM forgiven").fetchall()
+    return known.load(connection), totals.spend(connection, since), totals.devices(connection), baselines

@@ -1,0 +1,180 @@
+"""Which devices are known, by what slug, since when; never more than so many. Changes are told at once, and written down soon after."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+from typing import Final
+
+from ..books import totals
+from ..books.database import Database
+from ..core.events import DeviceAdded, DeviceRemoved, EventBus
+from ..core.ids import FORGOTTEN, unique_slug
+
+OVERFLOW: Final = "other-devices"
+"""Who newcomers count as while no known device can be forgotten for them."""
+
+
+class Device:
+    """One device. Times in Unix seconds."""
+
+    __slots__ = ("first_seen", "last_seen", "slug")
+
+    def __init__(self, slug: str, first_seen: int, last_seen: int) -> None:
+        self.slug = slug
+        self.first_seen = first_seen
+        self.last_seen = last_seen
+
+
+class KnownDevices:
+    """Devices in the order in which they last called. `most`: how many; `keep`: which ones must not be forgotten.
+
+    `forgotten` is called with those that went.
+    """
+
+    def __init__(
+        self, most: int, bus: EventBus, keep: Callable[[str], bool], forgotten: Callable[[list[str]], None]
+    ) -> None:
+        self.most = most
+        self._bus = bus
+        self._keep = keep
+        self._forgotten = forgotten
+        self._devices: OrderedDict[str, Device] = OrderedDict()
+        self._slugs: dict[str, str] = {}
+        self._unsaved: set[str] = set()
+        self._gone: set[str] = set()
+        self._to_fold: set[str] = set()
+
+    def __contains__(self, device_id: str) -> bool:
+        return device_id in self._devices
+
+    def ids(self) -> list[str]:
+        """All that are known, by name."""
+        return sorted(self._devices)
+
+    def slug(self, device_id: str) -> str:
+        """The device's own slug; for one that is not known, the one it would get."""
+        device = self._devices.get(device_id)
+        return unique_slug(device_id, self._slugs) if device is None else device.slug
+
+    def for_slug(self, slug: str) -> str | None:
+        """Whose slug that is."""
+        return self._slugs.get(slug)
+
+    def get(self, device_id: str) -> Device | None:
+        """What is known of a device."""
+        return self._devices.get(device_id)
+
+    def stand_in(self, device_id: str) -> str:
+        """Who that device counts as: itself, or for a newcomer that there is no room for, `OVERFLOW`."""
+        if device_id in self._devices or len(self._devices) < self.most or not all(map(self._keep, self._devices)):
+            return device_id
+        return OVERFLOW
+
+    # --- coming and going --------------------------------------------------------------------------------------
+
+    def seen(self, device_id: str, now: int) -> None:
+        """A device calls, at `now` (Unix seconds); O(1) for one that is known."""
+        device = self._devices.get(device_id)
+        if device is None:
+            self.restore(device_id, now, now)
+            self._added(device_id)
+            return
+        device.last_seen = max(device.last_seen, now)
+        self._devices.move_to_end(device_id)
+
+    def register(self, device_ids: Iterable[str]) -> None:
+        """Know devices that never called, or did so before."""
+        for device_id in device_ids:
+            if device_id not in self._devices:
+                self.restore(device_id, 0, 0)
+                self._added(device_id)
+
+    def restore(self, device_id: str, first_seen: int, last_seen: int, slug: str | None = None) -> None:
+        """Take a device in, by a slug that it had before if that is still free; nobody is told."""
+        if slug is None or slug in self._slugs:
+            slug = unique_slug(device_id, self._slugs)
+        self._devices[device_id] = Device(slug, first_seen, last_seen)
+        self._slugs[slug] = device_id
+
+    def remove(self, device_id: str) -> None:
+        """Forget a device by hand."""
+        if self._drop(device_id):
+            self._dropped([device_id])
+
+    def trim(self, but: str | None = None) -> None:
+        """Forget the longest idle ones that nothing is set for, never `but`, until the rest is few enough."""
+        over = len(self._devices) - self.most
+        if over <= 0:
+            return
+        gone: list[str] = []
+        for device_id in self._devices:
+            if device_id != but and not self._keep(device_id):
+                gone.append(device_id)
+                if len(gone) == over:
+                    break
+        for device_id in gone:
+            self._drop(device_id)
+        self._dropped(gone)
+
+    def _added(self, device_id: str) -> None:
+        self._unsaved.add(device_id)
+        self._bus.publish(DeviceAdded(device_id))
+        self.trim(but=device_id)
+
+    def _drop(self, device_id: str) -> bool:
+        device = self._devices.pop(device_id, None)
+        if device is not None:
+            del self._slugs[device.slug]
+        return device is not None
+
+    def _dropped(self, device_ids: list[str]) -> None:
+        if not device_ids:
+            return
+        self._forgotten(device_ids)
+        self._unsaved.difference_update(device_ids)
+        self._gone.update(device_ids)
+        for device_id in device_ids:
+            self._bus.publish(DeviceRemoved(device_id))
+
+    # --- on disk -----------------------------------------------------------------------------------------------
+
+    def orphans(self, booked: Iterable[str]) -> None:
+        """Of all that have totals: who was forgotten just before a crash still has some of its own. To be folded."""
+        self._to_fold.update(d for d in booked if d != FORGOTTEN and d not in self._devices)
+
+    def save_all(self) -> None:
+        """Write everyone down with the next `write`, for when each called last."""
+        self._unsaved.update(self._devices)
+
+    async def write(self, database: Database) -> None:
+        """Bring the database up to date. Raises sqlite3.Error; then it is tried again the next time."""
+        # Totals are folded a round after the device went: its last bookings are in the database by then.
+        gone, self._gone = {d for d in self._gone if d not in self._devices}, set()
+        fold, self._to_fold = [d for d in self._to_fold if d not in self._devices], set(gone)
+        rows = [(i, d.slug, d.first_seen, d.last_seen) for i in self._unsaved if (d := self._devices.get(i))]
+        self._unsaved.clear()
+        if not (fold or gone or rows):
+            return
+
+        def write(connection: sqlite3.Connection) -> None:
+            connection.executemany("DELETE FROM device WHERE id = ?", [(device_id,) for device_id in gone])
+            # One that took over a forgotten one's slug may do so.
+            connection.executemany(
+                "INSERT OR REPLACE INTO device (id, slug, first_seen, last_seen) VALUES (?, ?, ?, ?)", rows
+            )
+            totals.fold(connection, fold)
+
+        try:
+            await database.run(write)
+        except sqlite3.Error:
+            self._gone |= gone
+            self._to_fold.update(fold)
+            self._unsaved.update(row[0] for row in rows)
+            raise
+
+
+def load(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:
+    """(id, slug, first seen, last seen), the longest idle first."""
+    return list(connection.execute("SELECT id, slug, first_seen, last_seen FROM device ORDER BY last_seen"))

@@ -1,0 +1,91 @@
+"""Names: a device's id as it is used, its slug for topics, request ids, and header values that any client can read. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import itertools
+import re
+import secrets
+import unicodedata
+from collections.abc import Collection
+from ipaddress import IPv6Address, ip_address
+from typing import Final
+
+LONGEST_ID: Final = 64
+FORGOTTEN: Final = "(forgotten)"
+"""Whose totals those of forgotten devices become; no device can be called so, parentheses being its own."""
+
+_HALF: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
+"""Halves of surrogate pairs that no escaped byte gives."""
+
+_UNSAFE: Final = re.compile(r"[^\x20-\x7e]+")
+_LONGEST_HEADER: Final = 300
+
+
+def clean_id(value: str) -> str:
+    """A device id as it is used: printable characters, composed, without spaces around, at most 64; "" where none is left."""
+    if value.isascii() and value.isprintable() and len(value) <= LONGEST_ID:
+        cleaned = value.strip()
+    else:
+        printable = "".join(c for c in _repaired(value[: 16 * LONGEST_ID]) if c.isprintable())
+        cleaned = unicodedata.normalize("NFC", printable).strip()[:LONGEST_ID].strip()
+    return cleaned.strip("()") if cleaned == FORGOTTEN else cleaned
+
+
+def _repaired(value: str) -> str:
+    """The text of a header that was no UTF-8, which the server escapes: some clients send Latin-1."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return value.encode("utf-8", "surrogateescape").decode("latin-1") if not _HALF.search(value) else value
+    return value
+
+
+def address_id(peer: str) -> str:
+    """`lan-<ip>` for a peer's address, the same for an IPv4 address however it came; `lan-unknown` where there is none."""
+    bare = peer.strip().partition("%")[0].strip("[]")
+    try:
+        address = ip_address(bare)
+    except ValueError:
+        return "lan-unknown"
+    if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
+        return f"lan-{address.ipv4_mapped}"
+    return f"lan-{address.compressed}"
+
+
+def slugify(device_id: str) -> str:
+    """A device id in `[a-z0-9_]`, for topics and entity ids; not unique."""
+    plain = unicodedata.normalize("NFKD", device_id).encode("ascii", "ignore").decode().lower()
+    words = "".join(c if c.isalnum() else " " for c in plain).split()
+    return "_".join(words)[:48].strip("_") or "device"
+
+
+def unique_slug(device_id: str, taken: Collection[str]) -> str:
+    """A slug that nobody has: with some of the id's hash at its end where the plain one is taken."""
+    slug = slugify(device_id)
+    if slug not in taken:
+        return slug
+    digest = hashlib.sha256(device_id.encode("utf-8", "surrogatepass")).hexdigest()
+    length = 6
+    while f"{slug}_{digest[:length]}" in taken:
+        length += 1
+    return f"{slug}_{digest[:length]}"
+
+
+def ascii_header(text: str) -> str:
+    """A header value that any client can read: printable ASCII, one line, not endless."""
+    if len(text) <= _LONGEST_HEADER and text.isascii() and text.isprintable():
+        return text
+    return _UNSAFE.sub("?", text)[:_LONGEST_HEADER]
+
+
+class RequestIds:
+    """Ids that are unique without asking the system for randomness each time."""
+
+    def __init__(self) -> None:
+        self._prefix = secrets.token_hex(6)
+        self._count = itertools.count(1)
+
+    def new(self) -> str:
+        """The next one."""
+        return f"req_{self._prefix}{next(self._count):08x}"

@@ -1,0 +1,112 @@
+"""Everything that a request is served by and that may be exchanged while others run: one frozen object, taken once a request."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+
+from .accounts.accounts import Accounts
+from .accounts.policy import Policies
+from .catalog.build import build_models
+from .catalog.catalog import Catalog
+from .catalog.table import ModelTable
+from .config.kinds import LOCAL, MOCK
+from .config.settings import Auth, ProviderSettings, Settings
+from .core.models import Json
+from .providers.factory import adapter_for
+from .routing.difficulty import DifficultyModel
+from .routing.router import Router
+from .routing.sticky import StickyStore
+from .upstream.cache import ResponseCache
+from .upstream.plan import Upstreams
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """Settings and all that is made of them. A change makes another world; requests under way keep the one they took.
+
+    `auth`: whether callers need a key. `cache`: answers given before, kept from world to world while its settings stay.
+    """
+
+    settings: Settings
+    table: ModelTable
+    upstreams: Upstreams
+    policies: Policies
+    router: Router
+    cache: ResponseCache
+    auth: Auth
+
+
+@dataclass(frozen=True, slots=True)
+class Makings:
+    """What worlds are made with, and that outlives them. `accounts`: for settings made at run time, and the clock."""
+
+    catalog: Catalog
+    difficulty: DifficultyModel
+    sticky: StickyStore
+    accounts: Accounts
+
+    def world(self, settings: Settings, discovered: Mapping[str, list[Json]], before: World | None = None) -> World:
+        """A world for these settings. `discovered`: what providers list. An exception leaves everything as it was."""
+        settings, clock = with_mock(settings), self.accounts.clock
+        table = build_models(settings, discovered, self.catalog, today=clock.utcnow().date())
+        same_cache = before is not None and before.settings.cache == settings.cache
+        return World(
+            settings=settings,
+            table=table,
+            upstreams=make_upstreams(settings),
+            policies=Policies(settings, self.accounts.overrides.scopes),
+            router=Router(table, settings, self.difficulty, sticky=self.sticky),
+            cache=before.cache if before is not None and same_cache else make_cache(settings, clock.monotonic),
+            auth=auth_of(settings),
+        )
+
+    def with_policies(self, world: World) -> World:
+        """The same world after something was set at run time."""
+        return replace(world, policies=Policies(world.settings, self.accounts.overrides.scopes))
+
+
+def make_upstreams(settings: Settings) -> Upstreams:
+    """An adapter for every provider that is switched on."""
+    routing = settings.routing
+    return Upstreams(
+        {p.name: adapter_for(p) for p in settings.providers if p.enabled},
+        most_attempts=routing.max_attempts,
+        filter_fails=routing.fallback_on_content_filter,
+        discovered=frozenset(p.name for p in settings.providers if _lists_models(p)),
+    )
+
+
+def _lists_models(provider: ProviderSettings) -> bool:
+    """Whether a provider's own list is to be read: where the user says so, or lists no models."""
+    if not provider.enabled or provider.kind == MOCK:
+        return False
+    return not provider.models if provider.discover is None else provider.discover
+
+
+def with_mock(settings: Settings) -> Settings:
+    """The settings with the built-in provider among them, unless the user has made or named one."""
+    if any(p.kind == MOCK or p.name == MOCK for p in settings.providers):
+        return settings
+    return replace(settings, providers=(*settings.providers, ProviderSettings(name=MOCK, kind=MOCK)))
+
+
+def auth_of(settings: Settings) -> Auth:
+    """Whether callers need a key: as chosen, else as soon as a provider can cost money."""
+    return settings.auth or (Auth.KEYS if any(map(costs_money, settings.providers)) else Auth.OPEN)
+
+
+def costs_money(provider: ProviderSettings) -> bool:
+    """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
+    local = provider.kind in LOCAL if provider.local is None else provider.local
+    if not provider.enabled or provider.kind == MOCK or local:
+        return False
+    prices = [model.price for model in provider.models]
+    return not prices or not all(
+        p is not None and not (p.rates.input or p.rates.output or p.tiers or p.per_request) for p in prices
+    )
+
+
+def make_cache(settings: Settings, monotonic: Callable[[], float]) -> ResponseCache:
+    """An empty response cache of the configured size."""
+    return ResponseCache(ttl=settings.cache.ttl, max_bytes=settings.cache.max_mb << 20, monotonic=monotonic)
