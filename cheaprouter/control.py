@@ -41,20 +41,13 @@ class Control:
     version = VERSION
     latest_version = ""
 
-    def __init__(
-        self,
-        gateway: Gateway,
-        metrics: Metrics,
-        reports: Reports,
-        facts: Facts,
-        instance_id: str,
-    ) -> None:
+    def __init__(self, gateway: Gateway, metrics: Metrics, reports: Reports, instance_id: str) -> None:
         self.gateway = gateway
         self.accounts: Accounts = gateway.accounts
         self.reports = reports
         self.instance_id = instance_id
         self._metrics = metrics
-        self._facts = facts
+        self.facts = Facts()
 
     @property
     def world(self) -> World:
@@ -75,8 +68,8 @@ class Control:
 
     def health(self) -> Json:
         """The body of `/health`."""
-        providers, mqtt, tasks = self.providers(), self._facts.mqtt(), dict(self._facts.tasks())
-        problems = self._facts.problems()
+        providers, mqtt, tasks = self.providers(), self.facts.mqtt(), dict(self.facts.tasks())
+        problems = self.facts.problems()
         real = [p["state"] for p in providers if p["kind"] != "mock"]  # the mock is never down, and no comfort
         none_left = bool(real) and all(state in {"down", "unauthorized"} for state in real)
         degraded = bool(problems) or none_left or mqtt == "unauthorized" or "restarting" in tasks.values()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
@@ -62,6 +63,7 @@ class Accounts:
         self.clock = clock
         self.policies = policies
         self._changed = changed
+        self._failing = False
         self.ledger = Ledger()
         self.alerts = Alerts(bus)
         self.known = KnownDevices(most, bus, self._kept, self._forgotten)
@@ -122,10 +124,26 @@ class Accounts:
         self.known.orphans(booked)
 
     async def tend(self) -> None:
-        """One round of housekeeping: what another process changed is known within a second. Raises sqlite3.Error."""
-        if await self.callers.refresh(self.database):
-            self.known.register(self.callers.keyed)
-        await self.known.write(self.database)
+        """One round of housekeeping: what another process changed is known within a second.
+
+        A database that fails is told once, and asked again the next time.
+        """
+        try:
+            if await self.callers.refresh(self.database):
+                self.known.register(self.callers.keyed)
+            await self.known.write(self.database)
+        except sqlite3.Error as error:
+            if not self._failing:
+                _LOG.error("Devices could not be brought in step with the database: %s", error)
+            self._failing = True
+        else:
+            self._failing = False
+
+    async def run(self) -> None:
+        """Tend for ever."""
+        while True:
+            await asyncio.sleep(HOUSEKEEPING)
+            await self.tend()
 
     async def close(self) -> None:
         """Write down what is not yet, and when each device called last."""

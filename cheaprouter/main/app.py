@@ -15,7 +15,6 @@ from typing import Any, Final
 
 import aiohttp
 
-from ..accounts.accounts import HOUSEKEEPING
 from ..config import loader
 from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
@@ -202,7 +201,7 @@ def _start_tasks(
     watcher = ConfigWatcher(house.loaded.files, lambda: _load(options), house.reload, on_problem=house.complain)
     work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
         "recorder": house.recorder.run,
-        "accounts": lambda: _tend_for_ever(house),
+        "accounts": house.accounts.run,
         "mqtt": mqtt,
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house),
@@ -216,12 +215,6 @@ async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
             await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
     for task in running:
         task.cancel()
-
-
-async def _tend_for_ever(house: House) -> None:
-    while True:
-        await asyncio.sleep(HOUSEKEEPING)
-        await house.accounts.tend()
 
 
 async def _discover_for_ever(house: House) -> None:

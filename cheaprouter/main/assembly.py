@@ -66,7 +66,6 @@ class House:
     admin_key_is_new: bool = False
     problems: tuple[str, ...] = ()
     discovered: dict[str, list[Json]] = field(default_factory=dict)
-    tasks: Callable[[], Mapping[str, str]] = dict
 
     @property
     def settings(self) -> Settings:
@@ -96,6 +95,10 @@ class House:
     def all_problems(self) -> tuple[str, ...]:
         """What is wrong with the settings, with the books, and with the place for them."""
         return (*self.problems, *self.recorder.problems(), *self.accounts.database.damage)
+
+    def task_states(self) -> Mapping[str, str]:
+        """Background work by name, for `/health`."""
+        return {}
 
     def mqtt_state(self) -> str:
         """The bridge's state, for `/health`."""
@@ -207,10 +210,10 @@ async def build_house(
     gateway = Gateway(world, accounts, pool)
     metrics.limits = accounts.limits_state
     bus.on(metrics.heed)
-    facts = Facts(lambda: house.mqtt_state(), lambda: house.tasks(), lambda: house.all_problems())
     reports = Reports(database, recorder, metrics, calendar, clock)
-    control = Control(gateway, metrics, reports, facts, instance_id(data))
+    control = Control(gateway, metrics, reports, instance_id(data))
     house = House(loaded, data, redactor, makings, gateway, control, retention)
+    control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     accounts.restore()
     try:

@@ -6,8 +6,11 @@ from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
-from cheaprouter.accounts.service import Devices
 
+from cheaprouter.accounts.account import Account
+from cheaprouter.accounts.accounts import Accounts
+from cheaprouter.accounts.policy import Policies
+from cheaprouter.books.averages import Averages
 from cheaprouter.books.database import Database
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
@@ -16,12 +19,21 @@ from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import Auth, Settings
 from cheaprouter.core.calendar import Calendar
 from cheaprouter.core.clock import Clock
+from cheaprouter.core.errors import LimitError
 from cheaprouter.core.events import EventBus
-from cheaprouter.core.models import Caller, RequestRecord, Usage
+from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage
+from cheaprouter.gateway import Refused
+from cheaprouter.world import auth_of
+
+
+def model(cost):
+    """A model whose every request costs that much (USD), or nobody knows what."""
+    free = Rates(Decimal(0), Decimal(0))
+    return Model("lab/small", "lab", "small", () if cost is None else (Price(free, per_request=Decimal(cost)),))
 
 
 class Home:
-    """A database on disk, devices, books, and a clock that is turned by hand."""
+    """A database on disk, accounts, books, and a clock that is turned by hand."""
 
     def __init__(self, folder, settings, *, at="2026-11-22T12:00:00", zone="Europe/Berlin"):
         self.folder = folder
@@ -43,19 +55,34 @@ class Home:
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.settings.storage, self.clock)
         self.journal = Journal(self.folder / "journal")
-        self.recorder = Recorder(self.database, self.journal, calendar, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
         self.recorder.restore()
-        self.devices = Devices(
-            self.settings, self.database, calendar, self.bus, self.clock, admin_key_file=self.folder / "admin_key"
+        self.habits = Averages()
+        self.accounts = Accounts(
+            self.database,
+            self.recorder,
+            self.habits,
+            calendar,
+            self.bus,
+            self.clock,
+            most=self.settings.max_devices,
+            policies=lambda: self.policies,
+            changed=self.make_policies,
+            admin_key_file=self.folder / "admin_key",
         )
-        self.devices.restore()
-        self.metrics.limits = self.devices.limits_state
+        self.accounts.restore_settings(self.settings)
+        self.make_policies()
+        self.accounts.restore()
+        self.metrics.limits = self.accounts.limits_state
         self.bus.on(self.metrics.heed)
+
+    def make_policies(self):
+        self.policies = Policies(self.settings, self.accounts.overrides.scopes)
 
     async def restart(self, **changes):
         """Stop in good order, and start again."""
         await self.recorder.close()
-        await self.devices.close()
+        await self.accounts.close()
         await self.database.close()
         self.settings = dataclasses.replace(self.settings, **changes)
         self.open()
@@ -65,6 +92,13 @@ class Home:
         self.database.close_sync()
         self.open()
 
+    def reconfigure(self, settings):
+        """Take other settings while running."""
+        self.settings = settings
+        self.accounts.drop_outdated(settings)
+        self.make_policies()
+        self.accounts.configured(settings)
+
     def later(self, seconds):
         self.now += seconds
         self.at += timedelta(seconds=seconds)
@@ -73,35 +107,65 @@ class Home:
         """Set the wall's clock."""
         self.at = datetime.fromisoformat(text).replace(tzinfo=self.zone).astimezone(UTC)
 
+    @property
+    def auth(self):
+        return auth_of(self.settings)
+
+    def identify(self, headers, peer):
+        return self.accounts.identify(headers, peer, self.auth)
+
+    def set(self, device_id, name, value, source="api"):
+        return self.accounts.set_many(self.settings, device_id, {name: value}, source)[name]
+
+    def budget_action(self, device_id):
+        day = self.accounts.calendar.day(self.at.timestamp())
+        return self.accounts.budget_action(self.policies, device_id, day)
+
+    # --- a request's way
+
+    def admit(self, caller):
+        self.count += 1
+        account = Account(
+            self.accounts, self.policies, Refused("blockrun/auto"), caller, f"req_{self.count}", via="http"
+        )
+        try:
+            account.admit()
+        except LimitError as error:
+            account.close(error.status, error=error.code)
+            raise
+        return account
+
+    def reserve(self, account, tokens, cost):
+        account.decision = RouteDecision(
+            model(cost),
+            (),
+            "",
+            prompt_tokens=tokens,
+            estimated_prompt=tokens,
+            expected_cost=None if cost is None else Decimal(cost),
+        )
+        account.reserve(account.decision)
+
+    def top_up(self, account, cost):
+        account.top_up(model(cost))
+
+    def release(self, account):
+        account.close(499)
+
     def ask(self, device="kitchen", *, tokens=100, cost="0.01", used=None, paid=None):
         """A whole request: admitted, reserved, settled, booked."""
-        admission = self.devices.admit(Caller(device))
+        account = self.admit(Caller(device))
         try:
-            self.devices.reserve(admission, tokens, None if cost is None else Decimal(cost))
-        except Exception:
-            self.devices.release(admission)
+            self.reserve(account, tokens, cost)
+        except LimitError as error:
+            account.close(error.status, error=error.code)
             raise
-        self.done(admission, tokens if used is None else used, cost if paid is None else paid)
-        return admission
+        self.done(account, tokens if used is None else used, cost if paid is None else paid)
+        return account
 
-    def done(self, admission, used, paid):
-        cost = None if paid is None else Decimal(paid)
-        self.devices.settle(admission, Usage(used, 0), cost)
-        self.count += 1
-        self.recorder.record(
-            RequestRecord(
-                id=f"req_{self.count}",
-                timestamp=self.at,
-                device_id=admission.device_id,
-                requested_model="blockrun/auto",
-                model_id="lab/small",
-                provider="lab",
-                usage=Usage(used, 0),
-                status=200,
-                latency_ms=5.0,
-                cost=cost,
-            )
-        )
+    def done(self, account, used, paid):
+        account.model = model(paid)
+        account.close(200, usage=Usage(used, 0, reported_cost=None if paid is None else Decimal(paid)))
 
     def told(self, kind):
         return [event for event in self.events if isinstance(event, kind)]

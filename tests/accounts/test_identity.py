@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import pytest
-from cheaprouter.accounts.identity import Keyring, address_id, clean_id, hash_key, identify, slugify, unique_slug
+from cheaprouter.accounts.callers import Keyring, identify
+from cheaprouter.accounts.keys import hash_key
+from cheaprouter.core.ids import address_id, clean_id, slugify, unique_slug
 from hypothesis import given
 from hypothesis import strategies as st
 

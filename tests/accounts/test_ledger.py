@@ -2,12 +2,11 @@ from __future__ import annotations
 
 import random
 
-from cheaprouter.accounts.budget import Spend
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from cheaprouter.accounts.ledger import UNLIMITED, Limits, MemoryLedger, Refusal
+from cheaprouter.accounts.ledger import Balance, Ledger, Limits, Refusal
 
 DAY = 20261122
 LIMITS = Limits(rpm=50, tpm=1000, parallel=5, daily=10_000, monthly=50_000)
@@ -21,7 +20,7 @@ class Books(RuleBasedStateMachine):
 
     def __init__(self):
         super().__init__()
-        self.ledger = MemoryLedger()
+        self.ledger = Ledger()
         self.now = 0.0
         self.day = DAY
         self.running = {"a": 0, "b": 0}
@@ -73,7 +72,7 @@ class Books(RuleBasedStateMachine):
             assert snapshot.running == self.running[device] <= LIMITS.parallel
             assert snapshot.reserved == self.reserved[device]
             assert snapshot.today == self._spent(device)
-        whole = self.ledger.snapshot(None, UNLIMITED, self.now, self.day)
+        whole = self.ledger.snapshot(None, Limits(), self.now, self.day)
         assert whole.reserved == sum(self.reserved.values())
         assert whole.today == self._spent("a") + self._spent("b")
 
@@ -91,12 +90,12 @@ TestBooks.settings = settings(max_examples=60, stateful_step_count=40, deadline=
 
 @given(st.lists(st.tuples(st.integers(1, 400), st.integers(0, 500)), max_size=40), st.integers(0, 2**32))
 def test_parallel_calls_never_overshoot_by_more_than_their_estimates_were_wrong(calls, seed):
-    ledger, shuffled = MemoryLedger(), random.Random(seed)
+    ledger, shuffled = Ledger(), random.Random(seed)
     limits, running, passed, wrong = Limits(tpm=1000), [], 0, 0
     for reserved, used in calls:
         reservation = ledger.admit("a", limits, 0.0)
         assert not isinstance(reservation, Refusal)
-        if ledger.reserve(reservation, reserved, 0, limits, UNLIMITED, 0.0, DAY) is None:
+        if ledger.reserve(reservation, reserved, 0, limits, Limits(), 0.0, DAY) is None:
             running.append((reservation, reserved, used))
         else:
             ledger.settle(reservation, 0, 0, 0.0, DAY)
@@ -113,61 +112,61 @@ def test_parallel_calls_never_overshoot_by_more_than_their_estimates_were_wrong(
 
 
 def test_a_request_refused_for_its_tokens_gives_its_place_back():
-    ledger, limits = MemoryLedger(), Limits(rpm=2, tpm=100)
+    ledger, limits = Ledger(), Limits(rpm=2, tpm=100)
     for _ in range(5):
         reservation = ledger.admit("a", limits, 0.0)
         assert not isinstance(reservation, Refusal)
-        assert ledger.reserve(reservation, 500, 0, limits, UNLIMITED, 0.0, DAY) == Refusal("tokens", None)
+        assert ledger.reserve(reservation, 500, 0, limits, Limits(), 0.0, DAY) == Refusal("tokens", None)
         ledger.settle(reservation, 0, 0, 0.0, DAY)
     assert ledger.snapshot("a", limits, 0.0, DAY).requests_remaining == 2
 
 
 def test_a_request_that_failed_upstream_has_used_its_place():
-    ledger, limits = MemoryLedger(), Limits(rpm=2)
+    ledger, limits = Ledger(), Limits(rpm=2)
     reservation = ledger.admit("a", limits, 0.0)
     ledger.settle(reservation, 0, 0, 0.0, DAY)
     assert ledger.snapshot("a", limits, 0.0, DAY).requests_remaining == 1
 
 
 def test_a_slot_refused_costs_no_request():
-    ledger, limits = MemoryLedger(), Limits(rpm=10, parallel=1)
+    ledger, limits = Ledger(), Limits(rpm=10, parallel=1)
     ledger.admit("a", limits, 0.0)
     assert ledger.admit("a", limits, 0.0) == Refusal("parallel", 1.0)
     assert ledger.snapshot("a", limits, 0.0, DAY).requests_remaining == 9
 
 
 def test_the_rest_of_a_budget_held_by_others_is_worth_a_short_wait():
-    ledger, limits = MemoryLedger(), Limits(daily=100)
+    ledger, limits = Ledger(), Limits(daily=100)
     first, second = (ledger.admit("a", limits, 0.0) for _ in range(2))
-    assert ledger.reserve(first, 0, 80, limits, UNLIMITED, 0.0, DAY) is None
-    assert ledger.reserve(second, 0, 30, limits, UNLIMITED, 0.0, DAY) == Refusal("daily_budget", 1.0)
+    assert ledger.reserve(first, 0, 80, limits, Limits(), 0.0, DAY) is None
+    assert ledger.reserve(second, 0, 30, limits, Limits(), 0.0, DAY) == Refusal("daily_budget", 1.0)
     ledger.settle(first, 0, 80, 0.0, DAY)
-    assert ledger.reserve(second, 0, 30, limits, UNLIMITED, 0.0, DAY) == Refusal("daily_budget", None)
+    assert ledger.reserve(second, 0, 30, limits, Limits(), 0.0, DAY) == Refusal("daily_budget", None)
 
 
 def test_tokens_and_money_are_taken_both_or_neither():
-    ledger, limits = MemoryLedger(), Limits(tpm=100, daily=100)
+    ledger, limits = Ledger(), Limits(tpm=100, daily=100)
     reservation = ledger.admit("a", limits, 0.0)
-    assert ledger.reserve(reservation, 50, 200, limits, UNLIMITED, 0.0, DAY) is not None
-    assert ledger.reserve(reservation, 200, 50, limits, UNLIMITED, 0.0, DAY) is not None
+    assert ledger.reserve(reservation, 50, 200, limits, Limits(), 0.0, DAY) is not None
+    assert ledger.reserve(reservation, 200, 50, limits, Limits(), 0.0, DAY) is not None
     snapshot = ledger.snapshot("a", limits, 0.0, DAY)
     assert (snapshot.tokens_remaining, snapshot.reserved) == (100, 0)
 
 
 def test_a_dearer_stand_in_is_topped_up_and_a_cheaper_one_is_not():
-    ledger, limits = MemoryLedger(), Limits(daily=100)
+    ledger, limits = Ledger(), Limits(daily=100)
     reservation = ledger.admit("a", limits, 0.0)
-    ledger.reserve(reservation, 0, 40, limits, UNLIMITED, 0.0, DAY)
-    assert ledger.top_up(reservation, 10, limits, UNLIMITED, DAY) is None
-    assert ledger.top_up(reservation, 90, limits, UNLIMITED, DAY) is None
+    ledger.reserve(reservation, 0, 40, limits, Limits(), 0.0, DAY)
+    assert ledger.top_up(reservation, 10, limits, Limits(), DAY) is None
+    assert ledger.top_up(reservation, 90, limits, Limits(), DAY) is None
     assert ledger.snapshot("a", limits, 0.0, DAY).reserved == 90
-    assert ledger.top_up(reservation, 101, limits, UNLIMITED, DAY) == Refusal("daily_budget", None)
+    assert ledger.top_up(reservation, 101, limits, Limits(), DAY) == Refusal("daily_budget", None)
     ledger.settle(reservation, 0, 60, 0.0, DAY)
     assert ledger.snapshot("a", limits, 0.0, DAY).today == 60
 
 
 def test_forgotten_devices_stay_in_the_sum():
-    ledger = MemoryLedger()
+    ledger = Ledger()
     ledger.book("a", DAY, 70)
     ledger.forget(["a"])
     assert ledger.spent("a", DAY) == (0, 0, 0)
@@ -175,9 +174,9 @@ def test_forgotten_devices_stay_in_the_sum():
 
 
 def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
-    spend = Spend()
+    spend = Balance()
     spend.book(DAY, 100)
-    spend.forgive(DAY)
+    spend.reset_baseline(DAY, None)
     spend.book(DAY, 30)
     assert (spend.today(DAY), spend.month(DAY)) == (30, 30)
     assert spend.month(DAY + 100) == 0
@@ -185,7 +184,7 @@ def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1000)), max_size=60))
 def test_a_clock_that_steps_back_over_midnight_finds_yesterdays_spend(bookings):
-    spend, wanted = Spend(), {}
+    spend, wanted = Balance(), {}
     for ahead, amount in bookings:
         spend.book(DAY + ahead, amount)
         wanted[DAY + ahead] = wanted.get(DAY + ahead, 0) + amount
@@ -195,7 +194,7 @@ def test_a_clock_that_steps_back_over_midnight_finds_yesterdays_spend(bookings):
 
 
 def test_spend_of_years_takes_no_more_memory_than_of_days():
-    spend = Spend()
+    spend = Balance()
     for year in range(2026, 2036):
         for month in range(1, 13):
             spend.book(year * 10000 + month * 100 + 1, 1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
-from cheaprouter.accounts.limits import duration
+from cheaprouter.accounts.refusals import duration
 
 from cheaprouter.config.settings import BudgetAction, BudgetSettings, DeviceSettings
 from cheaprouter.core.errors import BudgetError, LimitError
@@ -27,7 +27,7 @@ async def test_without_limits_nothing_is_refused_and_no_header_is_sent(home):
     home = home()
     for _ in range(200):
         home.ask(tokens=10**6)
-    assert home.devices.rate_headers("kitchen") == {}
+    assert home.accounts.rate_headers("kitchen") == {}
 
 
 async def test_requests_beyond_the_minutes_limit_wait_for_their_turn(home):
@@ -56,7 +56,7 @@ async def test_one_devices_limit_is_not_anothers(home):
 async def test_tokens_are_reserved_and_settled_by_what_was_used(home):
     home = home(device_defaults=defaults(tpm=1000))
     home.ask(tokens=800, used=300)
-    assert home.devices.limits_state("kitchen")["tokens_remaining"] == 700
+    assert home.accounts.limits_state("kitchen")["tokens_remaining"] == 700
     error = refused(home, tokens=800)
     assert (error.limit, error.headers["retry-after"]) == ("tokens", "6")
 
@@ -72,7 +72,7 @@ async def test_a_request_above_the_whole_limit_is_told_not_to_retry(home):
 async def test_use_beyond_the_estimate_is_a_debt(home):
     home = home(device_defaults=defaults(tpm=600))
     home.ask(tokens=100, used=900)
-    assert home.devices.limits_state("kitchen")["tokens_remaining"] == 0
+    assert home.accounts.limits_state("kitchen")["tokens_remaining"] == 0
     assert refused(home, tokens=100).headers["retry-after"] == "40"
 
 
@@ -84,14 +84,14 @@ async def test_a_wait_longer_than_the_sdks_obey_tells_them_not_to_retry(home):
 
 async def test_parallel_requests_are_counted_while_they_run(home):
     home = home(device_defaults=defaults(parallel=2))
-    first, second = (home.devices.admit(Caller("kitchen")) for _ in range(2))
+    first, second = (home.admit(Caller("kitchen")) for _ in range(2))
     error = refused(home)
     assert (error.limit, error.headers["retry-after"]) == ("parallel", "1")
-    home.devices.release(first)
+    home.release(first)
     home.ask()
-    home.devices.settle(second, Usage(), None)
-    home.devices.settle(second, Usage(), None)
-    third = [home.devices.admit(Caller("kitchen")) for _ in range(2)]
+    home.release(second)
+    home.release(second)
+    third = [home.admit(Caller("kitchen")) for _ in range(2)]
     refused(home)
     assert len(third) == 2
 
@@ -114,7 +114,7 @@ async def test_out_of_hours_it_says_how_long_to_wait(home):
 async def test_headers_tell_what_is_left(home):
     home = home(device_defaults=defaults(rpm=10, tpm=60_000))
     home.ask(tokens=30_000)
-    assert home.devices.rate_headers("kitchen") == {
+    assert home.accounts.rate_headers("kitchen") == {
         "x-ratelimit-limit-requests": "10",
         "x-ratelimit-remaining-requests": "9",
         "x-ratelimit-reset-requests": "6s",
@@ -165,13 +165,13 @@ async def test_another_limit_is_told_on_its_own(home):
 async def test_rate_limited_is_a_state_that_passes(home):
     home = home(device_defaults=defaults(rpm=1))
     home.ask()
-    assert not home.devices.limits_state("kitchen")["rate_limited"]
+    assert not home.accounts.limits_state("kitchen")["rate_limited"]
     refused(home)
-    assert home.devices.limits_state("kitchen")["rate_limited"]
-    assert home.devices.limits_state(None)["rate_limited"]
-    assert not home.devices.limits_state("den")["rate_limited"]
+    assert home.accounts.limits_state("kitchen")["rate_limited"]
+    assert home.accounts.limits_state(None)["rate_limited"]
+    assert not home.accounts.limits_state("den")["rate_limited"]
     home.later(60)
-    assert not home.devices.limits_state("kitchen")["rate_limited"]
+    assert not home.accounts.limits_state("kitchen")["rate_limited"]
 
 
 async def test_a_spent_budget_refuses_until_the_day_ends(home):
@@ -226,13 +226,13 @@ async def test_parallel_requests_cannot_overspend(home):
     home = home(device_defaults=defaults(daily_budget=Decimal("0.05")))
     running = []
     for _ in range(5):
-        admission = home.devices.admit(Caller("kitchen"))
-        home.devices.reserve(admission, 1, Decimal("0.01"))
+        admission = home.admit(Caller("kitchen"))
+        home.reserve(admission, 1, Decimal("0.01"))
         running.append(admission)
     assert refused(home, BudgetError).retry_after == 1
     for admission in running:
         home.done(admission, 1, "0.01")
-    assert home.devices.limits_state("kitchen")["budget_percent"] == 100
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 100
 
 
 async def test_a_budget_of_nothing_refuses_everything(home):
@@ -262,17 +262,17 @@ async def test_and_served_where_there_is_none(home):
 async def test_after_the_budget_free_models_answer_where_so_chosen(home):
     home = home(device_defaults=defaults(daily_budget=Decimal("0.02"), budget_action=BudgetAction.FREE))
     home.ask(cost="0.01")
-    assert home.devices.budget_action("kitchen") is None
+    assert home.budget_action("kitchen") is None
     assert refused(home, BudgetError, cost="0.02").action == "free"
     home.ask(cost="0.01")
-    assert home.devices.budget_action("kitchen") is BudgetAction.FREE
+    assert home.budget_action("kitchen") is BudgetAction.FREE
     home.ask(cost="0")
 
 
 async def test_after_the_budget_eco_goes_on_spending(home):
     home = home(device_defaults=defaults(daily_budget=Decimal("0.01"), budget_action=BudgetAction.ECO))
     home.ask(cost="0.01")
-    assert home.devices.budget_action("kitchen") is BudgetAction.ECO
+    assert home.budget_action("kitchen") is BudgetAction.ECO
     home.ask(cost="0.01")
 
 
@@ -282,7 +282,7 @@ async def test_the_strictest_budget_decides(home):
         device_defaults=defaults(daily_budget=Decimal("0.01"), budget_action=BudgetAction.ECO),
     )
     home.ask(cost="0.01")
-    assert home.devices.budget_action("kitchen") is BudgetAction.FREE
+    assert home.budget_action("kitchen") is BudgetAction.FREE
 
 
 async def test_a_warning_comes_once_at_the_threshold_then_the_end_once(home):
@@ -339,27 +339,27 @@ async def test_a_reset_begins_anew_and_the_books_stay(home):
     home = home(device_defaults=defaults(daily_budget=Decimal("0.01"), monthly_budget=Decimal("0.01")))
     home.ask()
     refused(home, BudgetError)
-    home.devices.reset_budget("kitchen")
+    home.accounts.reset_budget("kitchen")
     home.ask()
     assert home.metrics.snapshot("kitchen")["cost_today"] == 0.02
     await home.restart()
-    assert home.devices.limits_state("kitchen")["budget_percent"] == 100
-    home.devices.reset_budget("kitchen")
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 100
+    home.accounts.reset_budget("kitchen")
     await home.restart()
-    assert home.devices.limits_state("kitchen")["budget_percent"] == 0
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 0
 
 
 async def test_a_dearer_stand_in_must_fit_too(home):
     home = home(device_defaults=defaults(daily_budget=Decimal("0.05")))
-    admission = home.devices.admit(Caller("kitchen"))
-    home.devices.reserve(admission, 10, Decimal("0.01"))
-    home.devices.top_up(admission, Decimal("0.05"))
+    admission = home.admit(Caller("kitchen"))
+    home.reserve(admission, 10, Decimal("0.01"))
+    home.top_up(admission, Decimal("0.05"))
     with pytest.raises(BudgetError):
-        home.devices.top_up(admission, Decimal("0.06"))
+        home.top_up(admission, Decimal("0.06"))
     with pytest.raises(BudgetError):
-        home.devices.top_up(admission, None)
+        home.top_up(admission, None)
     home.done(admission, 10, "0.05")
-    assert home.devices.limits_state("kitchen")["budget_percent"] == 100
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 100
 
 
 async def test_a_provider_that_reports_a_negative_cost_earns_nobody_anything(home):

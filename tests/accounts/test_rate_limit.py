@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import pytest
-from cheaprouter.accounts.rate_limit import TokenBucket
+from cheaprouter.accounts.buckets import TokenBucket
 from hypothesis import given
 from hypothesis import strategies as st
 

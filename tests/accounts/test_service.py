@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cheaprouter.accounts import keys
-from cheaprouter.accounts.callers import costs_money
+from cheaprouter.world import costs_money
 from cheaprouter.books import totals as books
 from cheaprouter.config.settings import Auth, BudgetSettings, DeviceSettings, ModelSettings, ProviderSettings
 from cheaprouter.core.errors import AuthenticationError, LimitError, SettingError
@@ -25,7 +25,7 @@ NOTHING = Price(Rates(Decimal(0), Decimal(0)))
 
 
 def by_header(home, name):
-    return home.devices.identify({"x-device-id": name}, "192.168.1.9")
+    return home.identify({"x-device-id": name}, "192.168.1.9")
 
 
 @pytest.mark.parametrize(
@@ -45,17 +45,17 @@ def test_whether_a_provider_can_cost_money(provider, costs):
 
 
 async def test_keys_are_needed_as_soon_as_a_provider_can_cost_money(home):
-    assert home(auth=None).devices.auth is Auth.OPEN
-    assert home(auth=None, providers=(ProviderSettings("lab", "openai"),)).devices.auth is Auth.KEYS
-    assert home(auth=Auth.OPEN, providers=(ProviderSettings("lab", "openai"),)).devices.auth is Auth.OPEN
+    assert home(auth=None).auth is Auth.OPEN
+    assert home(auth=None, providers=(ProviderSettings("lab", "openai"),)).auth is Auth.KEYS
+    assert home(auth=Auth.OPEN, providers=(ProviderSettings("lab", "openai"),)).auth is Auth.OPEN
 
 
 async def test_a_new_key_holds_at_once_and_is_stored_hashed(home):
     home = home(auth=Auth.KEYS)
-    key = await home.devices.add_key("kitchen")
-    caller = home.devices.identify({"authorization": f"Bearer {key}"}, "")
+    key = await home.accounts.add_key("kitchen")
+    caller = home.identify({"authorization": f"Bearer {key}"}, "")
     assert (caller.device_id, caller.key) == ("kitchen", KeyKind.DEVICE)
-    assert "kitchen" in home.devices.ids()
+    assert "kitchen" in home.accounts.known.ids()
     for path in home.folder.iterdir():
         if path.is_file():
             assert key.encode() not in path.read_bytes()
@@ -63,23 +63,23 @@ async def test_a_new_key_holds_at_once_and_is_stored_hashed(home):
 
 async def test_a_revoked_key_ends_at_once(home):
     home = home(auth=Auth.KEYS)
-    first, second = await home.devices.add_key("kitchen"), await home.devices.add_key("kitchen")
-    listed = await home.devices.list_keys()
+    first, second = await home.accounts.add_key("kitchen"), await home.accounts.add_key("kitchen")
+    listed = await home.accounts.list_keys()
     assert [k["device"] for k in listed] == ["kitchen", "kitchen"]
-    assert await home.devices.revoke_key(first) == 1
+    assert await home.accounts.revoke_key(first) == 1
     with pytest.raises(AuthenticationError):
-        home.devices.identify({"x-api-key": first}, "")
-    assert home.devices.identify({"x-api-key": second}, "").device_id == "kitchen"
-    (left,) = await home.devices.list_keys()
-    assert await home.devices.revoke_key(left["id"]) == 1
-    assert await home.devices.revoke_key("kitchen") == 0
+        home.identify({"x-api-key": first}, "")
+    assert home.identify({"x-api-key": second}, "").device_id == "kitchen"
+    (left,) = await home.accounts.list_keys()
+    assert await home.accounts.revoke_key(left["id"]) == 1
+    assert await home.accounts.revoke_key("kitchen") == 0
 
 
 async def test_keys_survive_a_restart(home):
     home = home(auth=Auth.KEYS)
-    key = await home.devices.add_key("kitchen")
+    key = await home.accounts.add_key("kitchen")
     await home.restart()
-    assert home.devices.identify({"api-key": key}, "").device_id == "kitchen"
+    assert home.identify({"api-key": key}, "").device_id == "kitchen"
 
 
 async def test_the_admin_key_is_made_once_private_and_strong(home):
@@ -89,27 +89,27 @@ async def test_the_admin_key_is_made_once_private_and_strong(home):
     assert len(key) > 40
     assert (home.folder / "admin_key").stat().st_mode & 0o777 == 0o600
     assert keys.admin_key(home.folder / "admin_key") == (key, False)
-    await home.devices.tend()
-    assert home.devices.identify({"x-api-key": key}, "").admin
+    await home.accounts.tend()
+    assert home.identify({"x-api-key": key}, "").admin
 
 
 async def test_a_new_admin_key_holds_within_a_round_and_the_old_one_ends(home):
     home = home()
     old, _ = keys.admin_key(home.folder / "admin_key")
-    await home.devices.tend()
+    await home.accounts.tend()
     new = keys.reset_admin_key(home.folder / "admin_key")
-    await home.devices.tend()
-    assert home.devices.identify({"x-api-key": new}, "").admin
+    await home.accounts.tend()
+    assert home.identify({"x-api-key": new}, "").admin
     with pytest.raises(AuthenticationError):
-        home.devices.identify({"x-api-key": old}, "")
+        home.identify({"x-api-key": old}, "")
 
 
 async def test_an_admin_key_in_the_settings_wins_over_the_file(home):
     home = home(admin_key="my own secret")
     keys.admin_key(home.folder / "admin_key")
-    await home.devices.tend()
-    assert home.devices.identify({"authorization": "Bearer my own secret"}, "").admin
-    assert home.devices.admin_key == "my own secret"
+    await home.accounts.tend()
+    assert home.identify({"authorization": "Bearer my own secret"}, "").admin
+    assert home.accounts.callers.admin_key == "my own secret"
 
 
 CLI = """
@@ -134,14 +134,14 @@ def other_process(home, *arguments):
 
 async def test_a_key_added_and_revoked_by_another_process_is_noticed(home):
     home = home(auth=Auth.KEYS)
-    await home.devices.tend()
+    await home.accounts.tend()
     key = await asyncio.to_thread(other_process, home, "add", "kitchen")
-    await home.devices.tend()
-    assert home.devices.identify({"x-api-key": key}, "").device_id == "kitchen"
+    await home.accounts.tend()
+    assert home.identify({"x-api-key": key}, "").device_id == "kitchen"
     assert await asyncio.to_thread(other_process, home, "revoke", "kitchen") == "1"
-    await home.devices.tend()
+    await home.accounts.tend()
     with pytest.raises(AuthenticationError):
-        home.devices.identify({"x-api-key": key}, "")
+        home.identify({"x-api-key": key}, "")
 
 
 async def test_booking_goes_on_while_another_process_writes(home):
@@ -159,161 +159,161 @@ async def test_booking_goes_on_while_another_process_writes(home):
 
 async def test_a_setting_holds_from_the_next_request_on_and_over_restarts(home):
     home = home()
-    assert home.devices.set("kitchen", "rpm", "1", "mqtt") == 1
+    assert home.set("kitchen", "rpm", "1", "mqtt") == 1
     home.ask()
     with pytest.raises(LimitError):
         home.ask()
     await home.restart()
-    assert home.devices.policy("kitchen").rpm == 1
-    assert home.devices.sources("kitchen")["rpm"] == "run time"
+    assert home.policies.of("kitchen").device.rpm == 1
+    assert home.policies.sources("kitchen")["rpm"] == "run time"
 
 
 async def test_a_setting_survives_kill_9(home):
     home = home()
-    home.devices.set("kitchen", "daily_budget", "1.50")
+    home.set("kitchen", "daily_budget", "1.50")
     home.crash()
-    assert home.devices.policy("kitchen").daily_budget == Decimal("1.50")
+    assert home.policies.of("kitchen").device.daily_budget == Decimal("1.50")
 
 
 async def test_the_source_of_each_value_is_visible(home):
     home = home(device_defaults=DeviceSettings(rpm=60, tpm=100), devices={"kitchen": DeviceSettings(rpm=5)})
-    home.devices.set("kitchen", "profile", "eco")
-    sources = home.devices.sources("kitchen")
+    home.set("kitchen", "profile", "eco")
+    sources = home.policies.sources("kitchen")
     assert (sources["rpm"], sources["tpm"], sources["profile"]) == ("file", "default", "run time")
-    policy = home.devices.policy("kitchen")
+    policy = home.policies.of("kitchen").device
     assert (policy.rpm, policy.tpm, policy.profile) == (5, 100, Profile.ECO)
 
 
 async def test_run_time_wins_until_that_key_changes_in_the_file(home):
     home = home(devices={"kitchen": DeviceSettings(rpm=5, tpm=100)})
-    home.devices.set("kitchen", "rpm", 7)
-    home.devices.set("kitchen", "tpm", 700)
+    home.set("kitchen", "rpm", 7)
+    home.set("kitchen", "tpm", 700)
     await home.restart(devices={"kitchen": DeviceSettings(rpm=5, tpm=200)})
-    assert home.devices.policy("kitchen").rpm == 7
-    assert home.devices.policy("kitchen").tpm == 200
-    home.devices.reconfigure(dataclasses.replace(home.settings, devices={"kitchen": DeviceSettings(rpm=6)}))
-    assert home.devices.policy("kitchen").rpm == 6
+    assert home.policies.of("kitchen").device.rpm == 7
+    assert home.policies.of("kitchen").device.tpm == 200
+    home.reconfigure(dataclasses.replace(home.settings, devices={"kitchen": DeviceSettings(rpm=6)}))
+    assert home.policies.of("kitchen").device.rpm == 6
     await home.restart(devices={"kitchen": DeviceSettings(rpm=5, tpm=100)})
-    assert home.devices.policy("kitchen").rpm == 5, "a change that the file overtook does not come back"
+    assert home.policies.of("kitchen").device.rpm == 5, "a change that the file overtook does not come back"
 
 
 async def test_the_hubs_settings_work_the_same_way(home):
     home = home(budget=BudgetSettings(daily=Decimal(5)))
-    home.devices.set(None, "daily_budget", 2)
-    home.devices.set(None, "cloud_paused", "ON")
+    home.set(None, "daily_budget", 2)
+    home.set(None, "cloud_paused", "ON")
     await home.restart()
-    assert (home.devices.hub.daily_budget, home.devices.hub.cloud_paused) == (Decimal(2), True)
-    assert home.devices.sources(None)["daily_budget"] == "run time"
+    assert (home.policies.hub.daily_budget, home.policies.hub.cloud_paused) == (Decimal(2), True)
+    assert home.policies.sources(None)["daily_budget"] == "run time"
     await home.restart(budget=BudgetSettings(daily=Decimal(6)))
-    assert home.devices.hub.daily_budget == Decimal(6)
+    assert home.policies.hub.daily_budget == Decimal(6)
 
 
 async def test_null_goes_back_to_the_file(home):
     home = home(devices={"kitchen": DeviceSettings(rpm=5)})
-    home.devices.set("kitchen", "rpm", 7)
-    assert home.devices.set("kitchen", "rpm", None) is None
-    assert home.devices.policy("kitchen").rpm == 5
+    home.set("kitchen", "rpm", 7)
+    assert home.set("kitchen", "rpm", None) is None
+    assert home.policies.of("kitchen").device.rpm == 5
     await home.restart()
-    assert home.devices.policy("kitchen").rpm == 5
+    assert home.policies.of("kitchen").device.rpm == 5
 
 
 async def test_a_limit_of_the_file_can_be_lifted_at_run_time(home):
     home = home(device_defaults=DeviceSettings(rpm=5, daily_budget=Decimal(1), model="lab/small"))
-    home.devices.set("kitchen", "rpm", 0)
-    home.devices.set("kitchen", "daily_budget", "unlimited")
-    home.devices.set("kitchen", "model", "auto")
+    home.set("kitchen", "rpm", 0)
+    home.set("kitchen", "daily_budget", "unlimited")
+    home.set("kitchen", "model", "auto")
     await home.restart()
-    policy = home.devices.policy("kitchen")
+    policy = home.policies.of("kitchen").device
     assert (policy.rpm, policy.daily_budget, policy.model) == (None, None, None)
 
 
 async def test_a_refused_value_changes_nothing(home):
     home = home()
-    home.devices.set("kitchen", "rpm", 7)
+    home.set("kitchen", "rpm", 7)
     with pytest.raises(SettingError):
-        home.devices.set("kitchen", "rpm", "lots")
-    assert home.devices.policy("kitchen").rpm == 7
+        home.set("kitchen", "rpm", "lots")
+    assert home.policies.of("kitchen").device.rpm == 7
 
 
 async def test_a_device_without_a_printable_name_cannot_be_set(home):
     with pytest.raises(SettingError, match="printable"):
-        home().devices.set("\x00", "rpm", 7)
+        home().set("\x00", "rpm", 7)
 
 
 async def test_changes_are_told(home):
     home = home()
-    home.devices.set("kitchen", "rpm", 7)
-    home.devices.set(None, "profile", "eco")
-    home.devices.rename("kitchen", "Kitchen tablet")
+    home.set("kitchen", "rpm", 7)
+    home.set(None, "profile", "eco")
+    home.set("kitchen", "name", "Kitchen tablet")
     assert [(e.device_id, e.names) for e in home.told(SettingsChanged)] == [
         ("kitchen", ("rpm",)), (None, ("profile",)), ("kitchen", ("name",)),
     ]  # fmt: skip
-    assert home.devices.policy("kitchen").name == "Kitchen tablet"
+    assert home.policies.of("kitchen").device.name == "Kitchen tablet"
 
 
 async def test_every_setting_is_shown_as_json(home):
     home = home(device_defaults=DeviceSettings(daily_budget=Decimal("1.5")))
-    shown = home.devices.effective("kitchen")
+    shown = home.policies.effective("kitchen")
     assert (shown["profile"], shown["model"], shown["enabled"], shown["daily_budget"]) == ("auto", "auto", True, 1.5)
-    assert home.devices.effective(None)["cloud_paused"] is False
+    assert home.policies.effective(None)["cloud_paused"] is False
 
 
 async def test_a_device_is_known_once_it_has_asked(home):
     home = home()
     by_header(home, "kitchen")
-    assert home.devices.ids() == []
+    assert home.accounts.known.ids() == []
     home.ask("kitchen")
     home.ask("kitchen")
-    assert home.devices.ids() == ["kitchen"]
+    assert home.accounts.known.ids() == ["kitchen"]
     assert home.told(DeviceAdded) == [DeviceAdded("kitchen")]
 
 
 async def test_configured_devices_are_known_from_the_start(home):
-    assert home(devices={" Küche ": DeviceSettings(rpm=5)}).devices.ids() == ["Küche"]
+    assert home(devices={" Küche ": DeviceSettings(rpm=5)}).accounts.known.ids() == ["Küche"]
 
 
 async def test_slugs_do_not_collide_and_stay_over_restarts(home):
     home = home()
     home.ask("living-room")
     home.ask("Living Room")
-    slugs = [home.devices.slug(d) for d in ("living-room", "Living Room")]
+    slugs = [home.accounts.known.slug(d) for d in ("living-room", "Living Room")]
     assert slugs[0] == "living_room"
     assert slugs[1].startswith("living_room_")
     await home.restart()
-    assert [home.devices.slug(d) for d in ("living-room", "Living Room")] == slugs
-    assert home.devices.for_slug(slugs[1]) == "Living Room"
-    assert home.devices.for_slug("nobody") is None
+    assert [home.accounts.known.slug(d) for d in ("living-room", "Living Room")] == slugs
+    assert home.accounts.known.for_slug(slugs[1]) == "Living Room"
+    assert home.accounts.known.for_slug("nobody") is None
 
 
 async def test_spoofed_ids_grow_neither_memory_nor_disk(home):
     home = home(max_devices=10, devices={"kitchen": DeviceSettings(rpm=10**6)})
-    home.devices.set("den", "rpm", 10**6)
-    key = await home.devices.add_key("attic")
+    home.set("den", "rpm", 10**6)
+    key = await home.accounts.add_key("attic")
     for n in range(500):
         home.ask(by_header(home, f"spoof {n}").device_id)
         if n % 50 == 0:
             await home.recorder.flush()
-            await home.devices.tend()
+            await home.accounts.tend()
     for _ in range(3):
         await home.recorder.flush()
-        await home.devices.tend()
-    assert len(home.devices.ids()) == 10
-    assert {"kitchen", "den", "attic"} <= set(home.devices.ids())
-    assert "spoof 499" in home.devices.ids()
+        await home.accounts.tend()
+    assert len(home.accounts.known.ids()) == 10
+    assert {"kitchen", "den", "attic"} <= set(home.accounts.known.ids())
+    assert "spoof 499" in home.accounts.known.ids()
     assert len(home.metrics.devices()) <= 10
-    assert len(home.devices._ledger._accounts) <= 10
-    assert len(home.devices._alerts._quiet) <= 10
+    assert len(home.accounts.ledger._balances) <= 10
+    assert len(home.accounts.alerts._quiet) <= 10
     devices, daily = await home.database.read(
         lambda c: [c.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("device", "daily")]
     )
     assert devices <= 10
     assert daily <= 12
-    assert home.devices.identify({"x-api-key": key}, "").device_id == "attic"
+    assert home.identify({"x-api-key": key}, "").device_id == "attic"
     assert home.metrics.snapshot(None)["cost_total"] == pytest.approx(5)
     await home.restart()
     assert home.metrics.snapshot(None)["requests"] == 500
     assert home.metrics.snapshot(None)["cost_total"] == pytest.approx(5)
-    assert len(home.devices.ids()) == 10
+    assert len(home.accounts.known.ids()) == 10
 
 
 async def test_who_was_forgotten_just_before_a_crash_is_folded_at_the_next_start(home):
@@ -321,27 +321,27 @@ async def test_who_was_forgotten_just_before_a_crash_is_folded_at_the_next_start
     for n in range(5):
         home.ask(f"spoof {n}")
     home.crash()
-    assert len(home.devices.ids()) == 2
+    assert len(home.accounts.known.ids()) == 2
     for _ in range(3):
-        await home.devices.tend()
+        await home.accounts.tend()
     assert len(await home.database.read(books.devices)) == 3
     assert home.metrics.snapshot(None)["requests"] == 5
 
 
 async def test_a_device_with_requests_under_way_is_not_forgotten(home):
     home = home(max_devices=2)
-    running = home.devices.admit(Caller("kitchen"))
+    running = home.admit(Caller("kitchen"))
     for n in range(5):
         home.ask(f"spoof {n}")
-    assert "kitchen" in home.devices.ids()
+    assert "kitchen" in home.accounts.known.ids()
     home.done(running, 1, "0.01")
 
 
 async def test_newcomers_share_one_name_while_nobody_can_be_forgotten(home):
     home = home(max_devices=2)
-    running = [home.devices.admit(by_header(home, name)) for name in ("kitchen", "den")]
+    running = [home.admit(by_header(home, name)) for name in ("kitchen", "den")]
     assert by_header(home, "attic").device_id == "other-devices"
-    home.devices.release(running[0])
+    home.release(running[0])
     assert by_header(home, "attic").device_id == "attic"
 
 
@@ -358,23 +358,23 @@ async def test_forgotten_devices_spend_stays_in_the_global_budget(home):
 
 async def test_a_removed_device_is_gone_with_its_settings_and_keys(home):
     home = home()
-    home.devices.set("kitchen", "rpm", 5)
-    key = await home.devices.add_key("kitchen")
+    home.set("kitchen", "rpm", 5)
+    key = await home.accounts.add_key("kitchen")
     home.ask("kitchen")
-    home.devices.remove("kitchen")
-    assert home.devices.ids() == []
+    home.accounts.remove("kitchen")
+    assert home.accounts.known.ids() == []
     assert home.told(DeviceRemoved) == [DeviceRemoved("kitchen")]
     with pytest.raises(AuthenticationError):
-        home.devices.identify({"x-api-key": key}, "")
+        home.identify({"x-api-key": key}, "")
     await home.restart()
-    assert home.devices.policy("kitchen").rpm is None
+    assert home.policies.of("kitchen").device.rpm is None
     assert home.metrics.snapshot(None)["cost_total"] == 0.01
 
 
 async def test_a_removed_device_that_the_file_names_is_known_again(home):
     home = home(devices={"kitchen": DeviceSettings(rpm=5)})
-    home.devices.remove("kitchen")
-    assert home.devices.ids() == ["kitchen"]
+    home.accounts.remove("kitchen")
+    assert home.accounts.known.ids() == ["kitchen"]
 
 
 async def test_spend_survives_a_restart_and_a_crash(home):
@@ -383,7 +383,7 @@ async def test_spend_survives_a_restart_and_a_crash(home):
     await home.restart()
     home.ask(cost="0.04")
     home.crash()
-    assert home.devices.limits_state("kitchen")["budget_percent"] == 80
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 80
     with pytest.raises(LimitError):
         home.ask(cost="0.04")
 
@@ -409,13 +409,13 @@ async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(ho
         for _ in range(12):
             estimate, cost = dice.randrange(100, 900), Decimal(dice.randrange(1, 4_000_000)) / 10**9
             try:
-                admission = home.devices.admit(Caller(name))
+                admission = home.admit(Caller(name))
             except LimitError:
                 refusals += 1
                 await asyncio.sleep(0)
                 continue
             try:
-                home.devices.reserve(admission, estimate, cost)
+                home.reserve(admission, estimate, cost)
                 await asyncio.sleep(dice.random() / 1000)
                 share = Decimal(dice.randrange(0, 101)) / 100
                 tokens = int(estimate * share)
@@ -424,7 +424,7 @@ async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(ho
             except LimitError:
                 refusals += 1
             finally:
-                home.devices.release(admission)
+                home.release(admission)
 
     await asyncio.gather(*(client(f"device {n % 50}") for n in range(300)))
     assert refusals > 100
@@ -434,8 +434,8 @@ async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(ho
     assert sum(t[books.TOTALS.index("cost")] for t in totals.values()) == int(paid * 10**12)
     assert sum(t[books.TOTALS.index("input_tokens")] for t in totals.values()) == used
     for n in range(50):
-        snapshot = home.devices._ledger.snapshot(
-            f"device {n}", home.devices._policies.default.limits, home.now, 20261122
+        snapshot = home.accounts.ledger.snapshot(
+            f"device {n}", home.policies.default.limits, home.now, 20261122
         )
         assert (snapshot.running, snapshot.reserved) == (0, 0)
         assert snapshot.today <= 2 * 10**10
@@ -446,7 +446,7 @@ async def test_a_database_that_fails_is_no_reason_to_refuse_anyone(home, caplog)
     home = home()
     await home.database.close()
     home.ask()
-    await home.devices.tend()
+    await home.accounts.tend()
     await home.recorder.flush()
     assert "could not be brought in step" in caplog.text
     home.database.open()

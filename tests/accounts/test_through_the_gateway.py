@@ -34,9 +34,9 @@ async def test_a_profile_set_at_run_time_holds_for_everyone_and_after_a_restart(
     async with fault_server() as server:
         async with router(tmp_path, lab(server)) as client:
             await change(client, "/router/settings", profile="free")
-            assert client.app.house.gateway.context("anyone").profile == "free"
+            assert client.app.house.gateway.world.policies.hub.profile == "free"
         async with router(tmp_path) as client:
-            assert client.app.house.gateway.context("anyone").profile == "free"
+            assert client.app.house.gateway.world.policies.hub.profile == "free"
 
 
 async def test_with_the_cloud_paused_only_local_models_answer(tmp_path):
@@ -84,7 +84,7 @@ async def test_an_answer_from_memory_takes_no_tokens_of_the_limit(tmp_path):
     async with fault_server() as server, router(tmp_path, lab(server, devices={"defaults": defaults})) as client:
         for _ in range(3):
             await ask(client, "lab/good")
-        left = client.app.house.devices._ledger._accounts["test"].tokens.level
+        left = client.app.house.accounts.ledger._balances["test"].tokens.level
         rows = await client.audit()
         report = await client.get("/router/devices/test")
     used = rows[-1]["total_tokens"]
