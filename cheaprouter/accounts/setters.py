@@ -11,7 +11,7 @@ from typing import Any, Final
 from ..config.settings import BudgetAction
 from ..core.errors import SettingError
 from ..core.models import Profile
-from .identity import clean_id
+from ..core.ids import clean_id
 from .schedule import ALLOWED, Schedule
 
 UNLIMITED_WORDS: Final = frozenset({"unlimited", "none", "off"})
