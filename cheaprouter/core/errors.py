@@ -202,5 +202,11 @@ class ConfigurationError(CheapRouterError):
         self.problems = problems
 
 
+class NewerDatabaseError(ConfigurationError):
+    """The books were written by a newer version: nothing is touched. `problems` say what to do; the process exits with 3."""
+
+    code = "newer_database"
+
+
 class SettingError(InvalidRequestError):
     """A value that a setting does not take; says what is allowed. `param` is the setting's name."""

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
-from typing import Any
+from typing import Any, Final
 
 from .models import RequestRecord
+
+_LOG: Final = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,27 +163,46 @@ class Subscription:
         self._unsubscribe(self)
 
 
-@dataclass(slots=True)
 class EventBus:
-    """Hands each event to every subscriber at once, in the event loop's thread."""
+    """Hands each event to every subscriber at once, in the event loop's thread. No listener's failure reaches another."""
 
-    _subscriptions: list[Subscription] = field(default_factory=list)
-    _callbacks: list[Callable[[Event], Any]] = field(default_factory=list)
+    def __init__(self, log: logging.Logger = _LOG) -> None:
+        self._log = log
+        self._subscriptions: list[Subscription] = []
+        self._callbacks: list[Callable[[Event], Any]] = []
+        self._told: set[tuple[str, str, str]] = set()
 
     def subscribe(self, limit: int = 1024) -> Subscription:
         """Listen with a queue of at most `limit` events; `close()` on what is returned ends it."""
-        subscription = Subscription(limit, self._subscriptions.remove)
+        subscription = Subscription(limit, lambda mine: _remove(self._subscriptions, mine))
         self._subscriptions.append(subscription)
         return subscription
 
     def on(self, callback: Callable[[Event], Any]) -> Callable[[], None]:
         """Call a quick, synchronous function for each event; returns what ends it."""
         self._callbacks.append(callback)
-        return lambda: self._callbacks.remove(callback)
+        return lambda: _remove(self._callbacks, callback)
 
     def publish(self, event: Event) -> None:
-        """Tell everyone; never blocks. A callback must not raise."""
-        for callback in self._callbacks:
-            callback(event)
-        for subscription in self._subscriptions:
+        """Tell everyone; never blocks and never raises. Whoever listens or leaves meanwhile counts from the next event on."""
+        for subscription in tuple(self._subscriptions):
             subscription.put(event)
+        for callback in tuple(self._callbacks):
+            try:
+                callback(event)
+            except Exception as error:  # noqa: BLE001 - the boundary: what happened has happened, whoever fails to hear of it
+                self._failed(callback, event, error)
+
+    def _failed(self, callback: Callable[[Event], Any], event: Event, error: Exception) -> None:
+        """Log it, once for each listener, event and class of error."""
+        listener = getattr(callback, "__qualname__", repr(type(callback)))
+        kind = (listener, type(event).__name__, type(error).__name__)
+        if kind not in self._told:
+            self._told.add(kind)
+            self._log.error("%s could not take in %s", kind[0], kind[1], exc_info=error)
+
+
+def _remove(listeners: list[Any], listener: Any) -> None:
+    """Take a listener out; one that is gone already is gone."""
+    if listener in listeners:
+        listeners.remove(listener)
