@@ -260,7 +260,8 @@ def _caches(world: World, account: Account) -> bool:
 
 
 def _key(account: Account, model: Model) -> bytes:
-    return cache_key(account.caller.device_id, model.id, account.operation)
+    operation = account.operation
+    return cache_key(account.caller.device_id, model.id, operation.body, operation.wire)
 
 
 def _in_doubt() -> BudgetError:

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 from ..config.settings import BudgetAction
 from ..core.errors import SettingError
-from ..core.models import Profile
 from ..core.ids import clean_id
+from ..core.models import Profile
 from .schedule import ALLOWED, Schedule
 
 UNLIMITED_WORDS: Final = frozenset({"unlimited", "none", "off"})

@@ -8,7 +8,6 @@ import sqlite3
 from collections import deque
 from typing import Final
 
-from ..core.calendar import Calendar
 from ..core.clock import Clock
 from ..core.models import RequestRecord
 from . import totals as books

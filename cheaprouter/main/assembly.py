@@ -116,7 +116,9 @@ class House:
         """The MQTT bridge, once."""
         from ..mqtt.bridge import Bridge  # noqa: PLC0415 - paho takes a tenth of a second to import: after the sockets listen
 
-        self.bridge = Bridge(self.settings.mqtt, self.control, credentials, data_dir=self.data)
+        self.bridge = Bridge(
+            self.settings.mqtt, self.control, self.gateway, self.bus, self.clock, credentials, data_dir=self.data
+        )
         return self.bridge
 
     async def reload(self, loaded: Loaded) -> None:

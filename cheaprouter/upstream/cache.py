@@ -13,8 +13,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..core.models import Model, Usage
-from ..core.operation import Operation
+from ..core.models import Json, Model, Usage
 
 _PIECE: Final = 300
 _KEPT: Final = frozenset({"stop", "tool_calls"})
@@ -37,11 +36,11 @@ class CachedReply:
         return sum(len(chunk) if isinstance(chunk, bytes) else _PIECE for chunk in self.chunks) + 200
 
 
-def cache_key(device_id: str, model_id: str, operation: Operation) -> bytes:
+def cache_key(device_id: str, model_id: str, body: Json, wire: str = "openai_chat") -> bytes:
     """Everything that changes the answer: the device, the model, the request with `stream`, and the wire it goes out in."""
-    said = {k: v for k, v in operation.body.items() if k not in _IGNORED}
+    said = {k: v for k, v in body.items() if k not in _IGNORED}
     digest = hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=20)
-    digest.update(f"\0{device_id}\0{model_id}\0{operation.wire}".encode())
+    digest.update(f"\0{device_id}\0{model_id}\0{wire}".encode())
     return digest.digest()
 
 

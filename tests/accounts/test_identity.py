@@ -1,20 +1,21 @@
 from __future__ import annotations
 
 import pytest
-from cheaprouter.accounts.callers import Keyring, identify
-from cheaprouter.accounts.keys import hash_key
-from cheaprouter.core.ids import address_id, clean_id, slugify, unique_slug
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.accounts.callers import Keyring, identify
+from cheaprouter.accounts.keys import hash_key
 from cheaprouter.core.errors import AuthenticationError
+from cheaprouter.core.ids import address_id, clean_id, slugify, unique_slug
 from cheaprouter.core.models import KeyKind
 
-KEYS = Keyring({hash_key("cr-kitchen"): "kitchen"}, hash_key("cr-admin-key"))
+KNOWN = {hash_key("cr-kitchen"): "kitchen"}
 
 
 def who(headers=None, peer="192.168.1.5", *, keys_required=False, keyed=("kitchen",)):
-    return identify(headers or {}, peer, KEYS, keyed, keys_required=keys_required)
+    keyring = Keyring(KNOWN, hash_key("cr-admin-key"), frozenset(keyed))
+    return identify(headers or {}, peer, keyring, keys_required=keys_required)
 
 
 @pytest.mark.parametrize("name", ["authorization", "x-api-key", "api-key"])

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import dataclasses
 from decimal import Decimal
 
 import pytest
-from cheaprouter.accounts.refusals import duration
 
+from cheaprouter.accounts.refusals import duration
+from cheaprouter.books import totals
 from cheaprouter.config.settings import BudgetAction, BudgetSettings, DeviceSettings
 from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.core.events import BudgetReached, BudgetWarning, RateLimited
-from cheaprouter.core.models import Caller, Usage
+from cheaprouter.core.models import Caller
 
 
 def defaults(**settings):
@@ -347,6 +349,58 @@ async def test_a_reset_begins_anew_and_the_books_stay(home):
     home.accounts.reset_budget("kitchen")
     await home.restart()
     assert home.accounts.limits_state("kitchen")["budget_percent"] == 0
+
+
+async def test_a_reset_of_today_leaves_the_month_as_it_is(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.01"), monthly_budget=Decimal("0.02")))
+    home.ask()
+    home.accounts.reset_budget("kitchen", "day")
+    await home.restart()
+    home.ask()
+    assert refused(home, BudgetError).limit == "daily_budget"
+    home.accounts.reset_budget("kitchen", "day")
+    assert refused(home, BudgetError).limit == "monthly_budget"
+
+
+async def test_a_reset_of_today_does_not_take_back_the_months_reset_of_before(home):
+    home = home(device_defaults=defaults(monthly_budget=Decimal("0.02")))
+    home.ask(cost="0.02")
+    home.accounts.reset_budget("kitchen")
+    home.later(86_400)
+    home.accounts.reset_budget("kitchen", "day")
+    await home.restart()
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 0
+
+
+async def test_a_request_that_ends_at_midnight_is_in_one_day_for_limits_and_books(home):
+    home = home(at="2026-11-22T23:59:00", device_defaults=defaults(daily_budget=Decimal(1)))
+    account = home.admit(Caller("kitchen"))
+    home.reserve(account, 10, "0.01")
+    readings = iter(["2026-11-22T23:59:59.9999"])
+
+    def utcnow():
+        home.local(next(readings, "2026-11-23T00:00:00.0001"))
+        return home.at
+
+    home.accounts.clock = dataclasses.replace(home.clock, utcnow=utcnow)
+    home.done(account, 10, "0.01")
+    await home.recorder.flush()
+    ((_, booked, cost),) = await home.database.read(lambda c: totals.spend(c, 0))
+    assert home.accounts.ledger.spent("kitchen", booked)[0] == cost > 0
+
+
+async def test_with_books_in_doubt_a_hard_budget_lets_only_free_models_be_asked(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal(1)))
+    home.database.damage = ("some rows are lost",)
+    assert home.budget_action("kitchen") is BudgetAction.FREE
+    home.database.acknowledge()
+    assert home.budget_action("kitchen") is None
+
+
+async def test_books_in_doubt_concern_nobody_without_a_hard_budget(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal(1), budget_action=BudgetAction.ECO))
+    home.database.damage = ("some rows are lost",)
+    assert home.budget_action("kitchen") is None
 
 
 async def test_a_dearer_stand_in_must_fit_too(home):

@@ -1,9 +1,10 @@
 from __future__ import annotations
 
 import pytest
-from cheaprouter.accounts.buckets import TokenBucket
 from hypothesis import given
 from hypothesis import strategies as st
+
+from cheaprouter.accounts.buckets import TokenBucket
 
 capacities = st.integers(1, 100_000)
 

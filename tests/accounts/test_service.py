@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 from cheaprouter.accounts import keys
-from cheaprouter.world import costs_money
 from cheaprouter.books import totals as books
 from cheaprouter.config.settings import Auth, BudgetSettings, DeviceSettings, ModelSettings, ProviderSettings
 from cheaprouter.core.errors import AuthenticationError, LimitError, SettingError
 from cheaprouter.core.events import DeviceAdded, DeviceRemoved, SettingsChanged
 from cheaprouter.core.models import Caller, KeyKind, Price, Profile, Rates
+from cheaprouter.world import costs_money
 
 PAID = Price(Rates(Decimal("0.1"), Decimal("0.4")))
 NOTHING = Price(Rates(Decimal(0), Decimal(0)))
@@ -394,7 +394,7 @@ async def test_the_warning_of_before_is_not_told_again_after_a_restart(home):
     await home.restart()
     home.events.clear()
     home.ask(cost="0.001")
-    assert [type(e).__name__ for e in home.events] == []
+    assert [type(e).__name__ for e in home.events] == ["RequestCompleted"]
 
 
 async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(home):
@@ -434,9 +434,7 @@ async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(ho
     assert sum(t[books.TOTALS.index("cost")] for t in totals.values()) == int(paid * 10**12)
     assert sum(t[books.TOTALS.index("input_tokens")] for t in totals.values()) == used
     for n in range(50):
-        snapshot = home.accounts.ledger.snapshot(
-            f"device {n}", home.policies.default.limits, home.now, 20261122
-        )
+        snapshot = home.accounts.ledger.snapshot(f"device {n}", home.policies.default.limits, home.now, 20261122)
         assert (snapshot.running, snapshot.reserved) == (0, 0)
         assert snapshot.today <= 2 * 10**10
         assert snapshot.today == totals.get(f"device {n}", (0,) * 9)[books.TOTALS.index("cost")]
@@ -452,3 +450,27 @@ async def test_a_database_that_fails_is_no_reason_to_refuse_anyone(home, caplog)
     home.database.open()
     await home.recorder.flush()
     assert await home.database.read(lambda c: books.totals(c)["kitchen"][0]) == 1
+
+
+async def test_several_settings_are_set_all_or_none(home):
+    home = home()
+    with pytest.raises(SettingError):
+        home.accounts.set_many(home.settings, "kitchen", {"rpm": 7, "tpm": "lots"}, "api")
+    assert home.policies.of("kitchen").device.rpm is None
+    assert home.accounts.known.ids() == []
+
+
+async def test_a_key_removed_while_keys_are_read_again_does_not_return(home):
+    home = home(auth=Auth.KEYS)
+    key = await home.accounts.add_key("kitchen")
+    await asyncio.to_thread(other_process, home, "add", "den")  # so that there is something to read again
+    reading = asyncio.create_task(home.accounts.tend())
+    await asyncio.sleep(0)  # the old keys are being read
+    home.accounts.remove("kitchen")
+    await reading
+    with pytest.raises(AuthenticationError):
+        home.identify({"x-api-key": key}, "")
+    await home.accounts.tend()
+    with pytest.raises(AuthenticationError):
+        home.identify({"x-api-key": key}, "")
+    assert home.accounts.callers.keyed == {"den"}

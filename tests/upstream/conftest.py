@@ -2,21 +2,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from cheaprouter.upstream.reply import StreamReply, WholeReply
 
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings, Timeouts
 from cheaprouter.core.clock import Clock
 from cheaprouter.core.events import Event, EventBus
 from cheaprouter.core.models import Model
-from cheaprouter.providers.factory import adapter_for
 from cheaprouter.upstream.direct import DirectTransport
+from cheaprouter.upstream.outcome import StreamReply, WholeReply
+from cheaprouter.upstream.plan import Upstreams
 from cheaprouter.upstream.pool import Pool
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
+from cheaprouter.world import make_upstreams
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import SECRET
 
@@ -31,12 +32,44 @@ class HandClock:
         return Clock(lambda: self.now, lambda: datetime.now(UTC) + timedelta(seconds=self.now - 1000.0))
 
 
+class Bound:
+    """A pool with the providers that its requests go to."""
+
+    def __init__(self, pool: Pool, upstreams: Upstreams) -> None:
+        self.pool = pool
+        self.upstreams = upstreams
+        self.pause, self.clear_cooldowns, self.close = pool.pause, pool.clear_cooldowns, pool.close
+
+    async def send(self, chain: list[Model], request: ChatRequest, **more: Any) -> WholeReply | StreamReply:
+        return await self.pool.send(self.upstreams, chain, request, **more)
+
+    def healthy(self, model: Model) -> bool:
+        return not self.pool.down(self.upstreams, [model])
+
+    def latency(self, model: Model) -> float | None:
+        return self.pool.latency.get(model.id)
+
+    def status(self) -> list[Any]:
+        return self.pool.status(self.upstreams)
+
+    async def check(self, name: str) -> Any:
+        return await self.pool.check(self.upstreams.adapters[name])
+
+    async def discover(self) -> Any:
+        return await self.pool.discover(self.upstreams)
+
+    def change(self, adapters: dict[str, Any]) -> None:
+        """Other providers are in force."""
+        before, self.upstreams = self.upstreams, replace(self.upstreams, adapters=adapters)
+        self.pool.changed(before, self.upstreams)
+
+
 @dataclass
 class Bench:
     """A pool over a fault server: provider `lab` with the model `faulty`, provider `other` with `spare`."""
 
     server: FaultServer
-    pool: Pool
+    pool: Bound
     time: HandClock
     events: list[Event] = field(default_factory=list)
     slept: list[float] = field(default_factory=list)
@@ -96,8 +129,6 @@ async def make_bench(server: FaultServer) -> AsyncIterator[Any]:
             await asyncio.sleep(0)
 
         pool = Pool(
-            {p.name: adapter_for(p) for p in providers},
-            settings,
             DirectTransport(),
             None,
             bus,
@@ -107,7 +138,7 @@ async def make_bench(server: FaultServer) -> AsyncIterator[Any]:
             heartbeat=heartbeat,
         )
         made.append(pool)
-        bench = Bench(server, pool, time, slept=slept)
+        bench = Bench(server, Bound(pool, make_upstreams(settings)), time, slept=slept)
         bus.on(bench.events.append)
         return bench
 

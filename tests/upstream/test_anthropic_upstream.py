@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 
 import pytest
-from cheaprouter.upstream.reply import UpstreamFailed
 
+from cheaprouter.upstream.outcome import UpstreamFailed
 from tests.fakes.fault_server import Close, joined, reply, stream, text_of
 from tests.fakes.faults import SECRET
 from tests.providers.test_anthropic_reply import events, message, text, thinking, tool

@@ -2,10 +2,11 @@
 
 import pytest
 
-from cheaprouter.core.models import Usage
+from cheaprouter.core.models import Model, Usage
 from cheaprouter.upstream.cache import ResponseCache, cache_key
 
 BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0}
+MODEL = Model("lab/a", "lab", "a")
 KEY = cache_key("kitchen", "lab/a", BODY)
 
 
@@ -28,7 +29,7 @@ def cache(now):
 
 
 def test_what_was_put_is_got(cache):
-    cache.put(KEY, (b"answer",), Usage(1, 2), "stop")
+    cache.put(KEY, MODEL, (b"answer",), Usage(1, 2), "stop")
     assert cache.get(KEY).chunks == (b"answer",)
 
 
@@ -66,25 +67,25 @@ def test_book_keeping_fields_do_not_matter():
 
 
 def test_an_answer_ends_after_its_time(cache, now):
-    cache.put(KEY, (b"answer",), None, "stop")
+    cache.put(KEY, MODEL, (b"answer",), None, "stop")
     now.value = 60
     assert cache.get(KEY) is None
 
 
 @pytest.mark.parametrize("reason", [None, "length", "content_filter", "error"])
 def test_an_unfinished_answer_is_not_kept(cache, reason):
-    cache.put(KEY, (b"answer",), None, reason)
+    cache.put(KEY, MODEL, (b"answer",), None, reason)
     assert cache.get(KEY) is None
 
 
 def test_memory_stays_within_its_bound_and_the_oldest_goes(cache):
     keys = [cache_key("kitchen", f"lab/{i}", BODY) for i in range(10)]
     for key in keys:
-        cache.put(key, (b"x" * 700,), None, "stop")
+        cache.put(key, MODEL, (b"x" * 700,), None, "stop")
     assert cache.get(keys[0]) is None
     assert cache.get(keys[-1]) is not None
 
 
 def test_an_answer_that_would_fill_the_cache_is_not_kept(cache):
-    cache.put(KEY, (b"x" * 3000,), None, "stop")
+    cache.put(KEY, MODEL, (b"x" * 3000,), None, "stop")
     assert cache.get(KEY) is None

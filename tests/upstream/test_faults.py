@@ -6,9 +6,9 @@ import json
 from typing import Any
 
 import pytest
-from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 
 from cheaprouter.core.errors import UpstreamError
+from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import free_port, joined, text_of
 from tests.fakes.faults import FAULTS, SECRET, Fault
 from tests.upstream.conftest import Bench, chat, read

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 import pytest
@@ -11,13 +12,20 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import Model
 from cheaprouter.providers.base import Action, Failure
 from cheaprouter.upstream.health import Health
-from cheaprouter.upstream.plan import make_plan
+from cheaprouter.upstream.plan import Upstreams, make_plan
 
 A = Model("lab/a", "lab", "a", context=8_000)
 B = Model("lab/b", "lab", "b", context=32_000)
 C = Model("other/c", "other", "c", context=4_000)
 D = Model("other/d", "other", "d", context=128_000)
 KEYS = {"lab": 1, "other": 1}
+
+
+@dataclass
+class Keys:
+    """Of an adapter, all that a plan looks at."""
+
+    api_keys: tuple[str, ...]
 
 
 def fail(action: Action, code: str = "x", **more: Any) -> Failure:
@@ -29,7 +37,8 @@ def walk(
 ) -> tuple[list[str], list[float]]:
     """The order in which models (and keys) are tried, each failing as told (the last failure repeats), and the waits."""
     health = Health()
-    plan = make_plan(chain, keys, health, 6)
+    adapters = {name: Keys(tuple(f"k{n}" for n in range(count))) for name, count in keys.items()}
+    plan = make_plan(chain, Upstreams(adapters), health, {})
     tried: list[str] = []
     waits: list[float] = []
     while (target := plan.next(0.0)) is not None:

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-from dataclasses import replace
 from decimal import Decimal
 
 import pytest
-from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 
-from cheaprouter.core.errors import BudgetError, UpstreamError
+from cheaprouter.config.settings import ProviderSettings
+from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
 from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
 from cheaprouter.providers.factory import adapter_for
+from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import (
+    DONE,
+    FINISH,
     GOOD,
     ROLE,
     Close,
@@ -270,7 +272,12 @@ async def test_a_stand_in_that_cannot_be_paid_is_passed_over(bench):
 async def test_a_stand_in_that_the_caller_may_not_use_is_passed_over(bench):
     bench.server.script("faulty", error(503))
     third = bench.model("third", "other")
-    got = await bench.pool.send([bench.faulty, bench.spare, third], chat(), keep=lambda model: model is third)
+
+    def top_up(model: Model) -> None:
+        if model is not third:
+            raise LimitError("not this one", retry_after=None, limit="models")
+
+    got = await bench.pool.send([bench.faulty, bench.spare, third], chat(), top_up=top_up)
     assert got.model is third
 
 
@@ -494,10 +501,9 @@ async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
 async def test_reconfiguring_takes_other_keys_and_forgives(bench):
     bench.server.script("faulty", error(401), GOOD)
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    settings = bench.pool._settings
-    adapters = dict(bench.pool._adapters)
-    adapters["lab"] = adapter_for(replace(settings.providers[0], api_keys=("sk-new-cccccccccccc",)))
-    bench.pool.reconfigure(settings, adapters)
+    adapters = dict(bench.pool.upstreams.adapters)
+    adapters["lab"] = adapter_for(ProviderSettings("lab", "openai", bench.server.url, ("sk-new-cccccccccccc",)))
+    bench.pool.change(adapters)
     assert (await bench.pool.send([bench.faulty, bench.spare], chat())).model.id == "lab/faulty"
     assert bench.server.requests[-1].headers["authorization"] == "Bearer sk-new-cccccccccccc"
 
@@ -526,3 +532,24 @@ async def test_check_says_why_nobody_is_there(make_bench):
 async def test_discovery_leaves_out_who_does_not_answer(make_bench):
     bench = make_bench(url=f"http://127.0.0.1:{free_port()}/v1", kind="ollama")
     assert await bench.pool.discover() == {"other": [{"id": "small-v1"}]}
+
+
+async def test_keys_take_turns(make_bench):
+    keys = ("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb", "sk-three-cccccccccc")
+    bench = make_bench(keys=keys)
+    bench.server.script("faulty", GOOD)
+    for _ in range(30):
+        await bench.pool.send([bench.faulty], chat())
+    used = [request.headers["authorization"].removeprefix("Bearer ") for request in bench.server.requests]
+    assert [used.count(key) for key in keys] == [10, 10, 10]
+
+
+async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_bench):
+    bench = make_bench()
+    bench.server.script("faulty", stream(ROLE, *words("hello"), FINISH, DONE))
+    asking = asyncio.create_task(bench.pool.send([bench.faulty], chat(stream=True)))
+    while not bench.server.asked("faulty"):
+        await asyncio.sleep(0.001)
+    bench.pool.change({})
+    got = await read(await asking)
+    assert b"hello" in b"".join(got)

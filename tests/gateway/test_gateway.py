@@ -1,0 +1,102 @@
+"""The line of a request, through a whole router and against scripted upstreams."""
+
+from __future__ import annotations
+
+import asyncio
+
+import yaml
+
+from cheaprouter.config import loader
+from cheaprouter.core.events import RequestCompleted
+from tests.fakes.fault_server import GOOD, completion, fault_server, reply
+from tests.fakes.faults import error
+from tests.fakes.router import model, provider, router
+
+HELLO = [{"role": "user", "content": "Say hello, please."}]
+
+
+def two(server, **settings):
+    """A good model, and a spare one that stands in for it."""
+    models = [model("lab/good", upstream="good", quality=80), model("lab/spare", upstream="spare", quality=20)]
+    lab = provider(server.url, *models)
+    return {"auth": "open", "providers": {"lab": lab}, "fallbacks": {"lab/good": ["lab/spare"]}, **settings}
+
+
+async def ask(client, **fields):
+    fields = {"model": "lab/good", "messages": HELLO, "max_tokens": 50, **fields}
+    return await client.sdk.chat.completions.with_raw_response.create(**fields)
+
+
+async def test_a_stand_ins_answer_is_not_replayed_as_the_chosen_models(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        server.script("good", error(404), GOOD)
+        server.script("spare", reply(200, completion("from the spare one")))
+        first = await ask(client)
+        client.app.house.control.clear_cooldowns()
+        second = await ask(client)
+        third = await ask(client)
+    served = [raw.headers["x-cheaprouter-model"] for raw in (first, second, third)]
+    assert served == ["lab/spare", "lab/good", "lab/good"]
+    assert third.headers["x-cheaprouter-cache"] == "hit"
+
+
+async def test_an_answer_from_memory_names_the_model_that_gave_it(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        await ask(client, model="lab/spare")
+        again = await ask(client, model="lab/spare")
+        row = (await client.audit())[0]
+    assert again.headers["x-cheaprouter-cache"] == "hit"
+    assert again.headers["x-cheaprouter-model"] == row["routed_model"] == "lab/spare"
+
+
+async def reload(client, folder, settings):
+    """What the watcher does once the file has changed."""
+    (folder / "cheaprouter.yaml").write_text(yaml.safe_dump(settings))
+    await client.app.house.reload(loader.load(None, folder, {}))
+
+
+async def test_a_reload_that_removes_its_provider_lets_a_waiting_stream_end_and_books_it(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        asking = asyncio.create_task(client.sdk.chat.completions.create(model="lab/good", messages=HELLO, stream=True))
+        while not server.asked("good"):
+            await asyncio.sleep(0.001)
+        await reload(client, tmp_path, {"auth": "open", "providers": {"other": provider(server.url, model("other/a"))}})
+        text = [chunk.choices[0].delta.content or "" async for chunk in await asking if chunk.choices]
+        row = (await client.audit())[0]
+    assert "".join(text)
+    assert (row["status"], row["routed_model"]) == (200, "lab/good")
+    assert row["cost_usd"] > 0
+
+
+async def test_a_listener_that_raises_costs_nobody_an_answer_and_holds_up_no_stop(tmp_path):
+    def listener(event):
+        if isinstance(event, RequestCompleted):
+            raise RuntimeError("a bug in a listener")  # noqa: TRY004 - any exception will do
+
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        client.app.house.bus.on(listener)
+        raw = await ask(client)
+        assert raw.headers["x-cheaprouter-model"] == "lab/good"
+        await asyncio.wait_for(client.app.house.gateway.idle(), 5)
+        assert (await client.audit())[0]["status"] == 200
+
+
+async def test_with_books_in_doubt_paid_models_are_refused_until_it_is_acknowledged(tmp_path):
+    settings = {"devices": {"defaults": {"daily_budget": 5}}}
+    async with fault_server() as server, router(tmp_path, two(server, **settings)) as client:
+        client.app.house.accounts.database.damage = ("some rows are lost",)
+        body = {"model": "lab/good", "messages": HELLO}
+        async with client.http.post(f"{client.url}/v1/chat/completions", json=body) as refused:
+            error_body = (await refused.json())["error"]
+        assert (refused.status, error_body["code"]) == (429, "insufficient_quota")
+        assert "problems/ack" in error_body["message"]
+        assert (await client.get("/health"))["problems"] == ["some rows are lost"]
+        async with client.http.post(f"{client.url}/router/problems/ack", headers=client.admin()) as acknowledged:
+            assert acknowledged.status == 200
+        assert (await ask(client)).headers["x-cheaprouter-model"] == "lab/good"
+
+
+async def test_only_an_admin_acknowledges_what_was_lost(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        async with client.http.post(f"{client.url}/router/problems/ack") as refused:
+            assert refused.status == 403
