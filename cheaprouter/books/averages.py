@@ -44,14 +44,6 @@ class Averages:
     def __init__(self) -> None:
         self._models: OrderedDict[str, tuple[_Mean, _Mean]] = OrderedDict()
 
-    @property
-    def outputs(self) -> dict[str, int]:
-        return {m: round(v[0].value) for m, v in self._models.items() if v[0].count >= ENOUGH}
-
-    @property
-    def corrections(self) -> dict[str, float]:
-        return {m: v[1].value for m, v in self._models.items() if v[1].count >= ENOUGH}
-
     def restore(self, database: Database) -> None:
         """Begin with the output of the last requests; what their prompts were taken for is not in the books."""
         with suppress(sqlite3.Error):

@@ -49,7 +49,6 @@ class Database:
         self._lock: int | None = None
         self.volatile = path is None
         self.taken = False
-        self.damage: tuple[str, ...] = ()
         self.moved_aside: Path | None = None
 
     @property
@@ -103,9 +102,6 @@ class Database:
         if self._thread is None:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(self._guard, work)
-
-    def acknowledge(self) -> None:
-        self.damage = ()
 
     async def backup(self, target: Path) -> None:
         """Write a complete, consistent copy to `target`, replacing it, while requests go on. Raises sqlite3.Error, OSError."""

@@ -8,6 +8,7 @@ import sqlite3
 from collections import deque
 from typing import Final
 
+from ..core.calendar import Calendar
 from ..core.clock import Clock
 from ..core.models import RequestRecord
 from . import totals as books
@@ -45,6 +46,7 @@ class Recorder:
         self,
         database: Database,
         journal: Journal,
+        calendar: Calendar,
         metrics: Metrics,
         retention: Retention,
         *,
@@ -53,6 +55,7 @@ class Recorder:
     ) -> None:
         self._database = database
         self._journal = journal
+        self._calendar = calendar
         self._metrics = metrics
         self._retention = retention
         self._clock = clock or Clock()
@@ -86,9 +89,6 @@ class Recorder:
             self._journal.forget(last)
         self._metrics.restore(self._database)
 
-    def problems(self) -> tuple[str, ...]:
-        return (self.problem,) if self.problem else ()
-
     @property
     def problem(self) -> str | None:
         """Why bookings made now may not last, in words; None while they do."""
@@ -100,10 +100,10 @@ class Recorder:
             return "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
         return None
 
-    def record(self, record: RequestRecord, day: int) -> None:
+    def record(self, record: RequestRecord) -> None:
         """Book one request. Never raises, never waits: kill -9 after this loses nothing."""
         self._seq += 1
-        row = to_row(self._seq, day, record)
+        row = to_row(self._seq, self._calendar.day(record.timestamp.timestamp()), record)
         self._journal.append(row)
         self._waiting.append(row)
         self._recent.append(row)
