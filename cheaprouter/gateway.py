@@ -139,8 +139,8 @@ class Gateway:
             now=books.clock.monotonic(),
             healthy=self.pool.healthy,
             latency=self.pool.latency,
-            average_output=books.averages.output,
-            correction=books.averages.correction,
+            average_output=books.habits.outputs.get,
+            correction=lambda model_id: books.habits.corrections.get(model_id, 1.0),
             only_local=hub.cloud_paused,
             profile=hub.profile,
             cost_quality=hub.cost_quality,
@@ -160,7 +160,7 @@ class Gateway:
         self.books.devices.top_up(account.admission, amount)
 
     def _reserved_output(self, request: ChatRequest, model: Model) -> int:
-        usual = self.books.averages.output(model.id) or _RESERVED_OUTPUT
+        usual = self.books.habits.outputs.get(model.id) or _RESERVED_OUTPUT
         return min(request.max_tokens or _RESERVED_OUTPUT, usual, _RESERVED_OUTPUT)
 
     def _whole(self, account: Account, reply: WholeReply, key: bytes | None) -> ChatReply:

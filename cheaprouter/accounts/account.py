@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Final
 
-from ..books.averages import Averages
+from ..books.habits import Habits
 from ..books.recorder import Recorder
 from ..catalog.prices import billed, cost
 from ..core.clock import Clock
@@ -34,7 +34,7 @@ class Books:
 
     devices: Devices
     recorder: Recorder
-    averages: Averages
+    habits: Habits
     bus: EventBus
     clock: Clock
 
@@ -76,7 +76,7 @@ class Account:
         if self.admission is not None:
             # An answer from memory used no upstream's tokens, so it takes none of the limit's.
             self.books.devices.settle(self.admission, Usage() if self.cached else counted, record.cost)
-        self.books.recorder.record(record)
+        self.books.recorder.record(record, self.books.devices.day(record.timestamp))
         self._learn(usage)
         self.books.bus.publish(RequestCompleted(record))
         for callback in self.on_close:
@@ -131,7 +131,7 @@ class Account:
 
     def _learn(self, usage: Usage | None) -> None:
         if usage is not None and not usage.estimated and self.model and self.decision and not self.cached:
-            self.books.averages.observe(self.model.id, self.decision.prompt_tokens, usage)
+            self.books.habits.observe(self.model.id, self.decision.prompt_tokens, usage)
 
     def tell_fallback(self) -> None:
         """Publish that another model answers than the one chosen first."""

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, Final
@@ -183,6 +184,10 @@ class Devices:
     def release(self, admission: Admission) -> None:
         """End a request that used nothing."""
         self._charges.settle(admission, Usage(), None)
+
+    def day(self, at: datetime) -> int:
+        """The local day in which a moment lies."""
+        return self._calendar.day(at.timestamp())
 
     def budget_action(self, device_id: str) -> BudgetAction | None:
         """What a spent budget asks for now, the strictest of all; None while there is money left."""

@@ -17,8 +17,8 @@ from ..accounts import keys
 from ..accounts.account import Books
 from ..accounts.service import Devices
 from ..books import backup
-from ..books.averages import Averages
 from ..books.database import Database
+from ..books.habits import Habits
 from ..books.journal import Journal
 from ..books.metrics import Metrics
 from ..books.recorder import Recorder
@@ -84,8 +84,7 @@ class House:
 
     def all_problems(self) -> tuple[str, ...]:
         """What is wrong with the settings, and with the place for the books."""
-        storage = self.recorder.problem
-        return self.problems if storage is None else (*self.problems, storage)
+        return (*self.problems, *self.recorder.problems())
 
     def mqtt_state(self) -> str:
         """The bridge's state, for `/health`."""
@@ -189,12 +188,12 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     calendar = Calendar(find_zone(settings.time_zone))
     metrics = Metrics(calendar, clock)
     retention = Retention(settings.storage, clock)
-    recorder = Recorder(database, Journal(data / "journal"), calendar, metrics, retention)
+    recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])
     devices = Devices(settings, database, calendar, bus, clock, admin_key_file=data / ADMIN_KEY)
     metrics.limits = devices.limits_state
-    bus.on(metrics.heed)
+    bus.on(metrics.on_event)
     recorder.restore()
     devices.restore()
     catalog, difficulty = Catalog.load(), DifficultyModel.load()
@@ -202,9 +201,9 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
     _tell(table.notes)
     pool = Pool(make_adapters(settings), settings, DirectTransport(), MockTransport(), bus, clock)
     cache = make_cache(settings, clock)
-    averages = Averages()
-    averages.restore(database)
-    books = Books(devices, recorder, averages, bus, clock)
+    habits = Habits()
+    habits.restore(database)
+    books = Books(devices, recorder, habits, bus, clock)
     router = Router(table, settings, difficulty)
     gateway = Gateway(books, router, pool, cache, cache_default=settings.cache.enabled)
     house = House(

@@ -43,14 +43,14 @@ class Home:
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.settings.storage, self.clock)
         self.journal = Journal(self.folder / "journal")
-        self.recorder = Recorder(self.database, self.journal, calendar, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
         self.recorder.restore()
         self.devices = Devices(
             self.settings, self.database, calendar, self.bus, self.clock, admin_key_file=self.folder / "admin_key"
         )
         self.devices.restore()
         self.metrics.limits = self.devices.limits_state
-        self.bus.on(self.metrics.heed)
+        self.bus.on(self.metrics.on_event)
 
     async def restart(self, **changes):
         """Stop in good order, and start again."""
@@ -100,7 +100,8 @@ class Home:
                 status=200,
                 latency_ms=5.0,
                 cost=cost,
-            )
+            ),
+            self.devices.day(self.at),
         )
 
     def told(self, kind):
