@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import datetime
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ..catalog.prices import billed, cost
 from ..config.settings import BudgetAction
@@ -20,6 +20,10 @@ from .refusals import budget_error, limit_error, unpriced_error
 
 if TYPE_CHECKING:
     from .accounts import Accounts
+
+
+RESERVED_OUTPUT: Final = 1024
+"""Most output tokens that a reservation assumes; see the contract of the token limit."""
 
 
 class Account:
@@ -113,11 +117,11 @@ class Account:
         A BudgetError whose `action` is `free` may be answered by choosing a model that costs nothing, and reserving again.
         """
         assert self._reservation is not None
-        tokens = decision.prompt_tokens + decision.expected_output
+        tokens = decision.prompt_tokens + self._reserved_output(decision.model)
         refusal = self._accounts.ledger.reserve(
             self._reservation,
             tokens,
-            self._priced(decision.expected_cost),
+            self._priced(decision.model, decision),
             self.policy.limits,
             self.policies.ceiling.limits,
             self.started,
@@ -130,9 +134,8 @@ class Account:
         """Raise the reserved cost to that of a dearer stand-in. Raises BudgetError."""
         assert self._reservation is not None
         assert self.decision is not None
-        amount = cost(Usage(self.decision.prompt_tokens, self.decision.expected_output), model, self.at)
         refusal = self._accounts.ledger.top_up(
-            self._reservation, self._priced(amount), self.policy.limits, self.policies.ceiling.limits, self.day
+            self._reservation, self._priced(model, self.decision), self.policy.limits, self.policies.ceiling.limits, self.day
         )
         if refusal is not None:
             raise self._refused(refusal)
@@ -147,8 +150,14 @@ class Account:
                     return Refusal(f"{prefix}monthly_budget")
         return None
 
-    def _priced(self, amount: Decimal | None) -> int:
-        """Pico-dollars; an unknown price cannot be kept within a budget."""
+    def _reserved_output(self, model: Model) -> int:
+        """Most tokens that a reply is taken to have until it is there: what the client allows, or the model usually writes."""
+        allowed = self.operation.max_tokens or RESERVED_OUTPUT
+        return min(allowed, self._accounts.habits.outputs.get(model.id, RESERVED_OUTPUT), RESERVED_OUTPUT)
+
+    def _priced(self, model: Model, decision: RouteDecision) -> int:
+        """Pico-dollars to reserve for a model; an unknown price cannot be kept within a budget."""
+        amount = cost(Usage(decision.prompt_tokens, self._reserved_output(model)), model, self.at)
         if amount is not None:
             return charge(amount)
         if self.policy.budgeted or self.policies.ceiling.budgeted:

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..books import totals
-from ..books.averages import Averages
+from ..books.habits import Habits
 from ..books.database import Database
 from ..books.recorder import Recorder
 from ..config.settings import Auth, BudgetAction, Settings
@@ -45,7 +45,7 @@ class Accounts:
         self,
         database: Database,
         recorder: Recorder,
-        habits: Averages,
+        habits: Habits,
         calendar: Calendar,
         bus: EventBus,
         clock: Clock,

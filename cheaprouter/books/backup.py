@@ -16,25 +16,28 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-from .database import backup
+from .migrations import refuse_newer
 
 _LOG: Final = logging.getLogger(__name__)
 
 DATABASE: Final = "cheaprouter.db"
 COPY: Final = "cheaprouter-backup.db"
 _MARK: Final = Path("cache", "in-use")
+_PATIENCE: Final = 5.0
+"""Seconds to wait for the router, which may be writing."""
 
 
 def make(data: Path, target: Path | None = None) -> Path | None:
     """Write a consistent copy of the database in `data`, by default to `COPY` beside it; None: there is no database yet.
 
-    For another process than the router's. Raises sqlite3.Error or OSError.
+    For another process than the router's. Raises sqlite3.Error, OSError, NewerDatabaseError.
     """
     source = data / DATABASE
     if not source.exists():
         return None
+    refuse_newer(source)
     target = target or data / COPY
-    backup(source, target)
+    _copy(source, target)
     if os.geteuid() == 0:  # called as root beside a router that is not: it has to be able to read its own restore
         owner = data.stat()
         os.chown(target, owner.st_uid, owner.st_gid)
@@ -47,9 +50,13 @@ def done(data: Path) -> None:
 
 
 def restore(data: Path) -> bool:
-    """Before the database is opened: put a restored copy in its place. True where that was done. Never raises."""
+    """Before the database is opened: put a restored copy in its place. True where that was done.
+
+    Raises NewerDatabaseError before anything is moved, and nothing else.
+    """
     copy, mark = data / COPY, data / _MARK
     restored = False
+    refuse_newer(copy if copy.exists() and not mark.exists() else data / DATABASE)
     try:
         if copy.exists() and not mark.exists():
             restored = _put_in_place(copy, data / DATABASE)
@@ -71,6 +78,19 @@ def _put_in_place(copy: Path, database: Path) -> bool:
     copy.replace(database)
     _LOG.info("The database was restored from a backup.")
     return True
+
+
+def _copy(source: Path, target: Path) -> None:
+    """Through a temporary file beside the target, so that a copy of before is replaced by a whole one or not at all."""
+    partial = target.with_name(f"{target.name}.partial")
+    partial.unlink(missing_ok=True)
+    try:
+        with contextlib.closing(sqlite3.connect(source, isolation_level=None, timeout=_PATIENCE)) as connection:
+            connection.execute("VACUUM INTO ?", (str(partial),))
+        partial.chmod(0o600)
+        partial.replace(target)
+    finally:
+        partial.unlink(missing_ok=True)
 
 
 def _sound(path: Path) -> bool:

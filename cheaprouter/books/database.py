@@ -8,14 +8,15 @@ import logging
 import os
 import sqlite3
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from .migrations import migrate
-from .salvage import salvage
+from .migrations import TABLES, migrate, refuse_newer
+from .salvage import Damage, check, salvage
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -30,6 +31,8 @@ BUSY_PAUSE: Final = 0.2
 """Seconds between two tries to open."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_MALFORMED: Final = _CORRUPT | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
+"""At opening, a table that is missing, or there already, tells of a damaged page just as well."""
 
 
 class Database:
@@ -38,6 +41,8 @@ class Database:
     All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
     lives in memory until the process ends (`volatile`), so that everything but lasting goes on. So it does where another
     router has the file (`taken`): two that book into one would spoil each other's books.
+
+    `damage`: what of the books was lost, and where the copy is, in words, until it is acknowledged.
     """
 
     def __init__(self, path: Path | None, *, log: logging.Logger = _log) -> None:
@@ -47,6 +52,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
+        self._damage = Damage(None if path is None else path.with_name("damage.json"), log)
+        self._ours = False
         self.volatile = path is None
         self.taken = False
         self.moved_aside: Path | None = None
@@ -56,16 +63,31 @@ class Database:
         """Where the file is; None: in memory only, as asked for."""
         return self._path
 
+    @property
+    def damage(self) -> tuple[str, ...]:
+        """What was lost of the books, in words; over restarts, until `acknowledge`."""
+        return self._damage.words
+
+    def add_damage(self, words: Iterable[str]) -> None:
+        """Note that something of the books was lost."""
+        self._damage.add(words)
+
+    def acknowledge(self) -> None:
+        """Somebody knows what was lost, and goes on without it."""
+        self._damage.acknowledge()
+
     def open(self, *, strict: bool = False) -> None:
         """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving.
 
         `strict`: for a command beside the router: raise sqlite3.Error or OSError where it cannot be used. Else the file is
-        claimed, and one that is damaged, taken or out of reach is done without.
+        claimed, and one that is damaged, taken or out of reach is done without. Raises NewerDatabaseError before anything
+        is written.
         """
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="database")
         try:
             self._thread.submit(self._open, strict).result()
         except BaseException:
+            self._thread.submit(self._close).result()
             self._thread.shutdown()
             self._thread = None
             raise
@@ -103,10 +125,6 @@ class Database:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(self._guard, work)
 
-    async def backup(self, target: Path) -> None:
-        """Write a complete, consistent copy to `target`, replacing it, while requests go on. Raises sqlite3.Error, OSError."""
-        await self.read(lambda connection: copy(connection, target))
-
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""
         if self._thread is not None:
@@ -124,19 +142,40 @@ class Database:
     # From here on: in the database's own thread.
 
     def _open(self, strict: bool) -> None:  # noqa: FBT001 - handed through a thread pool, by position
-        if self._path is not None and not strict and not self._claim(self._path):
+        if self._path is None:
+            self._connection = self._connect(None)
+            return
+        refuse_newer(self._path)
+        if not strict and not self._claim(self._path):
             self.taken = True
             self._fall_back(BlockingIOError("another router uses it"))
             return
+        self._ours = not strict
         try:
+            self._damage.load()
+            gone = _gone(self._path)
             self._connection = self._connect_patiently(self._path)
+            if gone:
+                self.add_damage([f"The books, {self._path}, are gone: they begin anew. A backup may still hold them."])
+            if self._ours:
+                self._check(self._connection)
         except (sqlite3.Error, OSError) as error:
             if strict:
                 raise
-            if self._path is not None and corrupt(error):
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MALFORMED:
                 self._start_anew(error)
                 return
             self._fall_back(error)
+
+    def _check(self, connection: sqlite3.Connection) -> None:
+        """Take out single rows that cannot be right, before anybody reads them."""
+        assert self._path is not None
+        for table in TABLES:
+            connection.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone()  # noqa: S608 - our own names
+        try:
+            self.add_damage(check(connection, _free_name(self._path, "rows")))
+        except OSError as error:
+            self.add_damage([f"Rows of {self._path} cannot be read, and there is no room to keep a copy ({error})."])
 
     def _claim(self, path: Path) -> bool:
         """Take the lock that says whose file it is; the system gives it back however the process ends."""
@@ -167,6 +206,7 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
         connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_MS / 1000)
+        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
         try:
             # Before the first table: pages that retention frees can then be given back to the disk.
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")
@@ -185,10 +225,10 @@ class Database:
 
     def _start_anew(self, error: BaseException) -> None:
         assert self._path is not None
-        aside = self._path.with_name(f"{self._path.name}.corrupt-{int(time.time())}")
-        self._log.error(
-            "The database %s is damaged (%s): it is kept as %s, and a new one begins.", self._path, error, aside
-        )
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
+        aside = _free_name(self._path, "corrupt")
         try:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
@@ -196,10 +236,13 @@ class Database:
             self._path.rename(aside)
             self.moved_aside = aside
             self._connection = self._connect(self._path)
-            self._log.warning(
-                "Saved from the damaged database: %s", ", ".join(salvage(aside, self._connection)) or "nothing"
-            )
+            saved = salvage(aside, self._connection)
+            self.add_damage([
+                f"The database {self._path} is damaged ({error}): it is kept as {aside}, and a new one begins. Saved: {saved}.",
+            ])  # fmt: skip
+            self._check(self._connection)
         except (sqlite3.Error, OSError) as again:
+            self.add_damage([f"The database {self._path} is damaged ({error}); what it holds could not be saved."])
             self._fall_back(again)
 
     def _tell(self, done: Future[Any]) -> None:
@@ -210,6 +253,9 @@ class Database:
         self._log.error(
             "The database %s cannot be used (%s): what happens now is kept in memory only.", self._path, error
         )
+        if self._connection is not None:
+            with suppress(sqlite3.Error):
+                self._connection.close()
         self.volatile = True
         self._connection = self._connect(None)
 
@@ -233,9 +279,8 @@ class Database:
         try:
             return work(self._connection)
         except sqlite3.DatabaseError as error:
-            if corrupt(error) and not self.volatile:
-                with suppress(sqlite3.Error):
-                    self._connection.close()
+            # For a command beside the router it is not: the file is the router's to move.
+            if corrupt(error) and self._ours and not self.volatile:
                 self._start_anew(error)
             raise
 
@@ -268,25 +313,15 @@ def corrupt(error: BaseException) -> bool:
     return code is not None and code & 0xFF in _CORRUPT
 
 
-def copy(connection: sqlite3.Connection, target: Path) -> None:
-    """Write the whole database to `target` through a temporary file beside it. Raises sqlite3.Error, OSError."""
-    partial = target.with_name(f"{target.name}.partial")
-    partial.unlink(missing_ok=True)
-    try:
-        connection.execute("VACUUM INTO ?", (str(partial),))
-        partial.chmod(0o600)
-        os.replace(partial, target)  # noqa: PTH105 - Path.replace is the same; this name says that it overwrites
-    finally:
-        partial.unlink(missing_ok=True)
+def _gone(path: Path) -> bool:
+    """Whether a router kept its books here before, and they are not there any more."""
+    if path.exists() and path.stat().st_size:
+        return False
+    return path.with_name("instance_id").exists() or any(path.with_name("journal").glob("*.log"))
 
 
-def backup(source: Path, target: Path) -> None:
-    """Copy a database that another process may be using, consistently: what a backup is told to take.
-
-    Raises sqlite3.Error or OSError.
-    """
-    connection = sqlite3.connect(source, isolation_level=None, timeout=BUSY_MS / 1000)
-    try:
-        copy(connection, target)
-    finally:
-        connection.close()
+def _free_name(path: Path, what: str) -> Path:
+    """A name beside the database that nothing has yet: the copies of before stay."""
+    stem = f"{path.name}.{what}-{int(time.time())}"
+    names = (path.with_name(f"{stem}{more}") for more in ("", *(f"-{n}" for n in range(2, 1000))))
+    return next(name for name in names if not name.exists())

@@ -1,7 +1,8 @@
 """Bookings on disk at once: one line each, one write() each, read back after a crash.
 
-A line is a CRC-32 in hex, a space, and the row as JSON. The process may be killed at any moment: what was written is in the kernel's hands.
-`sync` makes it safe from a power cut; it blocks, and belongs in a thread. Old segments go once SQLite holds their rows for good.
+A line is a CRC-32 in hex, a space, and JSON: first the names of the columns, then rows. One that was torn by a full disk or
+a crash gets `~` at its end, and is no loss: its row waits in memory, or was never booked. The process may be killed at any
+moment: what was written is in the kernel's hands. `sync` makes it safe from a power cut; it blocks, and belongs in a thread. Old segments go once SQLite holds their rows for good.
 """
 
 from __future__ import annotations
@@ -16,14 +17,15 @@ from typing import Final
 
 import orjson
 
-from .rows import COLUMNS, Row
+from .rows import COLUMNS, Row, from_disk
 
 _log = logging.getLogger(__name__)
 
 SEGMENT_BYTES: Final = 512 * 1024
 """A segment longer than this is followed by a new one at the next batch."""
 
-_WIDTH: Final = len(COLUMNS)
+_FIRST_COLUMNS: Final = COLUMNS[:31]
+"""What 0.1.0 wrote, which named no columns."""
 
 
 class Journal:
@@ -41,21 +43,36 @@ class Journal:
         self._current: Path | None = None
         self._left: list[int] = []
         self._new = False
+        self._damaged: set[Path] = set()
         self.failing = False
+        self.damage: list[str] = []
 
     def replay(self) -> Iterator[Row]:
-        """All whole rows on disk, in order of writing; a torn or damaged line is left out. Before `start`."""
+        """All whole rows on disk, in order of writing; a torn or damaged line is left out, and `damage` tells of it."""
         for path in self._segments():
             try:
                 data = path.read_bytes()
             except OSError as error:
-                self._log.error("The journal %s cannot be read: %s", path, error)
+                self._lost(path, f"The journal {path} cannot be read ({error}).")
                 continue
-            for line in data.split(b"\n"):
-                row = _decode(line)
-                if row is not None:
+            names: tuple[str, ...] = _FIRST_COLUMNS
+            bad = 0
+            *lines, torn = data.split(b"\n")
+            for line in (*lines, torn):
+                found = _decode(line)
+                if isinstance(found, dict):
+                    names = tuple(map(str, found.get("columns", ())))
+                elif isinstance(found, list) and len(found) == len(names) and (row := from_disk(found, names)):
                     self._last = max(self._last, row[0])
                     yield row
+                elif line.strip(b"\0") and line is not torn and not line.endswith(_TORN):
+                    bad += 1
+            if bad:
+                self._lost(path, f"{bad} line(s) of the journal {path} cannot be read.")
+
+    def _lost(self, path: Path, words: str) -> None:
+        self._damaged.add(path)
+        self.damage.append(f"{words} The file is kept as {_aside(path).name}.")
 
     def disable(self) -> None:
         """Neither read nor write: the folder is another router's."""
@@ -69,10 +86,10 @@ class Journal:
 
     def append(self, row: Row) -> bool:
         """Write one row, with one system call; False where the disk refuses. Never raises, never waits for the disk."""
-        data = orjson.dumps(row)
+        data = orjson.dumps(row)  # `_encode`, without the call
         line = b"%08x %b\n" % (zlib.crc32(data), data)
         if self._torn:
-            line = b"\n" + line
+            line = _TORN + b"\n" + line
         if self._file < 0 and not self._begin(row[0]):
             return False
         try:
@@ -121,7 +138,10 @@ class Journal:
         for path, last in list(self._ended):
             if last <= applied:
                 with suppress(OSError):
-                    path.unlink(missing_ok=True)
+                    if path in self._damaged:
+                        path.rename(_aside(path))
+                    else:
+                        path.unlink(missing_ok=True)
                     self._ended.remove((path, last))
 
     def close(self) -> None:
@@ -148,6 +168,10 @@ class Journal:
             return self._refused(error)
         # A segment of that name was begun before a crash and may end in the middle of a line.
         self._torn = self._size > 0
+        if not self._size:
+            with suppress(OSError):  # whoever fails to write this will fail to write a row, too, and tell
+                self._size = os.write(self._file, _HEAD)
+                self._torn = self._size != len(_HEAD)
         self._current = path
         self._new = True
         self._ended = [(p, last) for p, last in self._ended if p != path]
@@ -173,15 +197,23 @@ def _sync_folder(folder: Path) -> None:
         os.close(file)
 
 
-def _decode(line: bytes) -> Row | None:
-    if len(line) < 10 or line[8:9] != b" ":
-        return None
+def _aside(path: Path) -> Path:
+    return path.with_name(f"{path.name}.damaged")
+
+
+def _encode(value: object) -> bytes:
+    data = orjson.dumps(value)
+    return b"%08x %b\n" % (zlib.crc32(data), data)
+
+
+def _decode(line: bytes) -> object:
+    """What a line says; None where it is torn or damaged."""
     data = line[9:]
     try:
-        if int(line[:8], 16) != zlib.crc32(data):
-            return None
-        row = orjson.loads(data)
+        return orjson.loads(data) if int(line[:8], 16) == zlib.crc32(data) else None
     except ValueError:
         return None
-    # A row of another version of this program, with fewer or more columns.
-    return tuple(row) if isinstance(row, list) and len(row) == _WIDTH else None
+
+
+_TORN: Final = b"~"
+_HEAD: Final = _encode({"columns": COLUMNS})

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import sqlite3
-from collections import OrderedDict
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import OrderedDict, deque
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
 from ..core.calendar import Calendar
@@ -13,8 +15,8 @@ from ..core.events import DeviceRemoved, Event
 from ..core.models import Json
 from . import totals as books
 from .database import Database
-from .figures import Figures, Histogram, Sums, usd
 from .rows import INDEX, Row, moment
+from .totals import Sums, usd
 
 MOST_DEVICES: Final = 1000
 MOST_MODELS: Final = 300
@@ -24,14 +26,98 @@ OTHER: Final = "other"
 RECENT: Final = 600
 """Requests read at start for percentiles and last models."""
 
-_DAY, _DEVICE, _MODEL = (INDEX[name] for name in ("day", "device_id", "model_id"))
+MOST_NEW: Final = 256
+"""Bookings that wait to be counted until somebody looks."""
+
+KEPT: Final = 256
+"""Times of answers kept of each device, for percentiles: recent by nature."""
+
+BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 120000, 300000)
+"""Upper bounds of the histograms, milliseconds."""
+
+_AT, _DAY, _DEVICE, _MODEL = (INDEX[name] for name in ("at", "day", "device_id", "model_id"))
+_REASON, _STATUS = INDEX["reason"], INDEX["status"]
 _LATENCY, _FIRST = INDEX["latency_ms"], INDEX["first_token_ms"]
 
 Limits = Callable[[str | None], Json]
 
 
+def percentile(values: Iterable[float], share: float) -> float | None:
+    """The smallest value that `share` (0..1) of all do not exceed; None while there is none."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
+
+
 def _no_limits(_device_id: str | None) -> Json:
     return dict.fromkeys(("requests_remaining", "tokens_remaining", "budget_percent")) | {"rate_limited": False}
+
+
+class Figures:
+    """One device's, or all devices', figures."""
+
+    __slots__ = (
+        "day",
+        "first_token",
+        "last_at",
+        "last_model",
+        "last_reason",
+        "latency",
+        "month",
+        "today",
+        "total",
+    )
+
+    def __init__(self) -> None:
+        self.total, self.month, self.today = Sums(), Sums(), Sums()
+        self.day = 0
+        self.latency, self.first_token = deque[float](maxlen=KEPT), deque[float](maxlen=KEPT)
+        self.last_model: str | None = None
+        self.last_reason: str | None = None
+        self.last_at: int | None = None
+
+    def roll(self, day: int) -> None:
+        """Begin a new day, and month, where one has come; a clock that steps back changes nothing."""
+        if day > self.day:
+            if day // 100 != self.day // 100:
+                self.month = Sums()
+            self.day, self.today = day, Sums()
+
+    def count(self, values: Sequence[int], day: int) -> None:
+        """Add a booking of that day."""
+        self.total.add(values)
+        if day == self.day:
+            self.today.add(values)
+        if day // 100 == self.day // 100:
+            self.month.add(values)
+
+    def note(self, row: Row) -> None:
+        """Remember what was last, and how long it took where it was answered."""
+        self.last_at = row[_AT]
+        if row[_MODEL]:
+            self.last_model, self.last_reason = row[_MODEL], row[_REASON]
+            if row[_STATUS] == 200:
+                self.latency.append(row[_LATENCY])
+                if row[_FIRST] is not None:
+                    self.first_token.append(row[_FIRST])
+
+
+class Histogram:
+    """Counts by `BUCKETS_MS` (each value in one bucket), and their sum."""
+
+    __slots__ = ("count", "counts", "sum")
+
+    def __init__(self) -> None:
+        self.counts = [0] * len(BUCKETS_MS)
+        self.count = 0
+        self.sum = 0.0
+
+    def add(self, value: float) -> None:
+        """Take one value, in milliseconds."""
+        self.count += 1
+        self.sum += value
+        place = bisect_left(BUCKETS_MS, value)
+        if place < len(BUCKETS_MS):
+            self.counts[place] += 1
 
 
 class Metrics:
@@ -44,20 +130,22 @@ class Metrics:
         self._devices: OrderedDict[str, Figures] = OrderedDict()
         self._all = Figures()
         self._models: dict[str, Sums] = {}
-        self.latency = Histogram()
-        self.first_token = Histogram()
+        self._new: list[Row] = []
+        self._latency = Histogram()
+        self._first_token = Histogram()
 
     def restore(self, database: Database) -> None:
         """Begin with what the database holds; an empty or broken one is a fresh start."""
         day = self._today()
+        month = day // 100
         try:
-            whole, month, today, models, rows = database.read_sync(lambda c: (
-                books.totals(c), books.totals(c, day // 100 * 100), books.totals(c, day), books.model_totals(c),
-                books.recent(c, RECENT),
+            whole, this_month, today, models, rows = database.read_sync(lambda c: (
+                books.totals(c), books.totals(c, month * 100, month * 100 + 99), books.totals(c, day, day),
+                books.model_totals(c), books.recent(c, RECENT),
             ))  # fmt: skip
         except sqlite3.Error:
             return
-        for found, name in ((whole, "total"), (month, "month_sums"), (today, "today")):
+        for found, name in ((whole, "total"), (this_month, "month"), (today, "today")):
             for device_id, values in found.items():
                 for figures in self._figures(device_id, day):
                     getattr(figures, name).add(values)
@@ -68,27 +156,33 @@ class Metrics:
                 figures.note(row)
 
     def add(self, row: Row) -> None:
-        """Count one booking. O(1), a few microseconds."""
-        values = books.values(row)
-        day = row[_DAY]
-        for figures in self._figures(row[_DEVICE], day):
-            figures.count(values, day)
-            figures.note(row)
-        if model_id := row[_MODEL]:
-            self._model(model_id).add(values)
-            self.latency.add(row[_LATENCY])
-            if row[_FIRST] is not None:
-                self.first_token.add(row[_FIRST])
+        """Count one booking, once somebody looks: a request does not wait for it."""
+        self._new.append(row)
+        if len(self._new) >= MOST_NEW:
+            self._count()
 
-    def heed(self, event: Event) -> None:
+    def _count(self) -> None:
+        new, self._new = self._new, []
+        for row in new:
+            values, day = books.values(row), row[_DAY]
+            for figures in self._figures(row[_DEVICE], day):
+                figures.count(values, day)
+                figures.note(row)
+            if model_id := row[_MODEL]:
+                self._model(model_id).add(values)
+                self._latency.add(row[_LATENCY])
+                if row[_FIRST] is not None:
+                    self._first_token.add(row[_FIRST])
+
+    def on_event(self, event: Event) -> None:
         """Drop a device that is forgotten; its part of the sums stays. For the event bus."""
         if isinstance(event, DeviceRemoved):
+            self._count()
             self._devices.pop(event.device_id, None)
 
     def snapshot(self, device_id: str | None) -> Json:
         """A device's state, or (None) everyone's, by the names that MQTT publishes. Money in USD, times in ISO 8601."""
-        figures = self._all if device_id is None else self._devices.get(device_id) or Figures()
-        figures.roll(self._today())
+        figures = self._seen(device_id)
         total = figures.total
         limits = self.limits(device_id)
         return {
@@ -99,11 +193,11 @@ class Metrics:
             "errors": total.errors,
             "limit_hits": total.limit_hits,
             "cost_today": usd(figures.today.cost),
-            "cost_month": usd(figures.month_sums.cost),
+            "cost_month": usd(figures.month.cost),
             "cost_total": usd(total.cost),
-            "saved_month": usd(figures.month_sums.saved),
-            "latency_p50_ms": _rounded(figures.latency.percentile(0.5)),
-            "first_token_p50_ms": _rounded(figures.first_token.percentile(0.5)),
+            "saved_month": usd(figures.month.saved),
+            "latency_p50_ms": _rounded(percentile(figures.latency, 0.5)),
+            "first_token_p50_ms": _rounded(percentile(figures.first_token, 0.5)),
             "requests_remaining": limits["requests_remaining"],
             "tokens_remaining": limits["tokens_remaining"],
             "budget_percent": limits["budget_percent"],
@@ -115,30 +209,43 @@ class Metrics:
 
     def periods(self, device_id: str | None) -> Json:
         """Requests, tokens, money and errors of today, this month and in total, and percentiles of the last requests."""
-        figures = self._all if device_id is None else self._devices.get(device_id) or Figures()
-        figures.roll(self._today())
+        figures = self._seen(device_id)
         return {
             "today": figures.today.shown(),
-            "month": figures.month_sums.shown(),
+            "month": figures.month.shown(),
             "total": figures.total.shown(),
-            "latency_ms": {f"p{share}": _rounded(figures.latency.percentile(share / 100)) for share in (50, 95)},
+            "latency_ms": {f"p{share}": _rounded(percentile(figures.latency, share / 100)) for share in (50, 95)},
             "first_token_ms": {
-                f"p{share}": _rounded(figures.first_token.percentile(share / 100)) for share in (50, 95)
+                f"p{share}": _rounded(percentile(figures.first_token, share / 100)) for share in (50, 95)
             },
         }
 
     def devices(self) -> dict[str, Sums]:
         """Each device's totals."""
+        self._count()
         return {device_id: figures.total for device_id, figures in self._devices.items()}
 
     def models(self) -> dict[str, Sums]:
         """Each model's totals."""
+        self._count()
         return dict(self._models)
 
     @property
     def total(self) -> Sums:
         """Everyone's totals."""
+        self._count()
         return self._all.total
+
+    def times(self) -> tuple[Histogram, Histogram]:
+        """How long answers took, and until the first token."""
+        self._count()
+        return self._latency, self._first_token
+
+    def _seen(self, device_id: str | None) -> Figures:
+        self._count()
+        figures = self._all if device_id is None else self._devices.get(device_id) or Figures()
+        figures.roll(self._today())
+        return figures
 
     def _today(self) -> int:
         return self._calendar.day(self._clock.utcnow().timestamp())

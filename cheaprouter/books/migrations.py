@@ -4,7 +4,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from pathlib import Path
 from typing import Final
+
+from ..core.const import VERSION
+from ..core.errors import NewerDatabaseError
 
 Migration = Callable[[sqlite3.Connection], None]
 
@@ -67,6 +72,9 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
 )
 
 
+TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
+
+
 def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> list[str]:
     """Apply what is missing, each step in its own transaction; returns the names of the steps applied.
 
@@ -81,9 +89,35 @@ def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = 
             if known is None:
                 step(connection)
                 connection.execute("INSERT INTO migration VALUES (?)", (step.__name__,))
+                connection.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (VERSION,))
                 applied.append(step.__name__)
             connection.execute("COMMIT")
         except sqlite3.Error:
             connection.execute("ROLLBACK")
             raise
     return applied
+
+
+def refuse_newer(path: Path) -> None:
+    """Look whether a later version has changed the file's shape. Raises NewerDatabaseError; writes nothing.
+
+    A file that cannot be looked at is none of its business: opening it will tell what is wrong.
+    """
+    if not path.exists():
+        return
+    # Without a WAL nobody has the file open, and no file needs to be made beside it to read it.
+    mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
+    try:
+        with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
+            found = {str(row[0]) for row in connection.execute("SELECT name FROM migration")}
+            version = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
+    except sqlite3.Error:
+        return
+    ours = {step.__name__ for step in MIGRATIONS}
+    # A later version has all of our steps and more; where one of ours is missing, too, its name is damaged.
+    if found > ours:
+        writer = f"CheapRouter {version[0]}" if version else "a later version of CheapRouter"
+        raise NewerDatabaseError(
+            f"The database {path} was made by {writer}, and this is {VERSION}, which cannot read it. Nothing was changed. "
+            f"Install {writer if version else 'that version'} or later again, or restore a backup from before the update."
+        )

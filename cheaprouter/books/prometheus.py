@@ -7,8 +7,8 @@ from typing import Final
 
 from ..core.const import VERSION
 from ..core.models import Json
-from .figures import BUCKETS_MS, Histogram, Sums, usd
-from .metrics import OTHER, Metrics
+from .metrics import BUCKETS_MS, OTHER, Histogram, Metrics
+from .totals import Sums, usd
 
 MOST_SERIES: Final = 100
 """Devices, and models, with series of their own: the busiest; the others share one."""
@@ -31,8 +31,9 @@ def render(metrics: Metrics, providers: Iterable[Json] = ()) -> str:
     lines += _sums("", "", {"": metrics.total})
     lines += _sums("device_", "device", metrics.devices())
     lines += _sums("model_", "model", metrics.models())
-    lines += _histogram("request_duration_seconds", "From the first byte in to the last byte out.", metrics.latency)
-    lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", metrics.first_token)
+    whole, first = metrics.times()
+    lines += _histogram("request_duration_seconds", "From the first byte in to the last byte out.", whole)
+    lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", first)
     lines += _providers(providers)
     return "\n".join(lines) + "\n"
 

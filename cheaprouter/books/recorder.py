@@ -6,9 +6,9 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
+from pathlib import Path
 from typing import Final
 
-from ..core.calendar import Calendar
 from ..core.clock import Clock
 from ..core.models import RequestRecord
 from . import totals as books
@@ -46,7 +46,6 @@ class Recorder:
         self,
         database: Database,
         journal: Journal,
-        calendar: Calendar,
         metrics: Metrics,
         retention: Retention,
         *,
@@ -55,7 +54,6 @@ class Recorder:
     ) -> None:
         self._database = database
         self._journal = journal
-        self._calendar = calendar
         self._metrics = metrics
         self._retention = retention
         self._clock = clock or Clock()
@@ -69,12 +67,15 @@ class Recorder:
         self._untidy = False
         self._rows_unmoved = 0
         self._overflowed = False
+        self._moved_aside: Path | None = None
 
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
         if self._database.taken:
             self._journal.disable()
         rows = list(self._journal.replay())
+        self._database.add_damage(self._journal.damage)
+        self._moved_aside = self._database.moved_aside
         try:
             last = self._database.run_sync(lambda c: books.apply(c, rows))
             safe = self._database.read_sync(checkpoint)
@@ -89,32 +90,34 @@ class Recorder:
             self._journal.forget(last)
         self._metrics.restore(self._database)
 
-    @property
-    def problem(self) -> str | None:
-        """Why bookings made now may not last, in words; None while they do."""
+    def problems(self) -> tuple[str, ...]:
+        """Why bookings made now may not last, and what was lost of those made before, in words."""
         if self._database.taken:
-            return "another router uses this data folder: what is booked here is lost at the end"
+            return ("another router uses this data folder: what is booked here is lost at the end",)
         if self._database.volatile:
-            return "the data folder cannot be used: what is booked is lost at the end"
+            return ("the data folder cannot be used: what is booked is lost at the end", *self._database.damage)
         if self._failing or self._journal.failing:
-            return "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
-        return None
+            waiting = "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
+            return (waiting, *self._database.damage)
+        return self._database.damage
 
-    def record(self, record: RequestRecord) -> None:
-        """Book one request. Never raises, never waits: kill -9 after this loses nothing."""
+    def record(self, record: RequestRecord, day: int) -> None:
+        """Book one request on a local day, its account's. Never raises, never waits: kill -9 after this loses nothing."""
         self._seq += 1
-        row = to_row(self._seq, self._calendar.day(record.timestamp.timestamp()), record)
-        self._journal.append(row)
+        try:
+            row = to_row(self._seq, day, record)
+            self._journal.append(row)
+            self._metrics.add(row)
+        except Exception:  # noqa: BLE001 - whatever is in a record: its request was answered, and others follow
+            self._log.exception("A request could not be booked: %.200s", record.id)
+            return
         self._waiting.append(row)
         self._recent.append(row)
-        self._metrics.add(row)
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._overflowed = True
-        if not self._unsynced.is_set():
-            self._unsynced.set()
-        if not self._unwritten.is_set():
-            self._unwritten.set()
+        self._unsynced.set()
+        self._unwritten.set()
 
     async def flush(self) -> None:
         """Bring everything booked so far into SQLite; on failure it stays queued, and the log says so once."""
@@ -122,7 +125,9 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
-            if self._overflowed:
+            if self._overflowed or self._database.moved_aside != self._moved_aside:
+                # Of a database that was damaged while it ran, the last bookings may be in the journal alone.
+                self._moved_aside = self._database.moved_aside
                 rows += await asyncio.get_running_loop().run_in_executor(None, lambda: list(self._journal.replay()))
             try:
                 last = await self._database.run(lambda c: books.apply(c, rows))

@@ -8,18 +8,18 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, from_date, to_date, zone_name
 from ..core.clock import Clock
-from ..core.errors import InvalidRequestError
+from ..core.errors import BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from . import totals as books
 from .database import Database
-from .figures import Sums, usd
 from .metrics import Metrics
 from .recorder import Recorder
-from .rows import from_row, microseconds
+from .rows import FIRST_AT, from_row, microseconds
+from .totals import REQUEST_SUMS, TOTALS, Sums, usd
 
 GROUPS: Final[Mapping[str, str]] = {
     "day": "day",
@@ -34,7 +34,9 @@ GROUPS: Final[Mapping[str, str]] = {
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
 _MOST_ROWS: Final = 10_000
-_FIELDS: Final = (*books.TOTALS,)
+
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,11 +78,17 @@ class Reports:
         except sqlite3.Error:
             return [shown(record) for record in self._recorder.recent(limit)]
 
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.read(work)
+        except sqlite3.Error as error:
+            raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
+
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
         parsed = self.parse(query)
         rows = await self._rows(parsed)
-        whole = {name: sum(row[name] for row in rows) for name in _FIELDS}
+        whole = {name: sum(row[name] for row in rows) for name in TOTALS}
         return {
             "from": to_date(parsed.first).isoformat(),
             "to": to_date(parsed.last).isoformat(),
@@ -95,7 +103,7 @@ class Reports:
         parsed = self.parse(query)
         rows = [_shown(row) for row in await self._rows(parsed)]
         out = io.StringIO()
-        names = [*parsed.group_by, *_shown(dict.fromkeys(_FIELDS, 0))]
+        names = [*parsed.group_by, *_shown(dict.fromkeys(TOTALS, 0))]
         writer = csv.DictWriter(out, names, lineterminator="\r\n")
         writer.writeheader()
         writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
@@ -105,7 +113,7 @@ class Reports:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
         await self._recorder.flush()
         total = self._metrics.total
-        kept, last_day = await self._database.read(lambda c: (c.execute(_LATENCY).fetchone()[0], self._last_day(c)))
+        kept, last_day = await self._read(lambda c: (c.execute(_LATENCY).fetchone()[0], self._last_day(c)))
         return {
             "summary": {
                 "total_requests": total.requests,
@@ -132,7 +140,7 @@ class Reports:
                 )
         today = self._calendar.local(self._clock.utcnow().timestamp()).date()
         last = self._date(query, "to", today)
-        first = self._date(query, "from", last - timedelta(days=_DEFAULT_DAYS - 1))
+        first = self._date(query, "from", max(date(1, 2, 1), last) - timedelta(days=_DEFAULT_DAYS - 1))
         if first > last:
             raise InvalidRequestError("`from` must not be after `to`.", param="from")
         if (last - first).days > _MOST_DAYS:
@@ -150,17 +158,17 @@ class Reports:
             if len(text) == 10:
                 return date.fromisoformat(text)
             moment = datetime.fromisoformat(text)
-        except ValueError as error:
+            return (moment if moment.tzinfo is None else moment.astimezone(self._calendar.zone)).date()
+        except (ValueError, OverflowError) as error:
             raise InvalidRequestError(
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
-        return (moment if moment.tzinfo is None else moment.astimezone(self._calendar.zone)).date()
 
     async def _rows(self, query: Query) -> list[Json]:
         await self._recorder.flush()
         hourly = "hour" in query.group_by
         columns = [GROUPS[g] for g in query.group_by]
-        sums = _REQUEST_SUMS if hourly else books.SUMS
+        sums = REQUEST_SUMS if hourly else books.SUMS
         where = ["day BETWEEN ? AND ?"]
         filters: list[int | str] = [query.first, query.last]
         for column, wanted in (("device_id", query.device), ("model_id", query.model)):
@@ -177,21 +185,16 @@ class Reports:
             found = connection.execute(sql, filters)
             return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
 
-        return await self._database.read(rows)
+        return await self._read(rows)
 
     def _last_day(self, connection: sqlite3.Connection) -> Json:
-        since = microseconds(self._clock.utcnow()) - 86_400_000_000
-        row = connection.execute(f"SELECT {_REQUEST_SUMS} FROM request WHERE at > ?", (since,)).fetchone()  # noqa: S608 - our own names
-        return _shown({name: value or 0 for name, value in zip(_FIELDS, row, strict=True)})
+        since = max(FIRST_AT, microseconds(self._clock.utcnow()) - 86_400_000_000)
+        row = connection.execute(f"SELECT {REQUEST_SUMS} FROM request WHERE at > ?", (since,)).fetchone()  # noqa: S608 - our own names
+        return _shown({name: value or 0 for name, value in zip(TOTALS, row, strict=True)})
 
 
 _LATENCY: Final = "SELECT avg(latency_ms) FROM request WHERE status = 200"
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
-
-_REQUEST_SUMS: Final = """
-    count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
-    sum(status >= 400 AND status != 499 AND NOT (status = 429 AND attempts = 0)), sum(status = 429 AND attempts = 0),
-    sum(coalesce(cost, 0)), sum(coalesce(baseline_cost - cost, 0)), sum(cost IS NULL)"""
 
 
 def _merged(groups: tuple[str, ...], rows: Iterable[Json]) -> list[Json]:
@@ -200,7 +203,7 @@ def _merged(groups: tuple[str, ...], rows: Iterable[Json]) -> list[Json]:
     for row in rows:
         same = found.setdefault(tuple(row[g] for g in groups), row)
         if same is not row:
-            for name in _FIELDS:
+            for name in TOTALS:
                 same[name] += row[name]
     return list(found.values())
 
@@ -209,14 +212,14 @@ def _row(groups: tuple[str, ...], row: tuple[Any, ...], calendar: Calendar) -> J
     shown: Json = {}
     for name, value in zip(groups, row, strict=False):
         if name == "day":
-            shown[name] = to_date(value).isoformat()
+            shown[name] = f"{value // 10000:04d}-{value // 100 % 100:02d}-{value % 100:02d}"
         elif name == "month":
             shown[name] = f"{value // 100:04d}-{value % 100:02d}"
         elif name == "hour":
             shown[name] = calendar.local(value).replace(minute=0).isoformat(timespec="minutes")
         else:
             shown[name] = value or None
-    return shown | {name: value or 0 for name, value in zip(_FIELDS, row[len(groups) :], strict=True)}
+    return shown | {name: value or 0 for name, value in zip(TOTALS, row[len(groups) :], strict=True)}
 
 
 def _shown(row: Mapping[str, Any]) -> Json:

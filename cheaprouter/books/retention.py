@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from datetime import timedelta
+from datetime import date
 from typing import Final
 
 from ..config.settings import StorageSettings
@@ -11,7 +11,7 @@ from ..core.calendar import from_date
 from ..core.clock import Clock
 from . import totals as books
 from .database import Database
-from .rows import microseconds
+from .rows import FIRST_AT, microseconds
 
 CHUNK: Final = 2000
 """Rows deleted in one transaction: bookings wait for no more than that."""
@@ -37,7 +37,7 @@ class Retention:
     async def apply(self, database: Database) -> int:
         """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
         gone = 0
-        before = microseconds(self._clock.utcnow()) - self.settings.retention_days * _DAY_US
+        before = max(FIRST_AT, microseconds(self._clock.utcnow()) - self.settings.retention_days * _DAY_US)
         while step := await database.run(lambda c: _older(c, before)):
             gone += step
         while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
@@ -51,7 +51,7 @@ class Retention:
 
     async def _add_up(self, database: Database) -> None:
         """Once a day: totals of long ago need no days of their own."""
-        before = from_date((self._clock.utcnow() - timedelta(days=DAYS_KEPT)).date())
+        before = from_date(date.fromordinal(max(1, self._clock.utcnow().toordinal() - DAYS_KEPT)))
         if before != self._added_up:
             await database.run(lambda c: books.by_month(c, before))
             self._added_up = before

@@ -1,32 +1,74 @@
-"""A request's record as one flat row: the same in the journal and in SQLite."""
+"""A request's record as one flat row: the same in the journal and in SQLite, and always within what both can hold."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from ..core.models import RequestRecord, Usage
-from ..core.money import charge, from_pico
+from ..core.money import MOST_CHARGE, charge, from_pico
 
 Row = tuple[Any, ...]
-
-COLUMNS: Final = (
-    "seq", "id", "at", "day", "device_id", "requested_model", "model_id", "provider",
-    "prompt_tokens", "completion_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens", "estimated",
-    "status", "latency_ms", "stream", "first_token_ms", "error", "cost", "cost_source", "baseline_cost", "attempts",
-    "profile", "reason", "tier", "score", "cached", "via", "sub_identity", "reported_cost",
-)  # fmt: skip
-"""`seq`: the order of booking, never used twice. `at`: microseconds since 1970, UTC. `day`: the local day it counts to.
-Costs are pico-dollars."""
-
-INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
+Rule = tuple[type, float, float, Any]
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND: Final = timedelta(microseconds=1)
-_TEXT: Final = 256
-"""Longest text kept: a model's name comes from the client, and could be megabytes."""
-_REASON: Final = 500
-_MOST_TOKENS: Final = 2**53
+FIRST_AT: Final = (datetime(1, 1, 1, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+LAST_AT: Final = (datetime(9999, 12, 31, tzinfo=UTC) - _EPOCH) // _MICROSECOND
+
+_TEXT: Final[Rule] = (str, 0, 256, "")
+"""A model's name comes from the client, and could be megabytes."""
+_MAYBE: Final[Rule] = (str, 0, 256, None)
+_TOKENS: Final[Rule] = (int, 0, 2**53, 0)
+_FLAG: Final[Rule] = (int, 0, 1, 0)
+_MONEY: Final[Rule] = (int, 0, MOST_CHARGE, None)
+_MOST_MS: Final = 1e12
+
+SHAPE: Final[Mapping[str, Rule]] = {
+    "seq": (int, 0, 2**62, 0),
+    "id": _TEXT,
+    "at": (int, FIRST_AT, LAST_AT, 0),
+    "day": (int, 0, 99991231, 0),
+    "device_id": _TEXT,
+    "requested_model": _TEXT,
+    "model_id": _MAYBE,
+    "provider": _MAYBE,
+    "prompt_tokens": _TOKENS,
+    "completion_tokens": _TOKENS,
+    "cached_tokens": _TOKENS,
+    "cache_write_tokens": _TOKENS,
+    "reasoning_tokens": _TOKENS,
+    "estimated": _FLAG,
+    "status": (int, 0, 999, 0),
+    "latency_ms": (float, 0, _MOST_MS, 0.0),
+    "stream": _FLAG,
+    "first_token_ms": (float, 0, _MOST_MS, None),
+    "error": (str, 0, 64, None),
+    "cost": _MONEY,
+    "cost_source": (str, 0, 64, ""),
+    "baseline_cost": _MONEY,
+    "attempts": (int, 0, 1000, 0),
+    "profile": (str, 0, 64, None),
+    "reason": (str, 0, 500, ""),
+    "tier": (str, 0, 64, None),
+    "score": (float, 0, 1, None),
+    "cached": _FLAG,
+    "via": (str, 0, 64, ""),
+    "sub_identity": _TEXT,
+    "reported_cost": _MONEY,
+}
+"""Columns in order, each with its type, its least and most (of a text: its length), and what stands for nothing.
+
+`seq`: the order of booking, never used twice. `at`: microseconds since 1970, UTC. `day`: the local day it counts to.
+Costs are pico-dollars. New columns are appended.
+"""
+
+COLUMNS: Final = tuple(SHAPE)
+INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
+
+_RULES: Final = tuple(SHAPE.values())
+_NUMBERS: Final = (int, float)
 
 
 def microseconds(moment: datetime) -> int:
@@ -40,27 +82,27 @@ def moment(at: int) -> datetime:
 
 
 def to_row(seq: int, day: int, record: RequestRecord) -> Row:
-    """Flatten a record. Texts are cut, impossible token counts too."""
+    """Flatten a record. Texts are cut, impossible numbers too."""
     usage = record.usage
     cost, baseline, reported = record.cost, record.baseline_cost, usage.reported_cost
-    return (
+    row = [
         seq,
-        _text(record.id),
-        microseconds(record.timestamp),
+        record.id,
+        int(record.timestamp.timestamp() * 1_000_000 + 0.5),
         day,
-        _text(record.device_id),
-        _text(record.requested_model),
+        record.device_id,
+        record.requested_model,
         record.model_id,
         record.provider,
-        _tokens(usage.prompt_tokens),
-        _tokens(usage.completion_tokens),
-        _tokens(usage.cached_tokens),
-        _tokens(usage.cache_write_tokens),
-        _tokens(usage.reasoning_tokens),
-        int(usage.estimated),
+        usage.prompt_tokens,
+        usage.completion_tokens,
+        usage.cached_tokens,
+        usage.cache_write_tokens,
+        usage.reasoning_tokens,
+        usage.estimated,
         record.status,
         record.latency_ms,
-        int(record.stream),
+        record.stream,
         record.first_token_ms,
         record.error,
         None if cost is None else charge(cost),
@@ -68,69 +110,67 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         None if baseline is None else charge(baseline),
         record.attempts,
         record.profile,
-        _text(record.reason, _REASON),
+        record.reason,
         record.tier,
         record.score,
-        int(record.cached),
+        record.cached,
         record.via,
-        _text(record.sub_identity),
+        record.sub_identity,
         None if reported is None else charge(reported),
-    )
+    ]
+    _bound(row)
+    return tuple(row)
 
 
 def from_row(row: Row) -> RequestRecord:
     """The record that a row was made of, times and money exact."""
     value = dict(zip(COLUMNS, row, strict=True))
-    return RequestRecord(
-        id=value["id"],
-        timestamp=moment(value["at"]),
-        device_id=value["device_id"],
-        requested_model=value["requested_model"],
-        model_id=value["model_id"],
-        provider=value["provider"],
-        usage=Usage(
-            prompt_tokens=value["prompt_tokens"],
-            completion_tokens=value["completion_tokens"],
-            cached_tokens=value["cached_tokens"],
-            cache_write_tokens=value["cache_write_tokens"],
-            reasoning_tokens=value["reasoning_tokens"],
-            estimated=bool(value["estimated"]),
-            reported_cost=None if value["reported_cost"] is None else from_pico(value["reported_cost"]),
-        ),
-        status=value["status"],
-        latency_ms=value["latency_ms"],
-        stream=bool(value["stream"]),
-        first_token_ms=value["first_token_ms"],
-        error=value["error"],
-        cost=None if value["cost"] is None else from_pico(value["cost"]),
-        cost_source=value["cost_source"],
-        baseline_cost=None if value["baseline_cost"] is None else from_pico(value["baseline_cost"]),
-        attempts=value["attempts"],
-        profile=value["profile"],
-        reason=value["reason"],
-        tier=value["tier"],
-        score=value["score"],
-        cached=bool(value["cached"]),
-        via=value["via"],
-        sub_identity=value["sub_identity"],
+    usage = Usage(
+        prompt_tokens=value.pop("prompt_tokens"),
+        completion_tokens=value.pop("completion_tokens"),
+        cached_tokens=value.pop("cached_tokens"),
+        cache_write_tokens=value.pop("cache_write_tokens"),
+        reasoning_tokens=value.pop("reasoning_tokens"),
+        estimated=bool(value.pop("estimated")),
+        reported_cost=_usd(value.pop("reported_cost")),
     )
+    value["timestamp"] = moment(value.pop("at"))
+    value["cost"], value["baseline_cost"] = _usd(value["cost"]), _usd(value["baseline_cost"])
+    value["stream"], value["cached"] = bool(value["stream"]), bool(value["cached"])
+    del value["seq"], value["day"]
+    return RequestRecord(usage=usage, **value)
 
 
-def limit_hit(status: int, attempts: int) -> bool:
-    """Whether a request was refused by one of our own limits, before any upstream was asked."""
-    return status == 429 and attempts == 0
+def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | None:
+    """A row read back, its columns told by their names; what an older version had not is empty.
+
+    None where a value is one that no booking can have: the row is damaged.
+    """
+    found = dict(zip(names, values, strict=False))
+    before = [found.get(name) for name in COLUMNS]
+    row = before.copy()
+    _bound(row)
+    if not row[0] or any(old is not None and old != new for old, new in zip(before, row, strict=True)):
+        return None
+    return tuple(row)
 
 
-def failed(status: int, attempts: int) -> bool:
-    """Whether a request counts as an error: neither refused by a limit nor given up by the client (499)."""
-    return status >= 400 and status != 499 and not limit_hit(status, attempts)
+def _usd(pico: int | None) -> Any:
+    return None if pico is None else from_pico(pico)
 
 
-def _tokens(count: int) -> int:
-    return count if 0 <= count <= _MOST_TOKENS else max(0, min(_MOST_TOKENS, count))
-
-
-def _text(text: str, longest: int = _TEXT) -> str:
-    """Cut, and without halves of surrogate pairs, which no UTF-8 can hold."""
-    short = text[:longest]
-    return short if short.isascii() else short.encode("utf-8", "replace").decode()
+def _bound(row: list[Any]) -> None:
+    """Bring every value within its rule. Texts lose halves of surrogate pairs, too, which no UTF-8 can hold. Never raises."""
+    for index, (kind, least, most, empty) in enumerate(_RULES):
+        value = row[index]
+        if value is None:
+            row[index] = empty
+        elif kind is str:
+            if not isinstance(value, str):
+                value = str(value) if isinstance(value, _NUMBERS) and -(2**63) < value < 2**63 else type(value).__name__
+            short = value[: int(most)]
+            row[index] = short if short.isascii() else short.encode("utf-8", "replace").decode()
+        elif not isinstance(value, _NUMBERS) or value != value:  # noqa: PLR0124 - only NaN is not itself
+            row[index] = empty
+        else:
+            row[index] = kind(least if value < least else min(value, most))

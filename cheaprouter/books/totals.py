@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator
-from operator import add
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
-from .rows import COLUMNS, INDEX, Row, failed, limit_hit
+from ..core.models import Json
+from ..core.money import from_pico
+from .rows import COLUMNS, INDEX, Row, from_disk
 
 NO_MODEL: Final = ""
 """The model of a request that was refused before one was chosen."""
@@ -19,27 +20,85 @@ _DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("day", "device_id",
 _PROMPT, _COMPLETION, _CACHED = (INDEX[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))
 _STATUS, _ATTEMPTS, _COST, _BASELINE = (INDEX[name] for name in ("status", "attempts", "cost", "baseline_cost"))
 
-_INSERT: Final = f"INSERT OR IGNORE INTO request VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - only placeholders
-_ADD: Final = """
-    INSERT INTO daily VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
-    ON CONFLICT DO UPDATE SET
-        requests = requests + excluded.requests, input_tokens = input_tokens + excluded.input_tokens,
-        output_tokens = output_tokens + excluded.output_tokens, cached_tokens = cached_tokens + excluded.cached_tokens,
-        errors = errors + excluded.errors, limit_hits = limit_hits + excluded.limit_hits, cost = cost + excluded.cost,
-        saved = saved + excluded.saved, unpriced = unpriced + excluded.unpriced"""
 TOTALS: Final = (
     "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost", "saved", "unpriced",
 )  # fmt: skip
 """What is counted. Money in pico-dollars; `unpriced`: requests whose cost nobody knows."""
 
+DAILY: Final = ("day", "device_id", "model_id", "provider", *TOTALS)
+
+_INSERT: Final = f"INSERT OR IGNORE INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our own column names
+_ADDS: Final = "ON CONFLICT DO UPDATE SET " + ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
+_ADD: Final = f"INSERT INTO daily ({', '.join(DAILY)}) VALUES ({', '.join('?' * len(DAILY))}) {_ADDS}"  # noqa: S608 - likewise
+
 SUMS: Final = ", ".join(f"sum({name})" for name in TOTALS)
 """SQL for them, over rows of `daily`."""
+
+REQUEST_SUMS: Final = """
+    count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
+    sum(status >= 400 AND status != 499 AND NOT (status = 429 AND attempts = 0)), sum(status = 429 AND attempts = 0),
+    sum(coalesce(cost, 0)), sum(coalesce(baseline_cost - cost, 0)), sum(cost IS NULL)"""
+"""The same over rows of `request`."""
+
+
+class Sums:
+    """`TOTALS` of anything: of a device's day, of a model, of everyone."""
+
+    __slots__ = TOTALS
+
+    requests: int
+    input_tokens: int
+    output_tokens: int
+    cached_tokens: int
+    errors: int
+    limit_hits: int
+    cost: int
+    saved: int
+    unpriced: int
+
+    def __init__(self) -> None:
+        self.requests = self.input_tokens = self.output_tokens = self.cached_tokens = 0
+        self.errors = self.limit_hits = self.cost = self.saved = self.unpriced = 0
+
+    def add(self, values: Sequence[int]) -> None:
+        """Add values in the order of `TOTALS`."""
+        requests, input_tokens, output_tokens, cached, errors, limit_hits, cost, saved, unpriced = values
+        self.requests += requests
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.cached_tokens += cached
+        self.errors += errors
+        self.limit_hits += limit_hits
+        self.cost += cost
+        self.saved += saved
+        self.unpriced += unpriced
+
+    def values(self) -> tuple[int, ...]:
+        """In the order of `TOTALS`."""
+        return (
+            self.requests, self.input_tokens, self.output_tokens, self.cached_tokens, self.errors, self.limit_hits,
+            self.cost, self.saved, self.unpriced,
+        )  # fmt: skip
+
+    def shown(self) -> Json:
+        """By name, money in USD."""
+        found: Json = dict(zip(TOTALS, self.values(), strict=True))
+        found["cost"], found["saved"] = usd(self.cost), usd(self.saved)
+        return found
+
+
+def usd(pico: int) -> float:
+    """USD as a JSON number; the books stay exact."""
+    return float(from_pico(pico))
 
 
 def applied(connection: sqlite3.Connection) -> int:
     """The highest seq that is in the books; 0 where nothing is."""
     row = connection.execute("SELECT value FROM meta WHERE key = 'applied_seq'").fetchone()
-    return 0 if row is None else int(row[0])
+    if row is not None and isinstance(row[0], int):
+        return row[0]
+    # Lost with a damaged page: totals and requests are always booked together.
+    return int(connection.execute("SELECT max(seq) FROM request").fetchone()[0] or 0)
 
 
 def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
@@ -55,15 +114,19 @@ def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
 
 
 def values(row: Row) -> tuple[int, ...]:
-    """What a booking adds to totals, in the order of `TOTALS`."""
-    status, attempts, cost, baseline = row[_STATUS], row[_ATTEMPTS], row[_COST], row[_BASELINE]
+    """What a booking adds to totals, in the order of `TOTALS`.
+
+    Refused by one of our own limits, before any upstream was asked, is no error; neither is a client that left (499).
+    """
+    status, cost, baseline = row[_STATUS], row[_COST], row[_BASELINE]
+    limit_hit = status == 429 and row[_ATTEMPTS] == 0
     return (
         1,
         row[_PROMPT],
         row[_COMPLETION],
         row[_CACHED],
-        int(failed(status, attempts)),
-        int(limit_hit(status, attempts)),
+        int(status >= 400 and status != 499 and not limit_hit),
+        int(limit_hit),
         cost or 0,
         0 if cost is None or baseline is None else baseline - cost,
         int(cost is None),
@@ -72,14 +135,12 @@ def values(row: Row) -> tuple[int, ...]:
 
 def _daily(rows: Iterable[Row]) -> Iterator[Row]:
     """Rows to add to `daily`, those of the same day, device and model as one."""
-    sums: dict[tuple[int, str, str, str], list[int]] = {}
+    found: dict[tuple[int, str, str, str], Sums] = {}
     for row in rows:
         key = (row[_DAY], row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
-        added = values(row)
-        before = sums.get(key)
-        sums[key] = list(added) if before is None else list(map(add, before, added))
-    for key, total in sums.items():
-        yield (*key, *total)
+        found.setdefault(key, Sums()).add(values(row))
+    for key, sums in found.items():
+        yield (*key, *sums.values())
 
 
 def spend(connection: sqlite3.Connection, since_day: int) -> list[tuple[str, int, int]]:
@@ -93,10 +154,10 @@ def devices(connection: sqlite3.Connection) -> set[str]:
     return {str(row[0]) for row in connection.execute("SELECT DISTINCT device_id FROM daily")}
 
 
-def totals(connection: sqlite3.Connection, since_day: int = 0) -> dict[str, tuple[int, ...]]:
-    """`TOTALS` for each device, from `since_day` on."""
-    query = f"SELECT device_id, {SUMS} FROM daily WHERE day >= ? GROUP BY device_id"  # noqa: S608 - our own column names
-    return {str(row[0]): tuple(int(v) for v in row[1:]) for row in connection.execute(query, (since_day,))}
+def totals(connection: sqlite3.Connection, first_day: int = 0, last_day: int = 99991231) -> dict[str, tuple[int, ...]]:
+    """`TOTALS` for each device, of these days, both included."""
+    query = f"SELECT device_id, {SUMS} FROM daily WHERE day BETWEEN ? AND ? GROUP BY device_id"  # noqa: S608 - our own column names
+    return {str(row[0]): tuple(int(v) for v in row[1:]) for row in connection.execute(query, (first_day, last_day))}
 
 
 def model_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, ...]]:
@@ -106,28 +167,16 @@ def model_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, ...]]:
 
 
 def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
-    """The last requests booked, newest first."""
+    """The last requests booked, newest first; a damaged one is left out."""
     query = f"SELECT {', '.join(COLUMNS)} FROM request ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own column names
-    return [tuple(row) for row in connection.execute(query, (limit,))]
+    return [row for found in connection.execute(query, (limit,)) if (row := from_disk(found)) is not None]
 
 
 def by_month(connection: sqlite3.Connection, before_day: int) -> int:
     """Add up days before `before_day` into the first of their month; returns how many rows that saved."""
-    many = connection.execute("SELECT count(*) FROM daily WHERE day < ? AND day % 100 != 1", (before_day,)).fetchone()[
-        0
-    ]
-    if not many:
-        return 0
-    columns = ", ".join(TOTALS)
-    adds = ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
-    connection.execute(
-        f"""INSERT INTO daily (day, device_id, model_id, provider, {columns})
-            SELECT day / 100 * 100 + 1, device_id, model_id, max(provider), {SUMS} FROM daily
-            WHERE day < ? AND day % 100 != 1 GROUP BY 1, 2, 3
-            ON CONFLICT DO UPDATE SET {adds}""",  # noqa: S608 - our own column names
-        (before_day,),
-    )
-    return connection.execute("DELETE FROM daily WHERE day < ? AND day % 100 != 1", (before_day,)).rowcount
+    where = "day < ? AND day % 100 != 1"
+    _add_up(connection, "day / 100 * 100 + 1", "device_id", where, (before_day,))
+    return connection.execute(f"DELETE FROM daily WHERE {where}", (before_day,)).rowcount  # noqa: S608 - our own names
 
 
 def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
@@ -135,16 +184,27 @@ def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
     ids = [(device_id,) for device_id in device_ids]
     if not ids:
         return
-    columns = ", ".join(TOTALS)
-    adds = ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
     connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY) WITHOUT ROWID")
     connection.execute("DELETE FROM gone")
     connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ids)
+    where = "device_id IN (SELECT id FROM gone)"
+    _add_up(connection, "day", f"'{FORGOTTEN}'", where, ())
+    connection.execute(f"DELETE FROM daily WHERE {where}")  # noqa: S608 - our own names
+
+
+def rebuild(connection: sqlite3.Connection) -> None:
+    """Make totals that are missing anew from requests: of the newest request's month and the one before, for the budgets."""
     connection.execute(
-        f"""INSERT INTO daily (day, device_id, model_id, provider, {columns})
-            SELECT day, ?, model_id, max(provider), {SUMS} FROM daily WHERE device_id IN (SELECT id FROM gone)
-            GROUP BY day, model_id
-            ON CONFLICT DO UPDATE SET {adds}""",  # noqa: S608 - our own column names
-        (FORGOTTEN,),
+        f"""INSERT OR IGNORE INTO daily ({", ".join(DAILY)})
+            SELECT day, device_id, coalesce(model_id, ?), coalesce(max(provider), ''), {REQUEST_SUMS} FROM request
+            WHERE day >= (SELECT max(day) FROM request) / 100 * 100 - 100 GROUP BY 1, 2, 3""",  # noqa: S608 - our own names
+        (NO_MODEL,),
     )
-    connection.execute("DELETE FROM daily WHERE device_id IN (SELECT id FROM gone)")
+
+
+def _add_up(connection: sqlite3.Connection, day: str, device: str, where: str, parameters: tuple[int, ...]) -> None:
+    connection.execute(
+        f"""INSERT INTO daily ({", ".join(DAILY)})
+            SELECT {day}, {device}, model_id, max(provider), {SUMS} FROM daily WHERE {where} GROUP BY 1, 2, 3 {_ADDS}""",  # noqa: S608 - our own names
+        parameters,
+    )

@@ -6,9 +6,13 @@ import os
 from collections.abc import Mapping
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from pathlib import Path
+from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 _LOCALTIME = Path("/etc/localtime")
+_FIRST: Final = datetime(1, 1, 3, tzinfo=UTC).timestamp()
+_LAST: Final = datetime(9999, 11, 1, tzinfo=UTC).timestamp()
+_END: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp() + 86_400
 
 
 def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime: Path = _LOCALTIME) -> tzinfo:
@@ -59,7 +63,7 @@ class Calendar:
     def day(self, moment: float) -> int:
         """The local day in which a moment lies."""
         if not self._start <= moment < self._end:
-            local = datetime.fromtimestamp(moment, self.zone).date()
+            local = self.local(moment).date()
             self._start, self._end = self._bounds(local)
             self._day = local.year * 10000 + local.month * 100 + local.day
         return self._day
@@ -71,20 +75,20 @@ class Calendar:
 
     def month_end(self, moment: float) -> float:
         """When the local month of a moment ends, in Unix seconds."""
-        local = datetime.fromtimestamp(moment, self.zone).date()
+        local = self.local(moment).date()
         following = (local.replace(day=1) + timedelta(days=32)).replace(day=1)
         return self._midnight(following)
 
     def local(self, moment: float) -> datetime:
-        """A moment as the clock on the wall shows it."""
-        return datetime.fromtimestamp(moment, self.zone)
+        """A moment as the clock on the wall shows it; one that no calendar knows is the first or last of the calendar."""
+        return datetime.fromtimestamp(min(_LAST, max(_FIRST, moment)), self.zone)
 
     def bounds(self, day: int) -> tuple[float, float]:
         """When a local day begins and ends, in Unix seconds. Raises ValueError for a day that no calendar has."""
         return self._bounds(to_date(day))
 
     def _bounds(self, local: date) -> tuple[float, float]:
-        return self._midnight(local), self._midnight(local + timedelta(days=1))
+        return self._midnight(local), self._midnight(local + timedelta(days=1)) if local < date.max else _END
 
     def _midnight(self, local: date) -> float:
         # A midnight that the clocks skip is read with the old offset: exactly the moment of the change. One that comes

@@ -210,3 +210,16 @@ class NewerDatabaseError(ConfigurationError):
 
 class SettingError(InvalidRequestError):
     """A value that a setting does not take; says what is allowed. `param` is the setting's name."""
+
+
+class BooksUnavailableError(CheapRouterError):
+    """The database cannot be read just now: 503. Requests are served and booked meanwhile."""
+
+    status = 503
+    code = "books_unavailable"
+
+
+class NewerDatabaseError(CheapRouterError):
+    """The database was made by a later version, and is left as it is; the message says what to do."""
+
+    code = "newer_database"

@@ -16,20 +16,27 @@ MOST_CHARGE: Final = 10_000 * PICO
 
 _EXPONENT: Final = 12
 _PICO: Final = Decimal(PICO)
+_MOST_CHARGE: Final = Decimal(MOST_CHARGE) / _PICO
 
 
 def to_pico(amount: Decimal) -> int:
     """USD as whole pico-dollars, rounded half to even; amounts beyond `LARGEST`, infinite ones included, are cut to it."""
+    if not amount or amount.is_nan():
+        return 0
     if amount.adjusted() <= _EXPONENT and amount.is_finite():
         pico = int((amount * _PICO).to_integral_value(ROUND_HALF_EVEN))
         if -LARGEST <= pico <= LARGEST:
             return pico
-    return 0 if amount.is_nan() else (LARGEST if amount > 0 else -LARGEST)
+    return LARGEST if amount > 0 else -LARGEST
 
 
 def charge(amount: Decimal) -> int:
     """What one request cost, as pico-dollars: never less than nothing, nor more than `MOST_CHARGE`, whatever was reported."""
-    return max(0, min(MOST_CHARGE, to_pico(amount)))
+    if not amount or amount.is_nan() or amount.is_signed():
+        return 0
+    if amount >= _MOST_CHARGE:
+        return MOST_CHARGE
+    return int((amount * _PICO).to_integral_value(ROUND_HALF_EVEN))
 
 
 def from_pico(pico: int) -> Decimal:

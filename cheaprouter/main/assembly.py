@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 from ..accounts import keys
 from ..accounts.accounts import Accounts
 from ..books import backup
-from ..books.averages import Averages
+from ..books.habits import Habits
 from ..books.database import Database
 from ..books.journal import Journal
 from ..books.metrics import Metrics
@@ -192,7 +192,7 @@ async def build_house(
     retention = Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention, clock=clock)
     recorder.restore()
-    habits = Averages()
+    habits = Habits()
     habits.restore(database)
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])
@@ -211,7 +211,7 @@ async def build_house(
     pool = Pool(DirectTransport(), MockTransport(), bus, clock)
     gateway = Gateway(world, accounts, pool)
     metrics.limits = accounts.limits_state
-    bus.on(metrics.heed)
+    bus.on(metrics.on_event)
     reports = Reports(database, recorder, metrics, calendar, clock)
     control = Control(gateway, metrics, reports, instance_id(data))
     house = House(loaded, data, redactor, makings, gateway, control, retention)

@@ -10,7 +10,7 @@ import pytest
 from cheaprouter.accounts.account import Account
 from cheaprouter.accounts.accounts import Accounts
 from cheaprouter.accounts.policy import Policies
-from cheaprouter.books.averages import Averages
+from cheaprouter.books.habits import Habits
 from cheaprouter.books.database import Database
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
@@ -24,6 +24,10 @@ from cheaprouter.core.events import EventBus
 from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage
 from cheaprouter.gateway import Refused
 from cheaprouter.world import auth_of
+
+
+TOKENS = 1
+"""Of each reply, as its client allows."""
 
 
 def model(cost):
@@ -57,7 +61,7 @@ class Home:
         self.journal = Journal(self.folder / "journal")
         self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
         self.recorder.restore()
-        self.habits = Averages()
+        self.habits = Habits()
         self.accounts = Accounts(
             self.database,
             self.recorder,
@@ -74,7 +78,7 @@ class Home:
         self.make_policies()
         self.accounts.restore()
         self.metrics.limits = self.accounts.limits_state
-        self.bus.on(self.metrics.heed)
+        self.bus.on(self.metrics.on_event)
 
     def make_policies(self):
         self.policies = Policies(self.settings, self.accounts.overrides.scopes)
@@ -126,7 +130,7 @@ class Home:
     def admit(self, caller):
         self.count += 1
         account = Account(
-            self.accounts, self.policies, Refused("blockrun/auto"), caller, f"req_{self.count}", via="http"
+            self.accounts, self.policies, Refused("blockrun/auto", max_tokens=TOKENS), caller, f"req_{self.count}", via="http"
         )
         try:
             account.admit()
@@ -140,9 +144,7 @@ class Home:
             model(cost),
             (),
             "",
-            prompt_tokens=tokens,
-            estimated_prompt=tokens,
-            expected_cost=None if cost is None else Decimal(cost),
+            prompt_tokens=tokens - TOKENS,
         )
         account.reserve(account.decision)
 

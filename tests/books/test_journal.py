@@ -7,13 +7,11 @@ import pytest
 
 from cheaprouter.books import journal as module
 from cheaprouter.books.journal import Journal
-from cheaprouter.books.rows import COLUMNS
-
-WIDTH = len(COLUMNS)
+from cheaprouter.books.rows import SHAPE
 
 
 def row(seq, device="kitchen"):
-    return (seq, f"req_{seq}", 1, 20261122, device, *([0] * (WIDTH - 5)))
+    return (seq, f"req_{seq}", 1, 20261122, device, *(empty for *_, empty in list(SHAPE.values())[5:]))
 
 
 @pytest.fixture
@@ -68,7 +66,7 @@ def test_a_flipped_bit_is_noticed(folder):
     started(folder).append(row(1))
     path = next(folder.glob("*.log"))
     data = bytearray(path.read_bytes())
-    data[20] ^= 1
+    data[-20] ^= 1
     path.write_bytes(bytes(data))
     assert seqs(folder) == []
 

@@ -39,7 +39,7 @@ async def main(folder, prefix):
     clock, calendar = Clock(), Calendar(UTC)
     database = Database(folder / "cheaprouter.db")
     database.open()
-    recorder = module.Recorder(database, journal.Journal(folder / "journal"), calendar, Metrics(calendar, clock),
+    recorder = module.Recorder(database, journal.Journal(folder / "journal"), Metrics(calendar, clock),
                                Retention(StorageSettings(), clock))
     recorder.restore()
     async with asyncio.TaskGroup() as tasks:
@@ -47,7 +47,8 @@ async def main(folder, prefix):
         for n in range(100_000):
             recorder.record(RequestRecord(
                 id=f"{prefix}-{n}", timestamp=datetime.now(UTC), device_id="kitchen", requested_model="m",
-                model_id="lab/small", provider="lab", usage=Usage(3, 1), status=200, latency_ms=1.0, cost=Decimal("0.000001")))
+                model_id="lab/small", provider="lab", usage=Usage(3, 1), status=200, latency_ms=1.0, cost=Decimal("0.000001")),
+                calendar.day(clock.utcnow().timestamp()))
             os.write(1, f"{prefix}-{n}\\n".encode())
             if n % 7 == 0:
                 await asyncio.sleep(0.001)
@@ -76,7 +77,7 @@ def test_kill_9_loses_nothing_that_was_booked_and_books_nothing_twice(tmp_path):
     database = Database(tmp_path / "cheaprouter.db")
     database.open()
     metrics = Metrics(calendar, clock)
-    Recorder(database, Journal(tmp_path / "journal"), calendar, metrics, Retention(StorageSettings(), clock)).restore()
+    Recorder(database, Journal(tmp_path / "journal"), metrics, Retention(StorageSettings(), clock)).restore()
     ids = database.read_sync(lambda c: [r[0] for r in c.execute("SELECT id FROM request")])
     since = calendar.day(datetime.now(UTC).timestamp() - 86_400)
     spend = sum(cost for _, _, cost in database.read_sync(lambda c: books.spend(c, since)))

@@ -32,13 +32,13 @@ class Office:
         self.open()
 
     def open(self):
-        calendar = Calendar(self.zone)
+        calendar = self.calendar = Calendar(self.zone)
         self.database = Database(self.folder / "cheaprouter.db")
         self.database.open()
         self.journal = Journal(self.folder / "journal")
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.storage, self.clock)
-        self.recorder = Recorder(self.database, self.journal, calendar, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
         self.recorder.restore()
         self.reports = Reports(self.database, self.recorder, self.metrics, calendar, self.clock)
 
@@ -67,7 +67,7 @@ class Office:
             "reason": "the cheapest that fits",
         }
         record = RequestRecord(**(values | changes))
-        self.recorder.record(record)
+        self.recorder.record(record, self.calendar.day(self.at.timestamp()))
         return record
 
     def refuse(self, **changes):
@@ -88,3 +88,11 @@ async def office(tmp_path):
     for one in made:
         one.journal.close()
         one.database.close_sync()
+
+
+@pytest.fixture
+def database(tmp_path):
+    made = Database(tmp_path / "cheaprouter.db")
+    made.open()
+    yield made
+    made.close_sync()

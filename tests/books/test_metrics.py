@@ -8,10 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.books import metrics as module
-from cheaprouter.books.averages import Averages
-from cheaprouter.books.reservoir import Reservoir
+from cheaprouter.books.metrics import Figures, percentile
 from cheaprouter.core.events import DeviceRemoved
-from cheaprouter.core.models import Usage
 
 STATE_KEYS = [
     "requests",
@@ -118,7 +116,7 @@ async def test_figures_survive_a_restart(office, crash):
 async def test_a_forgotten_device_stays_in_the_sums_only(office):
     office = office()
     office.book()
-    office.metrics.heed(DeviceRemoved("kitchen"))
+    office.metrics.on_event(DeviceRemoved("kitchen"))
     assert office.metrics.snapshot("kitchen")["requests"] == 0
     assert office.metrics.snapshot(None)["requests"] == 1
 
@@ -149,51 +147,13 @@ async def test_what_is_left_comes_from_whoever_knows(office):
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=600))
 def test_percentiles_are_values_that_were_seen_lately(values):
-    reservoir = Reservoir()
-    for value in values:
-        reservoir.add(value)
+    kept = Figures().latency
+    kept.extend(values)
     recent = sorted(values[-256:])
-    assert reservoir.percentile(0.5) == recent[(len(recent) + 1) // 2 - 1]
-    assert reservoir.percentile(1.0) == recent[-1]
-    assert reservoir.percentile(0.0) == recent[0]
+    assert percentile(kept, 0.5) == recent[(len(recent) + 1) // 2 - 1]
+    assert percentile(kept, 1.0) == recent[-1]
+    assert percentile(kept, 0.0) == recent[0]
 
 
 def test_no_values_no_percentile():
-    assert Reservoir().percentile(0.5) is None
-
-
-def test_an_average_needs_a_few_replies_and_then_follows_them():
-    averages = Averages()
-    averages.observe("lab/small", 100, Usage(120, 50))
-    assert averages.output("lab/small") is None
-    assert averages.correction("lab/small") == 1.0
-    for _ in range(3):
-        averages.observe("lab/small", 100, Usage(120, 50))
-    assert averages.output("lab/small") == 50
-    assert averages.correction("lab/small") == pytest.approx(1.2)
-    for _ in range(200):
-        averages.observe("lab/small", 100, Usage(80, 500))
-    assert averages.output("lab/small") == 500
-    assert averages.correction("lab/small") == pytest.approx(0.8, abs=0.01)
-
-
-def test_our_own_estimates_teach_nothing():
-    averages = Averages()
-    for _ in range(10):
-        averages.observe("lab/small", 100, Usage(100, 50, estimated=True))
-    assert averages.output("lab/small") is None
-
-
-@given(st.lists(st.tuples(st.integers(0, 10**6), st.integers(0, 10**9), st.integers(0, 10**9)), max_size=50))
-def test_no_report_of_an_upstream_makes_a_correction_absurd(reports):
-    averages = Averages()
-    for estimate, prompt, output in reports:
-        averages.observe("lab/small", estimate, Usage(prompt, output))
-    assert 0.25 <= averages.correction("lab/small") <= 4
-
-
-def test_models_that_come_and_go_take_bounded_memory():
-    averages = Averages()
-    for n in range(3000):
-        averages.observe(f"lab/{n}", 100, Usage(100, 5))
-    assert len(averages._models) == 1000
+    assert percentile([], 0.5) is None

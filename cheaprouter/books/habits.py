@@ -1,0 +1,87 @@
+"""What requests usually turn out to be: output tokens of a model, and how far prompt estimates are off."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from contextlib import suppress
+from typing import Final
+
+from ..core.models import Usage
+from . import totals as books
+from .database import Database
+from .rows import INDEX
+
+WEIGHT: Final = 0.05
+"""How much one request moves an average once there are some: the last twenty or so count."""
+
+ENOUGH: Final = 3
+"""Requests seen before an average is believed."""
+
+RECENT: Final = 500
+"""Requests looked at after a restart."""
+
+_MOST: Final = 1000
+_LEAST_PROMPT: Final = 20
+"""Shorter prompts say little about an estimate: a chat template's own tokens dominate them."""
+
+_STATUS, _MODEL, _COMPLETION = (INDEX[name] for name in ("status", "model_id", "completion_tokens"))
+_ESTIMATED, _CACHED = INDEX["estimated"], INDEX["cached"]
+
+
+class _Mean:
+    __slots__ = ("count", "value")
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.value = 0.0
+
+    def add(self, sample: float) -> bool:
+        """Take a sample; whether there were enough to believe the average."""
+        self.count += 1
+        self.value += (sample - self.value) * max(WEIGHT, 1 / self.count)
+        return self.count >= ENOUGH
+
+
+class Habits:
+    """Moving averages for each model; at most a thousand models, the longest unused go.
+
+    `outputs`: output tokens that a reply of a model usually has. `corrections`: by what to multiply an estimate of a prompt
+    to get what the model's upstream counts. Both by model id, and only once they are believed.
+    """
+
+    def __init__(self) -> None:
+        self._means: OrderedDict[str, tuple[_Mean, _Mean]] = OrderedDict()
+        self.outputs: dict[str, int] = {}
+        self.corrections: dict[str, float] = {}
+
+    def restore(self, database: Database) -> None:
+        """Begin with the output of the last requests; what their prompts were taken for is not in the books."""
+        with suppress(sqlite3.Error):
+            for row in reversed(database.read_sync(lambda c: books.recent(c, RECENT))):
+                if row[_STATUS] == 200 and row[_MODEL] and not row[_CACHED] and not row[_ESTIMATED]:
+                    self.observe(row[_MODEL], 0, Usage(completion_tokens=row[_COMPLETION]))
+
+    def observe(self, model_id: str, estimated_prompt: int, usage: Usage) -> None:
+        """Learn from a request what the upstream counted; counts of our own teach nothing.
+
+        `estimated_prompt`: the estimate as it was before any correction. Fed with the corrected one, the correction would
+        settle at the square root of the truth.
+        """
+        if usage.estimated:
+            return
+        means = self._means.setdefault(model_id, (_Mean(), _Mean()))
+        self._means.move_to_end(model_id)
+        output, ratio = means
+        if usage.completion_tokens and output.add(usage.completion_tokens):
+            self.outputs[model_id] = round(output.value)
+        if (
+            estimated_prompt >= _LEAST_PROMPT
+            and usage.prompt_tokens
+            and ratio.add(min(4.0, max(0.25, usage.prompt_tokens / estimated_prompt)))
+        ):
+            self.corrections[model_id] = ratio.value
+        if len(self._means) > _MOST:
+            gone, _ = self._means.popitem(last=False)
+            self.outputs.pop(gone, None)
+            self.corrections.pop(gone, None)
