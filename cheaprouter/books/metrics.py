@@ -12,6 +12,7 @@ from typing import Final
 from ..core.calendar import Calendar
 from ..core.clock import Clock
 from ..core.events import DeviceRemoved, Event
+from ..core.ids import FORGOTTEN
 from ..core.models import Json
 from . import totals as books
 from .database import Database
@@ -251,7 +252,7 @@ class Metrics:
         return self._calendar.day(self._clock.utcnow().timestamp())
 
     def _figures(self, device_id: str, day: int) -> tuple[Figures, ...]:
-        if device_id == books.FORGOTTEN:
+        if device_id == FORGOTTEN:
             self._all.roll(day)
             return (self._all,)
         figures = self._devices.get(device_id)

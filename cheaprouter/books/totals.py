@@ -6,15 +6,13 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 
+from ..core.ids import FORGOTTEN
 from ..core.models import Json
 from ..core.money import from_pico
 from .rows import COLUMNS, INDEX, Row, from_disk
 
 NO_MODEL: Final = ""
 """The model of a request that was refused before one was chosen."""
-
-FORGOTTEN: Final = "(forgotten)"
-"""Whose totals those of forgotten devices become; no device can be called so, parentheses being its own."""
 
 _DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("day", "device_id", "model_id", "provider"))
 _PROMPT, _COMPLETION, _CACHED = (INDEX[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))

@@ -94,7 +94,7 @@ class House:
 
     def all_problems(self) -> tuple[str, ...]:
         """What is wrong with the settings, with the books, and with the place for them."""
-        return (*self.problems, *self.recorder.problems(), *self.accounts.database.damage)
+        return (*self.problems, *self.recorder.problems())
 
     def task_states(self) -> Mapping[str, str]:
         """Background work by name, for `/health`."""

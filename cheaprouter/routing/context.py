@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
@@ -39,10 +39,10 @@ class RouteContext:
     at: datetime
     now: float
     budget_action: BudgetAction | None = None
-    healthy: Callable[[Model], bool] = lambda _: True
-    latency: Callable[[Model], float | None] = lambda _: None
-    average_output: Callable[[str], int | None] = lambda _: None
-    correction: Callable[[str], float] = lambda _: 1.0
+    down: frozenset = frozenset()
+    latency: dict = field(default_factory=dict)
+    outputs: dict = field(default_factory=dict)
+    corrections: dict = field(default_factory=dict)
     only_local: bool = False
     profile: Profile | None = None
     cost_quality: float | None = None

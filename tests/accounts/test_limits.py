@@ -391,7 +391,7 @@ async def test_a_request_that_ends_at_midnight_is_in_one_day_for_limits_and_book
 
 async def test_with_books_in_doubt_a_hard_budget_lets_only_free_models_be_asked(home):
     home = home(device_defaults=defaults(daily_budget=Decimal(1)))
-    home.database.damage = ("some rows are lost",)
+    home.database.add_damage(["some rows are lost"])
     assert home.budget_action("kitchen") is BudgetAction.FREE
     home.database.acknowledge()
     assert home.budget_action("kitchen") is None
@@ -399,7 +399,7 @@ async def test_with_books_in_doubt_a_hard_budget_lets_only_free_models_be_asked(
 
 async def test_books_in_doubt_concern_nobody_without_a_hard_budget(home):
     home = home(device_defaults=defaults(daily_budget=Decimal(1), budget_action=BudgetAction.ECO))
-    home.database.damage = ("some rows are lost",)
+    home.database.add_damage(["some rows are lost"])
     assert home.budget_action("kitchen") is None
 
 

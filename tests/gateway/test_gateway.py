@@ -84,7 +84,7 @@ async def test_a_listener_that_raises_costs_nobody_an_answer_and_holds_up_no_sto
 async def test_with_books_in_doubt_paid_models_are_refused_until_it_is_acknowledged(tmp_path):
     settings = {"devices": {"defaults": {"daily_budget": 5}}}
     async with fault_server() as server, router(tmp_path, two(server, **settings)) as client:
-        client.app.house.accounts.database.damage = ("some rows are lost",)
+        client.app.house.accounts.database.add_damage(["some rows are lost"])
         body = {"model": "lab/good", "messages": HELLO}
         async with client.http.post(f"{client.url}/v1/chat/completions", json=body) as refused:
             error_body = (await refused.json())["error"]
