@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..books import totals
-from ..books.habits import Habits
 from ..books.database import Database
+from ..books.habits import Habits
 from ..books.recorder import Recorder
 from ..config.settings import Auth, BudgetAction, Settings
 from ..core.calendar import Calendar

@@ -6,10 +6,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
-
-
-def _utcnow() -> datetime:
-    return datetime.now(UTC)
+from functools import partial
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,4 +14,4 @@ class Clock:
     """`monotonic`: seconds for intervals. `utcnow`: aware UTC for records."""
 
     monotonic: Callable[[], float] = time.monotonic
-    utcnow: Callable[[], datetime] = _utcnow
+    utcnow: Callable[[], datetime] = partial(datetime.now, UTC)

@@ -217,9 +217,3 @@ class BooksUnavailableError(CheapRouterError):
 
     status = 503
     code = "books_unavailable"
-
-
-class NewerDatabaseError(CheapRouterError):
-    """The database was made by a later version, and is left as it is; the message says what to do."""
-
-    code = "newer_database"

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Final
 from ..accounts import keys
 from ..accounts.accounts import Accounts
 from ..books import backup
-from ..books.habits import Habits
 from ..books.database import Database
+from ..books.habits import Habits
 from ..books.journal import Journal
 from ..books.metrics import Metrics
 from ..books.recorder import Recorder

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
 from ..config.settings import BudgetAction, DeviceSettings
-from ..core.models import Difficulty, Model, Profile
+from ..core.models import Difficulty, Profile
 from .access import Access
 from .candidates import Constraints, Needs
 from .features import Features

@@ -10,8 +10,8 @@ import pytest
 from cheaprouter.accounts.account import Account
 from cheaprouter.accounts.accounts import Accounts
 from cheaprouter.accounts.policy import Policies
-from cheaprouter.books.habits import Habits
 from cheaprouter.books.database import Database
+from cheaprouter.books.habits import Habits
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder
@@ -24,7 +24,6 @@ from cheaprouter.core.events import EventBus
 from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage
 from cheaprouter.gateway import Refused
 from cheaprouter.world import auth_of
-
 
 TOKENS = 1
 """Of each reply, as its client allows."""

@@ -5,14 +5,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 import pytest
-
-from cheaprouter.core.ids import FORGOTTEN
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.books import totals as books
 from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import from_row, to_row
+from cheaprouter.core.ids import FORGOTTEN
 from cheaprouter.core.models import RequestRecord, Usage
 
 AT = datetime(2026, 11, 22, 20, 0, 0, 123456, tzinfo=UTC)
