@@ -211,7 +211,6 @@ class RouteDecision:
     difficulty: Difficulty | None = None
     expected_cost: Decimal | None = None
     prompt_tokens: int = 0
-    estimated_prompt: int = 0
     expected_output: int = 0
     conversation_key: str = ""
 

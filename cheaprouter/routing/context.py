@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
 from ..config.settings import BudgetAction, DeviceSettings
-from ..core.models import Difficulty, Profile
+from ..core.models import Difficulty, Model, Profile
 from .access import Access
 from .candidates import Constraints, Needs
 from .features import Features
@@ -38,10 +39,10 @@ class RouteContext:
     at: datetime
     now: float
     budget_action: BudgetAction | None = None
-    down: frozenset = frozenset()
-    latency: dict = field(default_factory=dict)
-    outputs: dict = field(default_factory=dict)
-    corrections: dict = field(default_factory=dict)
+    healthy: Callable[[Model], bool] = lambda _: True
+    latency: Callable[[Model], float | None] = lambda _: None
+    average_output: Callable[[str], int | None] = lambda _: None
+    correction: Callable[[str], float] = lambda _: 1.0
     only_local: bool = False
     profile: Profile | None = None
     cost_quality: float | None = None

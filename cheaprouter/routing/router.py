@@ -97,7 +97,7 @@ class Router:
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
         level = self._level(case)
-        rows = [reasons.row(option, level, healthy=_up(context)(option.model)) for option in options]
+        rows = [reasons.row(option, level, healthy=context.healthy(option.model)) for option in options]
         listed = {row["id"] for row in rows}
         beaten = [{"id": model.id, "beaten": True} for model in kept if model.id not in listed]
         return {**view, **reasons.outcome(decision), "candidates": [*rows, *beaten]}
@@ -109,7 +109,7 @@ class Router:
         features = extract(request.body)
         alias = plan.target.alias
         slow = alias.max_first_token_ms if alias is not None else None
-        constraints = Constraints(plan.access.bounds, plan.max_cost, slow, lambda m: context.latency.get(m.id))
+        constraints = Constraints(plan.access.bounds, plan.max_cost, slow, context.latency)
         return Case(features, Needs.of(features, request.n), plan.target, plan.access, constraints, plan.cost_quality)
 
     def _plan(self, requested: str, context: RouteContext) -> Plan:
@@ -173,7 +173,7 @@ class Router:
     def _fitting(self, shortlist: Shortlist, case: Case, context: RouteContext) -> list[Option]:
         cached = _cached(case.pin, context.now)
         for candidates in (shortlist.best, shortlist.every):
-            found = fitting(candidates, case.needs, case.constraints, context.outputs.get, cached)
+            found = fitting(candidates, case.needs, case.constraints, context.average_output, cached)
             if len(found) >= _FEW or len(shortlist.every) == len(candidates):
                 return found
         return found
@@ -216,7 +216,7 @@ class Router:
         ready: list[Option] = []
         cooling: list[Option] = []
         for option in options:
-            (ready if _up(context)(option.model) else cooling).append(option)
+            (ready if context.healthy(option.model) else cooling).append(option)
             if len(ready) >= _LOOKED_AT:
                 break
         chain = mixed([option.model for option in ready], self._fallbacks)
@@ -232,8 +232,8 @@ class Router:
     ) -> RouteDecision:
         model = chain[0]
         needs = case.needs
-        prompt = max(1, round(needs.prompt_tokens * context.corrections.get(model.id, 1.0)))
-        output = needs.reply(context.outputs.get(model.id)) if chosen is None else chosen.output
+        prompt = max(1, round(needs.prompt_tokens * context.correction(model.id)))
+        output = needs.reply(context.average_output(model.id)) if chosen is None else chosen.output
         return RouteDecision(
             model=model,
             fallbacks=tuple(chain[1:]),
@@ -243,7 +243,6 @@ class Router:
             difficulty=case.difficulty,
             expected_cost=cost(Usage(prompt, output), model, context.at),
             prompt_tokens=prompt,
-            estimated_prompt=needs.prompt_tokens,
             expected_output=output,
             conversation_key=case.features.conversation_key,
         )
@@ -252,10 +251,6 @@ class Router:
         """Why there is no candidate, in the words of those that were dropped."""
         _, dropped = select(self.table, case.needs, case.constraints, context.at)
         return reasons.no_candidate(case.access, dropped)
-
-
-def _up(context):
-    return lambda model: model.id not in context.down
 
 
 def _cached(pin: Pin | None, now: float) -> tuple[str, int] | None:

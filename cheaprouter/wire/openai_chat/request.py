@@ -49,8 +49,6 @@ class ChatRequest:
     include_usage: bool
     max_tokens: int | None
     n: int
-    kind: str = "chat"
-    wire: str = "openai_chat"
 
 
 def parse(body: Any, *, default_model: str | None = None) -> ChatRequest:
