@@ -129,18 +129,18 @@ class Gateway:
 
     def context(self, device_id: str) -> RouteContext:
         """What a decision for that device may know: its policy, the time, and how the upstreams are."""
-        books = self.books
+        books, now = self.books, self.books.clock.monotonic()
         hub = books.devices.hub
         return RouteContext(
             device_id=device_id,
             policy=books.devices.policy(device_id),
             budget_action=books.devices.budget_action(device_id),
             at=books.clock.utcnow(),
-            now=books.clock.monotonic(),
-            healthy=self.pool.healthy,
-            latency=self.pool.latency,
-            average_output=books.averages.output,
-            correction=books.averages.correction,
+            now=now,
+            down=self.pool.down(self.router.table.models, now),
+            latency=self.pool.latencies,
+            outputs=books.averages.outputs,
+            corrections=books.averages.corrections,
             only_local=hub.cloud_paused,
             profile=hub.profile,
             cost_quality=hub.cost_quality,

@@ -131,7 +131,7 @@ class Account:
 
     def _learn(self, usage: Usage | None) -> None:
         if usage is not None and not usage.estimated and self.model and self.decision and not self.cached:
-            self.books.averages.observe(self.model.id, self.decision.prompt_tokens, usage)
+            self.books.averages.observe(self.model.id, self.decision.estimated_prompt, usage)
 
     def tell_fallback(self) -> None:
         """Publish that another model answers than the one chosen first."""

@@ -39,10 +39,16 @@ class _Mean:
 
 
 class Averages:
-    """Moving averages for each model; at most a thousand models, the longest unused go."""
+    """Moving averages for each model; at most a thousand models, the longest unused go.
+
+    `outputs`: model id to output tokens that a reply of it usually has. `corrections`: model id to what a prompt estimate is
+    multiplied with to get what its upstream counts. Both only once there were a few.
+    """
 
     def __init__(self) -> None:
         self._models: OrderedDict[str, tuple[_Mean, _Mean]] = OrderedDict()
+        self.outputs: dict[str, int] = {}
+        self.corrections: dict[str, float] = {}
 
     def restore(self, database: Database) -> None:
         """Begin with the output of the last requests; what their prompts were taken for is not in the books."""
@@ -60,21 +66,25 @@ class Averages:
         if means is None:
             means = self._models[model_id] = (_Mean(), _Mean())
             if len(self._models) > _MOST:
-                self._models.popitem(last=False)
+                gone, _ = self._models.popitem(last=False)
+                self.outputs.pop(gone, None)
+                self.corrections.pop(gone, None)
         else:
             self._models.move_to_end(model_id)
         output, ratio = means
         if usage.completion_tokens:
             output.add(usage.completion_tokens)
+            if output.count >= ENOUGH:
+                self.outputs[model_id] = round(output.value)
         if estimated_prompt >= _LEAST_PROMPT and usage.prompt_tokens:
             ratio.add(min(4.0, max(0.25, usage.prompt_tokens / estimated_prompt)))
+            if ratio.count >= ENOUGH:
+                self.corrections[model_id] = ratio.value
 
     def output(self, model_id: str) -> int | None:
         """Output tokens that a reply of the model usually has; None until there were a few."""
-        means = self._models.get(model_id)
-        return round(means[0].value) if means and means[0].count >= ENOUGH else None
+        return self.outputs.get(model_id)
 
     def correction(self, model_id: str) -> float:
         """By what to multiply a prompt estimate to get what the model's upstream counts; 1 until that is known."""
-        means = self._models.get(model_id)
-        return means[1].value if means and means[1].count >= ENOUGH else 1.0
+        return self.corrections.get(model_id, 1.0)

@@ -19,8 +19,7 @@ from ..core.const import MOCK_MODEL
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .names import family, sees
-from .notes import dangling, of_provider
-from .table import ModelTable
+from .table import ModelTable, dangling, of_provider
 
 ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 """What a model is taken to do where nobody says: tools and schemas, and pictures only where its name tells."""

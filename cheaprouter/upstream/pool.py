@@ -9,7 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Final
 
 from ..config.settings import Settings
 from ..core.clock import Clock
@@ -31,6 +32,7 @@ from .transport import SchemeTransport
 from .watchdog import Watchdog
 
 _LOG = logging.getLogger(__name__)
+_NONE: Final[frozenset[str]] = frozenset()
 
 
 class Pool:
@@ -209,13 +211,26 @@ class Pool:
             failures = [f for t in plan.skipped if (f := survey.blocked(self.health, t, now)) is not None]
         return final_error(failures, waits)
 
+    def down(self, models: Iterable[Model], now: float) -> frozenset[str]:
+        """Ids of those models that may not be asked just now."""
+        if not self.health.breakers and not self._paused and self._adapters.keys() >= {m.provider for m in models}:
+            return _NONE
+        return frozenset(model.id for model in models if not self._healthy(model, now))
+
+    @property
+    def latencies(self) -> Mapping[str, float]:
+        """Model id to milliseconds to its first token as of late."""
+        return self._observer.latency
+
     def healthy(self, model: Model) -> bool:
         """Whether a request to it would be tried just now."""
+        return self._healthy(model, self._clock.monotonic())
+
+    def _healthy(self, model: Model, now: float) -> bool:
         if model.provider not in self._adapters or model.provider in self._paused:
             return False
         if not self.health.breakers:
             return True
-        now = self._clock.monotonic()
         keys = range(max(1, self._keys[model.provider]))
         return any(self.health.allows(Target(model, key), now) for key in keys)
 
