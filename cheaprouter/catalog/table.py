@@ -55,12 +55,16 @@ def _standing(model: Model) -> tuple[bool, float, str]:
 # --- what is odd ------------------------------------------------------------------------------------------------------
 
 
-def of_provider(provider: ProviderSettings, models: list[Model]) -> Iterator[str]:
-    """What is odd about one provider's models."""
+def of_provider(provider: ProviderSettings, models: list[Model], unreadable: list[str]) -> Iterator[str]:
+    """What is odd about one provider's models. `unreadable`: those whose listed price is none."""
     unpriced = [model.id for model in models if not model.priced and not model.hidden]
     if unpriced:
-        shown = ", ".join(unpriced[:5]) + (", ..." if len(unpriced) > 5 else "")
-        yield f"No price is known for {shown}: asked for by name only. Give a `price`, or `local: true` for a server at home."
+        yield (
+            f"No price is known for {_some(unpriced)}: asked for by name only. "
+            "Give a `price`, or `local: true` for a server at home."
+        )
+    if unreadable:
+        yield f"What {provider.name} lists as the price of {_some(unreadable)} is none, and is passed over."
     if models and all(model.hidden for model in models):
         yield f"No model of {provider.name} has a known price: they are asked for by name only, and profiles pass them by."
     if not models:
@@ -68,6 +72,10 @@ def of_provider(provider: ProviderSettings, models: list[Model]) -> Iterator[str
             f"Provider {provider.name} has no models yet: none are configured, none are in the catalogue, "
             "and its own list has not been read."
         )
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
 
 
 def dangling(settings: Settings, known: set[str]) -> Iterator[str]:
