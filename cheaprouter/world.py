@@ -16,7 +16,7 @@ from .core.models import Json
 from .providers.factory import adapter_for
 from .routing.difficulty import DifficultyModel
 from .routing.router import Router
-from .routing.sticky import StickyStore
+from .routing.choose import StickyStore
 from .upstream.cache import ResponseCache
 from .upstream.plan import Upstreams
 

@@ -19,8 +19,7 @@ from ..core.const import MOCK_MODEL
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .names import family, sees
-from .notes import dangling, of_provider
-from .table import ModelTable
+from .table import ModelTable, dangling, of_provider
 
 ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
 """What a model is taken to do where nobody says: tools and schemas, and pictures only where its name tells."""
@@ -30,6 +29,9 @@ _OWN_HOSTS: Final = {"openai": "api.openai.com", "anthropic": "api.anthropic.com
 
 _LISTS_PRICES: Final = ("openrouter", "blockrun", "together")
 """Kinds whose own list of models says, in documented units, what each costs."""
+
+_DIGITS: Final = 9
+"""Before and after the point of a listed price (USD): whatever is beyond is a mistake of the list's."""
 
 _MOCK_CONTEXT: Final = 128_000
 _MOCK_QUALITY: Final = Quality(50.0, "configured")
@@ -47,9 +49,10 @@ def build_models(
     notes: list[str] = []
     for provider in settings.providers:
         if provider.enabled and provider.kind != MOCK:
-            found = list(_Provider(provider, discovered.get(provider.name), catalog, today).models())
+            making = _Provider(provider, discovered.get(provider.name), catalog, today)
+            found = list(making.models())
             models |= {model.id: model for model in found}
-            notes += of_provider(provider, found)
+            notes += of_provider(provider, found, list(making.unreadable))
     for model in _mocks(settings):
         models.setdefault(model.id, model)
     reference = _reference(settings, catalog, models)
@@ -69,6 +72,7 @@ class _Provider:
         self.listed = {str(item["id"]): item for item in discovered or ()}
         self.local = settings.kind in LOCAL if settings.local is None else settings.local
         self.kind = _catalog_kind(settings)
+        self.unreadable: dict[str, None] = {}  # upstream names whose listed price is none, in order
 
     def models(self) -> Iterator[Model]:
         """The user's own, or all there are."""
@@ -130,6 +134,9 @@ class _Provider:
         if told is None:
             return known
         listed = _listed_price(told, self.settings.name)
+        if listed is None:
+            self.unreadable[upstream] = None
+            return known
         # The catalogue also knows of long prompts and of hours; the list is newer where the two differ.
         agreed = any((p.rates.input, p.rates.output) == (listed.rates.input, listed.rates.output) for p in known)
         return known if agreed else (listed,)
@@ -173,11 +180,24 @@ def _assumed(upstream: str) -> frozenset[Capability]:
     return ASSUMED | {Capability.VISION} if sees(upstream) else ASSUMED
 
 
-def _listed_price(told: Mapping[str, str], provider: str) -> Price:
-    """A price as the provider's own list tells it."""
-    amounts = {name: Decimal(amount) for name, amount in told.items()}
-    per_request = amounts.pop("per_request", Decimal(0))
-    return Price(Rates(**amounts), per_request=per_request, source=f"listed by {provider}")
+def _listed_price(told: object, provider: str) -> Price | None:
+    """A price as the provider's own list tells it; None where that is no price."""
+    if not isinstance(told, Mapping):
+        return None
+    try:
+        amounts = {name: _listed_amount(amount) for name, amount in told.items()}
+        per_request = amounts.pop("per_request", Decimal(0))
+        return Price(Rates(**amounts), per_request=per_request, source=f"listed by {provider}")
+    except (TypeError, ValueError, ArithmeticError):
+        return None
+
+
+def _listed_amount(told: str) -> Decimal:
+    """USD, within what sums and texts can hold. Raises ValueError, ArithmeticError, TypeError."""
+    amount = Decimal(told)
+    if not amount.is_finite() or amount < 0 or (amount and not -_DIGITS <= amount.adjusted() < _DIGITS):
+        raise ValueError(f"no price: {told}")
+    return amount
 
 
 def _catalog_kind(settings: ProviderSettings) -> str:

@@ -135,6 +135,7 @@ class Model:
     local: bool = False
     hidden: bool = False
     family: str = ""
+    kind: str = "chat"
 
     @property
     def priced(self) -> bool:
@@ -200,7 +201,8 @@ class RouteDecision:
     """Which model answers, which ones stand in, and why.
 
     `expected_cost` in USD for this request, None where a price is unknown. `reason`: one sentence, ASCII. `named`: the
-    caller asked for this model itself. `prompt_tokens` and `expected_output` are estimates, by which the request is reserved.
+    caller asked for this model itself. `prompt_tokens` and `expected_output` are estimates, by which the request is reserved;
+    `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
     """
 
     model: Model
@@ -211,6 +213,7 @@ class RouteDecision:
     difficulty: Difficulty | None = None
     expected_cost: Decimal | None = None
     prompt_tokens: int = 0
+    estimated_prompt: int = 0
     expected_output: int = 0
     conversation_key: str = ""
 

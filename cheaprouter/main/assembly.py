@@ -37,7 +37,7 @@ from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router
-from ..routing.sticky import StickyStore
+from ..routing.choose import StickyStore
 from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool

@@ -1,14 +1,117 @@
-"""What a device may use, and what a spent budget or a pause makes of its request. Pure rules; a denial is never worked around."""
+"""What a requested name stands for, and what the device may make of it. Pure rules; a denial is never worked around.
+
+Names are looked up in this order: the device's fixed model, aliases, profile ids (`blockrun/auto:7` sets the slider), exact
+ids, the alias `*`.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Final
 
-from ..config.settings import BudgetAction, DeviceSettings
-from ..core.errors import PermissionDeniedError
+from ..catalog.table import ModelTable
+from ..config.settings import Alias, BudgetAction, DeviceSettings, Settings
+from ..core.const import PROFILE_OWNER
+from ..core.errors import InvalidRequestError, ModelNotFoundError, PermissionDeniedError
 from ..core.models import Model, Profile
-from .candidates import Bounds, matches
-from .resolve import Target
+from .candidates import Bounds, matches, of_kind
+
+ANY: Final = "*"
+PINNED_BY_NOBODY: Final = (None, "", "auto")
+_SHOWN: Final = 80
+_PROFILES: Final = {profile.value: profile for profile in Profile}
+_PROFILE_IDS: Final = frozenset(profile.model_id for profile in Profile)
+
+_ONCE_SPENT: Final[Mapping[BudgetAction, tuple[Profile, tuple[Profile, ...]]]] = {
+    BudgetAction.FREE: (Profile.FREE, ()),
+    BudgetAction.ECO: (Profile.ECO, (Profile.ECO, Profile.FREE)),
+}
+"""What chooses instead once a budget is spent, and which profiles may go on as they are; so may every free model."""
+
+
+@dataclass(frozen=True, slots=True)
+class Resolution:
+    """A name made out: either one `model`, or a `profile` to choose by, and the alias whose rules apply.
+
+    `steps`: the names on the way, the requested one first. `cost_quality`: from a suffix, None without one.
+    """
+
+    steps: tuple[str, ...]
+    model: Model | None = None
+    profile: Profile | None = None
+    cost_quality: float | None = None
+    alias: Alias | None = None
+    wildcard: bool = False
+    pinned: bool = False
+
+
+class Resolver:
+    """Makes names out against one table and one configuration."""
+
+    def __init__(self, table: ModelTable, settings: Settings) -> None:
+        self._table = table
+        self._aliases = settings.aliases
+
+    def resolve(self, requested: str, policy: DeviceSettings) -> Resolution:
+        """What a request's model name stands for. Raises ModelNotFoundError with names that look alike."""
+        if policy.model in PINNED_BY_NOBODY:
+            return self._made_out(requested)
+        assert policy.model is not None
+        found = self._made_out(policy.model)
+        return replace(found, steps=(requested, *found.steps), wildcard=False, pinned=True)
+
+    def _made_out(self, requested: str) -> Resolution:
+        steps = [requested]
+        alias: Alias | None = None
+        while (step := self._aliases.get(steps[-1])) is not None and steps[-1] != ANY:
+            alias = alias or step
+            if step.target in steps:
+                break
+            steps.append(step.target)
+        found = self._direct(steps, alias)
+        if found is None and (anything := self._aliases.get(ANY)) is not None:
+            found = self._direct([*steps, anything.target], anything, wildcard=True)
+        if found is None:
+            raise ModelNotFoundError(self._missing(steps))
+        return found
+
+    def _direct(self, steps: list[str], alias: Alias | None, *, wildcard: bool = False) -> Resolution | None:
+        name = steps[-1]
+        if (profile := _profile_named(name)) is not None:
+            return Resolution(tuple(steps), None, profile[0], profile[1], alias, wildcard)
+        if (model := self._table.get(name)) is not None:
+            return Resolution(tuple(steps), model, alias=alias, wildcard=wildcard)
+        return None
+
+    def _missing(self, steps: list[str]) -> str:
+        name = steps[-1][:_SHOWN]
+        through = f" (which `{steps[0][:_SHOWN]}` stands for)" if len(steps) > 1 else ""
+        if name.startswith(f"{PROFILE_OWNER}/{Profile.AUTO.value}:"):
+            return f"The model `{name}`{through} does not exist: after the colon belongs a number from 0 (cost) to 10 (quality)."
+        near = self._table.near(name, (alias for alias in self._aliases if alias != ANY))
+        hint = (
+            f" Did you mean {' or '.join(f'`{other}`' for other in near)}?"
+            if near
+            else " GET /v1/models lists them all."
+        )
+        return f"The model `{name}`{through} does not exist here.{hint}"
+
+
+def _profile_named(name: str) -> tuple[Profile, float | None] | None:
+    owner, _, rest = name.partition("/")
+    word, colon, suffix = rest.partition(":")
+    profile = _PROFILES.get(word) if owner == PROFILE_OWNER else None
+    if profile is None or not colon:
+        return None if profile is None else (profile, None)
+    try:
+        number = float(suffix)
+    except ValueError:
+        return None
+    return (profile, number) if profile is Profile.AUTO and 0 <= number <= 10 else None
+
+
+# --- what the device may ----------------------------------------------------------------------------------------------
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,43 +128,38 @@ class Access:
     paused: bool = False
 
     def permits(self, model: Model) -> bool:
-        """Whether a stand-in named in the settings keeps to the device's rules and the pause."""
+        """Whether a stand-in named in the settings is of the kind, and keeps to the device's rules and the pause."""
         allow = self.bounds.allow
         if (allow is not None and not matches(allow, model)) or (self.paused and not model.local):
             return False
-        return not matches(self.bounds.exclude, model)
+        return model.kind == self.bounds.kind and not matches(self.bounds.exclude, model)
 
 
 def access(
-    target: Target,
+    target: Resolution,
     policy: DeviceSettings,
     home: Profile,
     never: tuple[str, ...],
     action: BudgetAction | None,
     *,
     only_local: bool,
+    kind: str = "chat",
 ) -> Access:
-    """Apply the device's rules to what it asked for. Raises PermissionDeniedError.
+    """Apply the device's rules to what it asked for. Raises PermissionDeniedError, InvalidRequestError.
 
-    `home`: the profile where nobody says otherwise. `never`: models that no profile may choose.
+    `home`: the profile where nobody says otherwise. `never`: models that no profile may choose. `kind`: what kind of model
+    the request needs.
     """
     profile = _profile(target, policy, home)
     allow = _allowed(target, profile, policy)
     excluded = policy.exclude or ()
-    model = target.model
-    if model is not None and not target.pinned:
-        _check(model, target, allow, excluded)
-    if model is not None and only_local and not model.local:
-        raise PermissionDeniedError(
-            f"`{model.id}` runs in the cloud, and cloud models are paused.", code="cloud_paused"
-        )
-    budget: BudgetAction | None = None
-    if action is BudgetAction.FREE and (model is None or not model.free):
-        model, profile, budget = None, Profile.FREE, action
-    elif action is BudgetAction.ECO and (
-        profile not in (Profile.ECO, Profile.FREE) if model is None else not model.free
-    ):
-        model, profile, budget = None, Profile.ECO, action
+    model, budget = target.model, None
+    if model is not None:
+        _check(model, target, allow, excluded, kind, only_local=only_local)
+    if (instead := _ONCE_SPENT.get(action) if action is not None else None) is not None:
+        cheaper, content = instead
+        if profile not in content if model is None else not model.free:
+            model, profile, budget = None, cheaper, action
     alias = target.alias
     bounds = Bounds(
         allow=allow,
@@ -69,18 +167,19 @@ def access(
         exclude=(*excluded, *(alias.exclude if alias else ()), *(never if model is None else ())),
         free_only=profile is Profile.FREE and model is None,
         only_local=only_local,
+        kind=kind,
     )
     return Access(profile, bounds, model, budget, only_local)
 
 
-def _profile(target: Target, policy: DeviceSettings, home: Profile) -> Profile:
+def _profile(target: Resolution, policy: DeviceSettings, home: Profile) -> Profile:
     """The device's profile stands in where the choice is left to the router; a slider in the name is a choice."""
     if target.profile is not Profile.AUTO or target.cost_quality is not None:
         return target.profile or Profile.AUTO
     return policy.profile or home
 
 
-def _allowed(target: Target, profile: Profile, policy: DeviceSettings) -> tuple[str, ...] | None:
+def _allowed(target: Resolution, profile: Profile, policy: DeviceSettings) -> tuple[str, ...] | None:
     """The device's list as patterns for models; None where it may use any.
 
     A profile on the list opens every model to that profile. Names on the way (an alias, say) count as listed too.
@@ -96,14 +195,28 @@ def _allowed(target: Target, profile: Profile, policy: DeviceSettings) -> tuple[
         return None
     if not patterns:
         raise PermissionDeniedError(
-            f"This device may not use `{target.steps[0][:80]}`; it may use {', '.join(listed) or 'nothing'}."
+            f"This device may not use `{target.steps[0][:_SHOWN]}`; it may use {', '.join(listed) or 'nothing'}."
         )
     return patterns
 
 
-def _check(model: Model, target: Target, allow: tuple[str, ...] | None, excluded: tuple[str, ...]) -> None:
-    if (allow is not None and not matches(allow, model)) or matches(excluded, model):
-        raise PermissionDeniedError(f"This device may not use `{target.steps[0][:80]}`.")
-
-
-_PROFILE_IDS = frozenset(profile.model_id for profile in Profile)
+def _check(
+    model: Model,
+    target: Resolution,
+    allow: tuple[str, ...] | None,
+    excluded: tuple[str, ...],
+    kind: str,
+    *,
+    only_local: bool,
+) -> None:
+    """Whether a model that was named may be asked, and can be. A device's fixed model needs no place on its list."""
+    if not target.pinned and ((allow is not None and not matches(allow, model)) or matches(excluded, model)):
+        raise PermissionDeniedError(f"This device may not use `{target.steps[0][:_SHOWN]}`.")
+    if model.kind != kind:
+        raise InvalidRequestError(
+            f"`{model.id}` is {of_kind(model.kind)}, and this request needs {of_kind(kind)}.", param="model"
+        )
+    if only_local and not model.local:
+        raise PermissionDeniedError(
+            f"`{model.id}` runs in the cloud, and cloud models are paused.", code="cloud_paused"
+        )

@@ -1,23 +1,20 @@
-"""Which of the models that can serve a request should: difficulty, quality and expected cost into one order. Pure.
+"""Which of the models that can serve a request should: difficulty, quality and expected cost into one order.
 
 The chance that a model fails is that of a small model (the request's difficulty), its odds divided by e for every so many
 points of quality above that small model's. From there each profile has its own rule; none looks at latency, or at a clock.
+A conversation stays with its model while that pays, and leaves it when it failed.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Callable, Iterable, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from operator import attrgetter
 from typing import Final
 
-from ..core.models import Model, Profile
-from .candidates import CONTEXT_MARGIN, Candidate, Constraints, Needs, too_big, too_slow
-
-SMALL_QUALITY: Final = 35.0
-"""Quality of the small models whose failures the difficulty was learned from."""
-
-QUALITY_PER_E: Final = 12.5
-"""Points of quality that divide the odds of failing by e. An estimate: from 50 to 83 points, odds fall to a fourteenth."""
+from ..core.models import Model, Profile, RouteDecision
+from .candidates import CONTEXT_MARGIN, Candidate, Constraints, Needs, factor, too_big
 
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
@@ -39,61 +36,66 @@ STEPS_PER_TENFOLD: Final = 2.5
 STICKY_SLACK: Final = 1.15
 """How much better another model must be before a conversation leaves the one it is on."""
 
+MOST: Final = 2000
+"""Conversations remembered; the longest unused go."""
+
+MEMORY: Final = 3600.0
+"""Seconds after which a conversation is forgotten."""
+
+CACHE_LIFE: Final = 300.0
+"""Seconds that vendors keep a prompt's prefix in their cache, as most document."""
+
+RETRY_SPAN: Final = 120.0
+"""Seconds within which the same request after a failure counts as another try."""
+
 _MIDDLE: Final = 5.0
 _SURE: Final = 0.9999
 
 
-class Option:
-    """A candidate with this request's numbers: expected reply (tokens), cost (USD), chance of failing, place in the order."""
+@dataclass(slots=True, eq=False)
+class RankedCandidate:
+    """A candidate with this request's numbers: cost (USD), expected reply (tokens), quality that counts, place in the order.
 
-    __slots__ = ("candidate", "cost", "fail", "output", "quality", "rank")
+    `fail`: the chance that it fails.
+    """
 
-    def __init__(self, candidate: Candidate, cost: float, output: int) -> None:
-        self.candidate = candidate
-        self.cost = cost
-        self.output = output
-        self.quality = candidate.quality
-        self.fail = 0.0
-        self.rank: tuple[float | str, ...] = ()
-
-    @property
-    def model(self) -> Model:
-        """The model behind it."""
-        return self.candidate.model
+    candidate: Candidate
+    cost: float
+    output: int
+    quality: float
+    fail: float = 0.0
+    rank: tuple[float | str, ...] = ()
 
 
 def fitting(
     candidates: Iterable[Candidate],
     needs: Needs,
     constraints: Constraints,
-    average_output: Callable[[str], int | None],
+    outputs: Mapping[str, int],
+    latency: Mapping[str, float],
     cached: tuple[str, int] | None = None,
-) -> list[Option]:
+) -> list[RankedCandidate]:
     """Candidates that the request's size and the ceilings on cost and latency leave, each with its cost.
 
+    `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
     `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
     """
     prompt, found = needs.prompt_tokens, []
     largest = int(prompt * CONTEXT_MARGIN) + (needs.output_tokens if needs.max_tokens is None else needs.max_tokens)
     held, known = cached if cached is not None else ("", 0)
-    guess = needs.reply(None)
+    guess, slowest, dearest = needs.reply(None), constraints.max_first_token_ms, constraints.max_cost
     for candidate in candidates:
-        model = candidate.model
-        if candidate.context is not None and candidate.context < largest and too_big(model, needs):
+        if candidate.context is not None and candidate.context < largest and too_big(candidate.model, needs):
             continue
-        if constraints.max_first_token_ms is not None and too_slow(model, constraints):
+        if slowest is not None and latency.get(candidate.id, 0.0) > slowest:
             continue
-        usual = average_output(model.id)
+        usual = outputs.get(candidate.id)
         output = guess if usual is None else needs.reply(usual)
-        cost = candidate.cost(prompt, output, min(prompt, known) if model.id == held else 0)
-        if constraints.max_cost is None or cost <= constraints.max_cost:
-            found.append(Option(candidate, cost, output))
+        seen = min(prompt, known) if candidate.id == held else 0
+        cost = 0.0 if candidate.free else candidate.cost(prompt, output, seen)
+        if dearest is None or cost <= dearest:
+            found.append(RankedCandidate(candidate, cost, output, candidate.quality))
     return found
-
-
-def factor(quality: float) -> float:
-    """What the odds of failing are multiplied with at a quality."""
-    return math.exp((SMALL_QUALITY - quality) / QUALITY_PER_E)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
@@ -108,41 +110,58 @@ def weight(cost_quality: float, good: float) -> float:
     return float((PATIENCE + REPEAT * good) * 10 ** ((cost_quality - _MIDDLE) / STEPS_PER_TENFOLD))
 
 
-def shade(options: Sequence[Option]) -> None:
-    """Keep guesses from ranking above what was measured: an unmeasured quality counts just below the best measured one."""
-    best = max((option.quality for option in options if option.candidate.measured), default=None)
-    if best is None:
-        return
-    for option in options:
-        if not option.candidate.measured and option.quality >= best:
-            option.quality = best - 0.01
-
-
-def order(options: list[Option], profile: Profile, difficulty: float, cost_quality: float) -> None:
+def order(ranked: list[RankedCandidate], profile: Profile, difficulty: float, cost_quality: float) -> None:
     """Sort by a profile's rule, best first; equal ones by quality, then by name."""
-    shade(options)
+    _shade(ranked)
     level = min(_SURE, max(0.0, difficulty))
     base = level / (1.0 - level)
-    for option in options:
-        candidate = option.candidate
-        odds = base * (candidate.factor if option.quality == candidate.quality else factor(option.quality))
-        option.fail = odds / (1.0 + odds)
-    if profile is Profile.AUTO:
-        lam = weight(cost_quality, _good_cost(options))
-        for option in options:
-            option.rank = (option.cost + lam * option.fail, -option.quality, option.candidate.model.id)
-    elif profile is Profile.ECO:
-        for option in options:
-            enough = 1.0 - option.fail >= ECO_BAR
-            option.rank = (0, option.cost, -option.quality) if enough else (1, option.fail, option.cost)
-            option.rank = (*option.rank, option.candidate.model.id)
-    else:
-        for option in options:
-            option.rank = (-option.quality, option.cost, option.candidate.model.id)
-    options.sort(key=_by_rank)
+    for one in ranked:
+        candidate = one.candidate
+        odds = base * (candidate.factor if one.quality == candidate.quality else factor(one.quality))
+        one.fail = odds / (1.0 + odds)
+    _RULES.get(profile, _by_quality)(ranked, cost_quality)
+    ranked.sort(key=_BY_RANK)
 
 
-def close(held: Option, best: Option, profile: Profile) -> bool:
+def _shade(ranked: Sequence[RankedCandidate]) -> None:
+    """Keep guesses from ranking above what was measured: an unmeasured quality counts just below the best measured one."""
+    best = max([one.quality for one in ranked if one.candidate.measured], default=None)
+    if best is None:
+        return
+    for one in ranked:
+        if one.quality >= best and not one.candidate.measured:
+            one.quality = best - 0.01
+
+
+def _by_expected_loss(ranked: Sequence[RankedCandidate], cost_quality: float) -> None:
+    """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
+    peer = max([one.quality for one in ranked]) - PEER
+    lam = weight(cost_quality, min([one.cost for one in ranked if one.quality >= peer]))
+    for one in ranked:
+        one.rank = (one.cost + lam * one.fail, -one.quality, one.candidate.id)
+
+
+def _by_cost_above_a_bar(ranked: Sequence[RankedCandidate], _: float) -> None:
+    """`eco`: the cheapest that should do; where none should, the likeliest."""
+    for one in ranked:
+        enough = 1.0 - one.fail >= ECO_BAR
+        one.rank = (0, one.cost, -one.quality) if enough else (1, one.fail, one.cost)
+        one.rank = (*one.rank, one.candidate.id)
+
+
+def _by_quality(ranked: Sequence[RankedCandidate], _: float) -> None:
+    for one in ranked:
+        one.rank = (-one.quality, one.cost, one.candidate.id)
+
+
+_RULES: Final[Mapping[Profile, Callable[[Sequence[RankedCandidate], float], None]]] = {
+    Profile.AUTO: _by_expected_loss,
+    Profile.ECO: _by_cost_above_a_bar,
+}
+_BY_RANK: Final = attrgetter("rank")
+
+
+def close(held: RankedCandidate, best: RankedCandidate, profile: Profile) -> bool:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     if profile is Profile.AUTO:
         return float(held.rank[0]) <= float(best.rank[0]) * STICKY_SLACK
@@ -151,29 +170,72 @@ def close(held: Option, best: Option, profile: Profile) -> bool:
     return held.quality >= best.quality
 
 
-def _by_rank(option: Option) -> tuple[float | str, ...]:
-    return option.rank
-
-
-def _good_cost(options: Sequence[Option]) -> float:
-    """The least that one of the best models would cost."""
-    best = max(option.quality for option in options)
-    return min(option.cost for option in options if option.quality >= best - PEER)
-
-
 def mixed(ranked: Sequence[Model], count: int) -> tuple[Model, ...]:
     """The first model and at most `count` stand-ins, in order.
 
     Never two of one provider or family in a row where it can be helped: those fail together.
     """
-    if not ranked:
-        return ()
-    chain = [ranked[0]]
-    rest = list(ranked[1:])
+    rest = list(ranked)
+    chain = rest[:1]
+    del rest[:1]
     while rest and len(chain) <= count:
         last = chain[-1]
-        pick = next((m for m in rest if m.provider != last.provider and m.family != last.family), None)
-        pick = pick or next((m for m in rest if m.provider != last.provider), rest[0])
+        pick = rest[0]
+        if pick.provider == last.provider or pick.family == last.family:
+            others = [model for model in rest if model.provider != last.provider]
+            pick = next((model for model in others if model.family != last.family), others[0] if others else pick)
         rest.remove(pick)
         chain.append(pick)
     return tuple(chain)
+
+
+# --- conversations ----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Pin:
+    """The model a conversation was last served by. `quality`: what to be better than, once it `failed`.
+
+    `prompt_tokens`: how much of the prompt its provider has seen. `at`: monotonic seconds.
+    """
+
+    model_id: str
+    quality: float
+    prompt_tokens: int
+    at: float
+    failed: bool = False
+
+
+class StickyStore:
+    """Pins by device and conversation, so that two devices' equal words never meet. Bounded."""
+
+    def __init__(self, most: int = MOST) -> None:
+        self._pins: OrderedDict[tuple[str, str], Pin] = OrderedDict()
+        self._most = most
+
+    def __len__(self) -> int:
+        return len(self._pins)
+
+    def find(self, device_id: str, key: str, now: float) -> Pin | None:
+        """The conversation's pin, if it is not too old. `now`: monotonic seconds."""
+        pin = self._pins.get((device_id, key))
+        if pin is None or now - pin.at > MEMORY:
+            return None
+        return pin
+
+    def remember(self, device_id: str, decision: RouteDecision, model: Model, now: float) -> None:
+        """The conversation was served by that model. A model asked for by name pins nothing."""
+        self._put(device_id, decision, Pin(model.id, model.quality.value, decision.prompt_tokens, now))
+
+    def failed(self, device_id: str, decision: RouteDecision, now: float) -> None:
+        """The chosen model did not answer, or answered badly: the next try should be a better one's."""
+        self._put(device_id, decision, Pin(decision.model.id, decision.model.quality.value, 0, now, failed=True))
+
+    def _put(self, device_id: str, decision: RouteDecision, pin: Pin) -> None:
+        if decision.named or not decision.conversation_key:
+            return
+        key = (device_id, decision.conversation_key)
+        self._pins[key] = pin
+        self._pins.move_to_end(key)
+        if len(self._pins) > self._most:
+            self._pins.popitem(last=False)

@@ -7,7 +7,7 @@ conversation's key) is worked out when first read.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Final
@@ -38,6 +38,8 @@ _MAYBE_PASTED: Final = 600
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _AUDIO_PARTS: Final = frozenset({"input_audio", "audio", "audio_url"})
 _FILE_PARTS: Final = frozenset({"file", "input_file", "document"})
+_SYSTEM: Final = ("system", "developer")
+_TOOL: Final = ("tool", "function")
 
 
 @dataclass(frozen=True)
@@ -47,10 +49,8 @@ class Features:
     `said`: the last user message as it came; `previous`: the user messages before it, oldest first, at most four.
     `prompt_tokens`: estimate for the whole body; images and audio by constants, base64 never as text. `max_tokens`: the
     client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result.
-    `turns`: user messages. `repeats`: this very question was asked before in the conversation.
-    `opening_key`: hash of what opened the conversation (system prompt and first user message). `conversation_key`: the
-    same with the first reply, so that two chats that both begin with "hello" part as soon as they differ. On the first
-    turn the two are equal. Neither says who asks: scope them by device.
+    `turns`: user messages. `opening`: what opened the conversation (system prompt and first user message); `first_reply`: the
+    first answer to it, None before there is one.
     """
 
     said: str = ""
@@ -62,8 +62,18 @@ class Features:
     turns: int = 0
     images: int = 0
     tools: int = 0
-    opening_key: str = ""
-    conversation_key: str = ""
+    opening: tuple[str, str] = ("", "")
+    first_reply: str | None = None
+
+    @cached_property
+    def opening_key(self) -> str:
+        """Hash of what opened the conversation. It does not say who asks: scope it by device."""
+        return _digest(*self.opening)
+
+    @cached_property
+    def conversation_key(self) -> str:
+        """The same with the first reply, so that two chats that both begin with "hello" part as soon as they differ."""
+        return self.opening_key if self.first_reply is None else _digest(self.opening_key, self.first_reply)
 
     @cached_property
     def ask(self) -> str:
@@ -72,7 +82,7 @@ class Features:
 
     @cached_property
     def repeats(self) -> bool:
-        """Whether the same question came before. Closing remarks do not count."""
+        """Whether this very question was asked before in the conversation. Closing remarks do not count."""
         if not self.previous:
             return False
         now = squeeze(self.said).casefold()
@@ -93,7 +103,7 @@ class Features:
 class _Walk:
     """The running sums of one pass. Lives only inside `extract`."""
 
-    __slots__ = ("audio", "first_reply", "images", "opening", "system", "tokens", "tool_talk", "users")
+    __slots__ = ("audio", "first_reply", "images", "role", "system", "tokens", "tool_talk", "users")
 
     def __init__(self) -> None:
         self.tokens = 0.0
@@ -103,11 +113,31 @@ class _Walk:
         self.users: list[str] = []
         self.system = ""
         self.first_reply: str | None = None
+        self.role = ""
 
-    def text(self, content: object) -> str:
+    def message(self, message: Mapping[Any, Any]) -> None:
+        """Count one message."""
+        self.tokens += MESSAGE_TOKENS
+        role, text = message.get("role"), self._text(message.get("content"))
+        self.role = role if isinstance(role, str) else ""
+        if role == "user":
+            self.users.append(text)
+        elif role == "assistant":
+            calls = message.get("tool_calls")
+            if calls or message.get("function_call"):
+                self._calls(calls)
+                text = text or _first_call(calls)
+            if self.first_reply is None and self.users:
+                self.first_reply = text
+        elif self.role in _SYSTEM:
+            self.system = self.system or text
+        elif self.role in _TOOL:
+            self.tool_talk = True
+
+    def _text(self, content: object) -> str:
         """The text of a message's content; counts what it holds."""
         if isinstance(content, str):
-            self.tokens += text_tokens(content)
+            self.tokens += len(content) / 4 if content.isascii() else text_tokens(content)
             return content
         if not isinstance(content, list):
             return ""
@@ -120,7 +150,9 @@ class _Walk:
             return part
         if not isinstance(part, Mapping):
             return ""
-        kind = _string(part.get("type"))
+        kind = part.get("type")
+        if not isinstance(kind, str):
+            kind = ""
         if kind in _IMAGE_PARTS or "image_url" in part:
             self.images += 1
             self.tokens += _image_tokens(part)
@@ -136,26 +168,6 @@ class _Walk:
                 return text
         return ""
 
-    def message(self, message: Mapping[Any, Any]) -> str:
-        """Count one message; its role."""
-        self.tokens += MESSAGE_TOKENS
-        role = _string(message.get("role"))
-        text = self.text(message.get("content"))
-        if role == "user":
-            self.users.append(text)
-        elif role in {"system", "developer"}:
-            self.system = self.system or text
-        elif role == "assistant":
-            calls = message.get("tool_calls")
-            if calls or message.get("function_call"):
-                self._calls(calls)
-                text = text or _first_call(calls)
-            if self.first_reply is None and self.users:
-                self.first_reply = text
-        elif role in {"tool", "function"}:
-            self.tool_talk = True
-        return role
-
     def _calls(self, calls: object) -> None:
         self.tool_talk = True
         for call in calls if isinstance(calls, list) else ():
@@ -168,25 +180,29 @@ def extract(body: Mapping[str, Any] | object) -> Features:
     """Measure a chat request. Never raises, whatever the body holds: what cannot be read counts as absent."""
     if not isinstance(body, Mapping):
         return Features()
-    walk, last_role = _Walk(), ""
-    for message in _messages(body):
-        last_role = walk.message(message)
-    tools = _list(body.get("tools")) or _list(body.get("functions"))
-    shape = body.get("response_format")
-    kind = _string(shape.get("type")) if isinstance(shape, Mapping) else ""
-    opening = _digest(walk.system, walk.users[0] if walk.users else "")
+    walk, messages = _Walk(), body.get("messages")
+    for message in messages if isinstance(messages, list) else (messages,) if isinstance(messages, str) else ():
+        if isinstance(message, Mapping):
+            walk.message(message)
+        elif isinstance(message, str):
+            walk.message({"role": "user", "content": message})
+    tools = body.get("tools")
+    if not tools or not isinstance(tools, list):
+        tools = body.get("functions")
+    tools = tools if isinstance(tools, list) else []
+    users = walk.users
     return Features(
-        said=walk.users[-1] if walk.users else "",
-        previous=tuple(walk.users[-5:-1]),
-        needs=_needs(walk, body, tools=bool(tools), schema=kind == "json_schema"),
-        prompt_tokens=int(walk.tokens + _schema_tokens(tools)) + 3,
-        max_tokens=_positive(body.get("max_completion_tokens")) or _positive(body.get("max_tokens")),
-        in_tool_loop=last_role in {"tool", "function"},
-        turns=len(walk.users),
+        said=users[-1] if users else "",
+        previous=tuple(users[-5:-1]),
+        needs=_needs(walk, body, tools=bool(tools)),
+        prompt_tokens=int(walk.tokens + (_schema_tokens(tools) if tools else 0.0)) + 3,
+        max_tokens=_ceiling(body),
+        in_tool_loop=walk.role in _TOOL,
+        turns=len(users),
         images=walk.images,
         tools=len(tools),
-        opening_key=opening,
-        conversation_key=opening if walk.first_reply is None else _digest(opening, walk.first_reply),
+        opening=(walk.system, users[0] if users else ""),
+        first_reply=walk.first_reply,
     )
 
 
@@ -204,32 +220,27 @@ def text_tokens(text: str) -> float:
     return ascii_chars / 4 + (other - wide) * 0.6 + wide
 
 
-def _messages(body: Mapping[str, Any]) -> Iterator[Mapping[Any, Any]]:
-    messages = body.get("messages")
-    if isinstance(messages, str):
-        yield {"role": "user", "content": messages}
-    for message in _list(messages):
-        if isinstance(message, Mapping):
-            yield message
-        elif isinstance(message, str):
-            yield {"role": "user", "content": message}
-
-
-def _needs(walk: _Walk, body: Mapping[str, Any], *, tools: bool, schema: bool) -> frozenset[Capability]:
-    needs = []
-    if tools or walk.tool_talk:
-        needs.append(Capability.TOOLS)
-    if walk.images:
-        needs.append(Capability.VISION)
-    modalities = body.get("modalities")
-    if walk.audio or (isinstance(modalities, list) and "audio" in modalities):
-        needs.append(Capability.AUDIO)
-    if schema:
-        needs.append(Capability.JSON_SCHEMA)
+def _needs(walk: _Walk, body: Mapping[str, Any], *, tools: bool) -> frozenset[Capability]:
+    modalities, shape = body.get("modalities"), body.get("response_format")
+    found = (
+        (Capability.TOOLS, tools or walk.tool_talk),
+        (Capability.VISION, walk.images),
+        (Capability.AUDIO, walk.audio or (isinstance(modalities, list) and "audio" in modalities)),
+        (Capability.JSON_SCHEMA, isinstance(shape, Mapping) and shape.get("type") == "json_schema"),
+    )
+    needs = [capability for capability, needed in found if needed]
     return frozenset(needs) if needs else _NOTHING
 
 
 _NOTHING: Final[frozenset[Capability]] = frozenset()
+
+
+def _ceiling(body: Mapping[str, Any]) -> int | None:
+    """The client's own ceiling on the reply, by its newer name or its older one."""
+    for value in (body.get("max_completion_tokens"), body.get("max_tokens")):
+        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+            return value
+    return None
 
 
 def _image_tokens(part: Mapping[Any, Any]) -> int:
@@ -239,8 +250,6 @@ def _image_tokens(part: Mapping[Any, Any]) -> int:
 
 
 def _schema_tokens(tools: list[Any]) -> float:
-    if not tools:
-        return 0.0
     try:
         return len(orjson.dumps(tools)) / SCHEMA_BYTES_PER_TOKEN
     except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any size will do
@@ -256,15 +265,3 @@ def _digest(*parts: str) -> str:
     # The first 2,000 characters tell openings apart; a pasted book need not be hashed whole.
     joined = "\x1f".join(part[:2000] for part in parts)
     return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=8).hexdigest()
-
-
-def _string(value: object) -> str:
-    return value if isinstance(value, str) else ""
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _positive(value: object) -> int | None:
-    return value if isinstance(value, int) and not isinstance(value, bool) and value > 0 else None

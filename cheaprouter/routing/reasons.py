@@ -11,17 +11,20 @@ from ..catalog.quality import measured
 from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, NoCandidateError
 from ..core.models import Difficulty, Dropped, Json, Model, Profile, RouteDecision
-from .access import Access
-from .candidates import CONTEXT_MARGIN
-from .choose import Option, factor, failing
+from .access import Access, Resolution
+from .candidates import CONTEXT_MARGIN, factor
+from .choose import RankedCandidate, failing
 from .features import Features
-from .resolve import Target
 
 _RULES: Final = {
     Profile.AUTO: "best balance of cost and quality",
     Profile.ECO: "cheapest that should do",
     Profile.PREMIUM: "best available",
     Profile.FREE: "best of those that cost nothing",
+}
+_SPENT: Final = {
+    BudgetAction.FREE: "but the budget is spent, so only what is free",
+    BudgetAction.ECO: "but the budget is spent, so eco",
 }
 _MOST_REASONS: Final = 4
 
@@ -37,48 +40,50 @@ class How:
     cooling: bool
 
 
-def named(target: Target, model: Model) -> str:
+def named(target: Resolution, model: Model) -> str:
     """Why a model was taken that a name stood for."""
     asked = target.steps[0]
     if target.pinned:
-        return _plain(f"this device always uses {model.id}")
+        return f"this device always uses {model.id}"
     if target.wildcard:
-        return _plain(f"{asked} is unknown here, and unknown models go to {model.id}")
+        return f"{asked} is unknown here, and unknown models go to {model.id}"
     if len(target.steps) > 1:
-        return _plain(f"{asked} stands for {model.id}")
-    return _plain(f"{model.id} was asked for by name")
+        return f"{asked} stands for {model.id}"
+    return f"{model.id} was asked for by name"
 
 
-def chosen(target: Target, granted: Access, option: Option, how: How) -> str:
-    """Why a profile chose a model."""
-    model = option.model
-    who = _who(target, granted)
-    if how.candidates == 1:
-        told = f"{model.id} is the only model that can serve it"
-    elif how.kept_on:
-        told = f"the conversation stays on {model.id}"
-    elif how.escalated:
-        told = f"{model.id} is better than the model that did not satisfy before"
-    else:
-        told = f"{model.id} is the {_RULES[granted.profile]} of {how.candidates} candidates"
-    detail = [f"quality {option.candidate.quality:.0f}"]
-    if how.difficulty is not None:
-        detail.insert(0, f"{how.difficulty.tier.value} {how.difficulty.score:.2f}")
-    detail.append("free" if not option.cost else f"about ${option.cost:.6f}")
-    late = "; it is cooling down, as all are" if how.cooling else ""
-    return _plain(f"{who}: {told} ({', '.join(detail)}){late}")
-
-
-def _who(target: Target, granted: Access) -> str:
+def who(target: Resolution, granted: Access) -> str:
+    """On whose word a profile chooses."""
     name = target.steps[0]
-    if granted.budget is BudgetAction.FREE:
-        return f"{name}, but the budget is spent, so only what is free"
-    if granted.budget is BudgetAction.ECO:
-        return f"{name}, but the budget is spent, so eco"
+    if granted.budget is not None:
+        return f"{name}, {_SPENT[granted.budget]}"
     if target.pinned:
         return f"this device uses {target.steps[-1]}"
     word = granted.profile.value
     return word if name == granted.profile.model_id else f"{name} as {word}"
+
+
+def chosen(asked: str, profile: Profile, one: RankedCandidate, how: How) -> str:
+    """Why a profile chose a model. `asked`: on whose word, see `who`."""
+    name = one.candidate.id
+    if how.candidates == 1:
+        told = f"{name} is the only model that can serve it"
+    elif how.kept_on:
+        told = f"the conversation stays on {name}"
+    elif how.escalated:
+        told = f"{name} is better than the model that did not satisfy before"
+    else:
+        told = f"{name} is the {_RULES[profile]} of {how.candidates} candidates"
+    hard = how.difficulty
+    level = f"{hard.tier.value} {hard.score:.2f}, " if hard is not None else ""
+    price = f"about ${one.cost:.6f}" if one.cost else "free"
+    late = "; it is cooling down, as all are" if how.cooling else ""
+    return f"{asked}: {told} ({level}quality {one.candidate.quality:.0f}, {price}){late}"
+
+
+def ascii_line(text: str) -> str:
+    """ASCII on one line: it travels in a header."""
+    return text.encode("ascii", "replace").decode().replace("\n", " ")
 
 
 def no_candidate(granted: Access, dropped: Sequence[Dropped]) -> NoCandidateError | BudgetError:
@@ -103,11 +108,11 @@ def no_candidate(granted: Access, dropped: Sequence[Dropped]) -> NoCandidateErro
 
 
 def view(
-    asked: str, target: Target, profile: Profile, features: Features, difficulty: Difficulty, dropped: Sequence[Dropped]
+    target: Resolution, profile: Profile, features: Features, difficulty: Difficulty, dropped: Sequence[Dropped]
 ) -> Json:
     """What was made of the request, and who is out."""
     return {
-        "requested_model": asked,
+        "requested_model": target.steps[0],
         "resolved": list(target.steps),
         "profile": profile.value if target.model is None else None,
         "features": {
@@ -128,17 +133,17 @@ def view(
     }
 
 
-def row(option: Option, level: float, *, healthy: bool) -> Json:
+def row(one: RankedCandidate, level: float, *, healthy: bool) -> Json:
     """One candidate's numbers. `level`: the difficulty it was weighed at, or would have been."""
-    model = option.model
+    model = one.candidate.model
     return {
         "id": model.id,
         "quality": model.quality.value,
         "quality_source": model.quality.source,
         "measured": measured(model.quality),
-        "expected_cost_usd": round(option.cost, 9),
-        "expected_output_tokens": option.output,
-        "failure_probability": round(failing(level, factor(option.quality)), 4),
+        "expected_cost_usd": round(one.cost, 9),
+        "expected_output_tokens": one.output,
+        "failure_probability": round(failing(level, factor(one.quality)), 4),
         "healthy": healthy,
     }
 
@@ -152,10 +157,3 @@ def outcome(decision: RouteDecision) -> dict[str, Any]:
         "named": decision.named,
         "expected_cost_usd": None if decision.expected_cost is None else float(decision.expected_cost),
     }
-
-
-def _plain(text: str) -> str:
-    """ASCII on one line: it travels in a header."""
-    return (
-        text if text.isascii() and text.isprintable() else text.encode("ascii", "replace").decode().replace("\n", " ")
-    )

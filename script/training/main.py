@@ -7,9 +7,8 @@ import time
 
 import numpy as np
 
-from cheaprouter.routing.difficulty import DifficultyModel
+from cheaprouter.routing.difficulty import DifficultyModel, read_trained
 from cheaprouter.routing.measures import BITS, COUNTS
-from cheaprouter.routing.weights import parse
 from training.corpus import GSM8K_BY_STEPS, HAND, Table, load, tabulate
 from training.fit import DEPTH, ROUNDS, Raw, fit_calibration, fit_raw, flatten
 from training.pack import pack
@@ -95,6 +94,6 @@ def card(table: Table, raw: np.ndarray, calibration: tuple[np.ndarray, np.ndarra
         "hand": sum(r.source == "hand" for r in table.rows),
         "levels": ", ".join(f"{name} {rate}" for name, rate in HAND.items()),
         **report.figures(table, raw, np.interp(raw, *calibration), CUTOFFS),
-        "written": report.written(DifficultyModel(parse(packed))),
+        "written": report.written(DifficultyModel(read_trained(packed))),
     }
     return (pathlib.Path(__file__).parent / "card.md").read_text(encoding="utf8").format(**facts)

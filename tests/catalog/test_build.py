@@ -194,6 +194,32 @@ class TestListedPrices:
         found = table(catalog, raw, {"openrouter": [self.LISTED]}).get("openrouter/openai/gpt-5.4")
         assert found.prices[0].rates.output == 1
 
+    @pytest.mark.parametrize(
+        "price",
+        [
+            {"input": "1e999999", "output": "9"},
+            {"input": "1e-999999", "output": "9"},
+            {"input": "2", "output": "-9"},
+            {"input": "nan", "output": "9"},
+            {"input": "2", "output": "9", "per_request": "1e12"},
+            {"input": "much", "output": "9"},
+            {"input": None, "output": "9"},
+            {"input": "2"},
+            {"input": "2", "output": "9", "on_sundays": "1"},
+            ["2", "9"],
+            "cheap",
+        ],
+    )
+    def test_a_price_that_is_none_is_passed_over_and_told(self, catalog, price):
+        listed = [{"id": "openai/gpt-5.4", "price": price}, {"id": "new/thing", "price": price}]
+        models = table(catalog, {"providers": {"openrouter": KEY}}, {"openrouter": listed})
+        entry = catalog.lookup("openrouter", "openai/gpt-5.4")
+        assert models.get("openrouter/openai/gpt-5.4").prices == entry.prices
+        assert not models.get("openrouter/new/thing").priced
+        told = [note for note in models.notes if "What openrouter lists" in note]
+        assert len(told) == 1
+        assert "openai/gpt-5.4, new/thing" in told[0]
+
     def test_a_server_of_unknown_making_is_not_believed(self, catalog):
         raw = {"providers": {"lab": {"kind": "openai", "base_url": "http://h/v1"}}}
         models = table(catalog, raw, {"lab": [self.LISTED]})

@@ -8,7 +8,7 @@ import openai
 import pytest
 import yaml
 
-from tests.fakes.fault_server import fault_server
+from tests.fakes.fault_server import completion, fault_server, reply
 from tests.fakes.faults import error
 from tests.fakes.router import provider, router
 
@@ -232,3 +232,25 @@ async def test_a_conversation_with_tools_stays_with_its_model(tmp_path):
                 {"role": "tool", "tool_call_id": "call_1", "content": "on"},
             ]
             assert await served(client, messages=turns, tools=tools) == first
+
+
+async def expected_cost(client):
+    """What `lab/small` would be expected to take for one question; its output is free here."""
+    body = {"model": "lab/small", "messages": [{"role": "user", "content": "word " * 60}]}
+    async with client.http.post(f"{client.url}/router/route", json=body, headers=client.admin()) as answer:
+        return (await answer.json())["expected_cost_usd"]
+
+
+async def test_an_estimate_is_held_against_the_count_and_not_against_its_own_correction(tmp_path):
+    priced = small(price={"input": 1, "output": 0})
+    asked = [{"role": "user", "content": "word " * 60}]
+    async with fault_server() as server:
+        settings = {"auth": "open", "providers": {"lab": provider(server.url, priced)}}
+        async with router(tmp_path, settings) as client:
+            first = await expected_cost(client)
+            counted = 4 * round(first * 1_000_000)
+            usage = {"prompt_tokens": counted, "completion_tokens": 7, "total_tokens": counted + 7}
+            server.script("small", *[reply(200, {**completion(), "usage": usage})] * 40)
+            for _ in range(40):
+                await client.sdk.chat.completions.create(model="lab/small", messages=asked)
+            assert await expected_cost(client) == pytest.approx(4 * first)

@@ -14,8 +14,8 @@ from cheaprouter.routing.candidates import Bounds, Candidate, Constraints, Needs
 from tests.routing.helpers import BIG, LOCAL, NOON, SMALL, model
 
 
-def out(table_model, needs=Needs(), constraints=Constraints()) -> str:  # noqa: B008 - both are frozen
-    kept, dropped = select(ModelTable([table_model]), needs, constraints, NOON)
+def out(table_model, needs=Needs(), constraints=Constraints(), **latency) -> str:  # noqa: B008 - both are frozen
+    kept, dropped = select(ModelTable([table_model]), needs, constraints, NOON, latency)
     return dropped[0].reason if dropped else f"kept {kept[0].id}"
 
 
@@ -59,6 +59,7 @@ def test_an_unknown_window_keeps_nobody_out():
         (Bounds(allow=("lab/other",)), "this device may not use it"),
         (Bounds(alias_models=("x/*",)), "the alias does not name it"),
         (Bounds(exclude=("lab/*",)), "it is excluded"),
+        (Bounds(kind="embedding"), "it is a chat model"),
     ],
 )
 def test_rules_keep_models_out(bounds, reason):
@@ -75,7 +76,7 @@ def test_a_ceiling_on_cost_is_kept_to():
 
 
 def test_a_model_that_is_usually_too_slow_is_out():
-    assert "900 ms" in out(SMALL, constraints=Constraints(max_first_token_ms=800, latency=lambda _: 900.0))
+    assert "900 ms" in out(SMALL, constraints=Constraints(max_first_token_ms=800), **{"lab/small": 900.0})
 
 
 def test_a_model_that_was_never_seen_is_not_called_slow():
@@ -88,7 +89,7 @@ def test_free_and_local_models_pass_where_only_those_may():
 
 def test_everyone_is_either_kept_or_dropped():
     table = ModelTable([SMALL, BIG, LOCAL])
-    kept, dropped = select(table, Needs(), Constraints(Bounds(exclude=("lab/big",))), NOON)
+    kept, dropped = select(table, Needs(), Constraints(Bounds(exclude=("lab/big",))), NOON, {})
     assert {m.id for m in kept} | {d.model_id for d in dropped} == {m.id for m in table.models}
 
 
@@ -116,5 +117,5 @@ TIERED = replace(
 @given(st.integers(1, 5000), st.integers(0, 5000), st.integers(0, 5000))
 def test_quick_sums_agree_with_the_books(prompt, output, cached):
     cached = min(cached, prompt)
-    quick = Candidate(TIERED, TIERED.prices[0], 1.0).cost(prompt, output, cached)
+    quick = Candidate(TIERED, TIERED.prices[0]).cost(prompt, output, cached)
     assert quick == pytest.approx(float(cost(Usage(prompt, output, cached_tokens=cached), TIERED, NOON)))

@@ -5,8 +5,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Profile, Quality
-from cheaprouter.routing.candidates import Candidate, Constraints, Needs
-from cheaprouter.routing.choose import factor, failing, fitting, mixed, order, weight
+from cheaprouter.routing.candidates import Candidate, Constraints, Needs, factor
+from cheaprouter.routing.choose import failing, fitting, mixed, order, weight
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, model
 
 chances = st.floats(0, 1)
@@ -14,10 +14,10 @@ qualities = st.floats(0, 100)
 
 
 def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300):
-    candidates = [Candidate(m, m.prices[0], factor(m.quality.value)) for m in models]
-    options = fitting(candidates, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), lambda _: None)
+    candidates = [Candidate(m, m.prices[0]) for m in models]
+    options = fitting(candidates, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
     order(options, profile, difficulty, slider)
-    return [option.model.id for option in options]
+    return [option.candidate.id for option in options]
 
 
 @given(chances, qualities, qualities)

@@ -10,9 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Tier
-from cheaprouter.routing import weights
-from cheaprouter.routing.difficulty import DifficultyModel
-from cheaprouter.routing.explain import score_payload
+from cheaprouter.routing import difficulty
+from cheaprouter.routing.difficulty import DifficultyModel, read_trained, score_payload
 from cheaprouter.routing.features import extract
 
 PROOF = "Prove that every prime p = 1 mod 4 is a sum of two squares."
@@ -176,14 +175,14 @@ def test_every_payload_gets_one_answer(model, payload):
 
 def test_a_damaged_file_is_refused():
     with pytest.raises(ValueError, match="not a difficulty model"):
-        weights.parse(b"nothing of the kind")
+        read_trained(b"nothing of the kind")
 
 
 def test_a_truncated_file_is_refused():
-    whole = (pathlib.Path(weights.__file__).parent / "data" / "difficulty.bin").read_bytes()
+    whole = (pathlib.Path(difficulty.__file__).parent / "data" / "difficulty.bin").read_bytes()
     with pytest.raises(ValueError, match="weights"):
-        weights.parse(whole[:-100])
+        read_trained(whole[:-100])
 
 
 def test_the_shipped_file_is_small():
-    assert (pathlib.Path(weights.__file__).parent / "data" / "difficulty.bin").stat().st_size < 2_000_000
+    assert (pathlib.Path(difficulty.__file__).parent / "data" / "difficulty.bin").stat().st_size < 2_000_000

@@ -1,11 +1,18 @@
 from __future__ import annotations
 
 from decimal import Decimal
+from types import SimpleNamespace
 
 import pytest
 
 from cheaprouter.config.settings import BudgetAction
-from cheaprouter.core.errors import BudgetError, ModelNotFoundError, NoCandidateError, PermissionDeniedError
+from cheaprouter.core.errors import (
+    BudgetError,
+    InvalidRequestError,
+    ModelNotFoundError,
+    NoCandidateError,
+    PermissionDeniedError,
+)
 from cheaprouter.core.models import Capability, Profile
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, model, request, router
 
@@ -31,7 +38,7 @@ class TestNames:
         assert decide(router(model("lab/odd", price=None), BIG), "lab/odd").expected_cost is None
 
     def test_a_named_model_that_is_cooling_is_still_served(self):
-        assert decide(router(), "lab/big", healthy=lambda m: m is not BIG).model is BIG
+        assert decide(router(), "lab/big", down=frozenset({"lab/big"})).model is BIG
 
     def test_only_its_own_fallbacks_stand_in(self):
         made = decide(router(SMALL, BIG, MIDDLE, fallbacks={"lab/small": ["lab/big"]}), "lab/small")
@@ -108,6 +115,38 @@ class TestNames:
         assert decide(routes, "blockrun/auto:10").model is BIG
 
 
+class TestKinds:
+    EMBED = model("lab/embed", 99, ("0", "0"), kind="embedding")
+
+    @pytest.mark.parametrize("profile", list(Profile))
+    def test_a_profile_never_chooses_a_model_of_another_kind(self, profile):
+        made = decide(router(SMALL, LOCAL, self.EMBED), profile.model_id, budget_action=BudgetAction.ECO)
+        assert self.EMBED not in made.chain
+
+    def test_by_name_it_is_refused_and_told_what_it_is(self):
+        with pytest.raises(InvalidRequestError) as caught:
+            decide(router(SMALL, self.EMBED), "lab/embed")
+        assert (caught.value.status, caught.value.param) == (400, "model")
+        assert caught.value.message == "`lab/embed` is an embedding model, and this request needs a chat model."
+
+    def test_it_stands_in_for_nobody(self):
+        routes = router(SMALL, self.EMBED, fallbacks={"lab/small": ["lab/embed"]})
+        assert decide(routes, "lab/small").fallbacks == ()
+
+    def test_a_profile_chooses_within_the_kind_that_is_asked_for(self):
+        routes = router(SMALL, BIG, self.EMBED)
+        wanted = SimpleNamespace(kind="embedding", model="blockrun/auto", body={"input": "a lamp"}, n=1)
+        assert routes.decide(wanted, context()).chain == (self.EMBED,)
+        assert decide(routes).model is SMALL
+
+    def test_where_there_is_none_of_the_kind_the_error_says_so(self):
+        with pytest.raises(NoCandidateError, match="1 x it is an embedding model"):
+            decide(router(self.EMBED))
+
+    def test_savings_are_counted_against_a_chat_model(self):
+        assert router(SMALL, model("lab/embed", 99, kind="embedding")).baseline is SMALL
+
+
 class TestProfiles:
     def test_eco_skips_no_cheaper_model_that_would_do(self):
         cheaper = model("x/cheaper", 41, ("0.05", "0.2"))
@@ -163,11 +202,11 @@ class TestProfiles:
             decide(router(blind), body={"messages": IMAGE})
 
     def test_a_model_that_cools_goes_last(self):
-        made = decide(router(SMALL, BIG), healthy=lambda m: m is not SMALL)
+        made = decide(router(SMALL, BIG), down=frozenset({"lab/small"}))
         assert made.chain == (BIG, SMALL)
 
     def test_where_all_cool_the_best_is_tried_all_the_same(self):
-        made = decide(router(SMALL, BIG), healthy=lambda _: False)
+        made = decide(router(SMALL, BIG), down=frozenset({"lab/small", "lab/big"}))
         assert made.model is SMALL
         assert "cooling down" in made.reason
 
@@ -185,12 +224,12 @@ class TestProfiles:
         assert decide(routes, "lab/small").model is SMALL
 
     def test_latency_alone_never_decides(self):
-        slow = {SMALL: 5000.0, BIG: 10.0}
-        assert decide(router(), latency=slow.get).model is SMALL
+        slow = {"lab/small": 5000.0, "lab/big": 10.0}
+        assert decide(router(), latency=slow).model is SMALL
 
     def test_an_aliass_latency_ceiling_does(self):
         routes = router(aliases={"fast": {"target": "blockrun/eco", "max_first_token_ms": 800}})
-        assert decide(routes, "fast", latency={SMALL: 5000.0, BIG: 10.0}.get).model is BIG
+        assert decide(routes, "fast", latency={"lab/small": 5000.0, "lab/big": 10.0}).model is BIG
 
     def test_an_aliass_rules_bind_its_profile(self):
         rules = {"target": "blockrun/premium", "models": ["lab/*", "other/*"], "exclude": ["lab/big"]}
@@ -374,7 +413,7 @@ class TestNumbers:
         assert made.expected_cost == (3 * made.prompt_tokens + 15 * made.expected_output) / Decimal(1_000_000)
 
     def test_a_models_usual_reply_is_taken_into_account(self):
-        long = decide(router(SMALL), average_output=lambda _: 2000).expected_output
+        long = decide(router(SMALL), outputs={"lab/small": 2000}).expected_output
         assert long > decide(router(SMALL)).expected_output
 
     def test_several_replies_cost_several_times_the_output(self):
@@ -383,7 +422,12 @@ class TestNumbers:
 
     def test_an_estimate_that_was_always_short_is_corrected(self):
         plain = decide(router(SMALL)).prompt_tokens
-        assert decide(router(SMALL), correction=lambda _: 2.0).prompt_tokens == 2 * plain
+        assert decide(router(SMALL), corrections={"lab/small": 2.0}).prompt_tokens == 2 * plain
+
+    def test_the_estimate_itself_is_told_too(self):
+        plain = decide(router(SMALL))
+        made = decide(router(SMALL), corrections={"lab/small": 2.0})
+        assert made.estimated_prompt == plain.estimated_prompt == plain.prompt_tokens
 
     @pytest.mark.parametrize("profile", list(Profile))
     def test_the_reason_is_one_line_of_ascii(self, profile):

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from cheaprouter.core.models import RouteDecision
-from cheaprouter.routing.sticky import MEMORY, StickyStore
+from cheaprouter.routing.choose import MEMORY, StickyStore
 from tests.routing.helpers import BIG, SMALL, Clock, chat, context, model, request, router
 
 FIRST = ("hello there", "hi, what can I do?", "tell me about light bulbs")
@@ -67,7 +67,7 @@ class TestRouting:
         routes = router(SMALL, NEAR)
         self.served(routes, FIRST, SMALL)
         made = routes.decide(
-            request(messages=chat(*FIRST, "ok", "and candles?")), context(healthy=lambda m: m is not SMALL)
+            request(messages=chat(*FIRST, "ok", "and candles?")), context(down=frozenset({"lab/small"}))
         )
         assert made.model is NEAR
         assert "stays" not in made.reason

@@ -12,8 +12,7 @@ import orjson
 from ...core.const import PROFILE_OWNER
 from ...core.errors import InvalidRequestError
 from ...core.models import Json, Profile
-from ...routing.difficulty import DifficultyModel
-from ...routing.explain import score_payload
+from ...routing.difficulty import DifficultyModel, score_payload
 
 _UNREADABLE: Final = "not valid JSON"
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from ...core.errors import InvalidRequestError
 from ...core.models import Json
@@ -49,6 +49,8 @@ class ChatRequest:
     include_usage: bool
     max_tokens: int | None
     n: int
+    kind: ClassVar[str] = "chat"
+    wire: ClassVar[str] = "openai_chat"
 
 
 def parse(body: Any, *, default_model: str | None = None) -> ChatRequest:
