@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
+import secrets
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -13,7 +15,7 @@ from .accounts.account import Account
 from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
-from .core.ids import RequestIds, ascii_header
+from .core.ids import ascii_header
 from .core.models import Caller, Json, Model, RouteDecision, Usage
 from .core.operation import Operation
 from .routing.router import RouteContext
@@ -60,11 +62,16 @@ class Gateway:
         self.world = world
         self.accounts = accounts
         self.pool = pool
-        self.ids = RequestIds()
+        self._prefix = secrets.token_hex(6)
+        self._count = itertools.count(1)
         self.draining = False
         self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
         self._idle: asyncio.Event | None = None
+
+    def new_id(self) -> str:
+        """A request id: unique without asking the system for randomness each time."""
+        return f"req_{self._prefix}{next(self._count):08x}"
 
     async def serve(
         self, operation: Operation, caller: Caller, *, via: str = "http", request_id: str | None = None
@@ -76,7 +83,7 @@ class Gateway:
             world.policies,
             operation,
             caller,
-            request_id or self.ids.new(),
+            request_id or self.new_id(),
             via=via,
             baseline=world.router.baseline,
         )
@@ -98,8 +105,7 @@ class Gateway:
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
             raise ShuttingDownError("The router is restarting; try again in a moment.")
-        account.admit()
-        decision = account.decision = self._decide(world, account, account.budget_action())
+        decision = account.decision = self._decide(world, account, account.admit())
         caches = _caches(world, account)
         if caches and (kept := world.cache.get(_key(account, decision.model))) is not None:
             return self._replay(account, kept)
@@ -212,12 +218,12 @@ class Gateway:
             "x-cheaprouter-provider": ascii_header(account.model.provider),
             "x-cheaprouter-attempts": str(len(account.attempts)),
             "x-cheaprouter-reason": ascii_header(account.decision.reason),
-            **self.accounts.rate_headers(account.caller.device_id),
+            **account.rate_headers(),
         }
 
     def refused(self, error: CheapRouterError, caller: Caller, model: str, *, via: str = "http") -> str:
         """Book a request that could not even be parsed or admitted; returns its id."""
-        account = Account(self.accounts, self.world.policies, Refused(model), caller, self.ids.new(), via=via)
+        account = Account(self.accounts, self.world.policies, Refused(model), caller, self.new_id(), via=via)
         account.close(error.status, error=error.code)
         return account.id
 

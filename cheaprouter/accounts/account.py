@@ -26,6 +26,9 @@ RESERVED_OUTPUT: Final = 1024
 """Most output tokens that a reservation assumes; see the contract of the token limit."""
 
 
+_BY_PRICE: Final = frozenset({"computed", "estimated", "free"})
+
+
 class Account:
     """What is known of a request so far. Monotonic times in seconds; the clock is read as it opens and as it closes.
 
@@ -36,6 +39,7 @@ class Account:
     __slots__ = (
         "_accounts",
         "_baseline",
+        "_budgeted",
         "_reservation",
         "at",
         "attempts",
@@ -71,6 +75,7 @@ class Account:
         self._reservation: Reservation | None = None
         self.policies = policies
         self.policy: Policy = policies.of(caller.device_id)
+        self._budgeted = self.policy.budgeted or policies.ceiling.budgeted
         self.operation = operation
         self.caller = caller
         self.id = request_id
@@ -89,8 +94,11 @@ class Account:
 
     # --- letting in --------------------------------------------------------------------------------------------
 
-    def admit(self) -> None:
-        """Enabled, within its hours, its budget not spent, a slot and a request left. Raises LimitError."""
+    def admit(self) -> BudgetAction | None:
+        """Enabled, within its hours, its budget not spent, a slot and a request left. Raises LimitError.
+
+        Returns what spent budgets ask for; None while there is money left.
+        """
         accounts, policy = self._accounts, self.policy
         moment = self.at.timestamp()
         accounts.known.seen(self.caller.device_id, int(moment))
@@ -98,18 +106,13 @@ class Account:
             raise self._refused(Refusal("disabled"))
         if policy.schedule is not None and not policy.schedule.open(accounts.calendar.local(moment)):
             raise self._refused(Refusal("schedule", policy.schedule.opens_in(moment, accounts.calendar.zone)))
-        if (refusal := self._spent()) is not None:
+        if self._budgeted and (refusal := self._spent()) is not None:
             raise self._refused(refusal)
         admitted = accounts.ledger.admit(self.caller.device_id, policy.limits, self.started)
         if isinstance(admitted, Refusal):
             raise self._refused(admitted)
         self._reservation = admitted
-
-    def budget_action(self) -> BudgetAction | None:
-        """What spent budgets ask for; None while there is money left."""
-        if not self.policy.budgeted and not self.policies.ceiling.budgeted:
-            return None
-        return self._accounts.budget_action(self.policies, self.caller.device_id, self.day)
+        return accounts.budget_action(self.policies, self.caller.device_id, self.day) if self._budgeted else None
 
     def reserve(self, decision: RouteDecision) -> None:
         """Take the tokens and the cost that are expected, both or neither. Raises LimitError, BudgetError.
@@ -135,7 +138,11 @@ class Account:
         assert self._reservation is not None
         assert self.decision is not None
         refusal = self._accounts.ledger.top_up(
-            self._reservation, self._priced(model, self.decision), self.policy.limits, self.policies.ceiling.limits, self.day
+            self._reservation,
+            self._priced(model, self.decision),
+            self.policy.limits,
+            self.policies.ceiling.limits,
+            self.day,
         )
         if refusal is not None:
             raise self._refused(refusal)
@@ -156,16 +163,16 @@ class Account:
         return min(allowed, self._accounts.habits.outputs.get(model.id, RESERVED_OUTPUT), RESERVED_OUTPUT)
 
     def _priced(self, model: Model, decision: RouteDecision) -> int:
-        """Pico-dollars to reserve for a model; an unknown price cannot be kept within a budget."""
+        """Pico-dollars to reserve for a model: none where there is no budget; an unknown price cannot be kept within one."""
+        if not self._budgeted:
+            return 0
         amount = cost(Usage(decision.prompt_tokens, self._reserved_output(model)), model, self.at)
         if amount is not None:
             return charge(amount)
-        if self.policy.budgeted or self.policies.ceiling.budgeted:
-            assert self._reservation is not None
-            self._reservation.refused = True
-            self._accounts.alerts.refused(self.caller.device_id, "unpriced", None, self.started, self.at)
-            raise unpriced_error()
-        return 0
+        assert self._reservation is not None
+        self._reservation.refused = True
+        self._accounts.alerts.refused(self.caller.device_id, "unpriced", None, self.started, self.at)
+        raise unpriced_error()
 
     def _refused(self, refusal: Refusal, asked: int = 0) -> LimitError:
         """The error for a refusal, its event published."""
@@ -193,6 +200,11 @@ class Account:
             failed = next((a.outcome for a in reversed(self.attempts) if a.outcome != "ok"), "unknown")
             chosen, device_id = self.decision.model.id, self.caller.device_id
             self._accounts.bus.publish(FallbackUsed(device_id, chosen, self.model.id, failed, self.at))
+
+    def rate_headers(self) -> dict[str, str]:
+        """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as far as there are limits."""
+        limits = self.policy.limits
+        return {} if limits.rpm is None and limits.tpm is None else self._accounts.rate_headers(self.caller.device_id)
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -248,13 +260,15 @@ class Account:
     def _cost(self, usage: Usage) -> tuple[Decimal | None, str]:
         if self.cached:
             return Decimal(0), "cache"
-        if self.model is None or (usage.total_tokens == 0 and usage.reported_cost is None):
+        used = usage.prompt_tokens or usage.completion_tokens or usage.reported_cost is not None
+        if self.model is None or not used:
             return Decimal(0), "free"
         return billed(usage, self.model, self.at)
 
     def _record(self, status: int, usage: Usage, error: str | None, now: float, at: datetime) -> RequestRecord:
         amount, source = self._cost(usage)
         decision, model = self.decision, self.model
+        same = model is self._baseline and source in _BY_PRICE
         difficulty = decision.difficulty if decision else None
         return RequestRecord(
             id=self.id,
@@ -271,7 +285,11 @@ class Account:
             error=error,
             cost=amount,
             cost_source=source,
-            baseline_cost=cost(usage, self._baseline, self.at) if self._baseline and model else None,
+            baseline_cost=amount
+            if same
+            else cost(usage, self._baseline, self.at)
+            if self._baseline and model
+            else None,
             attempts=len(self.attempts),
             profile=decision.profile.value if decision and decision.profile else None,
             reason=decision.reason if decision else "",

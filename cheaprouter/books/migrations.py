@@ -117,7 +117,8 @@ def refuse_newer(path: Path) -> None:
     # A later version has all of our steps and more; where one of ours is missing, too, its name is damaged.
     if found > ours:
         writer = f"CheapRouter {version[0]}" if version else "a later version of CheapRouter"
-        raise NewerDatabaseError([
+        words = (
             f"The database {path} was made by {writer}, and this is {VERSION}, which cannot read it. Nothing was changed. "
             f"Install {writer if version else 'that version'} or later again, or restore a backup from before the update."
-        ])
+        )
+        raise NewerDatabaseError([words])

@@ -14,11 +14,10 @@ _NOTHING: Final = Decimal(0)
 
 def active_price(model: Model, at: datetime) -> Price | None:
     """The price that holds at a moment (UTC): the last one listed whose date has come and whose hours it is."""
-    prices = model.prices
-    if len(prices) == 1 and prices[0].valid_from is None and prices[0].daily is None:
-        return prices[0]
+    if model.flat is not None:
+        return model.flat
     minute = at.hour * 60 + at.minute
-    for price in reversed(prices):
+    for price in reversed(model.prices):
         if price.valid_from is not None and at < price.valid_from:
             continue
         if price.daily is None or _within(price.daily, minute):
@@ -38,10 +37,10 @@ def cost(usage: Usage, model: Model, at: datetime) -> Decimal | None:
     Cached and cache-write tokens are part of the prompt and cost their own rate where there is one. Reasoning tokens are
     part of the completion and cost what output costs.
     """
-    price = active_price(model, at)
+    price = model.flat or active_price(model, at)
     if price is None:
         return None
-    rates = _rates(price, usage.prompt_tokens)
+    rates = _rates(price, usage.prompt_tokens) if price.tiers else price.rates
     cached = min(max(0, usage.cached_tokens), usage.prompt_tokens)
     written = min(max(0, usage.cache_write_tokens), usage.prompt_tokens - cached)
     plain = usage.prompt_tokens - cached - written

@@ -7,6 +7,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import Final
+
+_UTC_NOW: Final = partial(datetime.now, UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -14,4 +17,4 @@ class Clock:
     """`monotonic`: seconds for intervals. `utcnow`: aware UTC for records."""
 
     monotonic: Callable[[], float] = time.monotonic
-    utcnow: Callable[[], datetime] = partial(datetime.now, UTC)
+    utcnow: Callable[[], datetime] = _UTC_NOW

@@ -169,7 +169,7 @@ class EventBus:
     def __init__(self, log: logging.Logger = _LOG) -> None:
         self._log = log
         self._subscriptions: list[Subscription] = []
-        self._callbacks: list[Callable[[Event], Any]] = []
+        self._listeners: list[tuple[Callable[[Any], Any], tuple[type[Event], ...]]] = []
         self._told: set[tuple[str, str, str]] = set()
 
     def subscribe(self, limit: int = 1024) -> Subscription:
@@ -178,18 +178,20 @@ class EventBus:
         self._subscriptions.append(subscription)
         return subscription
 
-    def on(self, callback: Callable[[Event], Any]) -> Callable[[], None]:
-        """Call a quick, synchronous function for each event; returns what ends it."""
-        self._callbacks.append(callback)
-        return lambda: _remove(self._callbacks, callback)
+    def on(self, callback: Callable[[Any], Any], *kinds: type[Event]) -> Callable[[], None]:
+        """Call a quick, synchronous function for each event of these kinds, or of all; returns what ends it."""
+        listener = (callback, kinds or (Event,))
+        self._listeners.append(listener)
+        return lambda: _remove(self._listeners, listener)
 
     def publish(self, event: Event) -> None:
         """Tell everyone; never blocks and never raises. Whoever listens or leaves meanwhile counts from the next event on."""
         for subscription in tuple(self._subscriptions):
             subscription.put(event)
-        for callback in tuple(self._callbacks):
+        for callback, kinds in tuple(self._listeners):
             try:
-                callback(event)
+                if isinstance(event, kinds):
+                    callback(event)
             except Exception as error:  # noqa: BLE001 - the boundary: what happened has happened, whoever fails to hear of it
                 self._failed(callback, event, error)
 

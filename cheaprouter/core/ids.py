@@ -1,13 +1,12 @@
-"""Names: a device's id as it is used, its slug for topics, request ids, and header values that any client can read. Pure."""
+"""Names: a device's id as it is used, its slug for topics, and header values that any client can read. Pure."""
 
 from __future__ import annotations
 
 import hashlib
-import itertools
 import re
-import secrets
 import unicodedata
 from collections.abc import Collection
+from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
@@ -41,6 +40,7 @@ def _repaired(value: str) -> str:
     return value
 
 
+@lru_cache(maxsize=1024)
 def address_id(peer: str) -> str:
     """`lan-<ip>` for a peer's address, the same for an IPv4 address however it came; `lan-unknown` where there is none."""
     bare = peer.strip().partition("%")[0].strip("[]")
@@ -72,20 +72,9 @@ def unique_slug(device_id: str, taken: Collection[str]) -> str:
     return f"{slug}_{digest[:length]}"
 
 
+@lru_cache(maxsize=1024)
 def ascii_header(text: str) -> str:
     """A header value that any client can read: printable ASCII, one line, not endless."""
     if len(text) <= _LONGEST_HEADER and text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub("?", text)[:_LONGEST_HEADER]
-
-
-class RequestIds:
-    """Ids that are unique without asking the system for randomness each time."""
-
-    def __init__(self) -> None:
-        self._prefix = secrets.token_hex(6)
-        self._count = itertools.count(1)
-
-    def new(self) -> str:
-        """The next one."""
-        return f"req_{self._prefix}{next(self._count):08x}"

@@ -121,7 +121,8 @@ class Model:
 
     `id` is what clients name (`provider/model`), `upstream` what the provider is sent. `prices`: all known, dated and
     conditional, none for an unknown price. `context` and `max_output` in tokens, None where unknown. `local`: runs in the
-    home, costs nothing, needs no internet. `average_output`: tokens that a reply of it usually has.
+    home, costs nothing, needs no internet. `kind`: what it is asked for. Made of the prices: `priced`: its cost is known, zero
+    included; `free`: it is known to cost nothing, whatever is asked; `flat`: the only price, where it holds at any time.
     """
 
     id: str
@@ -136,20 +137,19 @@ class Model:
     hidden: bool = False
     family: str = ""
     kind: str = "chat"
+    priced: bool = field(init=False, default=False)
+    free: bool = field(init=False, default=False)
+    flat: Price | None = field(init=False, default=None)
 
-    @property
-    def priced(self) -> bool:
-        """Whether its cost is known, zero included."""
-        return bool(self.prices)
-
-    @property
-    def free(self) -> bool:
-        """Whether it is known to cost nothing, whatever is asked."""
-        return bool(self.prices) and all(
-            not (r.input or r.output or r.cache_write) and not p.per_request
-            for p in self.prices
-            for r in (p.rates, *(t.rates for t in p.tiers))
-        )
+    def __post_init__(self) -> None:
+        """Work out once what every request asks for."""
+        rates = ((p, r) for p in self.prices for r in (p.rates, *(t.rates for t in p.tiers)))
+        free = all(not (r.input or r.output or r.cache_write or p.per_request) for p, r in rates)
+        first = self.prices[0] if len(self.prices) == 1 else None
+        always = first is not None and first.valid_from is None and first.daily is None
+        object.__setattr__(self, "priced", bool(self.prices))
+        object.__setattr__(self, "free", self.priced and free)
+        object.__setattr__(self, "flat", first if always else None)
 
 
 class KeyKind(enum.StrEnum):

@@ -19,8 +19,8 @@ _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/oc
 
 def identify(request: web.Request) -> Caller:
     """Who asks. Raises AuthenticationError."""
-    control = request.app[CONTROL]
-    return control.accounts.identify(request.headers, request.remote or "", control.world.auth)
+    gateway = request.app[CONTROL].gateway
+    return gateway.accounts.identify(request.headers, request.remote or "", gateway.world.auth)
 
 
 def require_reader(request: web.Request) -> Caller:
@@ -42,7 +42,7 @@ def require_admin(request: web.Request) -> Caller:
 
 def is_open(request: web.Request) -> bool:
     """Whether callers need no key now."""
-    return request.app[CONTROL].world.auth is Auth.OPEN
+    return request.app[CONTROL].gateway.world.auth is Auth.OPEN
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:

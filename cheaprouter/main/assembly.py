@@ -30,14 +30,14 @@ from ..config.settings import MqttSettings, Settings
 from ..control import Control, Facts
 from ..core.calendar import Calendar, find_zone
 from ..core.clock import Clock
-from ..core.events import EventBus, ModelsChanged, SettingsChanged
+from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
+from ..routing.choose import StickyStore
 from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router
-from ..routing.choose import StickyStore
 from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
@@ -211,7 +211,7 @@ async def build_house(
     pool = Pool(DirectTransport(), MockTransport(), bus, clock)
     gateway = Gateway(world, accounts, pool)
     metrics.limits = accounts.limits_state
-    bus.on(metrics.on_event)
+    bus.on(metrics.on_event, DeviceRemoved)
     reports = Reports(database, recorder, metrics, calendar, clock)
     control = Control(gateway, metrics, reports, instance_id(data))
     house = House(loaded, data, redactor, makings, gateway, control, retention)

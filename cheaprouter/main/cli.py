@@ -178,17 +178,17 @@ def _check_config(args: argparse.Namespace) -> int:
 
 
 def _route(args: argparse.Namespace) -> int:
-    from .commands import explain  # noqa: PLC0415 - see above
+    from . import commands  # noqa: PLC0415 - see above
 
     if args.jsonl:
-        return explain.score_lines(sys.stdin.buffer, sys.stdout.buffer)
-    return explain.explain_one(args.prompt, args.file, args.profile, args.config, _data(args))
+        return commands.score_lines(sys.stdin.buffer, sys.stdout.buffer)
+    return commands.explain_one(args.prompt, args.file, args.profile, args.config, _data(args))
 
 
 def _providers(args: argparse.Namespace) -> int:
-    from .commands import explain  # noqa: PLC0415 - see above
+    from . import commands  # noqa: PLC0415 - see above
 
-    return asyncio.run(explain.list_providers(args.config, _data(args), as_json=args.json))
+    return asyncio.run(commands.list_providers(args.config, _data(args), as_json=args.json))
 
 
 def _backup(args: argparse.Namespace) -> int:
@@ -207,6 +207,6 @@ def _backup(args: argparse.Namespace) -> int:
 
 
 def _keys(args: argparse.Namespace) -> int:
-    from .commands import keys  # noqa: PLC0415 - see above
+    from . import commands  # noqa: PLC0415 - see above
 
-    return keys.run(args, _data(args))
+    return commands.manage_keys(args, _data(args))

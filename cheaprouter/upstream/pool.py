@@ -56,11 +56,7 @@ class Pool:
         self.health = Health()
         self.learned = Learned()
         self._observer = Observer(self.health, bus, clock)
-
-    @property
-    def latency(self) -> Mapping[str, float]:
-        """Milliseconds to a model's first token as of late, by its id; to be read only."""
-        return self._observer.latency
+        self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
         """Other upstreams are in force: those that changed start afresh. Requests under way keep theirs."""

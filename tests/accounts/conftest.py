@@ -129,7 +129,12 @@ class Home:
     def admit(self, caller):
         self.count += 1
         account = Account(
-            self.accounts, self.policies, Refused("blockrun/auto", max_tokens=TOKENS), caller, f"req_{self.count}", via="http"
+            self.accounts,
+            self.policies,
+            Refused("blockrun/auto", max_tokens=TOKENS),
+            caller,
+            f"req_{self.count}",
+            via="http",
         )
         try:
             account.admit()

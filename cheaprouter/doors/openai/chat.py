@@ -24,7 +24,7 @@ _STREAM_HEADERS: Final = {
 async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion, whole or as a stream."""
     control = request.app[CONTROL]
-    gateway, caller = control.gateway, Caller(device_id=address_id(request.remote or ""))
+    gateway, caller = control.gateway, None
     try:
         caller = identify(request)
         checked = protocol.parse(await read_json(request))
@@ -32,7 +32,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         return _refuse(request, error, caller)
     except web.HTTPException as error:
         return _refuse(request, translate(request, error), caller)
-    request_id = gateway.ids.new()
+    request_id = gateway.new_id()
     try:
         reply = await gateway.serve(checked, caller, request_id=request_id)
     except CheapRouterError as error:
@@ -43,8 +43,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     return await _stream(request, reply)
 
 
-def _refuse(request: web.Request, error: CheapRouterError, caller: Caller) -> web.Response:
+def _refuse(request: web.Request, error: CheapRouterError, known: Caller | None) -> web.Response:
     """Answer what never reached the gateway, and book it."""
+    caller = known or Caller(device_id=address_id(request.remote or ""))
     return error_response(error, {"x-request-id": request.app[CONTROL].gateway.refused(error, caller, "")})
 
 

@@ -1,18 +1,24 @@
-"""`cheaprouter route` and `cheaprouter providers`: what the router would do and what it can reach, without serving."""
+"""What the command line does beside serving: `route`, `providers`, `keys`."""
 
 from __future__ import annotations
 
+import argparse
+import sqlite3
 import sys
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
 
 import orjson
 
-from ...core.const import PROFILE_OWNER
-from ...core.errors import InvalidRequestError
-from ...core.models import Json, Profile
-from ...routing.difficulty import DifficultyModel, score_payload
+from ..accounts import keys
+from ..books.database import Database
+from ..core.const import PROFILE_OWNER
+from ..core.errors import ConfigurationError, InvalidRequestError, NotFoundError
+from ..core.ids import clean_id
+from ..core.models import Json, Profile
+from ..routing.difficulty import DifficultyModel, score_payload
 
 _UNREADABLE: Final = "not valid JSON"
 
@@ -32,7 +38,7 @@ def score_lines(source: BinaryIO, target: BinaryIO) -> int:
 
 def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, config: Path | None, data: Path) -> int:
     """Print where one request would go, in words; with `--file`, the whole explanation as JSON."""
-    from ..assembly import offline_router  # noqa: PLC0415 - scoring lines needs none of it
+    from .assembly import offline_router  # noqa: PLC0415 - scoring lines needs none of it
 
     body = _body(prompt, file)
     if profile is not None:
@@ -87,7 +93,7 @@ def _shown(value: Any) -> str:
 
 async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> int:
     """Ask each configured provider: is the key good, which models, how fast. Exit code 1 where one fails."""
-    from ..assembly import offline_pool  # noqa: PLC0415 - as above
+    from .assembly import offline_pool  # noqa: PLC0415 - as above
 
     async with offline_pool(config, data) as (pool, upstreams):
         rows = [await pool.check(adapter) for adapter in upstreams.adapters.values()]
@@ -97,3 +103,47 @@ async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> i
         for row in rows:
             print("  ".join(f"{k}={_shown(v)}" for k, v in row.items() if v not in (None, [], {}, "")))
     return 0 if all(row.get("ok") for row in rows) else 1
+
+
+def manage_keys(args: argparse.Namespace, data: Path) -> int:
+    """Run one verb of `keys`."""
+    data.mkdir(parents=True, exist_ok=True)
+    if args.verb == "admin":
+        return _admin_key(data, reset=args.reset)
+    database = Database(data / "cheaprouter.db")
+    try:
+        # Strict: a key that lived in memory only would be worthless.
+        database.open(strict=True)
+        try:
+            return _device_keys(args, database)
+        finally:
+            database.close_sync()
+    except sqlite3.Error as error:
+        raise ConfigurationError([f"The database in {data} cannot be used: {error}"]) from error
+
+
+def _admin_key(data: Path, *, reset: bool) -> int:
+    path = data / "admin_key"
+    if reset:
+        keys.reset_admin_key(path)
+        print(f"A new admin key is in {path}; the old one is worthless.")
+        return 0
+    keys.admin_key(path)
+    print(f"The admin key is in {path}.")
+    return 0
+
+
+def _device_keys(args: argparse.Namespace, database: Database) -> int:
+    if args.verb == "add":
+        key = database.run_sync(lambda connection: keys.add(connection, clean_id(args.device)))
+        print(key)
+        print("This key is shown only now. Send it as `Authorization: Bearer <key>`.")
+    elif args.verb == "revoke":
+        if not database.run_sync(lambda connection: keys.revoke(connection, args.key)):
+            raise NotFoundError(f"There is no key and no device with keys named `{args.key}`.")
+        print("revoked")
+    else:
+        for info in database.run_sync(keys.listed):
+            since = datetime.fromtimestamp(info.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
+            print(f"{info.id}  {info.hint}  {since}  {info.device_id}")
+    return 0
