@@ -196,7 +196,8 @@ def mixed(ranked: Sequence[Model], count: int) -> tuple[Model, ...]:
 class Pin:
     """The model a conversation was last served by. `quality`: what to be better than, once it `failed`.
 
-    `prompt_tokens`: how much of the prompt its provider has seen. `at`: monotonic seconds.
+    `prompt_tokens`: estimate of the prompt that its provider has seen, uncorrected as the next one will be. `at`: monotonic
+    seconds.
     """
 
     model_id: str
@@ -225,7 +226,7 @@ class StickyStore:
 
     def remember(self, device_id: str, decision: RouteDecision, model: Model, now: float) -> None:
         """The conversation was served by that model. A model asked for by name pins nothing."""
-        self._put(device_id, decision, Pin(model.id, model.quality.value, decision.prompt_tokens, now))
+        self._put(device_id, decision, Pin(model.id, model.quality.value, decision.estimated_prompt, now))
 
     def failed(self, device_id: str, decision: RouteDecision, now: float) -> None:
         """The chosen model did not answer, or answered badly: the next try should be a better one's."""

@@ -83,12 +83,12 @@ class DifficultyModel:
 
     def score(self, features: Features) -> Difficulty:
         """The difficulty of what is asked now; a short follow-up keeps most of that of the question before it."""
-        own = self._score(features.said, features.images)
+        own = self._score(features.asked, features.images)
         inherited = self._inherited(features) if features.previous else 0.0
         score = round(max(own, inherited), 6)
 
         def explain() -> dict[str, float]:
-            parts = self._explain(features.said, features.images)
+            parts = self._explain(features.asked, features.images)
             if inherited > own:
                 parts["follow_up"] = round(inherited - own, 4)
             return parts
@@ -99,8 +99,7 @@ class DifficultyModel:
         """The word for a score."""
         return _TIERS[bisect_right(self.trained.cutoffs, score)]
 
-    def _score(self, said: str, images: int) -> float:
-        ask = find_ask(said)
+    def _score(self, ask: Ask, images: int) -> float:
         if _nothing_asked(ask):
             return self.trained.calibrated[0]
         text = normalise(ask.text)
@@ -122,13 +121,12 @@ class DifficultyModel:
             if not _leans(said):
                 break
             kept *= INHERIT
-            best = max(best, kept * self._score(earlier, 0))
+            best = max(best, kept * self._score(find_ask(earlier), 0))
             said = earlier
         return best
 
-    def _explain(self, said: str, images: int) -> dict[str, float]:
+    def _explain(self, ask: Ask, images: int) -> dict[str, float]:
         """Parts of the raw sum by name, against the average request. Small ones are left out."""
-        ask = find_ask(said)
         if _nothing_asked(ask):
             return {"nothing_asked": round(self.trained.calibrated[0], 4)}
         text = normalise(ask.text)

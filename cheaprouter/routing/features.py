@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Capability
-from .text import find_ask, is_closing, squeeze
+from .text import Ask, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
 """Role and separators of one message, as OpenAI's cookbook counts them."""
@@ -76,9 +76,14 @@ class Features:
         return self.opening_key if self.first_reply is None else _digest(self.opening_key, self.first_reply)
 
     @cached_property
+    def asked(self) -> Ask:
+        """What the user asks now, and what was taken off it: pastes, quotations and pleasantries."""
+        return find_ask(self.said)
+
+    @property
     def ask(self) -> str:
-        """What the user asks now, without pastes, quotations and pleasantries."""
-        return find_ask(self.said).text
+        """What the user asks now, in words."""
+        return self.asked.text
 
     @cached_property
     def repeats(self) -> bool:

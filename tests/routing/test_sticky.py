@@ -44,6 +44,11 @@ class TestStore:
         assert len(store) == 10
         assert store.find("a", "99", 100) is not None
 
+    def test_what_its_provider_has_seen_is_measured_as_the_next_prompt_will_be(self):
+        store = StickyStore()
+        store.remember("a", decision(estimated_prompt=50), BIG, 0)
+        assert store.find("a", "k", 1).prompt_tokens == 50
+
     def test_a_model_asked_for_by_name_pins_nothing(self):
         store = StickyStore()
         store.remember("a", decision(named=True), BIG, 0)
