@@ -121,6 +121,10 @@ class House:
         )
         return self.bridge
 
+    def settings_changed(self) -> None:
+        """Something was set at run time: it holds from the next request on."""
+        self.gateway.world = self.makings.with_policies(self.gateway.world)
+
     async def reload(self, loaded: Loaded) -> None:
         """Take new settings without a restart; what cannot change while serving is said in the log.
 
@@ -183,48 +187,58 @@ async def build_house(
 
     `data` must exist.
     """
-    settings, clock, bus = loaded.settings, clock or Clock(), EventBus()
+    house = _built(loaded, data, redactor, clock or Clock())
+    accounts = house.accounts
+    try:
+        yield house
+    finally:
+        await house.gateway.pool.close()
+        await accounts.recorder.close()
+        await accounts.close()
+        await accounts.database.close()
+
+
+def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> House:
+    settings, bus, calendar = loaded.settings, EventBus(), Calendar(find_zone(loaded.settings.time_zone))
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
-    calendar = Calendar(find_zone(settings.time_zone))
-    metrics = Metrics(calendar, clock)
-    retention = Retention(settings.storage, clock)
+    metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention, clock=clock)
     recorder.restore()
-    habits = Habits()
-    habits.restore(database)
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])
     house: House
     accounts = Accounts(
-        database, recorder, habits, calendar, bus, clock,
+        database,
+        recorder,
+        _habits(database),
+        calendar,
+        bus,
+        clock,
         most=settings.max_devices,
         policies=lambda: house.gateway.world.policies,
-        changed=lambda: setattr(house.gateway, "world", house.makings.with_policies(house.gateway.world)),
+        changed=lambda: house.settings_changed(),  # noqa: PLW0108 - the house is not built yet
         admin_key_file=data / ADMIN_KEY,
-    )  # fmt: skip
+    )
     accounts.restore_settings(settings)
     makings = Makings(Catalog.load(), DifficultyModel.load(), StickyStore(), accounts)
-    world = makings.world(settings, {})
-    _tell(world.table.notes)
-    pool = Pool(DirectTransport(), MockTransport(), bus, clock)
-    gateway = Gateway(world, accounts, pool)
+    gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
+    _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)
-    reports = Reports(database, recorder, metrics, calendar, clock)
-    control = Control(gateway, metrics, reports, instance_id(data))
+    control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
     house = House(loaded, data, redactor, makings, gateway, control, retention)
-    control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
+    control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
     accounts.restore()
-    try:
-        yield house
-    finally:
-        await pool.close()
-        await recorder.close()
-        await accounts.close()
-        await database.close()
+    return house
+
+
+def _habits(database: Database) -> Habits:
+    habits = Habits()
+    habits.restore(database)
+    return habits
 
 
 def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:
