@@ -17,22 +17,18 @@ from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import COLUMNS, INDEX, SHAPE, from_disk, from_row, to_row
 from cheaprouter.core.models import Profile, RequestRecord, Usage
 
-anything = st.one_of(
+stored = st.one_of(
     st.none(),
     st.booleans(),
     st.integers(),
     st.floats(),
     st.text(),
     st.binary(),
-    st.decimals(),
     st.lists(st.integers()),
     st.sampled_from([10**5000, -(10**5000), "\ud83d", "x" * 100_000, Profile.AUTO, {"code": 1}, float("nan"), 2**63]),
 )
-money = (
-    st.none()
-    | st.decimals()
-    | st.sampled_from([Decimal("1e999999"), Decimal("sNaN"), Decimal("-Infinity"), Decimal("0e99")])
-)
+anything = stored | st.decimals()
+money = st.none() | st.decimals() | st.sampled_from(list(map(Decimal, ("1e999999", "sNaN", "-Infinity", "0e99"))))
 hostile = st.builds(
     RequestRecord,
     id=anything,
@@ -76,7 +72,7 @@ def test_no_record_gives_a_row_that_a_disk_refuses(record):
     assert to_row(7, 20261122, from_row(row)) == row
 
 
-@given(st.lists(anything, min_size=len(COLUMNS), max_size=len(COLUMNS)))
+@given(st.lists(stored, min_size=len(COLUMNS), max_size=len(COLUMNS)))
 def test_what_is_read_back_is_a_row_of_ours_or_nothing(values):
     row = from_disk(values)
     assert row is None or from_disk(row) == row
