@@ -144,7 +144,13 @@ class Recorder:
                 self._waiting.popleft()
 
     async def run(self) -> None:
-        """Keep the disk in step with what is booked, for ever. Sleeps while nothing is."""
+        """Keep the disk in step with what is booked, for ever. Sleeps while nothing is.
+
+        No data ends it, nor a disk that fails. What is not expected is raised; started again, it goes on where it was.
+        """
+        if self._waiting:
+            self._unsynced.set()
+            self._unwritten.set()
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self._sync_for_ever(), name="journal-sync")
             tasks.create_task(self._flush_for_ever(), name="bookings")
