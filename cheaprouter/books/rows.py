@@ -89,7 +89,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     row = [
         seq,
         record.id,
-        int(record.timestamp.timestamp() * 1_000_000 + 0.5),
+        math.floor(record.timestamp.timestamp() * 1_000_000 + 0.5),
         day,
         record.device_id,
         record.requested_model,
