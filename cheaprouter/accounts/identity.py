@@ -11,7 +11,7 @@ from ipaddress import IPv6Address, ip_address
 from typing import Final
 from urllib.parse import unquote
 
-from ..core.errors import AuthenticationError
+from ..core.errors import AuthenticationError, SettingError
 from ..core.models import Caller, KeyKind
 
 KEY_PREFIX: Final = "cr-"
@@ -53,6 +53,14 @@ def clean_id(value: str) -> str:
         printable = "".join(c for c in _repaired(value[: 16 * LONGEST_ID]) if c.isprintable())
         cleaned = unicodedata.normalize("NFC", printable).strip()[:LONGEST_ID].strip()
     return cleaned.strip("()") if cleaned in _RESERVED else cleaned
+
+
+def device_scope(device_id: str) -> str:
+    """A device's id as settings are kept by. Raises SettingError for one with nothing printable."""
+    scope = clean_id(device_id)
+    if not scope:
+        raise SettingError("A device's id needs at least one printable character.", param="device")
+    return scope
 
 
 def _repaired(value: str) -> str:

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import sqlite3
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
 import orjson
 
-from ..config.settings import BudgetAction, DeviceSettings, Settings
+from ..config import fields
+from ..config.fields import Field
+from ..config.settings import BudgetAction, DeviceSettings, HubSettings, Settings
+from ..config.values import AUTO
 from ..core.errors import SettingError
-from ..core.models import Profile
 from ..core.money import to_pico
-from . import setters
 from .identity import clean_id
 from .ledger import Limits
 from .schedule import Schedule
@@ -31,18 +33,6 @@ RUN_TIME: Final = "run time"
 
 _COUNTS: Final = ("rpm", "tpm", "parallel")
 _BUDGETS: Final = ("daily_budget", "monthly_budget")
-
-
-@dataclass(frozen=True, slots=True)
-class HubSettings:
-    """The router's own settings as they hold now. `cloud_paused`: only local models."""
-
-    profile: Profile = Profile.AUTO
-    cost_quality: float = 5.0
-    daily_budget: Decimal | None = None
-    monthly_budget: Decimal | None = None
-    budget_action: BudgetAction = BudgetAction.REFUSE
-    cloud_paused: bool = False
 
 
 _T = TypeVar("_T", HubSettings, DeviceSettings)
@@ -85,7 +75,7 @@ def effective(policy: DeviceSettings, warn_percent: float, action: BudgetAction 
     for name in _BUDGETS:
         amount: Decimal | None = getattr(policy, name)
         changes[name] = None if amount is None or not amount.is_finite() else amount
-    if policy.model == setters.AUTO:
+    if policy.model == AUTO:
         changes["model"] = None
     clean = replace(policy, **changes)
     chosen = action or clean.budget_action or BudgetAction.REFUSE
@@ -134,23 +124,23 @@ class Policies:
         """For each setting where its value is from: `default` (the defaults for devices, too), `file` or `run time`."""
         if device_id is None:
             overrides = self._overrides.get(HUB_SCOPE, {})
-            return {name: RUN_TIME if name in overrides else FILE for name in setters.HUB}
+            return {name: RUN_TIME if name in overrides else FILE for name in fields.HUB}
         overrides, mine = self._overrides.get(device_id, {}), self._file.get(device_id)
         return {
             name: RUN_TIME if name in overrides else FILE if mine and getattr(mine, name) is not None else DEFAULT
-            for name in setters.DEVICE
+            for name in fields.DEVICE
         }
 
     def baseline(self, scope: str, name: str) -> Any:
         """What the file says to a setting now, as JSON."""
         if scope == HUB_SCOPE:
-            return setters.dump(getattr(_hub_from(self._settings), name))
+            return fields.dump(getattr(fields.hub(self._settings), name))
         mine = self._file.get(scope)
-        return None if mine is None else setters.dump(getattr(mine, name))
+        return None if mine is None else fields.dump(getattr(mine, name))
 
     def override(self, scope: str, name: str, value: Any, source: str) -> Override:
         """Set a checked value at run time; what is returned is to be kept."""
-        made = Override(setters.dump(value), self.baseline(scope, name), source)
+        made = Override(fields.dump(value), self.baseline(scope, name), source)
         self._overrides.setdefault(scope, {})[name] = made
         self._changed()
         return made
@@ -184,7 +174,7 @@ class Policies:
 
     def _changed(self) -> None:
         settings = self._settings
-        self.hub = self._apply(HUB_SCOPE, _hub_from(settings), setters.HUB)
+        self.hub = self._apply(HUB_SCOPE, fields.hub(settings), fields.HUB)
         warn = settings.budget.warn_percent
         totals = DeviceSettings(daily_budget=self.hub.daily_budget, monthly_budget=self.hub.monthly_budget)
         self.ceiling = effective(totals, warn, self.hub.budget_action)
@@ -195,23 +185,18 @@ class Policies:
         policy = self._settings.device_defaults
         mine = self._file.get(device_id)
         if mine is not None:
-            own = {f.name: v for f in fields(mine) if (v := getattr(mine, f.name)) is not None}
+            own = {f.name: v for f in dataclasses.fields(mine) if (v := getattr(mine, f.name)) is not None}
             policy = replace(policy, **own)
-        return self._apply(device_id, policy, setters.DEVICE)
+        return self._apply(device_id, policy, fields.DEVICE)
 
-    def _apply(self, scope: str, base: _T, table: Mapping[str, setters.Setting]) -> _T:
+    def _apply(self, scope: str, base: _T, table: Mapping[str, Field]) -> _T:
         values: dict[str, Any] = {}
         for name, override in self._overrides.get(scope, {}).items():
             try:
-                values[name] = setters.read(table, name, override.value)
+                values[name] = fields.read(table, name, override.value)
             except SettingError as error:  # kept by another version, which allowed more
                 _log.warning("A setting kept from before is left out: %s", error)
         return replace(base, **values)
-
-
-def _hub_from(settings: Settings) -> HubSettings:
-    routing, budget = settings.routing, settings.budget
-    return HubSettings(routing.profile, routing.cost_quality, budget.daily, budget.monthly, budget.action)
 
 
 def kept(connection: sqlite3.Connection) -> list[tuple[str, str, Override]]:

@@ -12,17 +12,18 @@ from typing import Any, Final
 
 from ..books import totals as books
 from ..books.database import Database
-from ..config.settings import Auth, BudgetAction, DeviceSettings, ProviderSettings, Settings
+from ..config import fields
+from ..config.settings import Auth, BudgetAction, DeviceSettings, HubSettings, ProviderSettings, Settings
 from ..core.calendar import Calendar, find_zone
 from ..core.clock import Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.models import Caller, Json, Usage
-from . import callers, identity, keys, policy, registry, setters
+from . import callers, identity, keys, policy, registry
 from .alerts import Alerts
 from .callers import Callers, costs_money
 from .charges import Admission, Charges
 from .ledger import Ledger, MemoryLedger
-from .policy import HUB_SCOPE, HubSettings, Override, Policies
+from .policy import HUB_SCOPE, Override, Policies
 from .registry import Registry
 from .roster import Roster
 
@@ -145,7 +146,7 @@ class Devices:
 
     async def add_key(self, device_id: str) -> str:
         """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept."""
-        scope, now = setters.device_scope(device_id), self._clock.utcnow().timestamp()
+        scope, now = identity.device_scope(device_id), self._clock.utcnow().timestamp()
         key = await self._database.run(lambda c: keys.add(c, scope, now))
         await self._callers.reload(self._database)
         self._roster.enrol((scope,))
@@ -221,16 +222,16 @@ class Devices:
 
     def effective(self, device_id: str | None) -> Json:
         """Every setting by name as JSON shows it; None: the router's own."""
-        return setters.shown(self._policies.hub, None if device_id is None else self.policy(device_id))
+        return fields.shown(self._policies.hub, None if device_id is None else self.policy(device_id))
 
     def set(self, device_id: str | None, name: str, value: Any, source: str = "api") -> Any:
         """Set at run time, from the next request on and over restarts; None: back to the file. Raises SettingError."""
-        scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)
-        table = setters.HUB if device_id is None else setters.DEVICE
+        scope = HUB_SCOPE if device_id is None else identity.device_scope(device_id)
+        table = fields.HUB if device_id is None else fields.DEVICE
         if value is None and name in table:
             self.unset(device_id, name)
             return None
-        checked = setters.read(table, name, value)
+        checked = fields.read(table, name, value)
         override = self._policies.override(scope, name, checked, source)
         now = int(self._clock.utcnow().timestamp())
         self._database.keep(lambda c: policy.keep(c, scope, name, override, now))
@@ -241,13 +242,13 @@ class Devices:
 
     def check(self, device_id: str | None, name: str, value: Any) -> None:
         """Whether `set` would take it; changes nothing. Raises SettingError."""
-        table = setters.HUB if device_id is None else setters.DEVICE
+        table = fields.HUB if device_id is None else fields.DEVICE
         if value is not None or name not in table:
-            setters.read(table, name, value)
+            fields.read(table, name, value)
 
     def unset(self, device_id: str | None, name: str) -> None:
         """Let the file, or the defaults, decide again."""
-        scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)
+        scope = HUB_SCOPE if device_id is None else identity.device_scope(device_id)
         if self._policies.drop(scope, (name,)):
             self._database.keep(lambda c: policy.discard(c, scope, (name,)))
             self._bus.publish(SettingsChanged(scope or None, (name,)))
