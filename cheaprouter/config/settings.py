@@ -24,6 +24,7 @@ _percent: Final = values.number(0, 100)
 _seconds: Final = values.number(0.001, 86_400, unit="seconds")
 _word: Final = values.text()
 _maybe: Final = values.text(empty=True)
+_abilities: Final = values.many(values.choice(Capability), f"a list of some of {', '.join(Capability)}")
 
 
 class Auth(StrEnum):
