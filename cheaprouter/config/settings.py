@@ -69,9 +69,7 @@ class ModelSettings:
     context: int | None = setting(_count, None)
     max_output: int | None = setting(_count, None)
     quality: float | None = setting(_percent, None)
-    capabilities: frozenset[Capability] | None = setting(
-        values.many(values.choice(Capability), "a list of abilities"), None
-    )
+    capabilities: frozenset[Capability] | None = setting(_abilities, None)
 
 
 def model_id(provider_name: str, given: str) -> str:
