@@ -24,6 +24,7 @@ _percent: Final = values.number(0, 100)
 _seconds: Final = values.number(0.001, 86_400, unit="seconds")
 _word: Final = values.text()
 _maybe: Final = values.text(empty=True)
+_abilities: Final = values.many(values.choice(Capability), f"a list of some of {', '.join(Capability)}")
 
 
 class Auth(StrEnum):
@@ -68,9 +69,7 @@ class ModelSettings:
     context: int | None = setting(_count, None)
     max_output: int | None = setting(_count, None)
     quality: float | None = setting(_percent, None)
-    capabilities: frozenset[Capability] | None = setting(
-        values.many(values.choice(Capability), "a list of abilities"), None
-    )
+    capabilities: frozenset[Capability] | None = setting(_abilities, None)
 
 
 def model_id(provider_name: str, given: str) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from ..config.fields import DEVICE, FOLLOW, HUB
 from ..core.models import Json
 from .topics import Topics
 
@@ -27,12 +28,6 @@ PROVIDER_STATES: Final = (
     "unknown",
 )
 PRESS: Final = "PRESS"
-
-FOLLOW: Final = "default"
-"""The option and the command that take a setting back, so that the configuration, or the router's own, decides again."""
-
-NO_BUDGET: Final = -1
-"""How a number box shows and sends "no budget": it knows no empty value, and 0 means that nothing may be spent."""
 
 _TODAY: Final = "{{ today_at('00:00').isoformat() }}"
 _MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
@@ -151,7 +146,7 @@ def _measurements(currency: str, details: str) -> dict[str, Json]:
 def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
     return {
         "profile": _select(topics, None, "profile", "Profile", choices.profiles, "mdi:tune"),
-        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", (0, 10, 0.5)),
+        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", 0.5),
         "daily_budget": _budget(topics, None, "daily_budget", "Daily budget"),
         "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget"),
         "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
@@ -246,27 +241,26 @@ def _select(topics: Topics, slug: str | None, key: str, name: str, options: Sequ
     }
 
 
-def _number(topics: Topics, slug: str | None, key: str, name: str, icon: str, span: tuple[float, float, float]) -> Json:
-    """`span`: least, most, step."""
+def _number(topics: Topics, slug: str | None, key: str, name: str, icon: str, step: float) -> Json:
+    least, most = (HUB if slug is None else DEVICE)[key].box
     return _control(topics, slug, key, "number", name, icon) | {
         "entity_category": "config",
         "mode": "box",
-        "min": span[0],
-        "max": span[1],
-        "step": span[2],
+        "min": least,
+        "max": most,
+        "step": step,
         "value_template": f"{{{{ value_json.get('{key}') or 0 }}}}",
     }
 
 
 def _limit(topics: Topics, slug: str, key: str, name: str, unit: str) -> Json:
-    number = _number(topics, slug, key, name, "mdi:speedometer", (0, 1_000_000_000, 1))
-    return number | {"unit_of_measurement": unit}
+    return _number(topics, slug, key, name, "mdi:speedometer", 1) | {"unit_of_measurement": unit}
 
 
 def _budget(topics: Topics, slug: str | None, key: str, name: str) -> Json:
-    """In USD, as the books are."""
-    number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", (NO_BUDGET, 1_000_000, 0.01))
-    template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {NO_BUDGET} }}}}"
+    """In USD, as the books are. The least of the box says that there is none: 0 means that nothing may be spent."""
+    number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", 0.01)
+    template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {number['min']} }}}}"
     return number | {"unit_of_measurement": "USD", "value_template": template}
 
 

@@ -1,106 +1,21 @@
-"""Settings changed by publishing: one table, topic to parser to setter. Pure parsers; whatever is refused is refused whole."""
+"""Settings changed by publishing: topic to setting to setter. Whatever is refused is refused whole."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from ..config import fields
+from ..config.fields import Field
 from ..core.errors import CheapRouterError, SettingError
-from ..home_assistant.entities import FOLLOW, NO_BUDGET, PRESS
+from ..home_assistant.entities import PRESS
 from .messages import Incoming
 from .once import Once
 from .ports import ControlPort
 
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
-
-UNLIMITED: Final = "unlimited"
-"""What control takes for a budget that is lifted."""
-
-_UNLIMITED: Final = frozenset({UNLIMITED, "none", "off"})
-_ON: Final = frozenset({"on", "true", "1", "yes"})
-_OFF: Final = frozenset({"off", "false", "0", "no"})
-_MOST_MONEY: Final = Decimal(1_000_000)
-_MOST_COUNT: Final = 1_000_000_000
-
-
-def text(value: str) -> str:
-    """A name, as it is."""
-    if not value or not value.isprintable():
-        raise SettingError("must be a name")
-    return value
-
-
-def model(value: str) -> str:
-    """A model; `auto`: the profile decides."""
-    return text(value)
-
-
-def limit(value: str) -> int:
-    """A whole number; 0 or `unlimited`: no limit."""
-    number = Decimal(0) if value.lower() in _UNLIMITED else _number(value)
-    if number != number.to_integral_value() or not 0 <= number <= _MOST_COUNT:
-        raise SettingError(f"must be a whole number from 0 (no limit) to {_MOST_COUNT}")
-    return int(number)
-
-
-def money(value: str) -> Decimal | str:
-    """An amount in USD; 0 is a budget of nothing. -1 (all that a number box can send) or `unlimited`: no budget."""
-    if value.lower() in _UNLIMITED:
-        return UNLIMITED
-    number = _number(value)
-    if number == NO_BUDGET:
-        return UNLIMITED
-    if not 0 <= number <= _MOST_MONEY:
-        raise SettingError(f"must be an amount from 0 to {_MOST_MONEY}, or {NO_BUDGET} for no budget")
-    return number
-
-
-def scale(value: str) -> float:
-    """A number from 0 to 10."""
-    number = _number(value)
-    if not 0 <= number <= 10:
-        raise SettingError("must be a number from 0 (cost) to 10 (quality)")
-    return float(number)
-
-
-def switch(value: str) -> bool:
-    """ON or OFF."""
-    if value.lower() in _ON:
-        return True
-    if value.lower() in _OFF:
-        return False
-    raise SettingError("must be ON or OFF")
-
-
-def press(value: str) -> None:
-    """A button says one word."""
-    if value != PRESS:
-        raise SettingError(f"must be {PRESS}")
-
-
-def _number(value: str) -> Decimal:
-    try:
-        number = Decimal(value) if value.isascii() and len(value) <= 32 and "_" not in value else Decimal("NaN")
-    except InvalidOperation:
-        number = Decimal("NaN")
-    if not number.is_finite():
-        raise SettingError("must be a number")
-    return number
-
-
-@dataclass(frozen=True, slots=True)
-class Command:
-    """How a value is read, and what is done with it: control, the device's id (None: the hub), the setting, the value."""
-
-    parse: Callable[[str], Any]
-    do: Callable[[ControlPort, str | None, str, Any], Any]
-
-    def value(self, payload: str) -> Any:
-        """The value; None for the word `default`: what the configuration says. Raises SettingError."""
-        return None if payload.lower() == FOLLOW and self.parse is not press else self.parse(payload)
 
 
 def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:
@@ -120,26 +35,39 @@ def _clear_cooldowns(control: ControlPort, _: str | None, __: str, ___: Any) -> 
     control.clear_cooldowns()
 
 
+Do = Callable[[ControlPort, str | None, str, Any], None]
+"""Does it: control, the device's id (None: the hub), the setting, the value."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What is done with a value. `field`: the setting that reads it; None: a button, which says one word."""
+
+    do: Do
+    field: Field | None = None
+
+    def value(self, payload: str) -> Any:
+        """The value as control takes it; None: what the configuration says. Raises SettingError."""
+        if self.field is not None:
+            return self.field.published(payload)
+        if payload != PRESS:
+            raise SettingError(f"must be {PRESS}")
+        return None
+
+
+def _settings(table: Mapping[str, Field], do: Do) -> dict[str, Command]:
+    return {name: Command(do, field) for name, field in table.items() if field.mqtt}
+
+
 HUB_COMMANDS: Final[Mapping[str, Command]] = {
-    "profile": Command(text, _set_hub),
-    "cost_quality": Command(scale, _set_hub),
-    "daily_budget": Command(money, _set_hub),
-    "monthly_budget": Command(money, _set_hub),
-    "cloud_paused": Command(switch, _set_hub),
-    "reset_today": Command(press, _reset_today),
-    "clear_cooldowns": Command(press, _clear_cooldowns),
+    **_settings(fields.HUB, _set_hub),
+    "reset_today": Command(_reset_today),
+    "clear_cooldowns": Command(_clear_cooldowns),
 }
 
 DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
-    "profile": Command(text, _set_device),
-    "model": Command(model, _set_device),
-    "rpm": Command(limit, _set_device),
-    "tpm": Command(limit, _set_device),
-    "parallel": Command(limit, _set_device),
-    "daily_budget": Command(money, _set_device),
-    "monthly_budget": Command(money, _set_device),
-    "enabled": Command(switch, _set_device),
-    "reset_today": Command(press, _reset_today),
+    **_settings(fields.DEVICE, _set_device),
+    "reset_today": Command(_reset_today),
 }
 
 

@@ -5,20 +5,18 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
+from ..config import fields
+from ..config.fields import Field
 from ..config.settings import MqttSettings
 from ..core.errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from ..core.models import Json
-from ..home_assistant.entities import FOLLOW
 from .answers import Answers, BusyError, InternalError, read_object, transaction_of
-from .commands import DEVICE_COMMANDS, HUB_COMMANDS
 from .messages import Incoming
 from .ports import ControlPort
 from .publisher import Publisher
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
 """What is told of a provider; `keys` is their number."""
-
-_BUTTONS: Final = frozenset({"reset_today", "clear_cooldowns"})
 
 
 class Requests:
@@ -101,14 +99,14 @@ class Requests:
         self._check_allowed()
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        for name, value in _parsed(values, DEVICE_COMMANDS).items():
+        for name, value in _checked(values, fields.DEVICE).items():
             self._control.set_device(device_id, name, value, "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
         self._check_allowed()
-        for name, value in _parsed(body, HUB_COMMANDS).items():
+        for name, value in _checked(body, fields.HUB).items():
             self._control.set_hub(name, value, "mqtt")
         self._show(None)
         return self._control.hub_state()
@@ -136,20 +134,16 @@ class Requests:
         return device_id
 
 
-def _parsed(values: Json, table: Mapping[str, Any]) -> Json:
-    """All values read before any is set, with the same parsers as the topics."""
-    allowed = [name for name in table if name not in _BUTTONS]
+def _checked(values: Json, table: Mapping[str, Field]) -> Json:
+    """All values as control takes them, each read before any is set. Raises InvalidRequestError."""
+    allowed = [name for name, field in table.items() if field.mqtt]
     if not values:
         raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
-    parsed: Json = {}
+    checked: Json = {}
     for name, value in values.items():
         if name not in allowed:
             raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
-        if value is not None and not isinstance(value, (str, int, float)):
-            raise InvalidRequestError(f"`{name}` must be a text, a number, true, false or null.", param=name)
-        plain = FOLLOW if value is None else str(value)
-        try:
-            parsed[name] = table[name].value(plain[:256])
-        except CheapRouterError as error:
-            raise InvalidRequestError(f"`{name}` {error.message}.", param=name) from error
-    return parsed
+        checked[name] = table[name].published(value)
+        if checked[name] is not None:
+            fields.read(table, name, checked[name])
+    return checked

@@ -106,6 +106,21 @@ def test_the_documentation_holds_the_mqtt_page_as_it_is(root: Path) -> None:
     assert page == render(page, (root / "docs/mqtt.md").read_text(encoding="utf-8"))
 
 
+@pytest.mark.parametrize("name", ["DOCS.md", "docs/configuration.md", "config.yaml"])
+def test_what_is_made_of_the_table_of_settings_is_up_to_date(root: Path, name: str) -> None:
+    """Run script/update-docs where this fails."""
+    page = (root / name).read_text(encoding="utf-8")
+    assert page == runpy.run_path(str(root / "script" / "update-docs"))["MADE"][name](page)
+
+
+def test_the_documentation_says_what_each_option_is_at_first(root: Path) -> None:
+    text = (root / "DOCS.md").read_text(encoding="utf-8")
+    rows = dict(re.findall(r"^\| (`[^|]+) \| ([^|]+) \|", text, re.MULTILINE))
+    for name, value in load("config.yaml")["options"].items():
+        if value != {}:
+            assert any(f"`{name}`" in names and f"`{value}`" in first for names, first in rows.items()), name
+
+
 def test_links_within_the_documentation_lead_somewhere(root: Path) -> None:
     page = re.sub(r"^```.*?^```$", "", (root / "DOCS.md").read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL)
     headings = re.findall(r"^#+ (.+)$", page, re.MULTILINE)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -11,6 +11,8 @@ from typing import Any
 
 import orjson
 
+from cheaprouter.config import fields
+from cheaprouter.config.values import NO_BUDGET
 from cheaprouter.core.errors import CheapRouterError, LimitError, NotFoundError, SettingError
 from cheaprouter.core.events import DeviceAdded, DeviceRemoved, EventBus, RequestCompleted, SettingsChanged
 from cheaprouter.core.models import Caller, Json, RequestRecord, Usage
@@ -141,20 +143,20 @@ class Home:
         return ["auto", "eco", "premium", "free"] if setting == "profile" else ["auto", *self.model_ids]
 
     def set_hub(self, name: str, value: Any, source: str = "api") -> Any:
-        self._check(name, value)
-        self.hub[name] = value
+        self.hub[name] = self._checked(fields.HUB, name, value)
         self.bus.publish(SettingsChanged(None, (name,)))
 
     def set_device(self, device_id: str, name: str, value: Any, source: str = "api") -> Any:
         if device_id not in self.devices:
             raise NotFoundError("no such device")
-        self._check(name, value)
-        self.devices[device_id][name] = value
+        self.devices[device_id][name] = self._checked(fields.DEVICE, name, value)
         self.bus.publish(SettingsChanged(device_id, (name,)))
 
-    def _check(self, name: str, value: Any) -> None:
+    def _checked(self, table: Mapping[str, fields.Field], name: str, value: Any) -> Any:
         if name in {"profile", "model"} and value is not None and value not in self.options(name, None):
             raise SettingError(f"must be one of {', '.join(self.options(name, None))}", param=name)
+        found = None if value is None else fields.read(table, name, value)
+        return "unlimited" if found == NO_BUDGET else found
 
     def reset_budget(self, device_id: str | None) -> None:
         self.resets.append(device_id)

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config import fields
 from cheaprouter.core.errors import CheapRouterError
 from cheaprouter.core.events import EventBus
-from cheaprouter.mqtt import commands
 from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS, Commands
 from cheaprouter.mqtt.messages import Incoming
 from cheaprouter.mqtt.once import Once
@@ -135,12 +135,15 @@ def test_buttons_are_pressed(desk):
 
 
 @given(st.text(max_size=40))
-def test_a_parser_gives_a_value_or_says_what_is_allowed(text):
+def test_a_setting_gives_a_value_or_says_what_is_allowed(text):
     for command in {**HUB_COMMANDS, **DEVICE_COMMANDS}.values():
         with contextlib.suppress(CheapRouterError):
-            command.parse(text)
+            value = command.value(text)
+            if value is not None and command.field is not None:
+                fields.read({"it": command.field}, "it", value)
 
 
 @given(st.decimals(0, 1_000_000, places=4))
 def test_money_is_read_exactly(amount):
-    assert commands.money(str(amount)) == amount
+    budget = fields.DEVICE["daily_budget"]
+    assert budget.read(budget.published(str(amount))) == amount
