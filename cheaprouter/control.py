@@ -8,6 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
+from .accounts.budget import Period
 from .accounts.service import Devices
 from .books.metrics import Metrics
 from .books.prometheus import render
@@ -39,6 +40,7 @@ class Services:
     mqtt_state: Callable[[], str]
     problems: Callable[[], tuple[str, ...]]
     instance_id: str
+    acknowledge: Callable[[], object] = lambda: None
 
 
 class Control:
@@ -109,6 +111,10 @@ class Control:
         """All that are known."""
         return self._s.devices.ids()
 
+    def knows(self, device_id: str) -> bool:
+        """Whether there is such a device; at once, however many there are."""
+        return self._s.devices.knows(device_id)
+
     def slug(self, device_id: str) -> str:
         """The device's name in topics."""
         return self._s.devices.slug(device_id)
@@ -131,12 +137,12 @@ class Control:
         """Change one of them. Raises SettingError."""
         return self._s.devices.set(None, name, value, source)
 
-    def set_hub_many(self, changes: Json) -> None:
+    def set_hub_many(self, changes: Json, source: str = "api") -> None:
         """Change several, or none where one is wrong."""
         for name, value in changes.items():
             self._s.devices.check(None, name, value)
         for name, value in changes.items():
-            self.set_hub(name, value)
+            self.set_hub(name, value, source)
 
     def set_device(self, device_id: str, name: str, value: Any, source: str = "api") -> Any:
         """Change a device's setting. Raises SettingError; a model must exist."""
@@ -153,11 +159,11 @@ class Control:
         self._s.devices.check(device_id, name, value)
         return value
 
-    def set_device_many(self, device_id: str, changes: Json) -> None:
+    def set_device_many(self, device_id: str, changes: Json, source: str = "api") -> None:
         """Change several, or none where one is wrong."""
         checked = {name: self._checked(device_id, name, value) for name, value in changes.items()}
         for name, value in checked.items():
-            self._s.devices.set(device_id, name, value, "api")
+            self._s.devices.set(device_id, name, value, source)
 
     def options(self, setting: str, device_id: str | None = None) -> list[str]:
         """What a select offers: the profiles, or `auto` and the models."""
@@ -170,9 +176,13 @@ class Control:
         """Forget it."""
         self._s.devices.remove(device_id)
 
-    def reset_budget(self, device_id: str | None) -> None:
-        """Begin its budgets anew; None: the one above all."""
-        self._s.devices.reset_budget(device_id)
+    def reset_budget(self, device_id: str | None, period: Period = None) -> None:
+        """Begin its budgets anew, today's alone or (None) the day's and the month's; no device: those above all."""
+        self._s.devices.reset_budget(device_id, period)
+
+    def acknowledge_problems(self) -> None:
+        """Someone has read what was lost of the books: go on without it."""
+        self._s.acknowledge()
 
     # --- providers and models ----------------------------------------------------------------------------------
 

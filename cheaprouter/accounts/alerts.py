@@ -9,6 +9,7 @@ from typing import Final
 
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
 from ..core.money import from_pico
+from .budget import Period
 from .ledger import Ledger
 from .policy import Effective
 
@@ -93,9 +94,9 @@ class Alerts:
         else:
             self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), at))
 
-    def again(self, device_id: str | None) -> None:
+    def again(self, device_id: str | None, period: Period = None) -> None:
         """A budget was reset: what was told of it may come again."""
-        for name in ("daily", "monthly"):
+        for name in ("daily", "monthly") if period is None else ("daily",):
             self._told.pop((device_id, name), None)
 
     def forget(self, device_ids: Iterable[str]) -> None:

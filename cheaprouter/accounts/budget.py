@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, Literal
+
+Period = Literal["day"] | None
+"""What a reset begins anew: the day alone, or (None) day and month."""
 
 _KEPT: Final = 4
 """Days and months remembered: a clock that steps back over midnight must find yesterday's spend again."""
@@ -39,9 +42,14 @@ class Spend:
         spent = self._months.get(day // 100, 0)
         return spent - self._forgiven_month[1] if self._forgiven_month[0] == day // 100 else spent
 
-    def forgive(self, day: int) -> tuple[int, int]:
-        """Start the day's and the month's budget anew; returns the amounts forgiven, to be kept."""
-        amounts = self._days.get(day, 0), self._months.get(day // 100, 0)
+    def forgive(self, day: int, period: Period = None) -> tuple[int, int]:
+        """Start the day's (and the month's) budget anew; returns what is forgiven of day and month by now, to be kept."""
+        month = day // 100
+        if period is None:
+            of_month = self._months.get(month, 0)
+        else:
+            of_month = self._forgiven_month[1] if self._forgiven_month[0] == month else 0
+        amounts = self._days.get(day, 0), of_month
         self.restore_forgiven(day, *amounts)
         return amounts
 

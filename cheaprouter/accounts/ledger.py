@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final, Protocol
 
-from .budget import Spend
+from .budget import Period, Spend
 from .rate_limit import TokenBucket
 
 PARALLEL_WAIT: Final = 1.0
@@ -104,8 +104,8 @@ class Ledger(Protocol):
     def book(self, device_id: str | None, day: int, cost: int) -> None:
         """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
 
-    def forgive(self, device_id: str | None, day: int) -> tuple[int, int]:
-        """Start budgets anew; returns the day's and the month's amount forgiven."""
+    def forgive(self, device_id: str | None, day: int, period: Period = None) -> tuple[int, int]:
+        """Start budgets anew, the day's alone or both; returns what is forgiven of day and month by now."""
 
     def restore_forgiven(self, device_id: str | None, day: int, day_amount: int, month_amount: int) -> None:
         """Enter what was forgiven before a restart."""
@@ -232,9 +232,9 @@ class MemoryLedger:
         if device_id is not None:
             self._account(device_id).spend.book(day, cost)
 
-    def forgive(self, device_id: str | None, day: int) -> tuple[int, int]:
-        """Start budgets anew; returns the day's and the month's amount forgiven."""
-        return self._named(device_id).spend.forgive(day)
+    def forgive(self, device_id: str | None, day: int, period: Period = None) -> tuple[int, int]:
+        """Start budgets anew, the day's alone or both; returns what is forgiven of day and month by now."""
+        return self._named(device_id).spend.forgive(day, period)
 
     def restore_forgiven(self, device_id: str | None, day: int, day_amount: int, month_amount: int) -> None:
         """Enter what was forgiven before a restart."""

@@ -19,6 +19,7 @@ from ..core.events import EventBus, SettingsChanged
 from ..core.models import Caller, Json, Usage
 from . import callers, identity, keys, policy, registry, setters
 from .alerts import Alerts
+from .budget import Period
 from .callers import Callers, costs_money
 from .charges import Admission, Charges
 from .ledger import Ledger, MemoryLedger
@@ -196,11 +197,11 @@ class Devices:
         """What is left: requests, tokens (None: no limit), the part of the tightest budget spent, refused just now."""
         return self._charges.state(device_id)
 
-    def reset_budget(self, device_id: str | None) -> None:
-        """Begin the budgets of this day and month anew, a device's or (None) the one above all; the books stay as they are."""
+    def reset_budget(self, device_id: str | None, period: Period = None) -> None:
+        """Begin the budgets of this day (and month) anew, a device's or (None) the one above all; the books stay as they are."""
         day = self._calendar.day(self._clock.utcnow().timestamp())
-        row = (device_id or HUB_SCOPE, day, *self._ledger.forgive(device_id, day))
-        self._alerts.again(device_id)
+        row = (device_id or HUB_SCOPE, day, *self._ledger.forgive(device_id, day, period))
+        self._alerts.again(device_id, period)
         self._database.keep(lambda c: c.execute("INSERT OR REPLACE INTO forgiven VALUES (?, ?, ?, ?)", row))
         self._bus.publish(SettingsChanged(device_id, ("budget",)))
 
@@ -276,6 +277,10 @@ class Devices:
     def ids(self) -> list[str]:
         """All devices that are known, by name."""
         return self._registry.ids()
+
+    def knows(self, device_id: str) -> bool:
+        """Whether a device is known; at once, however many there are."""
+        return device_id in self._registry
 
     def slug(self, device_id: str) -> str:
         """Its name in topics: `[a-z0-9_]`, nobody else's."""

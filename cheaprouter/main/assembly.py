@@ -220,6 +220,7 @@ async def build_house(loaded: Loaded, data: Path, redactor: Redactor) -> AsyncIt
             mqtt_state=house.mqtt_state,
             problems=house.all_problems,
             instance_id=instance_id(data),
+            acknowledge=getattr(database, "acknowledge", lambda: None),
         )
     )  # fmt: skip
     try:

@@ -183,6 +183,20 @@ def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
     assert spend.month(DAY + 100) == 0
 
 
+def test_a_reset_of_the_day_keeps_the_months_spend_and_what_was_forgiven_of_it():
+    ledger = MemoryLedger()
+    ledger.book("a", DAY, 100)
+    assert ledger.forgive("a", DAY, "day") == (100, 0)
+    assert ledger.spent("a", DAY) == (0, 100, 0)
+    assert ledger.forgive("a", DAY) == (100, 100)
+    ledger.book("a", DAY, 30)
+    assert ledger.forgive("a", DAY, "day") == (130, 100)
+    assert ledger.spent("a", DAY) == (0, 30, 0)
+    ledger.book("a", DAY + 100, 5)
+    assert ledger.forgive("a", DAY + 100, "day") == (5, 0)
+    assert ledger.spent("a", DAY + 100) == (0, 5, 0)
+
+
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1000)), max_size=60))
 def test_a_clock_that_steps_back_over_midnight_finds_yesterdays_spend(bookings):
     spend, wanted = Spend(), {}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -347,6 +348,40 @@ async def test_a_reset_begins_anew_and_the_books_stay(home):
     home.devices.reset_budget("kitchen")
     await home.restart()
     assert home.devices.limits_state("kitchen")["budget_percent"] == 0
+
+
+async def test_a_reset_of_the_day_keeps_the_month(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.02"), monthly_budget=Decimal("0.04")))
+    home.ask()
+    home.ask()
+    home.devices.reset_budget("kitchen", "day")
+    assert home.devices.limits_state("kitchen")["budget_percent"] == 50
+    await home.restart()
+    assert home.devices.limits_state("kitchen")["budget_percent"] == 50
+
+
+async def test_a_reset_of_the_day_keeps_what_was_forgiven_of_the_month_before(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.02"), monthly_budget=Decimal("0.04")))
+    home.ask()
+    home.devices.reset_budget("kitchen")
+    home.ask()
+    home.devices.reset_budget("kitchen", "day")
+    assert home.devices.limits_state("kitchen")["budget_percent"] == 25
+    await home.restart()
+    assert home.devices.limits_state("kitchen")["budget_percent"] == 25
+    home.at += timedelta(days=30)
+    home.devices.reset_budget("kitchen", "day")
+    home.ask()
+    await home.restart()
+    assert home.devices.limits_state("kitchen")["budget_percent"] == 50
+
+
+async def test_a_reset_of_the_day_does_not_tell_of_the_month_again(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.01"), monthly_budget=Decimal("0.01")))
+    home.ask()
+    home.devices.reset_budget("kitchen", "day")
+    refused(home, BudgetError)
+    assert [e.period for e in home.told(BudgetReached)] == ["daily", "monthly"]
 
 
 async def test_a_dearer_stand_in_must_fit_too(home):
