@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
+from ..control import Control
 from ..core.errors import CheapRouterError, SettingError
 from ..home_assistant.entities import FOLLOW, NO_BUDGET, PRESS
 from .messages import Incoming
-from .once import Once
-from .ports import ControlPort
+from .pacing import Once
 
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
@@ -96,28 +96,32 @@ class Command:
     """How a value is read, and what is done with it: control, the device's id (None: the hub), the setting, the value."""
 
     parse: Callable[[str], Any]
-    do: Callable[[ControlPort, str | None, str, Any], Any]
+    do: Callable[[Control, str | None, str, Any], Any]
 
     def value(self, payload: str) -> Any:
         """The value; None for the word `default`: what the configuration says. Raises SettingError."""
         return None if payload.lower() == FOLLOW and self.parse is not press else self.parse(payload)
 
 
-def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:
+def _set_hub(control: Control, _: str | None, name: str, value: Any) -> None:
     control.set_hub(name, value, "mqtt")
 
 
-def _set_device(control: ControlPort, device_id: str | None, name: str, value: Any) -> None:
+def _set_device(control: Control, device_id: str | None, name: str, value: Any) -> None:
     assert device_id is not None
     control.set_device(device_id, name, value, "mqtt")
 
 
-def _reset_today(control: ControlPort, device_id: str | None, _: str, __: Any) -> None:
-    control.reset_budget(device_id)
+def _reset_today(control: Control, device_id: str | None, _: str, __: Any) -> None:
+    control.reset_budget(device_id, "day")
 
 
-def _clear_cooldowns(control: ControlPort, _: str | None, __: str, ___: Any) -> None:
+def _clear_cooldowns(control: Control, _: str | None, __: str, ___: Any) -> None:
     control.clear_cooldowns()
+
+
+def _acknowledge_problems(control: Control, _: str | None, __: str, ___: Any) -> None:
+    control.acknowledge_problems()
 
 
 HUB_COMMANDS: Final[Mapping[str, Command]] = {
@@ -128,6 +132,7 @@ HUB_COMMANDS: Final[Mapping[str, Command]] = {
     "cloud_paused": Command(switch, _set_hub),
     "reset_today": Command(press, _reset_today),
     "clear_cooldowns": Command(press, _clear_cooldowns),
+    "acknowledge_problems": Command(press, _acknowledge_problems),
 }
 
 DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
@@ -146,7 +151,7 @@ DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
 class Commands:
     """Takes a message on a `…/set` topic: does it, or refuses it and logs that once; shows the true state in any case."""
 
-    def __init__(self, control: ControlPort, show: Callable[[str | None], None], once: Once) -> None:
+    def __init__(self, control: Control, show: Callable[[str | None], None], once: Once) -> None:
         self._control = control
         self._show = show
         self._once = once

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.clock import Clock
 from ..core.events import (
     DeviceAdded,
@@ -28,13 +29,11 @@ from ..core.models import RequestRecord
 from ..home_assistant import discovery
 from ..home_assistant.entities import Choices
 from ..home_assistant.topics import Topics
-from . import state
-from .memory import Known, Memory
+from . import payloads
 from .messages import Outbox, Outgoing
-from .notices import Notices
-from .ports import ControlPort
-from .retained import HUB, Retained, Send
-from .throttle import Throttle
+from .pacing import Throttle
+from .payloads import Notices
+from .retained import HUB, Known, Memory, Retained, Send
 
 REFRESH_SECONDS: Final = 30.0
 """How often everything is compared anew: buckets refill and days end without an event."""
@@ -55,7 +54,7 @@ class Publisher:
     """Holds what changed and what the broker has; bounded by the number of devices."""
 
     def __init__(
-        self, settings: MqttSettings, control: ControlPort, memory: Memory, clock: Clock, wake: Callable[[], None]
+        self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[], None]
     ) -> None:
         self.topics = Topics(settings.base_topic, settings.discovery_prefix)
         self.outbox = Outbox()
@@ -76,7 +75,7 @@ class Publisher:
 
     # --- what happens
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Note what an event changes; quick, never raises, never waits."""
         now = self._clock.monotonic()
         match event:
@@ -193,7 +192,7 @@ class Publisher:
         self.announce_all(now)
         self.refresh(now)
         await self.flush(send)
-        await self._put(send, Outgoing(self.topics.status, state.ONLINE, retain=True))
+        await self._put(send, Outgoing(self.topics.status, payloads.ONLINE, retain=True))
 
     async def flush(self, send: Send) -> None:
         """Send what is due. Raises what `send` raises: the connection is lost then, and `open` on the next one sends all."""
@@ -224,25 +223,25 @@ class Publisher:
     async def _show_state(self, send: Send, device_id: str) -> None:
         if device_id == HUB:
             await self._put(
-                send, Outgoing(self.topics.state(None), state.encode(self._control.hub_state()), retain=True)
+                send, Outgoing(self.topics.state(None), payloads.encode(self._control.hub_state()), retain=True)
             )
-            control, providers = self._control, state.visible(self._control.providers())
-            details = state.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
-            await self._put(send, Outgoing(self.topics.details(None), state.encode(details), retain=True))
+            control, providers = self._control, payloads.visible(self._control.providers())
+            details = payloads.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
+            await self._put(send, Outgoing(self.topics.details(None), payloads.encode(details), retain=True))
             return
-        if device_id not in self._control.device_ids():
+        if not self._control.knows(device_id):
             return
         slug = self._control.slug(device_id)
         self._retained.remember(device_id, slug)
-        body = state.encode(self._control.device_state(device_id))
+        body = payloads.encode(self._control.device_state(device_id))
         await self._put(send, Outgoing(self.topics.state(slug), body, retain=True))
         name, speed = self._control.device_name(device_id), self._speed.get(device_id)
-        details = state.device_details(device_id, name, speed, self._limit_resets.get(device_id))
-        await self._put(send, Outgoing(self.topics.details(slug), state.encode(details), retain=True))
-        await self._put(send, Outgoing(self.topics.availability(slug), state.ONLINE, retain=True))
+        details = payloads.device_details(device_id, name, speed, self._limit_resets.get(device_id))
+        await self._put(send, Outgoing(self.topics.details(slug), payloads.encode(details), retain=True))
+        await self._put(send, Outgoing(self.topics.availability(slug), payloads.ONLINE, retain=True))
 
     async def _announce(self, send: Send, device_id: str) -> None:
-        if device_id != HUB and device_id not in self._control.device_ids():
+        if device_id != HUB and not self._control.knows(device_id):
             return
         known = self._retained.remember(device_id, None if device_id == HUB else self._control.slug(device_id))
         topic = self.topics.discovery(known.discovery_id)
@@ -270,7 +269,7 @@ class Publisher:
         options = control.options
         if device_id == HUB:
             choices = Choices(options("profile", None), (), control.currency, self._settings.commands)
-            providers = sorted(str(p["name"]) for p in state.visible(control.providers()))
+            providers = sorted(str(p["name"]) for p in payloads.visible(control.providers()))
             return discovery.announce_hub(self.topics, control.instance_id, control.version, choices, providers, gone)
         choices = Choices(
             options("profile", device_id), options("model", device_id), control.currency, self._settings.commands

@@ -6,25 +6,25 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from ..core.models import Json
 from ..home_assistant.entities import FOLLOW
 from .answers import Answers, BusyError, InternalError, read_object, transaction_of
 from .commands import DEVICE_COMMANDS, HUB_COMMANDS
 from .messages import Incoming
-from .ports import ControlPort
 from .publisher import Publisher
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
 """What is told of a provider; `keys` is their number."""
 
-_BUTTONS: Final = frozenset({"reset_today", "clear_cooldowns"})
+_BUTTONS: Final = frozenset({"reset_today", "clear_cooldowns", "acknowledge_problems"})
 
 
 class Requests:
     """One method for each verb; those that change something need `mqtt.commands`."""
 
-    def __init__(self, settings: MqttSettings, control: ControlPort, publisher: Publisher) -> None:
+    def __init__(self, settings: MqttSettings, control: Control, publisher: Publisher) -> None:
         self._control = control
         self._topics = publisher.topics
         self._show = publisher.show
@@ -101,15 +101,13 @@ class Requests:
         self._check_allowed()
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        for name, value in _parsed(values, DEVICE_COMMANDS).items():
-            self._control.set_device(device_id, name, value, "mqtt")
+        self._control.set_device_many(device_id, _parsed(values, DEVICE_COMMANDS), "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
         self._check_allowed()
-        for name, value in _parsed(body, HUB_COMMANDS).items():
-            self._control.set_hub(name, value, "mqtt")
+        self._control.set_hub_many(_parsed(body, HUB_COMMANDS), "mqtt")
         self._show(None)
         return self._control.hub_state()
 
@@ -129,7 +127,7 @@ class Requests:
         name = body.get("device")
         if not isinstance(name, str):
             raise InvalidRequestError("`device` must name a device, by its id or slug.", param="device")
-        if name in self._control.device_ids():
+        if self._control.knows(name):
             return name
         if (device_id := self._control.device_for_slug(name)) is None:
             raise NotFoundError("There is no such device.", param="device")
