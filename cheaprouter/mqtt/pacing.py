@@ -99,7 +99,8 @@ class Throttle(Generic[KeyT]):
         return min(self._due.values(), default=None)
 
     def __len__(self) -> int:
-        return len(self._due.keys() | self._last.keys())
+        """How much is noted; a key that is due again counts twice."""
+        return len(self._due) + len(self._last)
 
     def __iter__(self) -> Iterator[KeyT]:
         return iter(self._due.keys() | self._last.keys())

@@ -21,6 +21,9 @@ OFFLINE: Final = b"offline"
 DOWN: Final = frozenset({"down", "cooling_down", "unauthorized"})
 """Provider states in which it answers nobody."""
 
+_LARGEST: Final = 2**53
+"""Whole numbers from there on are no longer exact where JSON is read."""
+
 QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""
 
@@ -36,7 +39,7 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         if not value.is_finite():
             return None
-        return int(value) if value == value.to_integral_value() else float(value)
+        return int(value) if value == value.to_integral_value() and abs(value) < _LARGEST else float(value)
     if isinstance(value, (set, frozenset, tuple)):
         return list(value)
     raise TypeError(type(value).__name__)

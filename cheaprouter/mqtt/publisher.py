@@ -7,6 +7,7 @@ last `online`. Afterwards only what changed is sent, compared byte by byte.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from typing import Final
@@ -42,6 +43,7 @@ DEBOUNCE_SECONDS: Final = 0.75
 """Home Assistant loses components of a new device when two different announcements follow each other at once."""
 
 _MANY: Final = 2000
+"""Devices that are noted before it is asked which of them are strangers."""
 
 _SHORTEST_STREAM: Final = 0.05
 """Seconds below which a speed says nothing."""
@@ -72,6 +74,7 @@ class Publisher:
         self._limit_resets: dict[str, str] = {}
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
         self._gone: set[str] = set()
+        self._room = _MANY
 
     # --- what happens
 
@@ -124,15 +127,23 @@ class Publisher:
     def _note_limit(self, event: RateLimited, now: float) -> None:
         self._states.touch_at(event.device_id, now)
         if event.retry_after is not None:
-            until = event.timestamp + dt.timedelta(seconds=event.retry_after)
-            self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
+            with contextlib.suppress(OverflowError):  # beyond the year 9999 it is as good as never
+                until = event.timestamp + dt.timedelta(seconds=event.retry_after)
+                self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
+        self._keep_small()
 
     def _keep_small(self) -> None:
-        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there."""
-        if len(self._speed) > _MANY or len(self._states) > _MANY:
-            known = {HUB, *self._control.device_ids()}
-            for device_id in {*self._states, *self._speed} - known:
-                self._forget(device_id)
+        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there.
+
+        After a sweep there is room for three times what was kept: the work for one event stays the same however many.
+        """
+        if max(len(self._speed), len(self._states), len(self._limit_resets)) <= self._room:
+            return
+        noted = {*self._states, *self._speed, *self._limit_resets} - {HUB}
+        strangers = [device_id for device_id in noted if not self._control.knows(device_id)]
+        for device_id in strangers:
+            self._forget(device_id)
+        self._room = max(_MANY, 3 * (len(noted) - len(strangers)))
 
     def _forget(self, device_id: str) -> None:
         self._states.forget(device_id)
