@@ -207,7 +207,7 @@ class Accounts:
         day = self.calendar.day(self.clock.utcnow().timestamp())
         made = self.ledger.reset_baseline(device_id, day, period)
         row = (device_id or HUB_SCOPE, made.day, made.day_amount, made.month_amount)
-        self.alerts.again(device_id)
+        self.alerts.again(device_id, period)
         self.database.keep(lambda c: c.execute("INSERT OR REPLACE INTO forgiven VALUES (?, ?, ?, ?)", row))
         self.bus.publish(SettingsChanged(device_id, ("budget",)))
 

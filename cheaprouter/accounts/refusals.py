@@ -12,7 +12,7 @@ from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, LimitError
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
 from ..core.money import from_pico
-from .ledger import Ledger, Limits, Refusal, Snapshot
+from .ledger import Ledger, Limits, Period, Refusal, Snapshot
 from .policy import Policy
 
 WINDOW: Final = 60.0
@@ -168,9 +168,9 @@ class Alerts:
         else:
             self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), at))
 
-    def again(self, device_id: str | None) -> None:
+    def again(self, device_id: str | None, period: Period = None) -> None:
         """A budget was reset: what was told of it may come again."""
-        for name in ("daily", "monthly"):
+        for name in ("daily",) if period == "day" else ("daily", "monthly"):
             self._told.pop((device_id, name), None)
 
     def forget(self, device_ids: Iterable[str]) -> None:

@@ -16,10 +16,11 @@ from typing import Final
 import orjson
 from aiohttp import WSMsgType, web
 
+from ..control import Control
 from ..core.clock import Clock
 from ..core.events import EventBus
 from .peers import Visitor, admit
-from .status import Reach, Source, language, status
+from .status import Reach, language, status
 
 LIVE_CLIENTS: Final = 16
 """Open pages that are kept up to date by push; further ones ask every few seconds."""
@@ -48,7 +49,7 @@ _HEADERS: Final = {
 class Site:
     """What the handlers share."""
 
-    source: Source
+    control: Control
     bus: EventBus
     reach: Callable[[], Reach]
     clock: Clock
@@ -59,7 +60,7 @@ class Site:
         """The status as JSON, at most a second old: several open pages cost no more than one."""
         moment = self.clock.monotonic()
         if self.latest is None or moment - self.latest[0] >= _PUSH_SECONDS:
-            body = await status(self.source, self.reach(), self.clock.utcnow())
+            body = await status(self.control, self.reach(), self.clock.utcnow())
             self.latest = (moment, orjson.dumps(body, default=str, option=orjson.OPT_NON_STR_KEYS))
         return self.latest[1]
 
@@ -68,10 +69,10 @@ SITE: Final = web.AppKey("site", Site)
 _VISITOR: Final = web.RequestKey("visitor", Visitor)
 
 
-def build_site(source: Source, bus: EventBus, reach: Callable[[], Reach], clock: Clock) -> web.Application:
+def build_site(control: Control, bus: EventBus, reach: Callable[[], Reach], clock: Clock) -> web.Application:
     """The site as an application of its own; the caller binds it to the ingress port."""
     app = web.Application(middlewares=[_guard], client_max_size=64 * 1024)
-    app[SITE] = Site(source, bus, reach, clock)
+    app[SITE] = Site(control, bus, reach, clock)
     app.add_routes(
         [
             web.get("/", _page),

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
+from ..control import Control
 from ..core.models import Json
 
 RECENT: Final = 12
@@ -47,43 +48,23 @@ class Reach:
     keys: bool = False
 
 
-class Source(Protocol):
-    """The part of the router's facade that the page needs."""
-
-    version: str
-
-    @property
-    def currency(self) -> str: ...
-    @property
-    def usd_rate(self) -> float: ...
-
-    def health(self) -> Json: ...
-    def hub_state(self) -> Json: ...
-    def device_ids(self) -> list[str]: ...
-    def device_name(self, device_id: str) -> str: ...
-    def device_state(self, device_id: str) -> Json: ...
-    def providers(self) -> list[Json]: ...
-    def model_details(self) -> list[Json]: ...
-    async def recent(self, limit: int) -> list[Json]: ...
-
-
-async def status(source: Source, reach: Reach, now: datetime) -> Json:
+async def status(control: Control, reach: Reach, now: datetime) -> Json:
     """Everything on the page. `now`: UTC, aware."""
-    health = source.health()
-    shown = [p for p in source.providers() if health["demo"] or p["kind"] != "mock"]
-    hidden = {p["name"] for p in source.providers()} - {p["name"] for p in shown}
-    models = [_pick(m, _MODEL) for m in source.model_details() if m["provider"] not in hidden]
+    health = control.health()
+    shown = [p for p in control.providers() if health["demo"] or p["kind"] != "mock"]
+    hidden = {p["name"] for p in control.providers()} - {p["name"] for p in shown}
+    models = [_pick(m, _MODEL) for m in control.model_details() if m["provider"] not in hidden]
     return {
         "now": now.isoformat(timespec="seconds"),
-        "version": source.version,
-        "currency": source.currency,
+        "version": control.version,
+        "currency": control.currency,
         "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
         | {"problems": list(health.get("problems", ()))},
-        "hub": _hub(source),
+        "hub": _hub(control),
         "providers": [_provider(p, models) for p in shown],
-        "devices": _devices(source),
+        "devices": _devices(control),
         "models": models,
-        "recent": [_pick(r, _REQUEST) for r in await source.recent(RECENT)],
+        "recent": [_pick(r, _REQUEST) for r in await control.reports.recent(RECENT)],
         "reach": {
             "port": reach.port,
             "lan_host": reach.lan_host,
@@ -93,12 +74,12 @@ async def status(source: Source, reach: Reach, now: datetime) -> Json:
     }
 
 
-def _hub(source: Source) -> Json:
+def _hub(control: Control) -> Json:
     """Totals and settings. Budgets are kept in USD and shown in the currency of the costs beside them."""
-    hub = _pick(source.hub_state(), _HUB)
+    hub = _pick(control.hub_state(), _HUB)
     for name in ("daily_budget", "monthly_budget"):
         if hub.get(name) is not None:
-            hub[name] = float(hub[name]) * source.usd_rate
+            hub[name] = float(hub[name]) * control.usd_rate
     return hub
 
 
@@ -120,11 +101,11 @@ def _provider(provider: Json, models: Sequence[Json]) -> Json:
     }
 
 
-def _devices(source: Source) -> list[Json]:
+def _devices(control: Control) -> list[Json]:
     """Those that called last come first; the others are counted by the page's totals alone."""
     rows = [
-        {"id": device_id, "name": source.device_name(device_id)} | _pick(source.device_state(device_id), _DEVICE)
-        for device_id in source.device_ids()
+        {"id": device_id, "name": control.device_name(device_id)} | _pick(control.device_state(device_id), _DEVICE)
+        for device_id in control.device_ids()
     ]
     rows.sort(key=lambda row: str(row.get("last_seen") or ""), reverse=True)
     return rows[:DEVICES]

@@ -152,6 +152,10 @@ def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
         "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
         "reset_today": _button(topics, None, "reset_today", "Reset today", "mdi:restore"),
         "clear_cooldowns": _button(topics, None, "clear_cooldowns", "Clear cool-downs", "mdi:snowflake-off"),
+        "acknowledge_problems": _button(
+            topics, None, "acknowledge_problems", "Acknowledge problems", "mdi:check-decagram"
+        )
+        | {"entity_category": "diagnostic"},
     }
 
 

@@ -7,7 +7,7 @@ import asyncio
 import os
 import sqlite3
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -17,7 +17,7 @@ from ..core.errors import CheapRouterError, ConfigurationError
 _APP_DATA: Final = Path("/data")
 
 
-def default_data(environ: dict[str, str] | os._Environ[str] = os.environ) -> Path:
+def default_data(environ: Mapping[str, str] = os.environ) -> Path:
     """Where state is kept: CHEAPROUTER_DATA, the app's /data, or the user's own data folder."""
     if given := environ.get("CHEAPROUTER_DATA"):
         return Path(given)

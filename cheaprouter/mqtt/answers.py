@@ -10,8 +10,8 @@ from ..core.models import Json
 from ..wire.decode import decode
 from ..wire.openai_chat.errors import error_object
 from .messages import Incoming, Outgoing
+from .payloads import encode
 from .publisher import Publisher
-from .state import encode
 
 LARGEST = 1024 * 1024
 """Bytes of a question: a long conversation fits; pictures belong to HTTP."""

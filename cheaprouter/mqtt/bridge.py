@@ -12,17 +12,17 @@ from pathlib import Path
 from typing import Final
 
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.clock import Clock
 from ..core.events import Event, EventBus
-from . import state as payloads
-from .backoff import Backoff
+from ..gateway import Gateway
+from . import payloads
 from .connection import Connection, ConnectionLostError, Connector
 from .inbox import Inbox
-from .memory import Memory
 from .messages import Incoming, Outgoing
-from .once import Once
-from .ports import ControlPort, GatewayPort
+from .pacing import Backoff, Once
 from .publisher import Publisher
+from .retained import Memory
 
 _LOG = logging.getLogger(__name__)
 
@@ -57,8 +57,8 @@ class Bridge:
     def __init__(
         self,
         settings: MqttSettings,
-        control: ControlPort,
-        gateway: GatewayPort,
+        control: Control,
+        gateway: Gateway,
         bus: EventBus,
         clock: Clock,
         credentials: Credentials | None = None,
@@ -99,7 +99,7 @@ class Bridge:
         """Serve until `stop`."""
         self._ended.clear()
         self._memory.load()
-        unsubscribe = self._bus.on(self._hear)
+        unsubscribe = self._bus.on(self._on_event)
         try:
             await self._keep_connected()
         finally:
@@ -130,8 +130,8 @@ class Bridge:
         self._wake.set()
         self._interrupt.set()
 
-    def _hear(self, event: Event) -> None:
-        self._publisher.hear(event)
+    def _on_event(self, event: Event) -> None:
+        self._publisher.on_event(event)
 
     async def _keep_connected(self) -> None:
         current = self._settings

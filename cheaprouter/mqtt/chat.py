@@ -11,14 +11,15 @@ from typing import Any, Final
 
 import orjson
 
+from ..control import Control
 from ..core.clock import Clock
 from ..core.errors import CheapRouterError, InvalidRequestError, UpstreamError
 from ..core.models import Caller, Json
+from ..gateway import Gateway, Reply
 from ..wire.decode import decode
 from ..wire.openai_chat.request import ChatRequest, parse
 from .answers import Answers, BusyError, InternalError, read, transaction_of
 from .messages import Incoming
-from .ports import ChatReplyPort, ControlPort, GatewayPort
 from .publisher import Publisher
 from .sse import Collected, events
 
@@ -32,7 +33,7 @@ PIECE_SECONDS: Final = 0.1
 class Chat:
     """Asks the gateway for a publisher, and publishes what it says."""
 
-    def __init__(self, control: ControlPort, gateway: GatewayPort, publisher: Publisher, clock: Clock) -> None:
+    def __init__(self, control: Control, gateway: Gateway, publisher: Publisher, clock: Clock) -> None:
         self._control = control
         self._gateway = gateway
         self._topics = publisher.topics
@@ -80,7 +81,7 @@ class Chat:
             raise
 
     def _default_model(self, device_id: str) -> str:
-        state = self._control.device_state(device_id) if device_id in self._control.device_ids() else {}
+        state = self._control.device_state(device_id) if self._control.knows(device_id) else {}
         profile = state.get("profile") or self._control.hub_state().get("profile") or "auto"
         return f"blockrun/{profile}"
 
@@ -90,7 +91,7 @@ class Chat:
         if request.stream:
             self._streaming.add(slug)
         try:
-            reply = await self._gateway.chat(request, _caller(device_id), via="mqtt")
+            reply = await self._gateway.serve(request, _caller(device_id), via="mqtt")
             try:
                 return await self._read(slug, reply, message)
             finally:
@@ -99,7 +100,7 @@ class Chat:
             if request.stream:
                 self._streaming.discard(slug)
 
-    async def _read(self, slug: str | None, reply: ChatReplyPort, message: Incoming) -> Json:
+    async def _read(self, slug: str | None, reply: Reply, message: Incoming) -> Json:
         if reply.chunks is None:
             data = orjson.loads(reply.body or b"{}")
         else:

@@ -8,34 +8,38 @@ from typing import Any, Final
 
 from ..config import fields
 from ..config.fields import Field
+from ..control import Control
 from ..core.errors import CheapRouterError, SettingError
 from ..home_assistant.entities import PRESS
 from .messages import Incoming
-from .once import Once
-from .ports import ControlPort
+from .pacing import Once
 
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
 
 
-def _set_hub(control: ControlPort, _: str | None, name: str, value: Any) -> None:
+def _set_hub(control: Control, _: str | None, name: str, value: Any) -> None:
     control.set_hub(name, value, "mqtt")
 
 
-def _set_device(control: ControlPort, device_id: str | None, name: str, value: Any) -> None:
+def _set_device(control: Control, device_id: str | None, name: str, value: Any) -> None:
     assert device_id is not None
     control.set_device(device_id, name, value, "mqtt")
 
 
-def _reset_today(control: ControlPort, device_id: str | None, _: str, __: Any) -> None:
-    control.reset_budget(device_id)
+def _reset_today(control: Control, device_id: str | None, _: str, __: Any) -> None:
+    control.reset_budget(device_id, "day")
 
 
-def _clear_cooldowns(control: ControlPort, _: str | None, __: str, ___: Any) -> None:
+def _clear_cooldowns(control: Control, _: str | None, __: str, ___: Any) -> None:
     control.clear_cooldowns()
 
 
-Do = Callable[[ControlPort, str | None, str, Any], None]
+def _acknowledge_problems(control: Control, _: str | None, __: str, ___: Any) -> None:
+    control.acknowledge_problems()
+
+
+Do = Callable[[Control, str | None, str, Any], None]
 """Does it: control, the device's id (None: the hub), the setting, the value."""
 
 
@@ -63,6 +67,7 @@ HUB_COMMANDS: Final[Mapping[str, Command]] = {
     **_settings(fields.HUB, _set_hub),
     "reset_today": Command(_reset_today),
     "clear_cooldowns": Command(_clear_cooldowns),
+    "acknowledge_problems": Command(_acknowledge_problems),
 }
 
 DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
@@ -74,7 +79,7 @@ DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
 class Commands:
     """Takes a message on a `…/set` topic: does it, or refuses it and logs that once; shows the true state in any case."""
 
-    def __init__(self, control: ControlPort, show: Callable[[str | None], None], once: Once) -> None:
+    def __init__(self, control: Control, show: Callable[[str | None], None], once: Once) -> None:
         self._control = control
         self._show = show
         self._once = once

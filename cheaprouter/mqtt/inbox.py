@@ -8,12 +8,13 @@ from collections.abc import Coroutine
 from typing import Any, Final
 
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.clock import Clock
+from ..gateway import Gateway
 from .chat import Chat
 from .commands import Commands
 from .messages import Incoming
-from .once import Once
-from .ports import ControlPort, GatewayPort
+from .pacing import Once
 from .publisher import Publisher
 from .requests import Requests
 
@@ -29,8 +30,8 @@ class Inbox:
     def __init__(
         self,
         settings: MqttSettings,
-        control: ControlPort,
-        gateway: GatewayPort,
+        control: Control,
+        gateway: Gateway,
         publisher: Publisher,
         clock: Clock,
         once: Once,

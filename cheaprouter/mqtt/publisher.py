@@ -7,11 +7,13 @@ last `online`. Afterwards only what changed is sent, compared byte by byte.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from collections.abc import Callable
 from typing import Final
 
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.clock import Clock
 from ..core.events import (
     DeviceAdded,
@@ -28,13 +30,11 @@ from ..core.models import RequestRecord
 from ..home_assistant import discovery
 from ..home_assistant.entities import Choices
 from ..home_assistant.topics import Topics
-from . import state
-from .memory import Known, Memory
+from . import payloads
 from .messages import Outbox, Outgoing
-from .notices import Notices
-from .ports import ControlPort
-from .retained import HUB, Retained, Send
-from .throttle import Throttle
+from .pacing import Throttle
+from .payloads import Notices
+from .retained import HUB, Known, Memory, Retained, Send
 
 REFRESH_SECONDS: Final = 30.0
 """How often everything is compared anew: buckets refill and days end without an event."""
@@ -43,6 +43,7 @@ DEBOUNCE_SECONDS: Final = 0.75
 """Home Assistant loses components of a new device when two different announcements follow each other at once."""
 
 _MANY: Final = 2000
+"""Devices that are noted before it is asked which of them are strangers."""
 
 _SHORTEST_STREAM: Final = 0.05
 """Seconds below which a speed says nothing."""
@@ -55,7 +56,7 @@ class Publisher:
     """Holds what changed and what the broker has; bounded by the number of devices."""
 
     def __init__(
-        self, settings: MqttSettings, control: ControlPort, memory: Memory, clock: Clock, wake: Callable[[], None]
+        self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[], None]
     ) -> None:
         self.topics = Topics(settings.base_topic, settings.discovery_prefix)
         self.outbox = Outbox()
@@ -73,10 +74,11 @@ class Publisher:
         self._limit_resets: dict[str, str] = {}
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
         self._gone: set[str] = set()
+        self._room = _MANY
 
     # --- what happens
 
-    def hear(self, event: Event) -> None:
+    def on_event(self, event: Event) -> None:
         """Note what an event changes; quick, never raises, never waits."""
         now = self._clock.monotonic()
         match event:
@@ -125,15 +127,23 @@ class Publisher:
     def _note_limit(self, event: RateLimited, now: float) -> None:
         self._states.touch_at(event.device_id, now)
         if event.retry_after is not None:
-            until = event.timestamp + dt.timedelta(seconds=event.retry_after)
-            self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
+            with contextlib.suppress(OverflowError):  # beyond the year 9999 it is as good as never
+                until = event.timestamp + dt.timedelta(seconds=event.retry_after)
+                self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
+        self._keep_small()
 
     def _keep_small(self) -> None:
-        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there."""
-        if len(self._speed) > _MANY or len(self._states) > _MANY:
-            known = {HUB, *self._control.device_ids()}
-            for device_id in {*self._states, *self._speed} - known:
-                self._forget(device_id)
+        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there.
+
+        After a sweep there is room for three times what was kept: the work for one event stays the same however many.
+        """
+        if max(len(self._speed), len(self._states), len(self._limit_resets)) <= self._room:
+            return
+        noted = {*self._states, *self._speed, *self._limit_resets} - {HUB}
+        strangers = [device_id for device_id in noted if not self._control.knows(device_id)]
+        for device_id in strangers:
+            self._forget(device_id)
+        self._room = max(_MANY, 3 * (len(noted) - len(strangers)))
 
     def _forget(self, device_id: str) -> None:
         self._states.forget(device_id)
@@ -193,7 +203,7 @@ class Publisher:
         self.announce_all(now)
         self.refresh(now)
         await self.flush(send)
-        await self._put(send, Outgoing(self.topics.status, state.ONLINE, retain=True))
+        await self._put(send, Outgoing(self.topics.status, payloads.ONLINE, retain=True))
 
     async def flush(self, send: Send) -> None:
         """Send what is due. Raises what `send` raises: the connection is lost then, and `open` on the next one sends all."""
@@ -224,25 +234,25 @@ class Publisher:
     async def _show_state(self, send: Send, device_id: str) -> None:
         if device_id == HUB:
             await self._put(
-                send, Outgoing(self.topics.state(None), state.encode(self._control.hub_state()), retain=True)
+                send, Outgoing(self.topics.state(None), payloads.encode(self._control.hub_state()), retain=True)
             )
-            control, providers = self._control, state.visible(self._control.providers())
-            details = state.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
-            await self._put(send, Outgoing(self.topics.details(None), state.encode(details), retain=True))
+            control, providers = self._control, payloads.visible(self._control.providers())
+            details = payloads.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
+            await self._put(send, Outgoing(self.topics.details(None), payloads.encode(details), retain=True))
             return
-        if device_id not in self._control.device_ids():
+        if not self._control.knows(device_id):
             return
         slug = self._control.slug(device_id)
         self._retained.remember(device_id, slug)
-        body = state.encode(self._control.device_state(device_id))
+        body = payloads.encode(self._control.device_state(device_id))
         await self._put(send, Outgoing(self.topics.state(slug), body, retain=True))
         name, speed = self._control.device_name(device_id), self._speed.get(device_id)
-        details = state.device_details(device_id, name, speed, self._limit_resets.get(device_id))
-        await self._put(send, Outgoing(self.topics.details(slug), state.encode(details), retain=True))
-        await self._put(send, Outgoing(self.topics.availability(slug), state.ONLINE, retain=True))
+        details = payloads.device_details(device_id, name, speed, self._limit_resets.get(device_id))
+        await self._put(send, Outgoing(self.topics.details(slug), payloads.encode(details), retain=True))
+        await self._put(send, Outgoing(self.topics.availability(slug), payloads.ONLINE, retain=True))
 
     async def _announce(self, send: Send, device_id: str) -> None:
-        if device_id != HUB and device_id not in self._control.device_ids():
+        if device_id != HUB and not self._control.knows(device_id):
             return
         known = self._retained.remember(device_id, None if device_id == HUB else self._control.slug(device_id))
         topic = self.topics.discovery(known.discovery_id)
@@ -269,12 +279,10 @@ class Publisher:
         control, gone = self._control, known.components
         options = control.options
         if device_id == HUB:
-            choices = Choices(options("profile", None), (), control.currency, self._settings.commands)
-            providers = sorted(str(p["name"]) for p in state.visible(control.providers()))
+            choices = Choices(options("profile"), (), control.currency, self._settings.commands)
+            providers = sorted(str(p["name"]) for p in payloads.visible(control.providers()))
             return discovery.announce_hub(self.topics, control.instance_id, control.version, choices, providers, gone)
-        choices = Choices(
-            options("profile", device_id), options("model", device_id), control.currency, self._settings.commands
-        )
+        choices = Choices(options("profile"), options("model"), control.currency, self._settings.commands)
         name = control.device_name(device_id)
         slug = known.slug or ""
         return discovery.announce_device(self.topics, control.instance_id, control.version, slug, name, choices, gone)

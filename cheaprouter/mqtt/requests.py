@@ -8,11 +8,11 @@ from typing import Any, Final
 from ..config import fields
 from ..config.fields import Field
 from ..config.settings import MqttSettings
+from ..control import Control
 from ..core.errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
 from ..core.models import Json
 from .answers import Answers, BusyError, InternalError, read_object, transaction_of
 from .messages import Incoming
-from .ports import ControlPort
 from .publisher import Publisher
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
@@ -22,7 +22,7 @@ _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", 
 class Requests:
     """One method for each verb; those that change something need `mqtt.commands`."""
 
-    def __init__(self, settings: MqttSettings, control: ControlPort, publisher: Publisher) -> None:
+    def __init__(self, settings: MqttSettings, control: Control, publisher: Publisher) -> None:
         self._control = control
         self._topics = publisher.topics
         self._show = publisher.show
@@ -73,7 +73,7 @@ class Requests:
         for name, value in body.items():
             if not isinstance(value, (str, int)):
                 raise InvalidRequestError(f"`{name}` must be a text or a number.", param=name[:64])
-        return await self._control.usage_report({name: str(value) for name, value in body.items()})
+        return await self._control.reports.usage({name: str(value) for name, value in body.items()})
 
     async def _route(self, body: Json) -> Json:
         device_id = self._device(body) if "device" in body else "mqtt"
@@ -99,15 +99,13 @@ class Requests:
         self._check_allowed()
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        for name, value in _checked(values, fields.DEVICE).items():
-            self._control.set_device(device_id, name, value, "mqtt")
+        self._control.set_device_many(device_id, _checked(values, fields.DEVICE), "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
         self._check_allowed()
-        for name, value in _checked(body, fields.HUB).items():
-            self._control.set_hub(name, value, "mqtt")
+        self._control.set_hub_many(_checked(body, fields.HUB), "mqtt")
         self._show(None)
         return self._control.hub_state()
 
@@ -127,7 +125,7 @@ class Requests:
         name = body.get("device")
         if not isinstance(name, str):
             raise InvalidRequestError("`device` must name a device, by its id or slug.", param="device")
-        if name in self._control.device_ids():
+        if self._control.knows(name):
             return name
         if (device_id := self._control.device_for_slug(name)) is None:
             raise NotFoundError("There is no such device.", param="device")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, rule
 
-from cheaprouter.accounts.ledger import Balance, Ledger, Limits, Refusal
+from cheaprouter.accounts.ledger import Balance, Baseline, Ledger, Limits, Refusal
 
 DAY = 20261122
 LIMITS = Limits(rpm=50, tpm=1000, parallel=5, daily=10_000, monthly=50_000)
@@ -180,6 +180,20 @@ def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
     spend.book(DAY, 30)
     assert (spend.today(DAY), spend.month(DAY)) == (30, 30)
     assert spend.month(DAY + 100) == 0
+
+
+def test_a_reset_of_the_day_keeps_the_months_spend_and_what_was_forgiven_of_it():
+    ledger = Ledger()
+    ledger.book("a", DAY, 100)
+    assert ledger.reset_baseline("a", DAY, "day") == Baseline(DAY, 100, 0)
+    assert ledger.spent("a", DAY) == (0, 100, 0)
+    assert ledger.reset_baseline("a", DAY, None) == Baseline(DAY, 100, 100)
+    ledger.book("a", DAY, 30)
+    assert ledger.reset_baseline("a", DAY, "day") == Baseline(DAY, 130, 100)
+    assert ledger.spent("a", DAY) == (0, 30, 0)
+    ledger.book("a", DAY + 100, 5)
+    assert ledger.reset_baseline("a", DAY + 100, "day") == Baseline(DAY + 100, 5, 0)
+    assert ledger.spent("a", DAY + 100) == (0, 5, 0)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1000)), max_size=60))

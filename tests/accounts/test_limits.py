@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from datetime import timedelta
 from decimal import Decimal
 
 import pytest
@@ -401,6 +402,40 @@ async def test_books_in_doubt_concern_nobody_without_a_hard_budget(home):
     home = home(device_defaults=defaults(daily_budget=Decimal(1), budget_action=BudgetAction.ECO))
     home.database.add_damage(["some rows are lost"])
     assert home.budget_action("kitchen") is None
+
+
+async def test_a_reset_of_the_day_keeps_the_month(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.02"), monthly_budget=Decimal("0.04")))
+    home.ask()
+    home.ask()
+    home.accounts.reset_budget("kitchen", "day")
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 50
+    await home.restart()
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 50
+
+
+async def test_a_reset_of_the_day_keeps_what_was_forgiven_of_the_month_before(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.02"), monthly_budget=Decimal("0.04")))
+    home.ask()
+    home.accounts.reset_budget("kitchen")
+    home.ask()
+    home.accounts.reset_budget("kitchen", "day")
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 25
+    await home.restart()
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 25
+    home.at += timedelta(days=30)
+    home.accounts.reset_budget("kitchen", "day")
+    home.ask()
+    await home.restart()
+    assert home.accounts.limits_state("kitchen")["budget_percent"] == 50
+
+
+async def test_a_reset_of_the_day_does_not_tell_of_the_month_again(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal("0.01"), monthly_budget=Decimal("0.01")))
+    home.ask()
+    home.accounts.reset_budget("kitchen", "day")
+    refused(home, BudgetError)
+    assert [e.period for e in home.told(BudgetReached)] == ["daily", "monthly"]
 
 
 async def test_a_dearer_stand_in_must_fit_too(home):

@@ -104,5 +104,9 @@ class Home:
     def model_details(self) -> list[dict[str, Any]]:
         return self.table
 
+    @property
+    def reports(self) -> Home:
+        return self
+
     async def recent(self, limit: int) -> list[dict[str, Any]]:
         return self.requests[:limit]

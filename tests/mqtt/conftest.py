@@ -10,11 +10,10 @@ import pytest
 
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.clock import Clock
-from cheaprouter.core.events import EventBus
-from cheaprouter.mqtt.backoff import Backoff
 from cheaprouter.mqtt.bridge import Bridge
+from cheaprouter.mqtt.pacing import Backoff
+from tests.builders_house import Home, make_house
 from tests.fakes.mosquitto import Mosquitto, mosquitto
-from tests.mqtt.home import Home
 
 
 @pytest.fixture
@@ -24,8 +23,9 @@ async def broker(tmp_path: Path) -> AsyncIterator[Mosquitto]:
 
 
 @pytest.fixture
-def home() -> Home:
-    return Home(EventBus())
+async def home(tmp_path: Path) -> AsyncIterator[Home]:
+    async with make_house(tmp_path / "house") as made:
+        yield made
 
 
 class Running:
@@ -43,7 +43,7 @@ def run(home: Home, tmp_path: Path) -> Callable[..., Any]:
         fields = {"host": "127.0.0.1", "port": port, "interval": 0.05} | options.pop("mqtt", {})
         parts = {"data_dir": tmp_path, "backoff": Backoff(0.01, 0.05), "timeout": 2.0} | options
         settings = MqttSettings(**fields)
-        bridge = Bridge(settings, home, home.gateway, home.bus, Clock(), **parts)
+        bridge = Bridge(settings, home.control, home.gateway, home.bus, Clock(), **parts)
         task = asyncio.create_task(bridge.run())
         try:
             yield Running(bridge, home, task)

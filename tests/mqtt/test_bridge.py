@@ -11,11 +11,12 @@ import orjson
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited, RequestCompleted
+from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing
+from cheaprouter.mqtt.payloads import encode
+from tests.builders_house import NOW, completed
 from tests.fakes.mosquitto import free_port, mosquitto, watching
-from tests.mqtt.home import NOW, record
 
 ACL = """
 user router
@@ -38,7 +39,7 @@ async def test_state_and_status_are_retained_and_say_online(broker, run):
     async with run(broker) as running, watching(broker.port) as seen:
         await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
         state = orjson.loads(seen.retained["cheaprouter/state"])
-        assert state == orjson.loads(orjson.dumps(running.home.hub, default=float))
+        assert state == orjson.loads(encode(running.home.control.hub_state()))
         assert running.bridge.state == "connected"
 
 
@@ -72,7 +73,7 @@ async def test_what_changed_while_the_broker_was_away_is_there_afterwards(broker
         await until(lambda: running.bridge.state == "connected")
         await broker.kill()
         await until(lambda: running.bridge.state == "disconnected")
-        running.home.served("kitchen")
+        await running.home.serve("kitchen")
         running.home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
         async with asyncio.timeout(10):
             await broker.start()
@@ -106,7 +107,7 @@ async def test_a_day_without_a_broker_keeps_a_bounded_number_of_events(run, home
         await until(lambda: running.bridge.state == "disconnected")
         for _ in range(5000):
             home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
-            home.served("kitchen")
+            home.bus.publish(completed("kitchen"))
         assert len(running.bridge._publisher.outbox) == 256
         assert running.bridge._publisher.outbox.dropped == 2 * 5000 - 256
 
@@ -115,7 +116,7 @@ async def test_callers_that_are_no_devices_do_not_pile_up_while_the_broker_is_aw
     async with run(free_port()) as running:
         await until(lambda: running.bridge.state == "disconnected")
         for number in range(5000):
-            home.bus.publish(RequestCompleted(record(f"stranger {number}")))
+            home.bus.publish(completed(f"stranger {number}"))
             home.bus.publish(DeviceRemoved(f"gone {number}"))
         publisher = running.bridge._publisher
         assert len(publisher._states) <= 2001
@@ -169,7 +170,7 @@ async def test_a_half_open_connection_is_noticed_and_replaced(broker, run):
     async with Proxy(broker.port) as proxy, run(proxy.port, timeout=0.3) as running:
         await until(lambda: running.bridge.state == "connected")
         proxy.swallow()
-        running.home.served("kitchen")
+        await running.home.serve("kitchen")
         async with watching(broker.port) as seen:
             await seen.until(lambda: seen.retained.get("cheaprouter/device/kitchen/state"))
 

@@ -18,6 +18,12 @@ STREAM = "cheaprouter/device/esp32/chat/stream"
 
 
 @pytest.fixture
+def asked(home):
+    with home.asked() as seen:
+        yield seen
+
+
+@pytest.fixture
 async def talk(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
         await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
@@ -33,65 +39,66 @@ async def talk(broker, run, home):
         yield ask
 
 
-async def test_plain_text_is_a_prompt(talk, home):
+async def test_plain_text_is_a_prompt(talk, asked):
     answer = await talk("Wie spät ist es?".encode())
     assert (answer["status"], answer["error"], answer["transaction"]) == ("ok", None, None)
     assert answer["data"]["text"] == "Hello"
     assert answer["data"]["choices"][0]["message"]["content"] == "Hello"
-    request, caller, via = home.gateway.asked[0]
+    request, caller, via = asked[0]
     assert request.messages == [{"role": "user", "content": "Wie spät ist es?"}]
     assert (request.model, caller.device_id, caller.source, via) == ("blockrun/auto", "esp32", "mqtt", "mqtt")
 
 
-async def test_a_prompt_object_may_carry_options_and_a_transaction(talk, home):
+async def test_a_prompt_object_may_carry_options_and_a_transaction(talk, asked):
     answer = await talk({"prompt": "hi", "model": "lab/big", "temperature": 0, "transaction": "t-1"})
     assert answer["transaction"] == "t-1"
-    assert home.gateway.asked[0][0].body == {
+    assert asked[0][0].body == {
         "model": "lab/big",
         "temperature": 0,
         "messages": [{"role": "user", "content": "hi"}],
     }
 
 
-async def test_a_chat_body_is_passed_on_as_it_is(talk, home):
+async def test_a_chat_body_is_passed_on_as_it_is(talk, asked):
     body = {
         "model": "lab/big",
         "messages": [{"role": "system", "content": "s"}, {"role": "user", "content": "u"}],
         "odd": 1,
     }
     await talk(body)
-    assert home.gateway.asked[0][0].body == body
+    assert asked[0][0].body == body
 
 
-async def test_the_devices_profile_is_the_default_model(talk, home):
+async def test_the_devices_profile_is_the_default_model(talk, home, asked):
     home.add("esp32", profile="eco")
     await talk(b"hi")
-    assert home.gateway.asked[0][0].model == "blockrun/eco"
+    assert asked[0][0].model == "blockrun/eco"
 
 
-async def test_text_that_looks_like_json_is_still_a_prompt(talk, home):
+async def test_text_that_looks_like_json_is_still_a_prompt(talk, asked):
     await talk(b'{"what is": "this?"}')
-    assert home.gateway.asked[0][0].messages[0]["content"] == '{"what is": "this?"}'
+    assert asked[0][0].messages[0]["content"] == '{"what is": "this?"}'
 
 
-async def test_the_hubs_own_topic_needs_no_device(talk, home):
+async def test_the_hubs_own_topic_needs_no_device(talk, asked):
     answer = await talk(b"hi", "cheaprouter/chat/request", "cheaprouter/chat/response")
     assert answer["status"] == "ok"
-    assert home.gateway.asked[0][1].device_id == "mqtt"
+    assert asked[0][1].device_id == "mqtt"
 
 
 async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(talk, home, monkeypatch):
     monkeypatch.setattr("cheaprouter.mqtt.chat.PIECE_SECONDS", 0.0)
+    home.say("Hel", "lo", stream=True)
     answer = await talk({"prompt": "hi", "stream": True})
     assert talk.seen.on(STREAM) == [b"Hel", b"lo"]
     assert answer["data"]["text"] == "Hello"
-    assert answer["data"]["usage"] == {"total_tokens": 5}
+    assert answer["data"]["usage"]["total_tokens"] == 18
     assert answer["data"]["choices"][0]["finish_reason"] == "stop"
-    assert home.gateway.closed == 1
+    assert home.gateway.running == 0
 
 
 async def test_pieces_are_gathered_so_that_the_broker_is_not_flooded(talk, home):
-    home.gateway.pieces = ["x"] * 1000
+    home.say(*["x"] * 1000, stream=True)
     answer = await talk({"prompt": "hi", "stream": True})
     assert len(answer["data"]["text"]) == 1000
     assert b"".join(talk.seen.on(STREAM)) == b"x" * 1000
@@ -105,8 +112,11 @@ async def test_pieces_are_gathered_so_that_the_broker_is_not_flooded(talk, home)
         (BudgetError("spent", retry_after=2.1, limit="daily_budget"), "insufficient_quota", "insufficient_quota", 429),
     ],
 )
-async def test_limits_hold_and_say_how_long_to_wait(talk, home, error, code, type_, status):
-    home.gateway.error = error
+async def test_limits_hold_and_say_how_long_to_wait(talk, home, monkeypatch, error, code, type_, status):
+    async def refuse(*args, **options):
+        raise error
+
+    monkeypatch.setattr(home.gateway, "serve", refuse)
     answer = await talk({"prompt": "hi", "transaction": 5})
     assert answer["status"] == "error"
     assert answer["data"] is None
@@ -133,19 +143,20 @@ async def test_limits_hold_and_say_how_long_to_wait(talk, home, error, code, typ
         (b'{"prompt": "x", "stream": "yes"}', "stream"),
     ],
 )
-async def test_what_cannot_be_understood_is_an_error_and_asks_nobody(talk, home, payload, param):
+async def test_what_cannot_be_understood_is_an_error_and_asks_nobody(talk, asked, payload, param):
     answer = await talk(payload)
     assert (answer["status"], answer["error"]["type"], answer["error"]["param"]) == (
         "error",
         "invalid_request_error",
         param,
     )
-    assert home.gateway.asked == []
+    assert asked == []
 
 
 async def test_a_wrong_body_is_booked_as_refused(talk, home):
     await talk(b'{"messages": []}')
-    assert len(home.gateway.refusals) == 1
+    row = (await home.control.reports.audit(10))[0]
+    assert (row["device_id"], row["status"], row["error"]) == ("esp32", 400, "empty_array")
 
 
 async def test_a_message_that_is_too_large_is_refused(talk, home):
@@ -177,13 +188,13 @@ async def test_a_response_topic_that_would_borrow_our_rights_is_not_used(talk, t
 
 async def test_more_than_a_few_at_once_are_told_to_wait(talk, home, monkeypatch):
     gate = asyncio.Event()
-    real = home.gateway.chat
+    real = home.gateway.serve
 
     async def slow(*args, **options):
         await gate.wait()
         return await real(*args, **options)
 
-    monkeypatch.setattr(home.gateway, "chat", slow)
+    monkeypatch.setattr(home.gateway, "serve", slow)
     for _ in range(8):
         await talk.seen.client.publish("cheaprouter/device/a/chat/request", b"hi", qos=1)
     answer = await talk(b"one too many")
@@ -192,21 +203,21 @@ async def test_more_than_a_few_at_once_are_told_to_wait(talk, home, monkeypatch)
     await talk.seen.until(lambda: len(talk.seen.on("cheaprouter/device/a/chat/response")) == 8)
 
 
-async def test_a_retained_prompt_is_stale_and_asks_nobody(broker, run, home, caplog):
+async def test_a_retained_prompt_is_stale_and_asks_nobody(broker, run, asked, caplog):
     async with watching(broker.port) as seen:
         await seen.client.publish(REQUEST, b"old", qos=1, retain=True)
         async with run(broker):
             await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
             await seen.client.publish("cheaprouter/request/health", b"", qos=1)
             await seen.until(lambda: seen.on("cheaprouter/response/health"))
-    assert home.gateway.asked == []
+    assert asked == []
     assert "stale" in caplog.text
 
 
-async def test_chat_can_be_switched_off(broker, run, home):
+async def test_chat_can_be_switched_off(broker, run, asked):
     async with watching(broker.port) as seen, run(broker, mqtt={"chat": False}):
         await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
         await seen.client.publish(REQUEST, b"hi", qos=1)
         await seen.client.publish("cheaprouter/request/health", b"", qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/health"))
-        assert home.gateway.asked == []
+        assert asked == []

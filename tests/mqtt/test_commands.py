@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import contextlib
 import logging
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -10,19 +9,18 @@ from hypothesis import strategies as st
 
 from cheaprouter.config import fields
 from cheaprouter.core.errors import CheapRouterError
-from cheaprouter.core.events import EventBus
 from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS, Commands
 from cheaprouter.mqtt.messages import Incoming
-from cheaprouter.mqtt.once import Once
-from tests.mqtt.home import SETTINGS, Home
+from cheaprouter.mqtt.pacing import Once
+
+SETTINGS = {"profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled"}
 
 
 @pytest.fixture
-def desk():
-    home = Home(EventBus())
+async def desk(home):
     home.add("kitchen")
     shown: list[str | None] = []
-    return home, Commands(home, shown.append, Once(logging.getLogger("t"))), shown
+    return home, Commands(home.control, shown.append, Once(logging.getLogger("t"))), shown
 
 
 def send(desk, slug, setting, payload, *, retain=False):
@@ -31,7 +29,7 @@ def send(desk, slug, setting, payload, *, retain=False):
 
 
 def test_every_setting_of_a_device_can_be_set():
-    assert set(SETTINGS) <= set(DEVICE_COMMANDS)
+    assert set(DEVICE_COMMANDS) >= SETTINGS
 
 
 @pytest.mark.parametrize(
@@ -42,20 +40,21 @@ def test_every_setting_of_a_device_can_be_set():
         ("model", b"auto", "auto"),
         ("rpm", b"7", 7),
         ("tpm", b" 1000.0 ", 1000),
-        ("parallel", b"0", 0),
-        ("rpm", b"unlimited", 0),
-        ("daily_budget", b"0.5", Decimal("0.5")),
-        ("daily_budget", b"0", Decimal(0)),
-        ("monthly_budget", b"-1", "unlimited"),
-        ("monthly_budget", b"-1.0", "unlimited"),
+        ("parallel", b"0", None),
+        ("rpm", b"unlimited", None),
+        ("daily_budget", b"0.5", 0.5),
+        ("daily_budget", b"0", 0),
+        ("monthly_budget", b"-1", None),
+        ("monthly_budget", b"-1.0", None),
         ("rpm", b"default", None),
         ("enabled", b"OFF", False),
         ("enabled", b"true", True),
     ],
 )
-def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
+async def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
+    desk[0].control.set_device_many("kitchen", {"rpm": 99, "parallel": 9, "monthly_budget": 9, "model": "lab/small"})
     send(desk, "kitchen", setting, payload)
-    assert desk[0].devices["kitchen"][setting] == value
+    assert desk[0].state("kitchen")[setting] == value
     assert desk[2] == ["kitchen"]
 
 
@@ -85,53 +84,59 @@ def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
         ("reset_today", b"default"),
     ],
 )
-def test_a_bad_value_changes_nothing_is_logged_and_the_true_state_is_shown(desk, setting, payload, caplog):
-    before = dict(desk[0].devices["kitchen"])
+async def test_a_bad_value_changes_nothing_is_logged_and_the_true_state_is_shown(desk, setting, payload, caplog):
+    before = desk[0].state("kitchen")
     send(desk, "kitchen", setting, payload)
-    assert desk[0].devices["kitchen"] == before
+    assert desk[0].state("kitchen") == before
     assert desk[2] == ["kitchen"]
     assert f"Refused what was published on cheaprouter/device/kitchen/{setting}/set" in caplog.text
 
 
-def test_the_same_bad_value_is_logged_once(desk, caplog):
+async def test_the_same_bad_value_is_logged_once(desk, caplog):
     for _ in range(100):
         send(desk, "kitchen", "rpm", b"many")
     assert len(caplog.records) == 1
 
 
-def test_a_retained_command_is_stale_and_refused(desk, caplog):
+async def test_a_retained_command_is_stale_and_refused(desk, caplog):
     send(desk, "kitchen", "rpm", b"7", retain=True)
-    assert desk[0].devices["kitchen"]["rpm"] is None
+    assert desk[0].state("kitchen")["rpm"] is None
     assert "retained" in caplog.text
 
 
-def test_an_unknown_device_is_refused(desk, caplog):
+async def test_an_unknown_device_is_refused(desk, caplog):
     send(desk, "nobody", "rpm", b"7")
     assert "no such device" in caplog.text
 
 
-def test_the_hub_has_settings_of_its_own(desk):
+async def test_the_hub_has_settings_of_its_own(desk):
     send(desk, None, "cloud_paused", b"ON")
     send(desk, None, "cost_quality", b"7.5")
     send(desk, None, "monthly_budget", b"20")
-    assert (desk[0].hub["cloud_paused"], desk[0].hub["cost_quality"], desk[0].hub["monthly_budget"]) == (
-        True,
-        7.5,
-        Decimal(20),
-    )
+    hub = desk[0].control.hub_state()
+    assert (hub["cloud_paused"], hub["cost_quality"], hub["monthly_budget"]) == (True, 7.5, 20)
     assert desk[2] == [None, None, None]
 
 
-def test_a_device_setting_is_none_of_the_hub(desk, caplog):
+async def test_a_device_setting_is_none_of_the_hub(desk, caplog):
     send(desk, None, "rpm", b"7")
     assert "no such setting" in caplog.text
 
 
-def test_buttons_are_pressed(desk):
+async def test_buttons_are_pressed(desk, monkeypatch):
+    pressed = []
+    for name in ("reset_budget", "clear_cooldowns", "acknowledge_problems"):
+        monkeypatch.setattr(desk[0].control, name, lambda *of, name=name: pressed.append((name, *of)))
     send(desk, "kitchen", "reset_today", b"PRESS")
     send(desk, None, "reset_today", b"PRESS")
     send(desk, None, "clear_cooldowns", b"PRESS")
-    assert (desk[0].resets, desk[0].cleared) == (["kitchen", None], 1)
+    send(desk, None, "acknowledge_problems", b"PRESS")
+    assert pressed == [
+        ("reset_budget", "kitchen", "day"),
+        ("reset_budget", None, "day"),
+        ("clear_cooldowns",),
+        ("acknowledge_problems",),
+    ]
 
 
 @given(st.text(max_size=40))

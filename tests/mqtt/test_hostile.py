@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import copy
+import contextlib
 import logging
 
 import orjson
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.clock import Clock
-from cheaprouter.core.events import EventBus
 from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt.inbox import Inbox
-from cheaprouter.mqtt.memory import Memory
 from cheaprouter.mqtt.messages import Incoming
-from cheaprouter.mqtt.once import Once
+from cheaprouter.mqtt.pacing import Once
 from cheaprouter.mqtt.publisher import Publisher
-from tests.mqtt.home import SETTINGS, Home
+from cheaprouter.mqtt.retained import Memory
+from tests.builders_house import make_house
 
 NAMES = Topics("cheaprouter", "homeassistant")
 LEVELS = st.sampled_from(
@@ -63,42 +63,53 @@ class Log(logging.Handler):
         self.records.append(record.getMessage())
 
 
-@given(st.lists(MESSAGES, max_size=6))
-def test_whatever_is_published_every_question_is_answered_or_refused_and_no_fault_is_logged(messages):
-    log = Log()
+@pytest.fixture(scope="module")
+def living(tmp_path_factory):
+    """A house that lives through all examples, in a loop of its own."""
+    with asyncio.Runner() as runner:
+        stack = contextlib.AsyncExitStack()
+        home = runner.run(stack.enter_async_context(make_house(tmp_path_factory.mktemp("house"))))
+        home.add("kitchen")
+        yield runner, home
+        runner.run(stack.aclose())
+
+
+@given(messages=st.lists(MESSAGES, max_size=6))
+def test_whatever_is_published_every_question_is_answered_or_refused_and_no_fault_is_logged(living, messages):
+    runner, home = living
+    log, before = Log(), home.state("kitchen").keys()
     logging.getLogger("cheaprouter.mqtt").addHandler(log)
     try:
-        home, outbox = asyncio.run(published(messages))
+        outbox = runner.run(published(home, messages))
     finally:
         logging.getLogger("cheaprouter.mqtt").removeHandler(log)
     assert log.records == []
-    assert home.devices["kitchen"].keys() == fresh().devices["kitchen"].keys()
+    assert home.state("kitchen").keys() == before
     answered = [message.topic for _, message in outbox._waiting]
     assert all(NAMES.may_answer_on(topic) or topic.endswith("/chat/stream") for topic in answered)
 
 
-def fresh():
-    home = Home(EventBus())
-    home.add("kitchen")
-    return home
-
-
-async def published(messages):
-    home = fresh()
+async def published(home, messages):
     settings, once = MqttSettings("b"), Once(logging.getLogger("t"))
-    publisher = Publisher(settings, home, Memory(None), Clock(), lambda: None)
-    inbox = Inbox(settings, home, home.gateway, publisher, Clock(), once)
+    publisher = Publisher(settings, home.control, Memory(None), Clock(), lambda: None)
+    inbox = Inbox(settings, home.control, home.gateway, publisher, Clock(), once)
     for message in messages:
         inbox.take(message)
     while inbox._jobs:
         await asyncio.gather(*inbox._jobs)
-    return home, publisher.outbox
+    return publisher.outbox
 
 
-@given(st.dictionaries(st.text(max_size=12), JSON, max_size=4))
-def test_only_settings_of_the_table_can_be_changed_by_a_request(changes):
+FOLLOW_FROM_SETTINGS = {"requests_remaining", "tokens_remaining", "budget_percent", "rate_limited"}
+SETTINGS = {"profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled"}
+
+
+@given(changes=st.dictionaries(st.text(max_size=12), JSON, max_size=4))
+def test_only_settings_of_the_table_can_be_changed_by_a_request(living, changes):
+    runner, home = living
+    before = home.state("kitchen")
     message = Incoming("cheaprouter/request/set_device", orjson.dumps({**changes, "device": "kitchen"}))
-    home, _ = asyncio.run(published([message]))
-    before, after = copy.deepcopy(fresh().devices["kitchen"]), home.devices["kitchen"]
-    changed = {key for key in after if after[key] != before[key]}
-    assert changed <= set(SETTINGS) & changes.keys()
+    runner.run(published(home, [message]))
+    after = home.state("kitchen")
+    changed = {key for key in after if after[key] != before[key]} - FOLLOW_FROM_SETTINGS
+    assert changed <= SETTINGS & changes.keys()

@@ -7,12 +7,13 @@ import pytest
 
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.clock import Clock
-from cheaprouter.core.events import EventBus, SettingsChanged
+from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.core.models import Caller
 from cheaprouter.mqtt import publisher as publisher_module
-from cheaprouter.mqtt.memory import Memory
 from cheaprouter.mqtt.publisher import Publisher
+from cheaprouter.mqtt.retained import Memory
+from tests.builders_house import completed, lab, make_house
 from tests.fakes.mosquitto import watching
-from tests.mqtt.home import Home
 
 HUB = "homeassistant/device/cheaprouter_0123456789ab/config"
 KITCHEN = "homeassistant/device/cheaprouter_0123456789ab_kitchen/config"
@@ -38,7 +39,7 @@ async def test_the_order_is_hub_devices_states_availability_status(broker, run, 
 async def test_a_device_appears_with_its_first_request(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
         await online(seen)
-        home.served("kitchen")
+        await home.serve("kitchen")
         await seen.until(lambda: KITCHEN in seen.retained)
         assert orjson.loads(seen.retained[KITCHEN])["dev"]["name"] == "kitchen"
         assert len(seen.on(KITCHEN)) == 1
@@ -82,7 +83,7 @@ async def test_a_device_that_was_removed_while_we_were_away_is_cleaned_up(broker
     async with watching(broker.port) as seen:
         async with run(broker):
             await online(seen)
-        del home.devices["kitchen"]
+        home.remove("kitchen")
         async with run(broker):
             await seen.until(lambda: not [t for t in ours(seen) if "kitchen" in t])
 
@@ -112,7 +113,7 @@ async def test_another_discovery_prefix_leaves_nothing_under_the_old_one(broker,
 async def test_what_is_published_is_written_down_before_it_is_sent(home, tmp_path):
     home.add("kitchen")
     memory = Memory(tmp_path / "m.json")
-    publisher = Publisher(MqttSettings("b"), home, memory, Clock(), lambda: None)
+    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda: None)
 
     async def send(message):
         if message.topic == KITCHEN:
@@ -135,12 +136,11 @@ async def test_a_spoilt_memory_is_said_and_started_over(broker, run, tmp_path, c
 
 async def test_a_provider_that_is_gone_is_taken_out_once_and_then_left_out(broker, run, home, monkeypatch):
     monkeypatch.setattr(publisher_module, "DEBOUNCE_SECONDS", 0.02)
-    home.provider_list.append({"name": "old", "state": "available"})
+    providers = {"lab": lab(home.upstream.url)}
+    await home.reconfigure(providers=providers | {"old": lab(home.upstream.url) | {"models": [{"id": "old/m"}]}})
     async with watching(broker.port) as seen, run(broker):
         await online(seen)
-        home.provider_list.pop()
-        home.bus.publish(SettingsChanged(None, ("providers",)))
-        home.bus.publish(publisher_module.ModelsChanged())
+        await home.reconfigure(providers=providers)
         await seen.until(lambda: len(seen.on(HUB)) == 3)
         stubs = [orjson.loads(p)["cmps"].get("provider_old") for p in seen.on(HUB)]
         assert stubs[0] is not None
@@ -148,12 +148,14 @@ async def test_a_provider_that_is_gone_is_taken_out_once_and_then_left_out(broke
 
 
 async def test_two_instances_share_a_broker(broker, run, home, tmp_path):
-    other = Home(EventBus(), "fedcba9876543210fedcba9876543210")
-    other.add("kitchen")
     home.add("kitchen")
-    (tmp_path / "two").mkdir()
-    async with watching(broker.port) as seen, run(broker):
+    async with (
+        watching(broker.port) as seen,
+        run(broker),
+        make_house(tmp_path / "two", instance="fedcba9876543210fedcba9876543210") as other,
+    ):
         await online(seen)
+        other.add("kitchen")
         async with run(broker, other, mqtt={"base_topic": "second"}, data_dir=tmp_path / "two"):
             await seen.until(lambda: seen.retained.get("second/status") == b"online")
             assert len([t for t in seen.retained if t.endswith("/config")]) == 4
@@ -168,7 +170,7 @@ async def test_a_state_that_did_not_change_is_not_published_again(broker, run, h
         before = len(seen.seen)
         running.bridge._publisher.refresh(0.0)
         running.bridge._wake.set()
-        home.served("other")
+        await home.serve("other")
         await seen.until(lambda: "cheaprouter/device/other/state" in seen.retained)
         assert not [m for m in seen.seen[before:] if "kitchen" in str(m.topic)]
 
@@ -176,8 +178,9 @@ async def test_a_state_that_did_not_change_is_not_published_again(broker, run, h
 async def test_many_requests_are_few_messages_and_the_last_value_is_there(broker, run, home):
     async with watching(broker.port) as seen, run(broker, mqtt={"interval": 0.2}):
         await online(seen)
+        home.add("kitchen")
         for _ in range(200):
-            home.served("kitchen")
+            home.gateway.refused(InvalidRequestError("no"), Caller("kitchen"), "")
             await asyncio.sleep(0)
         await seen.until(lambda: b'"requests":200' in seen.retained.get("cheaprouter/device/kitchen/state", b""))
         assert len(seen.on("cheaprouter/device/kitchen/state")) <= 3
@@ -217,14 +220,35 @@ async def test_with_commands_off_nothing_can_be_set(broker, run, home):
         await seen.client.publish("cheaprouter/request/set_device", b'{"device":"kitchen","rpm":7}', qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/set_device"))
         assert orjson.loads(seen.on("cheaprouter/response/set_device")[0])["error"]["code"] == "permission_denied"
-        assert home.devices["kitchen"]["rpm"] is None
+        assert home.state("kitchen")["rpm"] is None
+
+
+async def test_reset_today_forgives_the_day_and_keeps_the_month(broker, run, home):
+    home.control.set_hub_many({"daily_budget": 1, "monthly_budget": 4})
+    home.add("kitchen", daily_budget=1, monthly_budget=2)
+    await home.serve("kitchen", "lab/big")
+
+    def percent(topic):
+        return orjson.loads(seen.retained[topic])["budget_percent"]
+
+    async with watching(broker.port) as seen, run(broker):
+        await online(seen)
+        assert (percent("cheaprouter/device/kitchen/state"), percent("cheaprouter/state")) == (18, 18)
+        await seen.client.publish("cheaprouter/device/kitchen/reset_today/set", b"PRESS", qos=1)
+        await seen.until(lambda: percent("cheaprouter/device/kitchen/state") != 18)
+        assert (percent("cheaprouter/device/kitchen/state"), percent("cheaprouter/state")) == (9, 18)
+        await seen.client.publish("cheaprouter/reset_today/set", b"PRESS", qos=1)
+        await seen.until(lambda: percent("cheaprouter/state") != 18)
+        assert (percent("cheaprouter/device/kitchen/state"), percent("cheaprouter/state")) == (9, 4.5)
 
 
 async def test_the_speed_is_that_of_streams(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
         await online(seen)
-        home.served("whole", stream=False)
-        home.served("streamed", latency_ms=2500.0, first_token_ms=500.0)
+        home.add("whole")
+        home.add("streamed")
+        home.bus.publish(completed("whole", stream=False))
+        home.bus.publish(completed("streamed", latency_ms=2500.0, first_token_ms=500.0))
         await seen.until(lambda: "cheaprouter/device/streamed/details" in seen.retained)
         await seen.until(lambda: "cheaprouter/device/whole/details" in seen.retained)
     assert orjson.loads(seen.retained["cheaprouter/device/streamed/details"])["tokens_per_second"] == 50.0

@@ -15,8 +15,8 @@ from cheaprouter.core.events import (
     RateLimited,
 )
 from cheaprouter.home_assistant.topics import Topics
-from cheaprouter.mqtt.notices import QUIET_SECONDS, Notices
-from tests.mqtt.home import NOW
+from cheaprouter.mqtt.payloads import QUIET_SECONDS, Notices
+from tests.builders_house import NOW
 
 
 @pytest.fixture

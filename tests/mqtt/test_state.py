@@ -3,7 +3,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from decimal import Decimal
 
-from cheaprouter.mqtt.state import encode, hub_details, provider_states, visible
+from cheaprouter.mqtt.payloads import encode, hub_details, provider_states, visible
 
 
 def test_money_is_a_number_and_time_is_iso_8601():

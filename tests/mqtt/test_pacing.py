@@ -5,7 +5,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.mqtt.throttle import Throttle
+from cheaprouter.mqtt.pacing import Throttle
 
 
 def test_the_first_change_is_due_at_once():

@@ -1,0 +1,103 @@
+"""What the publisher notes of events: whatever they hold, however many, wherever from."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import pytest
+
+from cheaprouter.config.settings import MqttSettings
+from cheaprouter.core.clock import Clock
+from cheaprouter.core.events import (
+    BudgetReached,
+    BudgetWarning,
+    FallbackUsed,
+    ProviderDown,
+    ProviderUp,
+    RateLimited,
+    SettingsChanged,
+)
+from cheaprouter.mqtt.inbox import AT_ONCE, Inbox
+from cheaprouter.mqtt.messages import KEEP_AT_MOST, Incoming
+from cheaprouter.mqtt.pacing import Once
+from cheaprouter.mqtt.publisher import Publisher
+from cheaprouter.mqtt.retained import Memory
+from tests.builders_house import NOW, completed
+
+
+@pytest.fixture
+def publisher(home):
+    return Publisher(MqttSettings("b"), home.control, Memory(None), Clock(), lambda: None)
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        RateLimited("stranger", "requests", float("inf"), NOW),
+        RateLimited("stranger", "requests", 1e20, NOW),
+        RateLimited("stranger", "requests", None, NOW),
+        BudgetReached("stranger", "daily", Decimal(1), Decimal("Infinity"), "refuse", NOW),
+        BudgetWarning(None, "monthly", Decimal("1e30"), Decimal(0), 0.0, NOW),
+        FallbackUsed("stranger", "a/b", "c/d", "x" * 100_000, NOW),
+        ProviderDown("\N{PILE OF POO}", "timeout", float("inf"), NOW),
+        ProviderUp("p", float("nan"), NOW),
+        SettingsChanged("stranger", ("rpm",)),
+        completed("stranger", latency_ms=float("nan"), first_token_ms=float("-inf")),
+    ],
+)
+async def test_no_event_is_too_odd(publisher, event):
+    publisher.on_event(event)
+    sent = []
+
+    async def send(message):
+        sent.append(message)
+
+    await publisher.open(send, "b:1883")
+    assert "cheaprouter/status" in [m.topic for m in sent]
+
+
+async def test_events_of_ever_new_strangers_are_forgotten(publisher, home):
+    home.add("kitchen")
+    for number in range(5000):
+        publisher.on_event(RateLimited(f"stranger {number}", "requests", 1.0, NOW))
+    publisher.on_event(completed("kitchen"))
+    assert len(publisher._limit_resets) <= 2001
+    assert len(publisher._states) <= 2001
+    assert len(publisher.outbox) == KEEP_AT_MOST
+
+
+async def test_many_devices_are_not_gone_through_with_each_request(publisher, home, monkeypatch):
+    for number in range(2100):
+        home.bus.publish(SettingsChanged(f"d{number}", ("rpm",)))
+        publisher.on_event(completed(f"d{number}"))
+    asked = []
+    monkeypatch.setattr(home.control, "knows", lambda device_id: asked.append(device_id) or True)
+    monkeypatch.setattr(home.control, "device_ids", lambda: asked.extend(range(2100)) or [])
+    for number in range(4000):
+        publisher.on_event(completed(f"d{number % 2100}"))
+    assert len(asked) < 10_000
+
+
+async def test_questions_beyond_a_few_are_told_to_wait_and_none_piles_up(publisher, home):
+    inbox = Inbox(MqttSettings("b"), home.control, home.gateway, publisher, Clock(), Once(None))
+    for _ in range(1000):
+        inbox.take(Incoming("cheaprouter/request/health", b""))
+    assert len(inbox._jobs) == AT_ONCE
+    assert len(publisher.outbox) == KEEP_AT_MOST
+    await inbox.close()
+
+
+async def test_a_state_asks_for_no_list_of_all_devices(publisher, home, monkeypatch):
+    home.add("kitchen")
+    sent = []
+
+    async def send(message):
+        sent.append(message.topic)
+
+    await publisher.open(send, "b:1883")
+    sent.clear()
+    monkeypatch.setattr(home.control, "device_ids", lambda: 1 / 0)
+    home.control.set_device("kitchen", "rpm", 5)
+    publisher.on_event(SettingsChanged("kitchen", ("rpm",)))
+    await publisher.flush(send)
+    assert sent == ["cheaprouter/device/kitchen/state"]
