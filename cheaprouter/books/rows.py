@@ -73,7 +73,7 @@ _NUMBERS: Final = (int, float)
 
 def microseconds(moment: datetime) -> int:
     """An aware time as microseconds since 1970."""
-    return int(moment.timestamp() * 1_000_000 + 0.5)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def moment(at: int) -> datetime:
@@ -88,7 +88,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     row = [
         seq,
         record.id,
-        int(record.timestamp.timestamp() * 1_000_000 + 0.5),
+        (record.timestamp - _EPOCH) // _MICROSECOND,
         day,
         record.device_id,
         record.requested_model,
