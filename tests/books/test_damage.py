@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from cheaprouter.books.database import Database
 from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import COLUMNS, SHAPE
 from cheaprouter.core.errors import NewerDatabaseError
+from cheaprouter.main.cli import main
+from cheaprouter.main.commands import keys
 
 PAGE = 4096
 
@@ -403,3 +406,12 @@ async def test_a_database_damaged_while_it_runs_gets_the_last_bookings_back_from
         0
     ] == office.recorder._seq
     assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 401
+
+
+def test_the_command_line_refuses_a_newer_database_as_well(tmp_path):
+    newer(tmp_path / backup.DATABASE, wal=False)
+    before = digests(tmp_path)
+    with pytest.raises(NewerDatabaseError):
+        keys.run(argparse.Namespace(verb="list"), tmp_path)
+    assert main(["backup", "--data", str(tmp_path)]) != 0
+    assert digests(tmp_path) == before
