@@ -286,6 +286,14 @@ def test_totals_that_were_lost_are_made_anew_from_the_requests(tmp_path):
     database.close_sync()
 
 
+def test_a_column_that_is_gone_is_damage_and_the_others_are_saved(path):
+    edit(path, "ALTER TABLE request DROP COLUMN reason")
+    database = opened(path)
+    assert column(database, "SELECT count(*) FROM request WHERE reason = ''") == [2000]
+    assert len(database.damage) == 1
+    database.close_sync()
+
+
 def test_a_table_that_is_gone_is_damage_and_the_others_are_saved(path):
     edit(path, "DROP TABLE forgiven")
     database = opened(path)
