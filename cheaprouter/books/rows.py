@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -74,7 +73,7 @@ _NUMBERS: Final = (int, float)
 
 def microseconds(moment: datetime) -> int:
     """An aware time as microseconds since 1970."""
-    return math.floor(moment.timestamp() * 1_000_000 + 0.5)
+    return (moment - _EPOCH) // _MICROSECOND
 
 
 def moment(at: int) -> datetime:
@@ -89,7 +88,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     row = [
         seq,
         record.id,
-        math.floor(record.timestamp.timestamp() * 1_000_000 + 0.5),
+        (record.timestamp - _EPOCH) // _MICROSECOND,
         day,
         record.device_id,
         record.requested_model,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import hashlib
 import json
 import os
@@ -15,6 +16,8 @@ from cheaprouter.books.database import Database
 from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import COLUMNS, SHAPE
 from cheaprouter.core.errors import NewerDatabaseError
+from cheaprouter.main.cli import main
+from cheaprouter.main.commands import keys
 
 PAGE = 4096
 
@@ -283,6 +286,14 @@ def test_totals_that_were_lost_are_made_anew_from_the_requests(tmp_path):
     database.close_sync()
 
 
+def test_a_column_that_is_gone_is_damage_and_the_others_are_saved(path):
+    edit(path, "ALTER TABLE request DROP COLUMN reason")
+    database = opened(path)
+    assert column(database, "SELECT count(*) FROM request WHERE reason = ''") == [2000]
+    assert len(database.damage) == 1
+    database.close_sync()
+
+
 def test_a_table_that_is_gone_is_damage_and_the_others_are_saved(path):
     edit(path, "DROP TABLE forgiven")
     database = opened(path)
@@ -403,3 +414,12 @@ async def test_a_database_damaged_while_it_runs_gets_the_last_bookings_back_from
         0
     ] == office.recorder._seq
     assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 401
+
+
+def test_the_command_line_refuses_a_newer_database_as_well(tmp_path):
+    newer(tmp_path / backup.DATABASE, wal=False)
+    before = digests(tmp_path)
+    with pytest.raises(NewerDatabaseError):
+        keys.run(argparse.Namespace(verb="list"), tmp_path)
+    assert main(["backup", "--data", str(tmp_path)]) != 0
+    assert digests(tmp_path) == before
