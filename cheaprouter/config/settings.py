@@ -16,7 +16,7 @@ from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
 from . import texts, values
 from .kinds import KINDS
-from .values import ROW, Row, setting
+from .values import row, setting
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _count: Final = values.whole(1, values.MOST_COUNT)
@@ -63,7 +63,7 @@ class Timeouts:
 class ModelSettings:
     """A model as the user describes it. None: what the catalogue or the provider says."""
 
-    id: str = field(metadata={ROW: Row(texts.model_id)})
+    id: str = field(metadata=row(texts.model_id))
     upstream: str | None = setting(_word, None)
     price: Price | None = None
     context: int | None = setting(_count, None)
@@ -86,7 +86,7 @@ class ProviderSettings:
     """
 
     name: str
-    kind: str = field(metadata={ROW: Row(values.one_of(KINDS))})
+    kind: str = field(metadata=row(values.one_of(KINDS)))
     base_url: str = setting(texts.url(("http", "https")), "")
     api_keys: tuple[str, ...] = setting(values.many(_word, "a list of keys"), ())
     headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
@@ -105,7 +105,7 @@ class Alias:
     `models`: only these (ids, `provider/*`); `exclude`: never these. `cost_quality`: 0 (cost) .. 10 (quality).
     """
 
-    target: str = field(metadata={ROW: Row(texts.target)})
+    target: str = field(metadata=row(texts.target))
     max_first_token_ms: float | None = setting(values.number(1, 86_400_000, unit="milliseconds"), None)
     max_cost: Decimal | None = setting(values.money(), None)
     models: tuple[str, ...] = setting(texts.models, ())

@@ -98,9 +98,14 @@ ROW: Final = "row"
 """Where a dataclass field's metadata holds its row."""
 
 
+def row(kind: Kind, **about: Any) -> dict[str, Row]:
+    """Metadata of a dataclass field that has to be set; `about`: as `Row` takes it."""
+    return {ROW: Row(kind, **about)}
+
+
 def setting(kind: Kind, default: _T, **about: Any) -> _T:
-    """A dataclass field with its row; `about`: as `Row` takes it."""
-    return field(default=default, metadata={ROW: Row(kind, **about)})
+    """A dataclass field with its row."""
+    return field(default=default, metadata=row(kind, **about))
 
 
 def _lifts(value: Any) -> bool:
