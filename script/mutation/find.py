@@ -51,7 +51,7 @@ class Mutant:
         holder, key = self.place
         before = _swap(holder, key, self.node)
         try:
-            return ast.unparse(ast.fix_missing_locations(self.tree))
+            return ast.unparse(self.tree)
         finally:
             _swap(holder, key, before)
 
@@ -189,7 +189,7 @@ class Finder:
 
 
 def _short(node: ast.AST) -> str:
-    text = " ".join(ast.unparse(ast.fix_missing_locations(copy.deepcopy(node))).split())
+    text = " ".join(ast.unparse(node).split())
     return text if len(text) <= 90 else text[:87] + "…"
 
 

@@ -1,6 +1,5 @@
 """The router as a process: signals, crashes, the command line."""
 
-import asyncio
 import re
 import signal
 import stat

@@ -14,7 +14,6 @@ from email.utils import format_datetime
 from typing import Any
 
 from cheaprouter.config.settings import Timeouts
-
 from tests.builders import sse
 
 from .fault_server import (
