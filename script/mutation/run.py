@@ -230,7 +230,9 @@ class Baseline:
         self.parts = {file: kept[file] for file in files}
         lasting = {file: part for file, part in kept.items() if not any(t.startswith(file) for t in self.failing)}
         MEASURED.parent.mkdir(exist_ok=True)
-        MEASURED.write_text(json.dumps(lasting), encoding="utf-8")
+        new = MEASURED.with_suffix(f".{os.getpid()}")
+        new.write_text(json.dumps(lasting), encoding="utf-8")
+        new.replace(MEASURED)  # slices may run side by side
 
     def tests(self, mutant: Mutant) -> dict[str, float]:
         """Those that a mutant has to face with their seconds, the quickest first."""
