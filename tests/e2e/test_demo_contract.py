@@ -6,13 +6,10 @@ import openai
 import orjson
 import pytest
 
+from tests.builders import saying, until
 from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Hello!"}]
-
-
-def saying(text):
-    return [{"role": "user", "content": text}]
+HELLO = saying("Hello!")
 
 
 @pytest.fixture
@@ -203,8 +200,7 @@ async def test_a_client_that_leaves_is_booked_with_what_it_had(demo):
         )
         await anext(aiter(stream))
         await stream.close()
-        while client.app.house.gateway.running:
-            await asyncio.sleep(0.01)
+        await until(lambda: not client.app.house.gateway.running)
         row = (await client.audit())[0]
     assert (row["status"], row["error"]) == (499, "client_disconnected")
     assert row["prompt_tokens"] > 0

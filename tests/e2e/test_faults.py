@@ -8,14 +8,15 @@ from typing import Any
 import openai
 import pytest
 
-from tests.fakes.fault_server import FaultServer, fault_server, free_port
+from tests.builders import a_model_row, a_provider, free_port, saying
+from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import FAULTS, SECRET, Fault
-from tests.fakes.router import Client, model, provider, router
+from tests.fakes.router import Client, router
 
 HARD = [fault for fault in FAULTS if fault.status != 200]
 SOFT = [fault for fault in FAULTS if fault.status == 200 and not fault.broken]
 BROKEN = [fault for fault in FAULTS if fault.broken]
-HELLO = [{"role": "user", "content": "Say hello, please."}]
+HELLO = saying("Say hello, please.")
 EXCEPTIONS: dict[int, type[openai.APIStatusError]] = {
     400: openai.BadRequestError,
     401: openai.AuthenticationError,
@@ -39,8 +40,8 @@ def settings(server: FaultServer, fault: Fault, *, fallbacks: bool = False) -> d
         if fault.timeouts is None
         else {"timeouts": {k: getattr(fault.timeouts, k) for k in fault.timeouts.__slots__}}
     )
-    lab = provider(url, model("lab/faulty", context=8192), **limits) | {"api_key": SECRET}
-    other = provider(server.url, model("other/spare", context=1_000_000))
+    lab = a_provider(url, a_model_row("lab/faulty", context=8192), **limits) | {"api_key": SECRET}
+    other = a_provider(server.url, a_model_row("other/spare", context=1_000_000))
     return {
         "auth": "open",
         "providers": {"lab": lab, "other": other},

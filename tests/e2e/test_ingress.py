@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 from openai import APIStatusError
 
+from tests.builders import saying
 from tests.e2e.browser import browser
 from tests.fakes.router import Client, router
 
@@ -37,7 +38,7 @@ async def home(tmp_path: Path) -> AsyncIterator[tuple[Client, str]]:
 
 
 async def ask(client: Client, model: str = "mock/default") -> None:
-    await client.sdk.chat.completions.create(model=model, messages=[{"role": "user", "content": "Hello"}])
+    await client.sdk.chat.completions.create(model=model, messages=saying("Hello"))
 
 
 async def status(client: Client, address: str) -> dict:
@@ -65,9 +66,7 @@ async def test_the_page_knows_the_port_and_whether_keys_are_needed(home: tuple[C
 async def test_no_secret_reaches_the_page(home: tuple[Client, str]) -> None:
     client, address = home
     with pytest.raises(APIStatusError):  # the provider is not there: its error has to be clean, too
-        await client.sdk.chat.completions.create(
-            model="lab/a", messages=[{"role": "user", "content": "a private sentence"}]
-        )
+        await client.sdk.chat.completions.create(model="lab/a", messages=saying("a private sentence"))
     page = json.dumps(await status(client, address))
     for secret in (KEY, client.app.house.admin_key, "a private sentence"):
         assert secret not in page
@@ -164,8 +163,6 @@ async def test_health_is_degraded_when_no_real_provider_is_left(home: tuple[Clie
     assert (await client.get("/health"))["status"] == "ok"
     for _ in range(3):
         with contextlib.suppress(APIStatusError):
-            await client.sdk.with_options(max_retries=0).chat.completions.create(
-                model="lab/a", messages=[{"role": "user", "content": "x"}]
-            )
+            await client.sdk.with_options(max_retries=0).chat.completions.create(model="lab/a", messages=saying("x"))
     assert (await client.get("/health"))["providers"]["lab"] == "down"
     assert (await client.get("/health"))["status"] == "degraded"

@@ -10,14 +10,11 @@ import openai
 import pytest
 from openai import AsyncOpenAI
 
+from tests.builders import a_house, a_model_row, saying, until
 from tests.fakes.fault_server import fault_server
-from tests.fakes.router import model, provider, router
+from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Say hello, please."}]
-
-
-def saying(text):
-    return [{"role": "user", "content": text}]
+HELLO = saying("Say hello, please.")
 
 
 async def ask(client, **fields):
@@ -69,18 +66,13 @@ async def test_parallel_requests_are_counted(tmp_path):
         with pytest.raises(openai.RateLimitError):
             await ask(client)
         await stream.close()
-        while client.app.house.gateway.running:
-            await asyncio.sleep(0.01)
+        await until(lambda: not client.app.house.gateway.running)
         await ask(client)
 
 
 async def test_a_spent_budget_refuses_with_insufficient_quota(tmp_path):
     async with fault_server() as server:
-        settings = {
-            "auth": "open",
-            "providers": {"lab": provider(server.url, model("lab/good"))},
-            "devices": {"defaults": {"daily_budget": 0.00001}},
-        }
+        settings = a_house(server.url, a_model_row("lab/good"), devices={"defaults": {"daily_budget": 0.00001}})
         async with router(tmp_path, settings) as client:
             with pytest.raises(openai.RateLimitError) as caught:
                 await asyncio.gather(*(ask(client, model="lab/good", max_tokens=1) for _ in range(5)))
@@ -160,11 +152,7 @@ async def test_in_keys_mode_everything_but_health_and_the_root_needs_a_key(tmp_p
 
 async def test_a_repeat_is_answered_from_memory_where_the_device_wants_that(tmp_path):
     async with fault_server() as server:
-        settings = {
-            "auth": "open",
-            "providers": {"lab": provider(server.url, model("lab/good"))},
-            "devices": {"kitchen": {"cache": True}},
-        }
+        settings = a_house(server.url, a_model_row("lab/good"), devices={"kitchen": {"cache": True}})
         async with router(tmp_path, settings) as client:
             create = client.sdk.chat.completions.with_raw_response.create
             kitchen = {"X-Device-ID": "kitchen"}

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.builders import a_house, a_model_row, saying
 from tests.fakes.fault_server import fault_server
-from tests.fakes.router import model, provider, router
+from tests.fakes.router import router
 
 ASK = "/v1/chat/completions"
 HELLO = b'{"model": "lab/small", "messages": [{"role": "user", "content": "hi"}], "x": %s}'
@@ -16,7 +17,7 @@ HELLO = b'{"model": "lab/small", "messages": [{"role": "user", "content": "hi"}]
 async def lab(tmp_path):
     """A router in front of a real upstream."""
     async with fault_server() as upstream:
-        settings = {"auth": "open", "providers": {"lab": provider(upstream.url, model("lab/small"))}}
+        settings = a_house(upstream.url, a_model_row("lab/small"))
         async with router(tmp_path, settings) as client:
             yield client
 
@@ -80,9 +81,7 @@ async def test_a_folder_that_cannot_be_written_is_no_reason_not_to_serve(tmp_pat
         monkeypatch.setattr(Path, name, refuse)
     monkeypatch.setattr("cheaprouter.accounts.keys.reset_admin_key", refuse)
     async with router(tmp_path) as client:
-        reply = await client.sdk.chat.completions.create(
-            model="blockrun/auto", messages=[{"role": "user", "content": "hi"}]
-        )
+        reply = await client.sdk.chat.completions.create(model="blockrun/auto", messages=saying("hi"))
         state = await client.get("/health")
     assert reply.choices[0].message.content
     assert state["status"] == "degraded"
@@ -92,7 +91,7 @@ async def test_a_reply_that_the_stop_cuts_off_is_not_booked_as_the_clients_doing
     monkeypatch.setattr("cheaprouter.main.app.DRAIN_SECONDS", 0.01)
     async with router(tmp_path) as client:
         stream = await client.sdk.chat.completions.create(
-            model="mock/default", messages=[{"role": "user", "content": "[[n=100 d=500]]"}], stream=True
+            model="mock/default", messages=saying("[[n=100 d=500]]"), stream=True
         )
         await anext(stream)
         await client.app.drain()
@@ -104,7 +103,7 @@ async def test_a_reply_that_the_stop_cuts_off_is_not_booked_as_the_clients_doing
 async def test_a_client_that_leaves_is_booked_as_such(tmp_path):
     async with router(tmp_path) as client:
         stream = await client.sdk.chat.completions.create(
-            model="mock/default", messages=[{"role": "user", "content": "[[n=100 d=500]]"}], stream=True
+            model="mock/default", messages=saying("[[n=100 d=500]]"), stream=True
         )
         await anext(stream)
         await stream.close()

@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import openai
 import pytest
 import yaml
 
+from tests.builders import a_provider, saying, until
 from tests.fakes.fault_server import completion, fault_server, reply
 from tests.fakes.faults import error
-from tests.fakes.router import provider, router
+from tests.fakes.router import router
 
-EASY = [{"role": "user", "content": "turn on the light"}]
-HARD = [
-    {
-        "role": "user",
-        "content": "Prove that every finite integral domain is a field, then characterise exactly which finite rings have a "
-        "cyclic group of units, deriving each step rigorously.",
-    }
-]
+EASY = saying("turn on the light")
+HARD = saying(
+    "Prove that every finite integral domain is a field, then characterise exactly which finite rings have a "
+    "cyclic group of units, deriving each step rigorously."
+)
 
 
 def small(**fields):
@@ -39,7 +35,7 @@ def big(**fields):
 
 def house(server, **more):
     """Two providers: a small cheap model and a big dear one."""
-    providers = {"lab": provider(server.url, small()), "other": provider(server.url, big())}
+    providers = {"lab": a_provider(server.url, small()), "other": a_provider(server.url, big())}
     return {"auth": "open", "providers": providers, **more}
 
 
@@ -79,8 +75,8 @@ async def test_what_a_request_needs_comes_before_its_price(tmp_path):
         {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}},
     ]
     async with fault_server() as server, router(tmp_path, house(server)) as client:
-        assert await served(client, "blockrun/eco", [{"role": "user", "content": picture}]) == "other/big"
-        assert await served(client, "blockrun/eco", [{"role": "user", "content": "word " * 40000}]) == "other/big"
+        assert await served(client, "blockrun/eco", saying(picture)) == "other/big"
+        assert await served(client, "blockrun/eco", saying("word " * 40000)) == "other/big"
 
 
 async def test_once_a_real_provider_exists_the_mock_answers_only_to_its_own_name(tmp_path):
@@ -123,7 +119,10 @@ async def test_a_star_takes_any_unknown_name(tmp_path):
 async def test_a_model_without_a_price_is_served_by_name_only(tmp_path):
     settings = {"auth": "open", "providers": {}}
     async with fault_server() as server:
-        settings["providers"] = {"lab": provider(server.url, {"id": "lab/odd"}), "other": provider(server.url, big())}
+        settings["providers"] = {
+            "lab": a_provider(server.url, {"id": "lab/odd"}),
+            "other": a_provider(server.url, big()),
+        }
         async with router(tmp_path, settings) as client:
             assert await served(client, "lab/odd") == "lab/odd"
             assert await served(client, "blockrun/eco") == "other/big"
@@ -149,7 +148,7 @@ async def test_a_devices_profile_and_fixed_model_are_followed(tmp_path):
 
 async def test_a_spent_budget_that_says_free_drops_to_the_local_model(tmp_path):
     async with fault_server() as server:
-        local = provider(server.url, {"id": "local/llama", "context": 8000, "price": {"input": 0, "output": 0}})
+        local = a_provider(server.url, {"id": "local/llama", "context": 8000, "price": {"input": 0, "output": 0}})
         settings = house(server, devices={"defaults": {"daily_budget": 0.000001, "budget_action": "free"}})
         settings["providers"]["local"] = local
         async with router(tmp_path, settings) as client:
@@ -196,16 +195,19 @@ async def test_a_changed_file_holds_without_a_restart(tmp_path):
     async with fault_server() as server:
         settings = house(server)
         async with router(tmp_path, settings) as client:
+
+            async def known(model_id):
+                return model_id in [m["id"] for m in (await client.get("/v1/models"))["data"]]
+
+            async def degraded():
+                return (await client.get("/health"))["status"] == "degraded"
+
             settings["aliases"] = {"home/new": "lab/small"}
             (tmp_path / "cheaprouter.yaml").write_text(yaml.safe_dump(settings))
-            async with asyncio.timeout(15):
-                while "home/new" not in [m["id"] for m in (await client.get("/v1/models"))["data"]]:
-                    await asyncio.sleep(0.1)
+            await until(lambda: known("home/new"), timeout=15, every=0.1)
             assert await served(client, "home/new") == "lab/small"
             (tmp_path / "cheaprouter.yaml").write_text("auth: nonsense")
-            async with asyncio.timeout(15):
-                while (await client.get("/health"))["status"] != "degraded":
-                    await asyncio.sleep(0.1)
+            await until(degraded, timeout=15, every=0.1)
             assert await served(client, "home/new") == "lab/small"
 
 
@@ -223,7 +225,7 @@ async def test_a_conversation_with_tools_stays_with_its_model(tmp_path):
     call = {"id": "call_1", "type": "function", "function": {"name": "light", "arguments": "{}"}}
     async with fault_server() as server:
         settings = house(server)
-        settings["providers"]["lab"] = provider(server.url, small(capabilities=["tools"]))
+        settings["providers"]["lab"] = a_provider(server.url, small(capabilities=["tools"]))
         async with router(tmp_path, settings) as client:
             first = await served(client, messages=HARD, tools=tools)
             turns = [
@@ -245,7 +247,7 @@ async def test_an_estimate_is_held_against_the_count_and_not_against_its_own_cor
     priced = small(price={"input": 1, "output": 0})
     asked = [{"role": "user", "content": "word " * 60}]
     async with fault_server() as server:
-        settings = {"auth": "open", "providers": {"lab": provider(server.url, priced)}}
+        settings = {"auth": "open", "providers": {"lab": a_provider(server.url, priced)}}
         async with router(tmp_path, settings) as client:
             first = await expected_cost(client)
             counted = 4 * round(first * 1_000_000)

@@ -10,10 +10,12 @@ import json
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
+
+from tests.builders import free_port, joined, sse, text_of  # noqa: F401 - some tests still take them from here
 
 
 @dataclass(frozen=True)
@@ -114,21 +116,17 @@ def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
     }
 
 
-def event(value: Any) -> bytes:
-    """One server-sent event."""
-    data = value if isinstance(value, bytes) else json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
-    return b"data: " + data + b"\n\n"
+event = sse  # some tests still know it by this name
 
-
-ROLE = event(delta(role="assistant", content=""))
-FINISH = event(delta("stop"))
-USAGE = event({**delta(), "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}})
-DONE = event(b"[DONE]")
+ROLE = sse(delta(role="assistant", content=""))
+FINISH = sse(delta("stop"))
+USAGE = sse({**delta(), "choices": [], "usage": {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}})
+DONE = sse(b"[DONE]")
 
 
 def words(*texts: str) -> list[bytes]:
     """Content events."""
-    return [event(delta(content=text)) for text in texts]
+    return [sse(delta(content=text)) for text in texts]
 
 
 def good_stream(*texts: str) -> Script:
@@ -282,27 +280,3 @@ async def fault_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[Fault
         for task in list(tasks):
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
-
-
-def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
-
-
-def joined(frames: Sequence[bytes]) -> list[Any]:
-    """The decoded data of all events in what a client got, "[DONE]" as text; comments are left out."""
-    found: list[Any] = []
-    for block in b"".join(frames).split(b"\n\n"):
-        if block.startswith(b"data: "):
-            data = block[6:]
-            found.append("[DONE]" if data == b"[DONE]" else json.loads(data))
-    return found
-
-
-def text_of(frames: Sequence[bytes]) -> str:
-    """The text in a stream's events."""
-    chunks = [chunk for chunk in joined(frames) if isinstance(chunk, dict)]
-    choices = [choice for chunk in chunks for choice in chunk.get("choices", ())]
-    return "".join(choice["delta"].get("content") or "" for choice in choices)

@@ -14,6 +14,7 @@ from email.utils import format_datetime
 from typing import Any
 
 from cheaprouter.config.settings import Timeouts
+from tests.builders import sse
 
 from .fault_server import (
     DONE,
@@ -31,7 +32,6 @@ from .fault_server import (
     Stall,
     completion,
     delta,
-    event,
     good_stream,
     head,
     http_chunk,
@@ -278,13 +278,13 @@ _DEGRADED = (
     failing(
         "error_event_first",
         "upstream_error",
-        stream(ROLE, event({"error": {"message": "x", "code": 502}})),
+        stream(ROLE, sse({"error": {"message": "x", "code": 502}})),
         stream=True,
         tries=2,
     ),
     failing("role_then_end", "empty_reply", stream(ROLE), stream=True),
     failing("stream_of_nothing", "empty_reply", stream(ROLE, FINISH, DONE), stream=True),
-    failing("finish_error", "empty_reply", stream(ROLE, event(delta(None)), DONE), stream=True),
+    failing("finish_error", "empty_reply", stream(ROLE, sse(delta(None)), DONE), stream=True),
 )
 
 
@@ -296,7 +296,7 @@ def _mid_stream(name: str, code: str, script: Script, text: str = "Hel", **more:
 _BEGUN = (ROLE, *words("Hel"))
 _MID_STREAM = (
     _mid_stream(
-        "error_event_mid_stream", "upstream_error", stream(*_BEGUN, event({"error": {"message": SECRET, "code": 502}}))
+        "error_event_mid_stream", "upstream_error", stream(*_BEGUN, sse({"error": {"message": SECRET, "code": 502}}))
     ),
     _mid_stream("truncated_stream", "upstream_truncated", stream(*_BEGUN)),
     _mid_stream("reset_mid_stream", "upstream_truncated", stream(*_BEGUN, then=(Reset(),))),
@@ -349,14 +349,14 @@ _HARMLESS = (
         stream=True,
         text="".join(_TEN_THOUSAND),
     ),
-    Fault("malformed_first", (stream(event(b'{"choices": [{"del'), *words(ANSWER), FINISH, DONE),), stream=True),
+    Fault("malformed_first", (stream(sse(b'{"choices": [{"del'), *words(ANSWER), FINISH, DONE),), stream=True),
     Fault(
         "malformed_mid_stream",
         (
             stream(
                 ROLE,
                 *words("Hello "),
-                event(b'{"id": "x", "choices": [{"delta": {"content": "no"}]}'),
+                sse(b'{"id": "x", "choices": [{"delta": {"content": "no"}]}'),
                 *words("from upstream."),
                 FINISH,
                 DONE,
@@ -370,7 +370,7 @@ _HARMLESS = (
             stream(
                 ROLE,
                 *words("Hello "),
-                event(b'{"id":"x","choices":[{"delta":{"content":"no'),
+                sse(b'{"id":"x","choices":[{"delta":{"content":"no'),
                 *words("from upstream."),
                 FINISH,
                 DONE,
@@ -386,11 +386,11 @@ _HARMLESS = (
     Fault("reasoning_only", (reply(200, completion("", reasoning_content="Hmm.")),), text=""),
     Fault("tiny_limit", (reply(200, completion("")),), text="", body={"max_tokens": 3}),
     Fault(
-        "tiny_limit_stream", (stream(ROLE, event(delta("length")), DONE),), text="", body={"max_tokens": 3}, stream=True
+        "tiny_limit_stream", (stream(ROLE, sse(delta("length")), DONE),), text="", body={"max_tokens": 3}, stream=True
     ),
     Fault(
         "text_beside_the_finish",
-        (stream(ROLE, *words("Hello "), event(delta("stop", content="from upstream.")), DONE),),
+        (stream(ROLE, *words("Hello "), sse(delta("stop", content="from upstream.")), DONE),),
         stream=True,
     ),
 )

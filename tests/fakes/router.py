@@ -11,6 +11,8 @@ import yaml
 from openai import AsyncOpenAI
 
 from cheaprouter.main.app import App, Options, serving
+from tests.builders import a_model_row as model  # noqa: F401 - some tests still take them from here
+from tests.builders import a_provider as provider  # noqa: F401
 
 
 class Client:
@@ -53,19 +55,3 @@ async def router(
         ) as sdk,
     ):
         yield Client(app, http, sdk)
-
-
-def provider(base_url: str, *models: dict, **fields) -> dict:
-    """Settings of one OpenAI-compatible provider."""
-    return {"kind": "openai", "base_url": base_url, "api_key": "sk-test-0123456789", "models": list(models), **fields}
-
-
-def model(model_id: str, **fields) -> dict:
-    """Settings of one model with a price."""
-    return {
-        "id": model_id,
-        "price": {"input": 1, "output": 2},
-        "context": 128000,
-        "capabilities": ["tools", "json_schema"],
-        **fields,
-    }
