@@ -5,7 +5,7 @@ Anchors, aliases and merge keys work; an anchor that contains itself, nesting wi
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 import yaml
 
@@ -56,7 +56,8 @@ class _Strict(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self._depth >= DEEPEST:
-            raise _refused(f"nested more than {DEEPEST} levels deep", self.peek_event().start_mark)
+            here: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            raise _refused(f"nested more than {DEEPEST} levels deep", here.start_mark)
         self._depth += 1
         try:
             node: yaml.Node | None = super().compose_node(parent, index)
