@@ -14,13 +14,14 @@ from ..books import totals
 from ..books.database import Database
 from ..books.habits import Habits
 from ..books.recorder import Recorder
+from ..config import fields
 from ..config.settings import Auth, BudgetAction, Settings
 from ..core.calendar import Calendar
 from ..core.clock import Clock
 from ..core.events import EventBus, SettingsChanged
-from ..core.ids import FORGOTTEN
+from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json
-from . import keys, known, overrides, setters
+from . import keys, known, overrides
 from .callers import Callers
 from .known import KnownDevices
 from .ledger import Baseline, Ledger, Period, reached
@@ -176,9 +177,9 @@ class Accounts:
 
     def check(self, device_id: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
         """The values as they would be set; None: back to the file. Raises SettingError for the first that is wrong."""
-        table = setters.HUB if device_id is None else setters.DEVICE
+        table = fields.HUB if device_id is None else fields.DEVICE
         return {
-            name: None if value is None and name in table else setters.read(table, name, value)
+            name: None if value is None and name in table else fields.read(table, name, value)
             for name, value in changes.items()
         }
 
@@ -189,10 +190,10 @@ class Accounts:
 
         None: back to what the file says. Returns the checked values. Raises SettingError.
         """
-        scope = HUB_SCOPE if device_id is None else setters.device_scope(device_id)
+        scope = HUB_SCOPE if device_id is None else device_scope(device_id)
         checked = self.check(device_id, changes)
         made = {
-            name: None if value is None else Override(setters.dump(value), baseline(settings, scope, name), source)
+            name: None if value is None else Override(fields.dump(value), baseline(settings, scope, name), source)
             for name, value in checked.items()
         }
         self.overrides.set_many(scope, made, int(self.clock.utcnow().timestamp()))
@@ -239,7 +240,7 @@ class Accounts:
 
     async def add_key(self, device_id: str) -> str:
         """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept."""
-        scope, now = setters.device_scope(device_id), self.clock.utcnow().timestamp()
+        scope, now = device_scope(device_id), self.clock.utcnow().timestamp()
         key = await self.database.run(lambda c: keys.add(c, scope, now))
         await self.callers.reload(self.database)
         self.known.register((scope,))

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
-from ..config.settings import BudgetAction, DeviceSettings, Settings
+from ..config import fields
+from ..config.fields import Field
+from ..config.settings import BudgetAction, DeviceSettings, HubSettings, Settings
+from ..config.values import AUTO
 from ..core.errors import SettingError
 from ..core.ids import clean_id
-from ..core.models import Profile
 from ..core.money import to_pico
-from . import setters
 from .ledger import Limits
 from .overrides import HUB_SCOPE, Override
 from .schedule import Schedule
@@ -28,18 +30,6 @@ _COUNTS: Final = ("rpm", "tpm", "parallel")
 _BUDGETS: Final = ("daily_budget", "monthly_budget")
 
 _Layers = Mapping[str, Mapping[str, Override]]
-
-
-@dataclass(frozen=True, slots=True)
-class HubSettings:
-    """The router's own settings as they hold now. `cloud_paused`: only local models."""
-
-    profile: Profile = Profile.AUTO
-    cost_quality: float = 5.0
-    daily_budget: Decimal | None = None
-    monthly_budget: Decimal | None = None
-    budget_action: BudgetAction = BudgetAction.REFUSE
-    cloud_paused: bool = False
 
 
 _T = TypeVar("_T", HubSettings, DeviceSettings)
@@ -75,7 +65,7 @@ def make_policy(device: DeviceSettings, warn_percent: float, action: BudgetActio
     for name in _BUDGETS:
         amount: Decimal | None = getattr(device, name)
         changes[name] = None if amount is None or not amount.is_finite() else amount
-    if device.model == setters.AUTO:
+    if device.model == AUTO:
         changes["model"] = None
     clean = replace(device, **changes)
     chosen = action or clean.budget_action or BudgetAction.REFUSE
@@ -102,7 +92,7 @@ class Policies:
         self._layers = {scope: dict(values) for scope, values in layers.items() if values}
         self._file = {clean_id(name): device for name, device in settings.devices.items()}
         warn = settings.budget.warn_percent
-        self.hub = _apply(hub_from(settings), self._layers.get(HUB_SCOPE), setters.HUB)
+        self.hub = _apply(fields.hub(settings), self._layers.get(HUB_SCOPE), fields.HUB)
         totals = DeviceSettings(daily_budget=self.hub.daily_budget, monthly_budget=self.hub.monthly_budget)
         self.ceiling = make_policy(totals, warn, self.hub.budget_action)
         self.default = make_policy(settings.device_defaults, warn)
@@ -123,49 +113,43 @@ class Policies:
 
     def effective(self, device_id: str | None) -> dict[str, Any]:
         """Every setting by name as JSON shows it; None: the router's own."""
-        return setters.shown(self.hub, None if device_id is None else self.of(device_id).device)
+        return fields.shown(self.hub, None if device_id is None else self.of(device_id).device)
 
     def sources(self, device_id: str | None) -> dict[str, str]:
         """For each setting where its value is from: `default` (the defaults for devices, too), `file` or `run time`."""
         if device_id is None:
             layer = self._layers.get(HUB_SCOPE, {})
-            return {name: RUN_TIME if name in layer else FILE for name in setters.HUB}
+            return {name: RUN_TIME if name in layer else FILE for name in fields.HUB}
         layer, mine = self._layers.get(device_id, {}), self._file.get(device_id)
         return {
             name: RUN_TIME if name in layer else FILE if mine and getattr(mine, name) is not None else DEFAULT
-            for name in setters.DEVICE
+            for name in fields.DEVICE
         }
 
     def _device(self, device_id: str) -> DeviceSettings:
         device = self._settings.device_defaults
         mine = self._file.get(device_id)
         if mine is not None:
-            own = {f.name: v for f in fields(mine) if (v := getattr(mine, f.name)) is not None}
+            own = {f.name: v for f in dataclasses.fields(mine) if (v := getattr(mine, f.name)) is not None}
             device = replace(device, **own)
-        return _apply(device, self._layers.get(device_id), setters.DEVICE)
-
-
-def hub_from(settings: Settings) -> HubSettings:
-    """What the file says about the router itself."""
-    routing, budget = settings.routing, settings.budget
-    return HubSettings(routing.profile, routing.cost_quality, budget.daily, budget.monthly, budget.action)
+        return _apply(device, self._layers.get(device_id), fields.DEVICE)
 
 
 def baseline(settings: Settings, scope: str, name: str) -> Any:
     """What the file says to a setting, as JSON; beside it a value is kept that is set at run time."""
     if scope == HUB_SCOPE:
-        return setters.dump(getattr(hub_from(settings), name, None))
+        return fields.dump(getattr(fields.hub(settings), name, None))
     for device_id, mine in settings.devices.items():
         if clean_id(device_id) == scope:
-            return setters.dump(getattr(mine, name, None))
+            return fields.dump(getattr(mine, name, None))
     return None
 
 
-def _apply(base: _T, layer: Mapping[str, Override] | None, table: Mapping[str, setters.Setting]) -> _T:
+def _apply(base: _T, layer: Mapping[str, Override] | None, table: Mapping[str, Field]) -> _T:
     values: dict[str, Any] = {}
     for name, override in (layer or {}).items():
         try:
-            values[name] = setters.read(table, name, override.value)
+            values[name] = fields.read(table, name, override.value)
         except SettingError as error:  # kept by another version, which allowed more
             _LOG.warning("A setting kept from before is left out: %s", error)
     return replace(base, **values) if values else base

@@ -56,9 +56,10 @@ def restore(data: Path) -> bool:
     """
     copy, mark = data / COPY, data / _MARK
     restored = False
-    refuse_newer(copy if copy.exists() and not mark.exists() else data / DATABASE)
     try:
-        if copy.exists() and not mark.exists():
+        wins = copy.exists() and not mark.exists()
+        refuse_newer(copy if wins else data / DATABASE)
+        if wins:
             restored = _put_in_place(copy, data / DATABASE)
         copy.unlink(missing_ok=True)
     except OSError as error:
@@ -71,6 +72,7 @@ def restore(data: Path) -> bool:
 
 def _put_in_place(copy: Path, database: Path) -> bool:
     if not _sound(copy):
+        refuse_newer(database)
         _LOG.error("The backup's copy of the database is damaged; going on with the file that is there.")
         return False
     for suffix in ("-wal", "-shm"):  # they belong to the file that is replaced

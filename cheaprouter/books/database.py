@@ -159,10 +159,10 @@ class Database:
                 self.add_damage([f"The books, {self._path}, are gone: they begin anew. A backup may still hold them."])
             if self._ours:
                 self._check(self._connection)
-        except (sqlite3.Error, OSError) as error:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if strict:
-                raise
-            if getattr(error, "sqlite_errorcode", 0) & 0xFF in _MALFORMED:
+                raise error if isinstance(error, OSError) else sqlite3.DatabaseError(f"{error}") from error
+            if _code(error) in _MALFORMED:
                 self._start_anew(error)
                 return
             self._fall_back(error)
@@ -196,7 +196,7 @@ class Database:
             try:
                 return self._connect(path)
             except sqlite3.OperationalError as error:
-                if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                if _code(error) != sqlite3.SQLITE_BUSY:
                     raise
                 time.sleep(BUSY_PAUSE)
         return self._connect(path)
@@ -309,8 +309,14 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
 
 def corrupt(error: BaseException) -> bool:
     """Whether an error says that the file itself is damaged."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return code is not None and code & 0xFF in _CORRUPT
+    return _code(error) in _CORRUPT
+
+
+def _code(error: BaseException) -> int:
+    """SQLite's number for an error; Python cannot even decode some messages about a damaged file."""
+    if isinstance(error, UnicodeDecodeError):
+        return sqlite3.SQLITE_CORRUPT
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF
 
 
 def _gone(path: Path) -> bool:

@@ -49,6 +49,7 @@ class Journal:
 
     def replay(self) -> Iterator[Row]:
         """All whole rows on disk, in order of writing; a torn or damaged line is left out, and `damage` tells of it."""
+        self.damage = []
         for path in self._segments():
             try:
                 data = path.read_bytes()

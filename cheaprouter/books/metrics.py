@@ -27,7 +27,7 @@ OTHER: Final = "other"
 RECENT: Final = 600
 """Requests read at start for percentiles and last models."""
 
-MOST_NEW: Final = 256
+MOST_NEW: Final = 32
 """Bookings that wait to be counted until somebody looks."""
 
 KEPT: Final = 256

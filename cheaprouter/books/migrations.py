@@ -103,15 +103,15 @@ def refuse_newer(path: Path) -> None:
 
     A file that cannot be looked at is none of its business: opening it will tell what is wrong.
     """
-    if not path.exists():
-        return
-    # Without a WAL nobody has the file open, and no file needs to be made beside it to read it.
-    mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
     try:
+        if not path.exists():
+            return
+        # Without a WAL nobody has the file open, and no file needs to be made beside it to read it.
+        mode = "mode=ro" if Path(f"{path}-wal").exists() else "mode=ro&immutable=1"
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?{mode}", uri=True)) as connection:
             found = {str(row[0]) for row in connection.execute("SELECT name FROM migration")}
             version = connection.execute("SELECT value FROM meta WHERE key = 'version'").fetchone()
-    except sqlite3.Error:
+    except (sqlite3.Error, OSError, UnicodeDecodeError):
         return
     ours = {step.__name__ for step in MIGRATIONS}
     # A later version has all of our steps and more; where one of ours is missing, too, its name is damaged.

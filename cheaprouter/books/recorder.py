@@ -146,7 +146,10 @@ class Recorder:
 
     @property
     def work(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
-        """What keeps the disk in step with what is booked, each for ever and by its name; asleep while there is nothing."""
+        """What keeps the disk in step with what is booked, each for ever and by its name; asleep while there is nothing.
+
+        No data ends it, nor a disk that fails. What is not expected is raised; started again, it goes on where it was.
+        """
         return {
             "journal-sync": self._sync_for_ever,
             "bookings": self._flush_for_ever,
@@ -161,6 +164,8 @@ class Recorder:
 
     async def _sync_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._waiting:
+            self._unsynced.set()
         while True:
             await self._unsynced.wait()
             await asyncio.sleep(BATCH_SECONDS)
@@ -169,7 +174,7 @@ class Recorder:
 
     async def _flush_for_ever(self) -> None:
         if self._waiting:
-            self._unwritten.set()  # started again after a failure: these were taken up already
+            self._unwritten.set()
         while True:
             await self._unwritten.wait()
             await asyncio.sleep(BATCH_SECONDS)

@@ -7,7 +7,7 @@ import io
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, from_date, to_date, zone_name
@@ -140,7 +140,7 @@ class Reports:
                 )
         today = self._calendar.local(self._clock.utcnow().timestamp()).date()
         last = self._date(query, "to", today)
-        first = self._date(query, "from", max(date(1, 2, 1), last) - timedelta(days=_DEFAULT_DAYS - 1))
+        first = self._date(query, "from", date.fromordinal(max(1, last.toordinal() - _DEFAULT_DAYS + 1)))
         if first > last:
             raise InvalidRequestError("`from` must not be after `to`.", param="from")
         if (last - first).days > _MOST_DAYS:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -73,7 +74,7 @@ _NUMBERS: Final = (int, float)
 
 def microseconds(moment: datetime) -> int:
     """An aware time as microseconds since 1970."""
-    return int(moment.timestamp() * 1_000_000 + 0.5)
+    return math.floor(moment.timestamp() * 1_000_000 + 0.5)
 
 
 def moment(at: int) -> datetime:
@@ -88,7 +89,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     row = [
         seq,
         record.id,
-        int(record.timestamp.timestamp() * 1_000_000 + 0.5),
+        math.floor(record.timestamp.timestamp() * 1_000_000 + 0.5),
         day,
         record.device_id,
         record.requested_model,
@@ -147,12 +148,10 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     None where a value is one that no booking can have: the row is damaged.
     """
     found = dict(zip(names, values, strict=False))
-    before = [found.get(name) for name in COLUMNS]
+    before = [found.get(name, empty) for name, (*_, empty) in SHAPE.items()]
     row = before.copy()
     _bound(row)
-    if not row[0] or any(old is not None and old != new for old, new in zip(before, row, strict=True)):
-        return None
-    return tuple(row)
+    return tuple(row) if row[0] and row == before else None
 
 
 def _usd(pico: int | None) -> Any:

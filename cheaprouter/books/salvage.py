@@ -18,6 +18,9 @@ from . import totals
 from .migrations import TABLES
 from .rows import COLUMNS, from_disk
 
+UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
+"""What reading a damaged file raises; Python cannot even decode some of SQLite's messages about it."""
+
 MOST_WORDS: Final = 20
 MOST_TRIES: Final = 2000
 """Looks into a table behind its first damaged page."""
@@ -166,7 +169,7 @@ class _Copy:
         self._keys = [name for _, name in sorted((column[5], column[1]) for column in ours if column[5])]
         try:
             theirs = {column[1] for column in source.execute(f"PRAGMA table_info({table})")}
-        except sqlite3.Error:
+        except UNREADABLE:
             theirs = set()
         self._there = theirs.issuperset(self._keys)
         # The key comes first: it says how far a look got.
@@ -221,12 +224,12 @@ class _Copy:
                 f"SELECT {', '.join(self._columns)} FROM {self._table} WHERE {where} ORDER BY {order}",  # noqa: S608 - our own names
                 parameters,
             )
-        except sqlite3.Error:
+        except UNREADABLE:
             return None, False
         while True:
             try:
                 row = next(rows, None)
-            except sqlite3.Error:
+            except UNREADABLE:
                 return last, False
             if row is None:
                 return last, True

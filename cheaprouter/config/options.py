@@ -1,20 +1,23 @@
-"""The app's options: one table of them, and their translation into the same raw settings that a YAML file gives. Pure.
+"""The app's options and the environment's variables, made of the table of settings, and what they say as raw settings. Pure.
 
 Each option is also an environment variable, `CHEAPROUTER_` and its name in capitals (`mqtt.host`: `CHEAPROUTER_MQTT_HOST`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 from urllib.parse import urlsplit
 
 from ..core.models import Json
+from .fields import Field, everything
 from .kinds import CLOUD, LOCAL, LOCAL_PORTS, NEEDS_URL
 from .problems import Problem, nearest
+from .values import Row, flag, numeral
 
 PREFIX: Final = "CHEAPROUTER_"
+_PLAIN: Final = {"bool": flag.plain, "int": numeral, "port": numeral, "float": numeral}
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,13 +25,15 @@ class Option:
     """One option.
 
     `name`: `mqtt.host` sits in the group `mqtt`. `type`: as the store's manifest writes it. `default`: what it is set to at
-    first, None: left out. `paths`: the dotted settings it stands for, none where translating takes thought.
+    first, None: left out. `paths`: the dotted settings it stands for, none where translating takes thought. `unset`: what
+    it says for "not set": emptying a field in Home Assistant brings its default back.
     """
 
     name: str
     type: str
     default: Any = None
     paths: tuple[str, ...] = ()
+    unset: Any = None
 
     @property
     def variable(self) -> str:
@@ -36,60 +41,42 @@ class Option:
         return PREFIX + self.name.replace(".", "_").upper()
 
 
+def _option(name: str, fields: Sequence[Field]) -> Option:
+    """The option that stands for these settings, all of one kind."""
+    shipped = next((field.row.shipped for field in fields if field.row.shipped is not None), None)
+    unset, kind = fields[0].row.unset, fields[0].row.kind.store
+    if unset is not None:
+        kind = kind.replace("list(", f"list({unset}|").replace("int(1,", f"int({unset},")
+    return Option(
+        name, kind if shipped is not None else f"{kind}?", shipped, tuple(field.path for field in fields), unset
+    )
+
+
+def _by_name(names: Callable[[Row], str]) -> Iterator[Option]:
+    found: dict[str, list[Field]] = {}
+    for field in everything():
+        if name := names(field.row):
+            found.setdefault(name, []).append(field)
+    yield from (_option(name, fields) for name, fields in found.items())
+
+
+def _key(provider: str) -> Option:
+    return Option(f"{provider}_api_key", "password?", None, (f"providers.{provider}.api_key",))
+
+
 OPTIONS: Final[tuple[Option, ...]] = (
-    *(
-        Option(f"{name}_api_key", "password?", None, (f"providers.{name}.api_key",))
-        for name in CLOUD
-        if name not in NEEDS_URL
-    ),
+    *(_key(name) for name in CLOUD if name not in NEEDS_URL),
     Option("local_url", "url?"),
     Option("local_kind", f"list({'|'.join((*LOCAL, 'openai'))})?"),
-    Option("default_profile", "list(auto|eco|premium|free)", "auto", ("routing.profile",)),
-    Option("cost_quality", "float(0,10)", 5, ("routing.cost_quality",)),
-    Option("currency", "match(^[A-Za-z]{3}$)", "USD", ("currency",)),
-    Option("usd_rate", "float(0.000001,)?", None, ("usd_rate",)),
-    Option("baseline_model", "str?", None, ("routing.baseline_model",)),
-    Option("auth", "list(auto|open|keys)", "auto", ("auth",)),
-    Option("rpm", "int(0,)", 60, ("devices.defaults.rpm",)),
-    Option("tpm", "int(0,)", 100_000, ("devices.defaults.tpm",)),
-    Option("parallel", "int(1,)?", None, ("devices.defaults.parallel",)),
-    Option("daily_budget", "float(0,)?", None, ("devices.defaults.daily_budget",)),
-    Option("monthly_budget", "float(0,)?", None, ("devices.defaults.monthly_budget",)),
-    Option("global_daily_budget", "float(0,)?", None, ("budget.daily",)),
-    Option("global_monthly_budget", "float(0,)?", None, ("budget.monthly",)),
-    Option(
-        "budget_action",
-        "list(refuse|free|eco)",
-        "refuse",
-        ("budget.action", "devices.defaults.budget_action"),
-    ),
-    Option("mqtt.enabled", "bool?", None, ("mqtt.enabled",)),
-    Option("mqtt.host", "str?", None, ("mqtt.host",)),
-    Option("mqtt.port", "port?", None, ("mqtt.port",)),
-    Option("mqtt.username", "str?", None, ("mqtt.username",)),
-    Option("mqtt.password", "password?", None, ("mqtt.password",)),
-    Option("mqtt.tls", "bool?", None, ("mqtt.tls",)),
-    Option("mqtt.base_topic", "str?", None, ("mqtt.base_topic",)),
-    Option("mqtt.discovery", "bool?", None, ("mqtt.discovery",)),
-    Option("mqtt.discovery_prefix", "str?", None, ("mqtt.discovery_prefix",)),
-    Option("mqtt.commands", "bool?", None, ("mqtt.commands",)),
-    Option("mqtt.chat", "bool?", None, ("mqtt.chat",)),
-    Option("time_zone", "str?", None, ("time_zone",)),
-    Option("log_level", "list(debug|info|warning|error|critical)", "info", ("log_level",)),
-    Option("retention_days", "int(1,)", 90, ("storage.retention_days",)),
+    *_by_name(lambda row: row.option),
 )
-
-_ZERO_IS_NONE: Final = ("rpm", "tpm")
-"""Limits with a default: emptying the field in Home Assistant brings the default back, so none is said by 0."""
+"""The app's options; config.yaml decides on their order."""
 
 ENVIRONMENT: Final[tuple[Option, ...]] = (
     *OPTIONS,
-    Option("host", "str?", None, ("http.host",)),
-    Option("port", "port", None, ("http.port",)),
-    Option("ingress_port", "port?", None, ("http.ingress_port",)),
-    Option("admin_key", "password?", None, ("admin_key",)),
+    *_by_name(lambda row: row.variable),
     Option("mqtt.url", "str?", None, ("mqtt.url",)),
-    Option("azure_api_key", "password?", None, ("providers.azure.api_key",)),
+    *map(_key, NEEDS_URL),
 )
 """What environment variables may say: every option, and what the app decides for itself."""
 
@@ -157,26 +144,9 @@ def _flatten(options: Json) -> Iterator[tuple[str, Any]]:
 
 def _typed(kind: str, value: str) -> Any:
     """A variable's text as the value it means; what does not fit stays text, for the schema to complain about."""
-    if kind.startswith("bool"):
-        return {
-            "true": True,
-            "1": True,
-            "yes": True,
-            "on": True,
-            "false": False,
-            "0": False,
-            "no": False,
-            "off": False,
-        }.get(value.lower(), value)
-    if kind.startswith(("int", "port", "float")):
-        try:
-            return int(value)
-        except ValueError:
-            pass
-        try:
-            return float(value)
-        except ValueError:
-            return value
+    for begin, plain in _PLAIN.items():
+        if kind.startswith(begin):
+            return plain(value)
     return value
 
 
@@ -186,7 +156,7 @@ def _translate(
     raw: Json = {}
     where: dict[str, str] = {}
     for option, value in values.items():
-        if (option.name == "auth" and value == "auto") or (option.name in _ZERO_IS_NONE and value == 0):
+        if option.unset is not None and value == option.unset and not isinstance(value, bool):
             continue
         for path in option.paths:
             _put(raw, path, value)

@@ -6,39 +6,37 @@ A key set to nothing (`null`) counts as not set. Numbers are not taken from quot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, Final
 
 import voluptuous as vol
 
 from ..core.errors import ConfigurationError
-from ..core.models import Capability, Json
-from . import convert
-from . import values as read
-from .checks import cross_check
-from .kinds import KINDS
-from .problems import Problem, at, dotted, nearest, render
+from ..core.models import Json, Price, PriceTier, Rates
+from . import fields, texts, values
+from .kinds import LOCAL
+from .problems import Problem, at, cross_check, dotted, nearest, render
 from .settings import (
     Alias,
-    Auth,
-    BudgetAction,
-    BudgetSettings,
-    CacheSettings,
     DeviceSettings,
-    HttpSettings,
-    RoutingSettings,
+    ModelSettings,
+    MqttSettings,
+    ProviderSettings,
     Settings,
-    StorageSettings,
     Timeouts,
+    model_id,
 )
 
 Validator = Callable[[Any], Any]
+_BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
 
 
 class _Told(vol.Invalid):
     """An error about a key rather than its value; the message says all there is to say."""
 
 
-def _value(reader: read.Reader) -> Validator:
+def _value(reader: values.Reader) -> Validator:
     def validate(value: Any) -> Any:
         try:
             return reader(value)
@@ -48,17 +46,17 @@ def _value(reader: read.Reader) -> Validator:
     return validate
 
 
-def _section(fields: Mapping[str, Validator], make: Callable[..., Any], *, required: tuple[str, ...] = ()) -> Validator:
+def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, required: tuple[str, ...] = ()) -> Validator:
     """A mapping with known keys, each with its validator, handed to `make` by name."""
-    schema = vol.Schema({vol.Optional(key): validator for key, validator in fields.items()})
+    schema = vol.Schema({vol.Optional(key): validator for key, validator in keys.items()})
 
     def validate(value: Any) -> Any:
         value = {} if value is None else value
         if not isinstance(value, dict):
             raise vol.Invalid("a mapping of settings")
-        known = {key: item for key, item in value.items() if key in fields and item is not None}
+        known = {key: item for key, item in value.items() if key in keys and item is not None}
         errors: list[vol.Invalid] = [
-            _Told(f"unknown key{nearest(str(key), fields)}", path=[key]) for key in value if key not in fields
+            _Told(f"unknown key{nearest(str(key), keys)}", path=[key]) for key in value if key not in keys
         ]
         errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
@@ -91,7 +89,7 @@ def _each(validator: Validator) -> Validator:
     return validate
 
 
-def _named(key: read.Reader, validator: Validator) -> Validator:
+def _named(key: values.Reader, validator: Validator) -> Validator:
     """A mapping whose keys are the user's own names."""
 
     def validate(value: Any) -> dict[str, Any]:
@@ -103,7 +101,7 @@ def _named(key: read.Reader, validator: Validator) -> Validator:
     return validate
 
 
-def _key(reader: read.Reader, key: Any) -> str:
+def _key(reader: values.Reader, key: Any) -> str:
     try:
         return str(reader(key))
     except ValueError as error:
@@ -127,43 +125,73 @@ def _collect(items: Iterable[tuple[Any, Any]], validator: Validator) -> list[Any
     return done
 
 
-_count = _value(read.whole(1))
-_usd = _value(read.money())
-_flag = _value(read.flag)
-_word = _value(read.text())
-_percent = _value(read.number(0, 100))
-_slider = _value(read.number(0, 10))
-_ids = _each(_value(read.name("a model id, `provider/*` or a profile id")))
-_action = _value(read.choice(BudgetAction))
-_seconds = _value(read.number(0.001, 86400, unit="seconds"))
-_port = _value(read.whole(0, 65535))
+def _keys(section: type) -> dict[str, Validator]:
+    """The keys of a dataclass's settings."""
+    return {name: _kind(field.row.kind) for name, field in fields.of(section).items()}
+
+
+def _kind(kind: values.Kind) -> Validator:
+    return _value(kind) if kind.item is None else _each(_kind(kind.item))
+
+
+def _made_price(
+    *,
+    input: Decimal,  # noqa: A002 - the key's name in the file
+    output: Decimal,
+    cached_input: Decimal | None = None,
+    cache_write: Decimal | None = None,
+    per_request: Decimal = Decimal(0),
+    tiers: tuple[Json, ...] = (),
+) -> Price:
+    """A user's own price."""
+    return Price(
+        rates=Rates(input, output, cached_input, cache_write),
+        tiers=tuple(sorted((_made_tier(tier) for tier in tiers), key=lambda t: t.above_prompt_tokens)),
+        per_request=per_request,
+        source="configured",
+    )
+
+
+def _made_tier(tier: Json) -> PriceTier:
+    return PriceTier(
+        tier["above"], Rates(tier["input"], tier["output"], tier.get("cached_input"), tier.get("cache_write"))
+    )
+
+
+def _made_mqtt(*, url: Mapping[str, Any] | None = None, **data: Any) -> MqttSettings:
+    """The broker: its URL is taken apart; what is also set by itself must not contradict it."""
+    if url is not None:
+        if twice := [key for key in _BROKER_KEYS if key in data and data[key] != url.get(key, data[key])]:
+            raise ValueError(f"either `url` or {', '.join(f'`{key}`' for key in twice)}, not two that differ")
+        data = {**data, **url}
+    elif data.get("tls") and "port" not in data:
+        data["port"] = 8883
+    for key in ("username", "password"):
+        data[key] = data.get(key) or None
+    return MqttSettings(**data)
+
+
+_count = _value(values.whole(1, values.MOST_COUNT))
+_usd = _value(values.money())
+_word = _value(values.text())
 
 _rates: Final = {"input": _usd, "output": _usd, "cached_input": _usd, "cache_write": _usd}
 _tier = _section({"above": _count, **_rates}, dict, required=("above", "input", "output"))
 _price_table = _section(
-    {**_rates, "per_request": _usd, "tiers": _each(_tier)}, convert.price, required=("input", "output")
+    {**_rates, "per_request": _usd, "tiers": _each(_tier)}, _made_price, required=("input", "output")
 )
 
 
 def _price(value: Any) -> Any:
     """A table of rates; 0 or `free` for nothing at all."""
     if value in (0, "0", "free") and not isinstance(value, bool):
-        return convert.price(input=read.money()(0), output=read.money()(0))
+        return _made_price(input=Decimal(0), output=Decimal(0))
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping with `input` and `output` in USD per million tokens, or 0")
     return _price_table(value)
 
 
-_MODEL: Final = {
-    "id": _value(read.name("a model id")),
-    "upstream": _word,
-    "price": _price,
-    "context": _count,
-    "max_output": _count,
-    "quality": _percent,
-    "capabilities": _each(_value(read.choice(Capability))),
-}
-_model_table = _section(_MODEL, dict, required=("id",))
+_model_table = _section({**_keys(ModelSettings), "price": _price}, dict, required=("id",))
 
 
 def _model(value: Any) -> Json:
@@ -171,35 +199,18 @@ def _model(value: Any) -> Json:
     return _model_table({"id": value} if isinstance(value, str) else value)  # type: ignore[no-any-return]
 
 
-_timeouts = _section(dict.fromkeys(("connect", "first_token", "idle", "total", "headers"), _seconds), Timeouts)
 _provider = _section(
     {
-        "kind": _value(read.one_of(KINDS)),
-        "base_url": _value(read.url(("http", "https"))),
+        **_keys(ProviderSettings),
         "api_key": _word,
-        "api_keys": _each(_word),
         "api_key_env": _each(_word),
-        "headers": _named(read.header_name, _value(read.header_value)),
-        "timeouts": _timeouts,
+        "headers": _named(texts.header_name, _value(texts.header_value)),
+        "timeouts": _section(_keys(Timeouts), Timeouts),
         "models": _each(_model),
-        "local": _flag,
-        "discover": _flag,
-        "enabled": _flag,
     },
     dict,
 )
-_alias_table = _section(
-    {
-        "target": _value(read.target),
-        "max_first_token_ms": _value(read.number(1, unit="milliseconds")),
-        "max_cost": _usd,
-        "models": _ids,
-        "exclude": _ids,
-        "cost_quality": _slider,
-    },
-    Alias,
-    required=("target",),
-)
+_alias_table = _section(_keys(Alias), Alias, required=("target",))
 
 
 def _alias(value: Any) -> Any:
@@ -207,49 +218,7 @@ def _alias(value: Any) -> Any:
     return _alias_table({"target": value} if isinstance(value, str) else value)
 
 
-_device = _section(
-    {
-        "name": _value(read.name("a name for people", longest=64)),
-        "enabled": _flag,
-        "profile": _value(read.profile),
-        "model": _value(read.name("a model id")),
-        "models": _ids,
-        "exclude": _ids,
-        "rpm": _count,
-        "tpm": _count,
-        "parallel": _count,
-        "daily_budget": _usd,
-        "monthly_budget": _usd,
-        "budget_action": _action,
-        "schedule": _each(_value(read.span)),
-        "cost_quality": _slider,
-        "cache": _flag,
-    },
-    DeviceSettings,
-)
-_mqtt_table = _section(
-    {
-        "url": _value(read.broker),
-        "host": _value(read.text(longest=255, empty=True)),
-        "port": _value(read.whole(1, 65535)),
-        "username": _value(read.text(empty=True)),
-        "password": _value(read.text(empty=True)),
-        "tls": _flag,
-        "ca_file": _word,
-        "tls_insecure": _flag,
-        "protocol": _value(read.one_of(("auto", "5", "3.1.1"))),
-        "base_topic": _value(read.topic),
-        "discovery": _flag,
-        "discovery_prefix": _value(read.topic),
-        "device_discovery": _flag,
-        "interval": _value(read.number(0, 3600, unit="seconds")),
-        "commands": _flag,
-        "chat": _flag,
-        "embedded": _flag,
-        "enabled": _flag,
-    },
-    convert.mqtt,
-)
+_mqtt_table = _section({**_keys(MqttSettings), "url": _value(texts.broker)}, _made_mqtt)
 
 
 def _mqtt(value: Any) -> Any:
@@ -268,46 +237,60 @@ def _mqtt(value: Any) -> Any:
 
 
 _SETTINGS: Final = {
-    "auth": _value(read.choice(Auth)),
-    "admin_key": _value(read.text(longest=200)),
-    "providers": _named(convert.provider_name, _provider),
-    "aliases": _named(read.name("a model name, or `*`"), _alias),
-    "fallbacks": _named(read.name("a model id"), _ids),
-    "devices": _named(read.name("a device id", longest=64), _device),
-    "max_devices": _count,
-    "budget": _section({"daily": _usd, "monthly": _usd, "action": _action, "warn_percent": _percent}, BudgetSettings),
-    "routing": _section(
-        {
-            "profile": _value(read.profile),
-            "cost_quality": _slider,
-            "baseline_model": _value(read.text(empty=True)),
-            "max_cost": _usd,
-            "exclude": _ids,
-            "sticky": _flag,
-            "max_attempts": _value(read.whole(1, 20)),
-            "fallback_on_content_filter": _flag,
-        },
-        RoutingSettings,
-    ),
+    **_keys(Settings),
+    "providers": _named(texts.provider_name, _provider),
+    "aliases": _named(values.name("a model name, or `*`"), _alias),
+    "fallbacks": _named(texts.model_id, _kind(texts.models)),
+    "devices": _named(values.name("a device id", longest=64), _section(_keys(DeviceSettings), DeviceSettings)),
+    **{place: _section(_keys(section), section) for place, section in fields.SECTIONS.items() if place.isalpha()},
     "mqtt": _mqtt,
-    "storage": _section({"retention_days": _count, "max_mb": _value(read.whole(5))}, StorageSettings),
-    "cache": _section({"enabled": _flag, "ttl": _seconds, "max_mb": _count}, CacheSettings),
-    "http": _section(
-        {
-            "host": _value(read.text(longest=255, empty=True)),
-            "port": _port,
-            "ingress_port": _port,
-            "cors_origins": _each(_value(read.text())),
-            "allowed_hosts": _each(_value(read.text())),
-        },
-        HttpSettings,
-    ),
-    "currency": _value(read.currency),
-    "usd_rate": _value(read.money(zero=False, what="units of the currency for one USD")),
-    "time_zone": _value(read.time_zone),
-    "log_level": _value(read.one_of(("debug", "info", "warning", "error", "critical"))),
 }
 _top = _section(_SETTINGS, dict)
+
+
+def _made_provider(name: str, data: Json, environ: Mapping[str, str]) -> ProviderSettings:
+    """A provider; `kind` is its name where that is a known provider's."""
+    kind = data.get("kind", name)
+    keys = [data["api_key"]] if "api_key" in data else []
+    keys += data.get("api_keys", ())
+    keys += [environ[variable] for variable in data.get("api_key_env", ())]
+    return ProviderSettings(
+        name=name,
+        kind=kind,
+        base_url=data.get("base_url", ""),
+        api_keys=tuple(dict.fromkeys(keys)),
+        headers=MappingProxyType(dict(data.get("headers", {}))),
+        timeouts=data.get("timeouts"),
+        models=tuple(_made_model(name, model) for model in data.get("models", ())),
+        local=data.get("local", True if kind in LOCAL else None),
+        discover=data.get("discover"),
+        enabled=data.get("enabled", True),
+    )
+
+
+def _made_model(provider_name: str, data: Json) -> ModelSettings:
+    capabilities = data.pop("capabilities", None)
+    given = data.pop("id")
+    return ModelSettings(
+        id=model_id(provider_name, given),
+        capabilities=None if capabilities is None else frozenset(capabilities),
+        **data,
+    )
+
+
+def _made_settings(data: Json, environ: Mapping[str, str]) -> Settings:
+    """Everything, once it has been checked."""
+    data = dict(data)
+    devices = data.pop("devices", {})
+    providers = data.pop("providers", {})
+    return Settings(
+        providers=tuple(_made_provider(name, item, environ) for name, item in providers.items()),
+        aliases=MappingProxyType(data.pop("aliases", {})),
+        fallbacks=MappingProxyType(data.pop("fallbacks", {})),
+        device_defaults=devices.pop("defaults", DeviceSettings()),
+        devices=MappingProxyType(devices),
+        **data,
+    )
 
 
 def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[Problem]]:
@@ -319,7 +302,7 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
     except vol.Invalid as invalid:
         return None, [_problem(raw, invalid)]
     problems = cross_check(data, environ)
-    return (None, problems) if problems else (convert.settings(data, environ), [])
+    return (None, problems) if problems else (_made_settings(data, environ), [])
 
 
 def build(raw: Any, environ: Mapping[str, str] | None = None) -> Settings:

@@ -1,4 +1,4 @@
-"""Every setting, typed and frozen. What is allowed is in `schema`; where values come from, in `loader`.
+"""Every setting, typed and frozen, each with the row that says all about it: how it is read and where it can be set.
 
 Money is USD, times are seconds, prices are USD per million tokens, unless a name says otherwise.
 """
@@ -10,11 +10,20 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
+from typing import Final
 
 from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
+from . import texts, values
+from .kinds import KINDS
+from .values import ROW, Row, setting
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
+_count: Final = values.whole(1, values.MOST_COUNT)
+_percent: Final = values.number(0, 100)
+_seconds: Final = values.number(0.001, 86_400, unit="seconds")
+_word: Final = values.text()
+_maybe: Final = values.text(empty=True)
 
 
 class Auth(StrEnum):
@@ -32,6 +41,9 @@ class BudgetAction(StrEnum):
     ECO = "eco"
 
 
+_action: Final = values.choice(BudgetAction)
+
+
 @dataclass(frozen=True, slots=True)
 class Timeouts:
     """Seconds an upstream may take: to connect, to send headers, the first content, between chunks, and altogether.
@@ -39,24 +51,31 @@ class Timeouts:
     `headers` None: as `first_token` for a stream, four times that for a whole reply, which has to be written first.
     """
 
-    connect: float = 5.0
-    first_token: float = 30.0
-    idle: float = 60.0
-    total: float = 600.0
-    headers: float | None = None
+    connect: float = setting(_seconds, 5.0)
+    first_token: float = setting(_seconds, 30.0)
+    idle: float = setting(_seconds, 60.0)
+    total: float = setting(_seconds, 600.0)
+    headers: float | None = setting(_seconds, None)
 
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
     """A model as the user describes it. None: what the catalogue or the provider says."""
 
-    id: str
-    upstream: str | None = None
+    id: str = field(metadata={ROW: Row(texts.model_id)})
+    upstream: str | None = setting(_word, None)
     price: Price | None = None
-    context: int | None = None
-    max_output: int | None = None
-    quality: float | None = None
-    capabilities: frozenset[Capability] | None = None
+    context: int | None = setting(_count, None)
+    max_output: int | None = setting(_count, None)
+    quality: float | None = setting(_percent, None)
+    capabilities: frozenset[Capability] | None = setting(
+        values.many(values.choice(Capability), "a list of abilities"), None
+    )
+
+
+def model_id(provider_name: str, given: str) -> str:
+    """A model's routable id: its provider's name goes before it, once."""
+    return given if given.startswith(f"{provider_name}/") else f"{provider_name}/{given}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,15 +87,15 @@ class ProviderSettings:
     """
 
     name: str
-    kind: str
-    base_url: str = ""
-    api_keys: tuple[str, ...] = ()
+    kind: str = field(metadata={ROW: Row(values.one_of(KINDS))})
+    base_url: str = setting(texts.url(("http", "https")), "")
+    api_keys: tuple[str, ...] = setting(values.many(_word, "a list of keys"), ())
     headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     timeouts: Timeouts | None = None
     models: tuple[ModelSettings, ...] = ()
-    local: bool | None = None
-    discover: bool | None = None
-    enabled: bool = True
+    local: bool | None = setting(values.flag, None)
+    discover: bool | None = setting(values.flag, None)
+    enabled: bool = setting(values.flag, default=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,12 +106,12 @@ class Alias:
     `models`: only these (ids, `provider/*`); `exclude`: never these. `cost_quality`: 0 (cost) .. 10 (quality).
     """
 
-    target: str
-    max_first_token_ms: float | None = None
-    max_cost: Decimal | None = None
-    models: tuple[str, ...] = ()
-    exclude: tuple[str, ...] = ()
-    cost_quality: float | None = None
+    target: str = field(metadata={ROW: Row(texts.target)})
+    max_first_token_ms: float | None = setting(values.number(1, 86_400_000, unit="milliseconds"), None)
+    max_cost: Decimal | None = setting(values.money(), None)
+    models: tuple[str, ...] = setting(texts.models, ())
+    exclude: tuple[str, ...] = setting(texts.models, ())
+    cost_quality: float | None = setting(values.slider, None)
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,31 +123,31 @@ class DeviceSettings:
     `cache`: answer exact repeats from memory. `name`: for people.
     """
 
-    name: str | None = None
-    enabled: bool | None = None
-    profile: Profile | None = None
-    model: str | None = None
-    models: tuple[str, ...] | None = None
-    exclude: tuple[str, ...] | None = None
-    rpm: int | None = None
-    tpm: int | None = None
-    parallel: int | None = None
-    daily_budget: Decimal | None = None
-    monthly_budget: Decimal | None = None
-    budget_action: BudgetAction | None = None
-    schedule: tuple[str, ...] | None = None
-    cost_quality: float | None = None
-    cache: bool | None = None
+    name: str | None = setting(values.name("a name for people", longest=64), None, run_time=True)
+    enabled: bool | None = setting(values.flag, None, run_time=True, mqtt=True)
+    profile: Profile | None = setting(values.profile, None, run_time=True, mqtt=True)
+    model: str | None = setting(texts.model, None, run_time=True, mqtt=True)
+    models: tuple[str, ...] | None = setting(texts.models, None, run_time=True)
+    exclude: tuple[str, ...] | None = setting(texts.models, None, run_time=True)
+    rpm: int | None = setting(values.limit, None, option="rpm", shipped=60, unset=0, run_time=True, mqtt=True)
+    tpm: int | None = setting(values.limit, None, option="tpm", shipped=100_000, unset=0, run_time=True, mqtt=True)
+    parallel: int | None = setting(values.limit, None, option="parallel", run_time=True, mqtt=True)
+    daily_budget: Decimal | None = setting(values.budget, None, option="daily_budget", run_time=True, mqtt=True)
+    monthly_budget: Decimal | None = setting(values.budget, None, option="monthly_budget", run_time=True, mqtt=True)
+    budget_action: BudgetAction | None = setting(_action, None, option="budget_action", run_time=True)
+    schedule: tuple[str, ...] | None = setting(texts.schedule, None, run_time=True)
+    cost_quality: float | None = setting(values.slider, None, run_time=True)
+    cache: bool | None = setting(values.flag, None, run_time=True)
 
 
 @dataclass(frozen=True, slots=True)
 class BudgetSettings:
     """The budget above all devices', USD; None: none. `warn_percent`: when to warn, devices' budgets included."""
 
-    daily: Decimal | None = None
-    monthly: Decimal | None = None
-    action: BudgetAction = BudgetAction.REFUSE
-    warn_percent: float = 80.0
+    daily: Decimal | None = setting(values.budget, None, option="global_daily_budget")
+    monthly: Decimal | None = setting(values.budget, None, option="global_monthly_budget")
+    action: BudgetAction = setting(_action, BudgetAction.REFUSE, option="budget_action", shipped="refuse")
+    warn_percent: float = setting(_percent, 80.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,14 +159,26 @@ class RoutingSettings:
     `fallback_on_content_filter`: try another model where one refuses by filter.
     """
 
-    profile: Profile = Profile.AUTO
-    cost_quality: float = 5.0
-    baseline_model: str = ""
-    max_cost: Decimal | None = None
-    exclude: tuple[str, ...] = ()
-    sticky: bool = True
-    max_attempts: int = 6
-    fallback_on_content_filter: bool = False
+    profile: Profile = setting(values.profile, Profile.AUTO, option="default_profile", shipped="auto")
+    cost_quality: float = setting(values.slider, 5.0, option="cost_quality", shipped=5)
+    baseline_model: str = setting(_maybe, "", option="baseline_model")
+    max_cost: Decimal | None = setting(values.money(), None)
+    exclude: tuple[str, ...] = setting(texts.models, ())
+    sticky: bool = setting(values.flag, default=True)
+    max_attempts: int = setting(values.whole(1, 20), 6)
+    fallback_on_content_filter: bool = setting(values.flag, default=False)
+
+
+@dataclass(frozen=True, slots=True)
+class HubSettings:
+    """The router's own settings that can be set at run time, as they hold then. `cloud_paused`: only local models."""
+
+    profile: Profile = setting(values.profile, Profile.AUTO, follows="routing.profile", run_time=True, mqtt=True)
+    cost_quality: float = setting(values.slider, 5.0, follows="routing.cost_quality", run_time=True, mqtt=True)
+    daily_budget: Decimal | None = setting(values.budget, None, follows="budget.daily", run_time=True, mqtt=True)
+    monthly_budget: Decimal | None = setting(values.budget, None, follows="budget.monthly", run_time=True, mqtt=True)
+    budget_action: BudgetAction = setting(_action, BudgetAction.REFUSE, follows="budget.action", run_time=True)
+    cloud_paused: bool = setting(values.flag, default=False, run_time=True, mqtt=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,40 +189,40 @@ class MqttSettings:
     `discovery`: announce to Home Assistant. `commands` / `chat`: whether publishers may set things / ask models.
     """
 
-    host: str = ""
-    port: int = 1883
-    username: str | None = None
-    password: str | None = None
-    tls: bool = False
-    ca_file: str | None = None
-    tls_insecure: bool = False
-    protocol: str = "auto"
-    base_topic: str = "cheaprouter"
-    discovery: bool = True
-    discovery_prefix: str = "homeassistant"
-    device_discovery: bool = True
-    interval: float = 10.0
-    commands: bool = True
-    chat: bool = True
-    embedded: bool = False
-    enabled: bool = True
+    host: str = setting(texts.host, "", option="mqtt.host")
+    port: int = setting(values.whole(1, 65535, store="port"), 1883, option="mqtt.port")
+    username: str | None = setting(_maybe, None, option="mqtt.username")
+    password: str | None = setting(values.text(empty=True, store="password"), None, option="mqtt.password")
+    tls: bool = setting(values.flag, default=False, option="mqtt.tls")
+    ca_file: str | None = setting(_word, None)
+    tls_insecure: bool = setting(values.flag, default=False)
+    protocol: str = setting(values.one_of(("auto", "5", "3.1.1")), "auto")
+    base_topic: str = setting(texts.topic, "cheaprouter", option="mqtt.base_topic")
+    discovery: bool = setting(values.flag, default=True, option="mqtt.discovery")
+    discovery_prefix: str = setting(texts.topic, "homeassistant", option="mqtt.discovery_prefix")
+    device_discovery: bool = setting(values.flag, default=True)
+    interval: float = setting(values.number(0, 3600, unit="seconds"), 10.0)
+    commands: bool = setting(values.flag, default=True, option="mqtt.commands")
+    chat: bool = setting(values.flag, default=True, option="mqtt.chat")
+    embedded: bool = setting(values.flag, default=False)
+    enabled: bool = setting(values.flag, default=True, option="mqtt.enabled")
 
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
     """How much history is kept: days, and megabytes of the whole database file."""
 
-    retention_days: int = 90
-    max_mb: int = 200
+    retention_days: int = setting(values.whole(1, 36_500), 90, option="retention_days", shipped=90)
+    max_mb: int = setting(values.whole(5, 1_000_000), 200)
 
 
 @dataclass(frozen=True, slots=True)
 class CacheSettings:
     """The exact-match response cache: whether on by default, seconds an answer holds, and megabytes of memory at most."""
 
-    enabled: bool = False
-    ttl: float = 3600.0
-    max_mb: int = 16
+    enabled: bool = setting(values.flag, default=False)
+    ttl: float = setting(_seconds, 3600.0)
+    max_mb: int = setting(values.whole(1, 100_000), 16)
 
 
 @dataclass(frozen=True, slots=True)
@@ -201,11 +232,11 @@ class HttpSettings:
     `allowed_hosts`: public names under which it is also reached without keys, by way of a reverse proxy say.
     """
 
-    host: str = ""
-    port: int = DEFAULT_PORT
-    ingress_port: int | None = None
-    cors_origins: tuple[str, ...] = ()
-    allowed_hosts: tuple[str, ...] = ()
+    host: str = setting(texts.host, "", variable="host")
+    port: int = setting(values.port, DEFAULT_PORT, variable="port")
+    ingress_port: int | None = setting(values.port, None, variable="ingress_port")
+    cors_origins: tuple[str, ...] = setting(values.many(_word, "a list of origins"), ())
+    allowed_hosts: tuple[str, ...] = setting(values.many(_word, "a list of hosts"), ())
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,24 +246,30 @@ class Settings:
     `time_zone`: where days and months of budgets begin; "": the system's. `max_devices`: how many are remembered.
     """
 
-    auth: Auth | None = None
-    admin_key: str | None = None
+    auth: Auth | None = setting(values.choice(Auth), None, option="auth", shipped="auto", unset="auto")
+    admin_key: str | None = setting(values.text(longest=200, store="password"), None, variable="admin_key")
     providers: tuple[ProviderSettings, ...] = ()
     aliases: Mapping[str, Alias] = field(default_factory=dict)
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     device_defaults: DeviceSettings = field(default_factory=DeviceSettings)
     devices: Mapping[str, DeviceSettings] = field(default_factory=dict)
-    max_devices: int = 200
+    max_devices: int = setting(values.whole(1, 100_000), 200)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
-    currency: str = "USD"
-    usd_rate: Decimal = Decimal(1)
-    time_zone: str = ""
-    log_level: str = "info"
+    currency: str = setting(texts.currency, "USD", option="currency", shipped="USD")
+    usd_rate: Decimal = setting(
+        values.money("0.000001", values.MOST_COUNT, what="units of the currency for one USD"),
+        Decimal(1),
+        option="usd_rate",
+    )
+    time_zone: str = setting(texts.time_zone, "", option="time_zone")
+    log_level: str = setting(
+        values.one_of(("debug", "info", "warning", "error", "critical")), "info", option="log_level", shipped="info"
+    )
 
     @property
     def demo(self) -> bool:

@@ -1,233 +1,262 @@
-"""Readers of single values. Each takes what a file or a variable held and raises ValueError saying what is allowed."""
+"""Kinds of values, and the row that says everything about one setting.
+
+A kind is called with what a file or a variable held and raises ValueError saying what is allowed; `at_run_time` also takes the
+texts and words that people and programs send.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from decimal import Decimal, InvalidOperation
+from dataclasses import dataclass, field, replace
+from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
-from urllib.parse import SplitResult, unquote, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
 
 Reader = Callable[[Any], Any]
 _E = TypeVar("_E", bound=StrEnum)
+_T = TypeVar("_T")
 
-_DAY: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)"
-_DAYS: Final = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
-_TIME: Final = r"(?:(?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
-_SPAN: Final = re.compile(rf"(?:{_DAYS}\s+)?{_TIME}-{_TIME}|{_DAYS}", re.IGNORECASE)
-_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+AUTO: Final = "auto"
+MOST_COUNT: Final = 1_000_000_000
+MOST_MONEY: Final = 1_000_000
+NO_BUDGET: Final = Decimal("Infinity")
+"""A budget lifted at run time, where the file sets one."""
+
+UNLIMITED: Final = "unlimited"
+_UNLIMITED_WORDS: Final = frozenset({UNLIMITED, "none", "off"})
+_BOOLEANS: Final = {
+    **dict.fromkeys(("on", "true", "1", "yes"), True),
+    **dict.fromkeys(("off", "false", "0", "no"), False),
+}
+_NUMERAL: Final = re.compile(r"[+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+)(?:e[+-]?[0-9]{1,3})?", re.IGNORECASE)
+_LONGEST_NUMERAL: Final = 64
+_LEAST_MONEY: Final = Decimal("1e-12")
+_MOST_ITEMS: Final = 100
 _MAX_NAME: Final = 200
 
 
-def flag(value: Any) -> bool:
-    """True or false, nothing else."""
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One kind of value.
+
+    `check`: the reader of what a file holds. `allowed`: what that is, in words; `also`: what run time takes besides.
+    `plain`: makes of a text the value it means, and leaves what it cannot. `store`: the type in the app store's manifest.
+    `item`: the kind of a list's items. `bounds`: a number's least and most. `lifted`: what "no limit" is kept as at run
+    time; `box`: the number that a number box, which knows no empty value, shows and sends for it.
+    """
+
+    check: Reader
+    allowed: str
+    also: str = ""
+    plain: Reader = lambda value: value
+    store: str = "str"
+    item: Kind | None = None
+    bounds: tuple[float, float] | None = None
+    lifted: Any = None
+    box: int | None = None
+
+    def __call__(self, value: Any) -> Any:
+        """The value as a file gives it. Raises ValueError."""
+        return self.check(value)
+
+    def at_run_time(self, value: Any) -> Any:
+        """The value as a JSON value or a text gives it. Raises ValueError."""
+        plain = self.plain(value)
+        if self.lifted is not None and (_lifts(value) or (plain == self.lifted and not isinstance(plain, bool))):
+            return self.lifted
+        if self.item is None:
+            return self.check(plain)
+        if not isinstance(plain, list | tuple) or len(plain) > _MOST_ITEMS:
+            raise ValueError(self.allowed)
+        return tuple(self.item.at_run_time(part) for part in plain)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Everything about a setting but its name, type and default, which its dataclass holds.
+
+    `option`: its name among the app's options; `shipped`: what that is set to at first; `unset`: what the option says for
+    "not set". `variable`: its name where only an environment variable sets it. `run_time`: API and command line may set it,
+    `mqtt`: publishers, too. `follows`: the setting of the file (`budget.daily`) that holds until it is set at run time.
+    """
+
+    kind: Kind
+    option: str = ""
+    shipped: Any = None
+    unset: Any = None
+    variable: str = ""
+    run_time: bool = False
+    mqtt: bool = False
+    follows: str = ""
+
+
+ROW: Final = "row"
+"""Where a dataclass field's metadata holds its row."""
+
+
+def setting(kind: Kind, default: _T, **about: Any) -> _T:
+    """A dataclass field with its row; `about`: as `Row` takes it."""
+    return field(default=default, metadata={ROW: Row(kind, **about)})
+
+
+def _lifts(value: Any) -> bool:
+    return isinstance(value, str) and value.strip().lower() in _UNLIMITED_WORDS
+
+
+def numeral(value: Any) -> Any:
+    """A text's number; anything else as it is."""
+    if isinstance(value, str) and len(value := value.strip()) <= _LONGEST_NUMERAL and _NUMERAL.fullmatch(value):
+        return Decimal(value)
+    return value
+
+
+def _flag(value: Any) -> bool:
     if value is True or value is False:
         return value
-    raise ValueError("true or false")
+    raise ValueError(flag.allowed)
 
 
-def text(*, longest: int = 1000, empty: bool = False) -> Reader:
+flag: Final = Kind(
+    _flag,
+    "true or false",
+    also=" (also ON and OFF)",
+    plain=lambda value: _BOOLEANS.get(str(value).strip().lower(), value),
+    store="bool",
+)
+"""True or false, nothing else."""
+
+
+def text(*, longest: int = 1000, empty: bool = False, store: str = "str") -> Kind:
     """A string without control characters."""
+    allowed = f"a string of {0 if empty else 1} to {longest} characters"
 
-    def read(value: Any) -> str:
+    def check(value: Any) -> str:
         if not isinstance(value, str) or len(value) > longest or (not empty and not value.strip()):
-            raise ValueError(f"a string of {0 if empty else 1} to {longest} characters")
+            raise ValueError(allowed)
         if any(ord(c) < 32 or ord(c) == 127 for c in value):
             raise ValueError("a string without control characters or line breaks")
         return value.strip()
 
-    return read
+    return Kind(check, allowed, store=store)
 
 
-def _numeric(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def _within(value: Any, least: float, most: float) -> bool:
+    number = isinstance(value, int | float | Decimal) and not isinstance(value, bool)
+    return number and value == value and least <= value <= most  # noqa: PLR0124 - NaN differs from itself
 
 
-def whole(least: int, most: int | None = None) -> Reader:
+def whole(least: int, most: int, *, store: str = "") -> Kind:
     """An integer within bounds; 60.0 counts."""
-    allowed = f"a whole number from {least} to {most}" if most is not None else f"a whole number, {least} or more"
+    allowed = f"a whole number from {least} to {most}"
 
-    def read(value: Any) -> int:
-        if not _numeric(value) or value != value // 1 or value < least or (most is not None and value > most):
+    def check(value: Any) -> int:
+        if not _within(value, least, most) or value != int(value):
             raise ValueError(allowed)
         return int(value)
 
-    return read
+    return Kind(check, allowed, plain=numeral, store=store or f"int({least},)", bounds=(least, most))
 
 
-def number(least: float, most: float | None = None, *, unit: str = "") -> Reader:
-    """A finite number within bounds."""
-    unit = f" of {unit}" if unit else ""
-    allowed = f"a number{unit} from {least:g} to {most:g}" if most is not None else f"a number{unit}, {least:g} or more"
+def number(least: float, most: float, *, unit: str = "", words: str = "") -> Kind:
+    """A number within bounds; `words`: what the bounds mean."""
+    allowed = f"a number{f' of {unit}' if unit else ''} from {least:g} to {most:.12g}{words}"
 
-    def read(value: Any) -> float:
-        if not _numeric(value) or not least <= value < float("inf") or (most is not None and value > most):
+    def check(value: Any) -> float:
+        if not _within(value, least, most):
             raise ValueError(allowed)
         return float(value)
 
-    return read
+    return Kind(check, allowed, plain=numeral, store=f"float({least:g},{most:g})", bounds=(least, most))
 
 
-def money(*, zero: bool = True, what: str = "an amount in USD") -> Reader:
+def money(least: str = "0", most: int = MOST_MONEY, *, what: str = "an amount in USD") -> Kind:
     """An exact decimal from a number or a string such as "0.10"; never through binary fractions."""
-    allowed = f"{what}: a number or a quoted number, {'0 or more' if zero else 'above 0'}"
+    allowed = f"{what} from {least} to {most}, quoted or not"
+    lowest = Decimal(least)
 
-    def read(value: Any) -> Decimal:
-        try:
-            amount = Decimal("nan" if isinstance(value, bool) else str(value).strip())
-        except InvalidOperation:
-            raise ValueError(allowed) from None
-        if not amount.is_finite() or amount < 0 or (not zero and not amount) or amount > Decimal(10) ** 9:
+    def check(value: Any) -> Decimal:
+        amount = numeral(str(value)) if isinstance(value, float) else numeral(value)
+        if isinstance(amount, str | float) or not _within(amount, 0, most) or not lowest <= amount:
             raise ValueError(allowed)
-        return amount
+        if 0 < amount < _LEAST_MONEY:
+            raise ValueError(f"{allowed}, and not less than {_LEAST_MONEY} unless 0")
+        return Decimal(amount) if amount else Decimal(0)
 
-    return read
+    return Kind(check, allowed, plain=numeral, store=f"float({least},)", bounds=(int(lowest), most))
 
 
-def choice(kind: type[_E], *, prefix: str = "") -> Reader:
+limit: Final = replace(whole(1, MOST_COUNT), also=", or 0 for no limit", lifted=0, box=0)
+"""A count that may be lifted at run time."""
+
+budget: Final = replace(money(), also=f", or `{UNLIMITED}`", lifted=NO_BUDGET, box=-1)
+"""An amount that may be lifted at run time; 0 is a budget of nothing."""
+
+slider: Final = number(0, 10, words=" (0: cost, 10: quality)")
+port: Final = whole(0, 65535, store="port")
+
+
+def choice(kind: type[_E], *, prefix: str = "") -> Kind:
     """One of an enumeration's values; `prefix` may stand before it."""
-    allowed = "one of " + ", ".join(member.value for member in kind)
+    names = [member.value for member in kind]
+    allowed = "one of " + ", ".join(names)
 
-    def read(value: Any) -> _E:
+    def check(value: Any) -> _E:
         try:
             return kind(value.removeprefix(prefix) if isinstance(value, str) else value)
         except ValueError:
             raise ValueError(allowed) from None
 
-    return read
+    def plain(value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    return Kind(check, allowed, plain=plain, store=f"list({'|'.join(names)})")
 
 
-profile: Final = choice(Profile, prefix="blockrun/")
+profile: Final = choice(Profile, prefix=f"{PROFILE_OWNER}/")
 
 
-def one_of(names: Iterable[str]) -> Reader:
+def one_of(names: Iterable[str]) -> Kind:
     """One of some words, upper case forgiven."""
     known = tuple(names)
+    allowed = "one of " + ", ".join(known)
 
-    def read(value: Any) -> str:
+    def check(value: Any) -> str:
         if not isinstance(value, str) or value.lower() not in known:
-            raise ValueError("one of " + ", ".join(known))
+            raise ValueError(allowed)
         return value.lower()
 
-    return read
+    return Kind(check, allowed, store=f"list({'|'.join(known)})")
 
 
-def url(schemes: tuple[str, ...]) -> Reader:
-    """An address with a host, without login, query or fragment (addresses are shown); a slash at the end is dropped."""
-    allowed = f"an address such as {schemes[0]}://host:port/path ({' or '.join(schemes)}), a login goes into `headers`"
+def many(item: Kind, allowed: str, *, separators: str = ";,", none: tuple[()] | None = None) -> Kind:
+    """A list; one bare value counts as a list of one. In a text, the first of `separators` found in it stands between two."""
 
-    def read(value: Any) -> str:
-        parts = _split(value)
-        if parts is None or parts.scheme not in schemes or not parts.hostname or parts.query or parts.fragment:
-            raise ValueError(allowed)
-        if "@" in parts.netloc:
-            raise ValueError(allowed)
-        return str(value).strip().rstrip("/")
+    def check(value: Any) -> tuple[Any, ...]:
+        return tuple(item(part) for part in (value if isinstance(value, list | tuple) else [value]))
 
-    return read
+    def plain(value: Any) -> Any:
+        if isinstance(value, str):
+            value = value.split(next((s for s in separators if s in value), separators[0]))
+        if not isinstance(value, list | tuple):
+            return value
+        return [part for part in value if not isinstance(part, str) or part.strip()]
 
-
-def _split(value: Any) -> SplitResult | None:
-    if not isinstance(value, str) or any(c.isspace() or ord(c) < 32 for c in value.strip()):
-        return None
-    try:
-        parts = urlsplit(value.strip())
-        _ = parts.port
-    except ValueError:
-        return None
-    return parts
+    return Kind(check, allowed, plain=plain, item=item, lifted=none)
 
 
-def broker(value: Any) -> dict[str, Any]:
-    """`mqtt://user:password@host:port`, or `mqtts://`, taken apart into the settings it stands for."""
-    parts = _split(value)
-    if parts is None or parts.scheme not in ("mqtt", "mqtts") or not parts.hostname or parts.path.strip("/"):
-        raise ValueError("an address such as mqtt://user:password@host:1883 (mqtt or mqtts)")
-    tls = parts.scheme == "mqtts"
-    found: dict[str, Any] = {"host": parts.hostname, "port": parts.port or (8883 if tls else 1883), "tls": tls}
-    if parts.username:
-        found["username"] = unquote(parts.username)
-    if parts.password is not None:
-        found["password"] = unquote(parts.password)
-    return found
-
-
-def header_name(value: Any) -> str:
-    """A field name as HTTP takes it."""
-    if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        raise ValueError("a header name of letters, digits and dashes")
-    return value
-
-
-def header_value(value: Any) -> str:
-    """A field value as HTTP takes it: Latin-1 on one line."""
-    if isinstance(value, int) and not isinstance(value, bool):
-        value = str(value)
-    if not isinstance(value, str) or any(not 32 <= ord(c) < 256 or ord(c) == 127 for c in value):
-        raise ValueError("a header value: a string on one line, Latin letters only")
-    return value
-
-
-def span(value: Any) -> str:
-    """A part of the week, such as `mon-fri 07:00-21:30`, `sat,sun` or `22:00-06:00`."""
-    if not isinstance(value, str) or not _SPAN.fullmatch(value.strip()):
-        raise ValueError("a span such as 'mon-fri 07:00-21:30', 'sat,sun' or '22:00-06:00'")
-    return " ".join(value.lower().split())
-
-
-def time_zone(value: Any) -> str:
-    """A name of the IANA time zone database; "" is the system's."""
-    if value == "":
-        return ""
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, ValueError, TypeError, OSError, AttributeError):
-        raise ValueError("a time zone such as Europe/Berlin") from None
-
-
-def currency(value: Any) -> str:
-    """Three letters of ISO 4217."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{3}", value):
-        raise ValueError("a currency code of three letters such as EUR")
-    return value.upper()
-
-
-def topic(value: Any) -> str:
-    """An MQTT topic to build on: no wildcards, no slash at either end, not the broker's own `$`."""
-    if (
-        not isinstance(value, str)
-        or not re.fullmatch(r"[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}", value)
-        or value[-1] == "/"
-    ):
-        raise ValueError("an MQTT topic without spaces, '#', '+' or a slash at its ends")
-    return value
-
-
-def name(what: str, *, longest: int = _MAX_NAME) -> Reader:
+def name(what: str, *, longest: int = _MAX_NAME, also: str = "") -> Kind:
     """A printable name; a bare number in a file counts as its digits."""
+    allowed = f"{what}: 1 to {longest} printable characters"
 
-    def read(value: Any) -> str:
+    def check(value: Any) -> str:
         if isinstance(value, int) and not isinstance(value, bool):
-            value = str(value)
+            value = str(value) if abs(value) < 10**longest else ""
         if not isinstance(value, str) or not value.strip() or len(value) > longest or not value.isprintable():
-            raise ValueError(f"{what}: 1 to {longest} printable characters")
+            raise ValueError(allowed)
         return value.strip()
 
-    return read
-
-
-def target(value: Any) -> str:
-    """What an alias stands for: a model id, or a profile id whose suffix, if any, is a number from 0 to 10."""
-    found = str(name("a model or profile id")(value))
-    owner, _, rest = found.partition("/")
-    word, colon, suffix = rest.partition(":")
-    if owner != PROFILE_OWNER or word not in {member.value for member in Profile} or not colon:
-        return found
-    if word != Profile.AUTO.value or not re.fullmatch(r"(10|\d)(\.\d+)?", suffix) or float(suffix) > 10:
-        raise ValueError("a model id, or a profile id such as blockrun/eco or blockrun/auto:7 (0 to 10)")
-    return found
+    return Kind(check, allowed, also=also, plain=lambda value: value.strip() if isinstance(value, str) else None)

@@ -10,6 +10,8 @@ from functools import lru_cache
 from ipaddress import IPv6Address, ip_address
 from typing import Final
 
+from .errors import SettingError
+
 LONGEST_ID: Final = 64
 FORGOTTEN: Final = "(forgotten)"
 """Whose totals those of forgotten devices become; no device can be called so, parentheses being its own."""
@@ -29,6 +31,14 @@ def clean_id(value: str) -> str:
         printable = "".join(c for c in _repaired(value[: 16 * LONGEST_ID]) if c.isprintable())
         cleaned = unicodedata.normalize("NFC", printable).strip()[:LONGEST_ID].strip()
     return cleaned.strip("()") if cleaned == FORGOTTEN else cleaned
+
+
+def device_scope(device_id: str) -> str:
+    """A device's id as settings are kept by. Raises SettingError for one with nothing printable."""
+    scope = clean_id(device_id)
+    if not scope:
+        raise SettingError("A device's id needs at least one printable character.", param="device")
+    return scope
 
 
 def _repaired(value: str) -> str:

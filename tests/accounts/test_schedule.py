@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.accounts.schedule import Schedule
-from cheaprouter.config import values
+from cheaprouter.config import texts
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -72,9 +72,9 @@ def test_a_start_that_the_clocks_skip_counts_from_the_change():
     assert schedule.open(datetime.fromtimestamp(opens, BERLIN))
 
 
-@given(st.from_regex(values._SPAN, fullmatch=True))
+@given(st.from_regex(texts._SPAN, fullmatch=True))
 def test_whatever_the_settings_file_may_say_can_be_read(text):
-    schedule = Schedule([values.span(text)])
+    schedule = Schedule([texts.span(text)])
     assert schedule.open(local("2026-11-22T12:00")) in {True, False}
     assert schedule.opens_in(local("2026-11-22T12:00").timestamp(), BERLIN) > 0
 

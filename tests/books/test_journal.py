@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 import errno
+import json
 import os
+import zlib
 
+import orjson
 import pytest
 
 from cheaprouter.books import journal as module
 from cheaprouter.books.journal import Journal
-from cheaprouter.books.rows import SHAPE
+from cheaprouter.books.rows import COLUMNS, SHAPE
 
 
 def row(seq, device="kitchen"):
@@ -193,3 +196,108 @@ def test_syncing_twice_asks_the_disk_once(folder, monkeypatch):
     journal.sync()
     assert len(calls) == 1
     assert not journal.dirty
+
+
+def test_a_segment_says_which_columns_its_rows_have(folder):
+    journal = started(folder)
+    journal.append(row(1))
+    names = json.loads(next(folder.glob("*.log")).read_bytes().split(b"\n")[0][9:])["columns"]
+    assert tuple(names) == COLUMNS
+
+
+def written(folder, *values):
+    folder.mkdir(exist_ok=True)
+    lines = [b"%08x %b\n" % (zlib.crc32(data), data) for data in map(orjson.dumps, values)]
+    (folder / f"{1:020d}.log").write_bytes(b"".join(lines))
+
+
+def test_a_segment_of_0_1_0_names_no_columns_and_is_read(folder):
+    written(folder, row(1), row(2))
+    journal = Journal(folder)
+    assert list(journal.replay()) == [row(1), row(2)]
+    assert journal.damage == []
+
+
+def test_rows_of_another_version_are_read_by_the_names_of_their_columns(folder):
+    names = [name for name in COLUMNS if name != "via"]
+    values = [value for name, value in zip(COLUMNS, row(1), strict=True) if name != "via"]
+    written(folder, {"columns": ["colour", *reversed(names)]}, ["red", *reversed(values)])
+    assert list(Journal(folder).replay()) == [row(1)]
+
+
+def test_one_bad_line_loses_that_line_only_and_the_file_is_kept_and_told(folder):
+    journal = started(folder)
+    for seq in range(1, 6):
+        journal.append(row(seq))
+    journal.close()
+    path = next(folder.glob("*.log"))
+    lines = path.read_bytes().split(b"\n")
+    lines[3] = lines[3][:40] + b"X" + lines[3][41:]
+    path.write_bytes(b"\n".join(lines))
+    again = Journal(folder)
+    assert [r[0] for r in again.replay()] == [1, 2, 4, 5]
+    assert len(again.damage) == 1
+    assert "1 line(s)" in again.damage[0]
+    again.start(6)
+    again.forget(10)
+    (kept,) = folder.glob("*.damaged")
+    assert kept.name in again.damage[0]
+    assert seqs(folder) == []
+
+
+def test_a_line_with_a_value_that_cannot_be_is_a_bad_line(folder):
+    journal = started(folder)
+    journal.append((*row(1)[:-1], "much"))
+    journal.append(row(2))
+    again = Journal(folder)
+    assert [r[0] for r in again.replay()] == [2]
+    assert len(again.damage) == 1
+
+
+def test_a_file_that_cannot_be_read_is_kept_and_told(folder):
+    journal = started(folder)
+    journal.append(row(1))
+    (folder / "0.log").mkdir()
+    again = Journal(folder)
+    assert [r[0] for r in again.replay()] == [1]
+    assert "cannot be read" in again.damage[0]
+    again.start(2)
+    again.forget(10)
+    assert (folder / "0.log.damaged").exists()
+
+
+@pytest.mark.parametrize("cut", [1, 5, 30])
+def test_a_line_that_a_crash_tore_is_no_damage_now_or_later(folder, cut):
+    journal = started(folder)
+    journal.append(row(1))
+    journal.append(row(2))
+    path = next(folder.glob("*.log"))
+    path.write_bytes(path.read_bytes()[:-cut])
+    again = started(folder, 1)
+    again.append(row(3))
+    third = Journal(folder)
+    assert [r[0] for r in third.replay()][-1] == 3
+    assert third.damage == []
+
+
+def test_a_line_that_a_full_disk_tore_is_no_damage(folder, monkeypatch):
+    journal = started(folder)
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda file, data: write(file, data[:30]))
+    journal.append(row(1))
+    monkeypatch.setattr(module.os, "write", write)
+    journal.append(row(2))
+    again = Journal(folder)
+    assert [r[0] for r in again.replay()] == [2]
+    assert again.damage == []
+
+
+def test_a_disk_that_is_full_at_the_first_line_spoils_nothing(folder, monkeypatch):
+    write = os.write
+    monkeypatch.setattr(module.os, "write", lambda file, data: write(file, data[:7]))
+    journal = started(folder)
+    monkeypatch.setattr(module.os, "write", write)
+    journal.append(row(1))
+    again = Journal(folder)
+    assert list(again.replay()) == [row(1)]
+    assert again.damage == []

@@ -2,11 +2,14 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
+from decimal import Decimal
 
 import pytest
 
 from cheaprouter.books import recorder as module
 from cheaprouter.books import totals as books
+from cheaprouter.config.settings import StorageSettings
+from cheaprouter.core.models import Usage
 
 
 def booked(connection):
@@ -174,3 +177,45 @@ async def test_text_that_is_no_utf_8_is_no_reason_to_stop(office):
     office.book(requested_model="half a pair: \ud83d")
     await office.recorder.flush()
     assert (await office.reports.audit(1))[0]["model"] == "half a pair: ?"
+
+
+async def test_no_data_ends_the_background_work(office, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.001)
+    monkeypatch.setattr(module, "CHECKPOINT_SECONDS", 0.001)
+    office = office(storage=StorageSettings(retention_days=999_999_999, max_mb=10**30))
+    running = asyncio.create_task(office.recorder.run())
+    office.book(error="e" * 10**6, latency_ms=float("nan"), cost=Decimal("1e999999"), usage=Usage(10**30, -1))
+    await until(lambda: office.database.read_sync(booked) == 1)
+    await asyncio.sleep(0.05)
+    assert not running.done()
+    running.cancel()
+
+
+async def test_what_is_not_expected_reaches_whoever_watches_and_the_next_run_goes_on(office, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.001)
+    office = office()
+    apply = books.apply
+
+    def broken(_connection, _rows):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(books, "apply", broken)
+    office.book()
+    with pytest.raises(ExceptionGroup):
+        await office.recorder.run()
+    monkeypatch.setattr(books, "apply", apply)
+    running = asyncio.create_task(office.recorder.run())
+    await until(lambda: office.database.read_sync(booked) == 1)
+    running.cancel()
+
+
+async def test_a_damaged_journal_is_told_as_damage(office):
+    office = office()
+    for _ in range(3):
+        office.book()
+    office.database.close_sync()
+    path = next((office.folder / "journal").glob("*.log"))
+    path.write_bytes(path.read_bytes().replace(b"req_2", b"req_9"))
+    office.open()
+    assert [r["id"] for r in await office.reports.audit(5)] == ["req_3", "req_1"]
+    assert "1 line(s) of the journal" in office.database.damage[0]

@@ -195,7 +195,7 @@ def test_a_problem_names_key_type_and_what_is_allowed():
     ("raw", "words"),
     [
         ({"log_level": True}, "log_level: expected one of debug, info, warning, error, critical, got the boolean true"),
-        ({"max_devices": 0}, "max_devices: expected a whole number, 1 or more, got the number 0"),
+        ({"max_devices": 0}, "max_devices: expected a whole number from 1 to 100000, got the number 0"),
         ({"max_devices": 1.5}, "got the number 1.5"),
         ({"max_devices": float("nan")}, "max_devices: expected a whole number"),
         ({"devices": {"a": {"daily_budget": float("inf")}}}, "devices.a.daily_budget: expected an amount in USD"),

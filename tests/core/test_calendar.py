@@ -108,3 +108,12 @@ def test_a_wrong_zone_is_refused_in_words(name):
 
 def test_without_any_zone_it_is_utc(tmp_path):
     assert find_zone("", {"TZ": "nonsense"}, tmp_path / "none") is UTC
+
+
+@pytest.mark.parametrize("zone", ZONES)
+@pytest.mark.parametrize("moment", [-1e30, -62_135_596_800.0, 253_402_300_799.0, 1e30, float("inf"), float("nan")])
+def test_no_clock_is_too_wrong_for_a_calendar(zone, moment):
+    calendar = Calendar(ZoneInfo(zone))
+    assert 1_01_01 <= calendar.day(moment) <= 9999_12_31
+    assert calendar.day_end(moment) <= calendar.month_end(moment)
+    calendar.local(moment)

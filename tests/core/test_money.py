@@ -26,6 +26,11 @@ def test_any_decimal_gives_a_64_bit_integer(amount):
     assert -(2**63) <= to_pico(amount) < 2**63
 
 
+@pytest.mark.parametrize("text", ["0E+50", "-0E+99", "sNaN", "NaN"])
+def test_nothing_is_nothing_however_it_is_written(text):
+    assert to_pico(Decimal(text)) == charge(Decimal(text)) == 0
+
+
 def test_a_token_of_the_cheapest_model_is_not_lost():
     assert to_pico(Decimal("0.01") / 1_000_000) == 10_000
 

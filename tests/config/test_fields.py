@@ -7,9 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts import setters
-from cheaprouter.accounts.setters import DEVICE, HUB, read
+from cheaprouter.config import fields
+from cheaprouter.config.fields import DEVICE, HUB, read
 from cheaprouter.config.settings import BudgetAction
+from cheaprouter.config.values import NO_BUDGET
 from cheaprouter.core.errors import SettingError
 from cheaprouter.core.models import Profile
 
@@ -23,7 +24,7 @@ from cheaprouter.core.models import Profile
         ("parallel", 0, 0),
         ("daily_budget", "0.10", Decimal("0.10")),
         ("daily_budget", 0.1, Decimal("0.1")),
-        ("monthly_budget", "unlimited", setters.NO_BUDGET),
+        ("monthly_budget", "unlimited", NO_BUDGET),
         ("enabled", "ON", True),
         ("enabled", "off", False),
         ("enabled", False, False),
@@ -76,7 +77,7 @@ def test_any_value_is_taken_or_refused_never_a_crash_and_survives_being_kept(nam
         value = read(DEVICE, name, sent)
     except SettingError:
         return
-    assert read(DEVICE, name, orjson.loads(orjson.dumps(setters.dump(value)))) == value
+    assert read(DEVICE, name, orjson.loads(orjson.dumps(fields.dump(value)))) == value
 
 
 def test_the_hubs_settings_are_those_that_mqtt_and_the_dashboard_know():

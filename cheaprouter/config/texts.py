@@ -1,0 +1,192 @@
+"""Kinds of texts with a form of their own: addresses, header fields, topics, hours of the week, time zones, models."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any, Final
+from urllib.parse import SplitResult, unquote, urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from ..core.const import PROFILE_OWNER
+from ..core.models import Profile
+from .values import AUTO, Kind, Reader, many, name, text
+
+_DAY: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)"
+_DAYS: Final = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
+_TIME: Final = r"(?:(?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
+_SPAN: Final = re.compile(rf"(?:{_DAYS}\s*)?{_TIME}-{_TIME}|{_DAYS}", re.IGNORECASE | re.ASCII)
+_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
+_TOPIC: Final = re.compile(r"[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}")
+_LONGEST_URL: Final = 2000
+_host_text: Final = text(longest=255, empty=True)
+
+model_id: Final = name("a model id")
+
+
+def of_form(allowed: str, *, store: str = "str") -> Callable[[Reader], Kind]:
+    """Make a kind of a reader whose ValueErrors all mean the same."""
+
+    def made(read: Reader) -> Kind:
+        def check(value: Any) -> Any:
+            try:
+                return read(value)
+            except ValueError:
+                raise ValueError(allowed) from None
+
+        return Kind(check, allowed, store=store)
+
+    return made
+
+
+def resolvable(host: str) -> bool:
+    """Whether a resolver takes it: for an empty part or one of more than 63 letters it raises no OSError but UnicodeError."""
+    try:
+        return bool(host.encode("idna"))
+    except UnicodeError:
+        return False
+
+
+@of_form("a host's name or address; each part of a name between dots has 1 to 63 letters")
+def host(value: Any) -> str:
+    """What a resolver can be asked for; "" for none."""
+    found = str(_host_text(value))
+    if found and not resolvable(found):
+        raise ValueError
+    return found
+
+
+def url(schemes: tuple[str, ...]) -> Kind:
+    """An address with a host, without login, query or fragment (addresses are shown); a slash at the end is dropped."""
+
+    @of_form(
+        f"an address such as {schemes[0]}://host:port/path ({' or '.join(schemes)}), a login goes into `headers`",
+        store="url",
+    )
+    def address(value: Any) -> str:
+        parts = _split(value)
+        if parts.scheme not in schemes or parts.query or parts.fragment or "@" in parts.netloc:
+            raise ValueError
+        return str(value).strip().rstrip("/")
+
+    return address
+
+
+def _split(value: Any) -> SplitResult:
+    """The parts of an address with a host. Raises ValueError."""
+    if (
+        not isinstance(value, str)
+        or len(value) > _LONGEST_URL
+        or any(c.isspace() or ord(c) < 32 for c in value.strip())
+    ):
+        raise ValueError
+    parts = urlsplit(value.strip())
+    _ = parts.port  # raises for one that is none
+    if not parts.hostname or not resolvable(parts.hostname):
+        raise ValueError
+    return parts
+
+
+@of_form("an address such as mqtt://user:password@host:1883 (mqtt or mqtts)")
+def broker(value: Any) -> dict[str, Any]:
+    """`mqtt://user:password@host:port`, or `mqtts://`, taken apart into the settings it stands for."""
+    parts = _split(value)
+    if parts.scheme not in ("mqtt", "mqtts") or parts.path.strip("/"):
+        raise ValueError
+    tls = parts.scheme == "mqtts"
+    found: dict[str, Any] = {"host": parts.hostname, "port": parts.port or (8883 if tls else 1883), "tls": tls}
+    if parts.username:
+        found["username"] = unquote(parts.username)
+    if parts.password is not None:
+        found["password"] = unquote(parts.password)
+    return found
+
+
+@of_form("a header name of letters, digits and dashes")
+def header_name(value: Any) -> str:
+    """A field name as HTTP takes it."""
+    if not isinstance(value, str) or not _HEADER.fullmatch(value):
+        raise ValueError
+    return value
+
+
+@of_form("a header value: a string on one line, Latin letters only")
+def header_value(value: Any) -> str:
+    """A field value as HTTP takes it: Latin-1 on one line."""
+    if isinstance(value, int) and not isinstance(value, bool):
+        value = str(value)
+    if not isinstance(value, str) or any(not 32 <= ord(c) < 256 or ord(c) == 127 for c in value):
+        raise ValueError
+    return value
+
+
+@of_form("a span such as `mon-fri 07:00-21:30`, `sat,sun` or `22:00-06:00`")
+def span(value: Any) -> str:
+    """A part of the week."""
+    if not isinstance(value, str) or not _SPAN.fullmatch(value.strip()):
+        raise ValueError
+    return " ".join(value.lower().split())
+
+
+@of_form("a time zone such as Europe/Berlin")
+def time_zone(value: Any) -> str:
+    """A name of the IANA time zone database; "" is the system's."""
+    if value == "":
+        return ""
+    try:
+        return ZoneInfo(value).key
+    except (ZoneInfoNotFoundError, TypeError, OSError, AttributeError):
+        raise ValueError from None
+
+
+@of_form("a currency code of three letters such as EUR", store="match(^[A-Za-z]{3}$)")
+def currency(value: Any) -> str:
+    """Three letters of ISO 4217."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{3}", value):
+        raise ValueError
+    return value.upper()
+
+
+@of_form("an MQTT topic without spaces, '#', '+' or a slash at its ends")
+def topic(value: Any) -> str:
+    """An MQTT topic to build on: no wildcards, no slash at either end, not the broker's own `$`."""
+    if not isinstance(value, str) or not _TOPIC.fullmatch(value) or value[-1] == "/":
+        raise ValueError
+    return value
+
+
+@of_form("1 to 64 small letters, digits, `_` or `-`")
+def provider_name(value: Any) -> str:
+    """The first part of its models' ids and of topics."""
+    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_-]{1,64}", value):
+        raise ValueError
+    return value
+
+
+@of_form("a model id, or a profile id such as blockrun/eco or blockrun/auto:7 (0 to 10)")
+def target(value: Any) -> str:
+    """What an alias stands for: a model id, or a profile id whose suffix, if any, is a number from 0 to 10."""
+    found = str(model_id(value))
+    owner, _, rest = found.partition("/")
+    word, colon, suffix = rest.partition(":")
+    if owner != PROFILE_OWNER or word not in {member.value for member in Profile} or not colon:
+        return found
+    if word != Profile.AUTO.value or not re.fullmatch(r"(10|\d)(\.\d+)?", suffix) or float(suffix) > 10:
+        raise ValueError
+    return found
+
+
+def _auto_or_model(value: Any) -> str:
+    found = str(model_id(value))
+    return AUTO if found.lower() == AUTO else found
+
+
+model: Final = replace(model_id, check=_auto_or_model, also=", or `auto`")
+"""A model, or the word by which a device is free to choose again."""
+
+models: Final = many(
+    name("a model id, `provider/*` or a profile id"), "a list of model ids, `provider/*` or profile ids"
+)
+schedule: Final = many(span, "spans such as `mon-fri 07:00-21:30`, `sat,sun` or `22:00-06:00`", separators=";", none=())
+"""Hours of the week; a comma separates days within a span."""
