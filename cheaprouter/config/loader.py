@@ -33,6 +33,9 @@ _CONFIG_VARIABLE: Final = "CHEAPROUTER_CONFIG"
 _ELSEWHERE: Final = (_CONFIG_VARIABLE, "CHEAPROUTER_DATA")
 _SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _ROUNDS: Final = 20
+_NOTHING: Final[frozenset[str]] = frozenset()
+_HARMLESS: Final = frozenset({"mqtt", "storage", "cache", "log_level", "currency", "usd_rate"})
+"""Sections that neither open a door nor a purse where `lenient` leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +95,8 @@ def start(
 ) -> Loaded:
     """The usual files, to serve whatever they hold. Where they are wrong, the texts of the last good configuration count.
 
-    Without those, keys are needed and there are no providers. A wrong environment is not the files' fault: it is left out.
+    Without those, keys are needed and there are no providers; but what has no say in who may ask whom is just left out.
+    A wrong environment is not the files' fault: it is left out, too.
     """
     files = _files(None, data_dir, environ, app_folder)
     problems: list[str] = []
@@ -109,6 +113,8 @@ def start(
         said = (*wrong, *kept.problems, "the last good configuration is used until this is mended")
         return replace(kept, problems=said, good=False)
     rest = _understand(texts, files, [], environ, lenient=True)
+    if not problems and _files_are_good(texts, environ, but_for=_HARMLESS):
+        return rest
     said = (*wrong, "no provider is used, and callers need a key, until this is mended")
     return replace(rest, settings=_locked(rest.settings), problems=said, good=False)
 
@@ -212,11 +218,12 @@ def _understand(
     return Loaded(settings, tuple(problems), sources, files, held, good=not problems)
 
 
-def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str]) -> bool:
-    """Whether they would do if nothing were set by the environment."""
+def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str], but_for: frozenset[str] = _NOTHING) -> bool:
+    """Whether they would do if nothing were set by the environment, and these sections left out."""
     problems: list[str] = []
-    layers = _layers(texts, problems)
-    return not problems and check(merge(layers.values())[0], environ)[0] is not None
+    raw = merge(_layers(texts, problems).values())[0]
+    kept = {key: value for key, value in raw.items() if key not in but_for}
+    return not problems and check(kept, environ)[0] is not None
 
 
 def _layers(texts: Mapping[Path, str], problems: list[str]) -> dict[Path, Layer]:

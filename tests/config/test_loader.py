@@ -334,6 +334,12 @@ class TestStart:
         assert (settings.auth, settings.providers, settings.demo, loaded.good) == (Auth.KEYS, (), False, False)
         assert (settings.mqtt.host, settings.device_defaults.rpm) == ("broker", 3)
 
+    def test_without_a_good_one_what_opens_no_door_is_just_left_out(self, data):
+        file(data, "auth: open\nproviders: {ollama: {}}\nstorage: {retention_days: many}\nlog_level: loud\n")
+        loaded = start(data, {}, {})
+        assert (loaded.settings.auth, loaded.settings.locked, loaded.good) == (Auth.OPEN, False, False)
+        assert (len(loaded.settings.providers), len(loaded.problems)) == (1, 2)
+
     def test_a_wrong_environment_is_not_the_files_fault(self, data):
         before = self.before(data)
         file(data, GOOD.replace("7", "8"))
