@@ -14,7 +14,7 @@ from typing import Any, Final
 from .accounts.account import Account
 from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings
-from .core.errors import BudgetError, CheapRouterError, LimitError, ShuttingDownError
+from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import ascii_header
 from .core.models import Caller, Json, Model, RouteDecision, Usage
 from .core.operation import Operation
@@ -105,6 +105,8 @@ class Gateway:
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
             raise ShuttingDownError("The router is restarting; try again in a moment.")
+        if world.settings.locked:
+            raise NotConfiguredError("The router's configuration cannot be read; /health says what is wrong with it.")
         decision = account.decision = self._decide(world, account, account.admit())
         caches = _caches(world, account)
         if caches and (kept := world.cache.get(_key(account, decision.model))) is not None:

@@ -85,8 +85,8 @@ def _lists_models(provider: ProviderSettings) -> bool:
 
 
 def with_mock(settings: Settings) -> Settings:
-    """The settings with the built-in provider among them, unless the user has made or named one."""
-    if any(MOCK in (p.kind, p.name) for p in settings.providers):
+    """The settings with the built-in provider among them, unless the user has made or named one, or none may be asked."""
+    if settings.locked or any(MOCK in (p.kind, p.name) for p in settings.providers):
         return settings
     return replace(settings, providers=(*settings.providers, ProviderSettings(name=MOCK, kind=MOCK)))
 

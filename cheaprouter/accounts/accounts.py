@@ -79,8 +79,11 @@ class Accounts:
 
     # --- start, stop, change -----------------------------------------------------------------------------------
 
-    def restore_settings(self, settings: Settings) -> None:
-        """Take up keys and what was set at run time, as far as the file has not overtaken it; before the first policies."""
+    def restore_settings(self, settings: Settings, *, drop_outdated: bool = True) -> None:
+        """Take up keys and what was set at run time; before the first policies.
+
+        `drop_outdated`: not what the file has overtaken. A file that could not be read says nothing about it.
+        """
         try:
             found, kept = self.database.read_sync(lambda c: (keys.load(c), overrides.load(c)))
         except sqlite3.Error as error:
@@ -89,7 +92,8 @@ class Accounts:
         self.overrides.restore(kept)
         self.callers.take(found)
         self.callers.configure(settings.admin_key)
-        self.drop_outdated(settings)
+        if drop_outdated:
+            self.drop_outdated(settings)
 
     def restore(self) -> None:
         """Take up devices and spend; after the journal was replayed, before serving."""

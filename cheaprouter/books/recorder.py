@@ -6,8 +6,9 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
+from collections.abc import Callable, Coroutine
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ..core.clock import Clock
 from ..core.models import RequestRecord
@@ -143,21 +144,28 @@ class Recorder:
             while self._waiting and self._waiting[0][0] <= last:
                 self._waiting.popleft()
 
-    async def run(self) -> None:
-        """Keep the disk in step with what is booked, for ever. Sleeps while nothing is.
+    @property
+    def work(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
+        """What keeps the disk in step with what is booked, each for ever and by its name; asleep while there is nothing.
 
         No data ends it, nor a disk that fails. What is not expected is raised; started again, it goes on where it was.
         """
-        if self._waiting:
-            self._unsynced.set()
-            self._unwritten.set()
+        return {
+            "journal-sync": self._sync_for_ever,
+            "bookings": self._flush_for_ever,
+            "database-tidy": self._tidy_for_ever,
+        }
+
+    async def run(self) -> None:
+        """All of that work at once."""
         async with asyncio.TaskGroup() as tasks:
-            tasks.create_task(self._sync_for_ever(), name="journal-sync")
-            tasks.create_task(self._flush_for_ever(), name="bookings")
-            tasks.create_task(self._tidy_for_ever(), name="database-tidy")
+            for name, run in self.work.items():
+                tasks.create_task(run(), name=name)
 
     async def _sync_for_ever(self) -> None:
         loop = asyncio.get_running_loop()
+        if self._waiting:
+            self._unsynced.set()
         while True:
             await self._unsynced.wait()
             await asyncio.sleep(BATCH_SECONDS)
@@ -165,6 +173,8 @@ class Recorder:
             await loop.run_in_executor(None, self._journal.sync)
 
     async def _flush_for_ever(self) -> None:
+        if self._waiting:
+            self._unwritten.set()
         while True:
             await self._unwritten.wait()
             await asyncio.sleep(BATCH_SECONDS)

@@ -274,3 +274,25 @@ class Settings:
     def demo(self) -> bool:
         """Nothing is configured but the mock, if that: it stands behind every profile."""
         return not any(p.enabled and p.kind != "mock" for p in self.providers)
+
+    @property
+    def locked(self) -> bool:
+        """Whether these stand in for a configuration that cannot be read."""
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class LockedSettings(Settings):
+    """What holds where no configuration can be read: callers need keys, and nobody is asked, not even the mock."""
+
+    auth: Auth | None = Auth.KEYS
+
+    @property
+    def demo(self) -> bool:
+        """Never."""
+        return False
+
+    @property
+    def locked(self) -> bool:
+        """They do."""
+        return True

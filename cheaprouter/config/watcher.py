@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import logging
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Final
@@ -11,7 +12,10 @@ from typing import Final
 from ..core.errors import ConfigurationError
 from .loader import Loaded
 
+_LOG: Final = logging.getLogger(__name__)
 INTERVAL: Final = 2.0
+SETTLE: Final = 0.3
+"""Seconds that a changed file must stay as it is: editors write in pieces."""
 
 Stamp = tuple[int, int, int] | None
 
@@ -20,7 +24,7 @@ class ConfigWatcher:
     """Polls files by modification time and size, and reads them only when those change: the content decides.
 
     `load` gives the new settings or raises ConfigurationError; then the old ones stay and `on_problem` is told, once for each
-    content. `on_change` is called in the event loop. `sleep` is injected for tests.
+    content. `on_change` is called in the event loop; where it raises, that is a problem as well. `sleep` is injected for tests.
     """
 
     def __init__(
@@ -39,7 +43,7 @@ class ConfigWatcher:
         self._on_problem = on_problem
         self._interval = interval
         self._sleep = sleep
-        self._stamps = [_stamp(path) for path in self._files]
+        self._stamps = self._look()
         self._digest = _digest(self._files)
 
     async def run(self) -> None:
@@ -50,21 +54,33 @@ class ConfigWatcher:
 
     async def poll(self) -> bool:
         """Look once; True where new settings were handed on."""
-        stamps = [_stamp(path) for path in self._files]
+        stamps = self._look()
         if stamps == self._stamps:
             return False
+        await self._sleep(SETTLE)
+        if self._look() != stamps:
+            return False  # somebody is still writing: the next look will tell
         self._stamps = stamps
         digest = await asyncio.to_thread(_digest, self._files)
         if digest == self._digest:
             return False
         self._digest = digest
+        return await self._take()
+
+    async def _take(self) -> bool:
         try:
-            loaded = await asyncio.to_thread(self._load)
+            await self._on_change(await asyncio.to_thread(self._load))
         except ConfigurationError as error:
             self._on_problem(error.problems)
-            return False
-        await self._on_change(loaded)
-        return True
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever a file does to us, the old settings stay
+            _LOG.exception("the changed configuration could not be taken")
+            self._on_problem([f"the changed configuration could not be taken ({type(error).__name__})"])
+        else:
+            return True
+        return False
+
+    def _look(self) -> list[Stamp]:
+        return [_stamp(path) for path in self._files]
 
 
 def _stamp(path: Path) -> Stamp:

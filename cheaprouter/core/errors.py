@@ -192,6 +192,18 @@ class ShuttingDownError(CheapRouterError):
         return {"retry-after": "5"}
 
 
+class NotConfiguredError(CheapRouterError):
+    """There are no settings to serve by: 503 until they are mended, so that asking again at once does not help."""
+
+    status = 503
+    code = "not_configured"
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Nobody mends a file within a client's retries."""
+        return {"x-should-retry": "false"}
+
+
 class ConfigurationError(CheapRouterError):
     """Settings that cannot be used. `problems`: every one of them, each naming its key and what is allowed."""
 

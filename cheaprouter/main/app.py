@@ -9,25 +9,24 @@ import gc
 import logging
 import os
 import signal
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import aiohttp
 
-from ..config import loader
+from ..config import last_good, loader
 from ..config.loader import Loaded
-from ..config.settings import MqttSettings, Settings
 from ..config.watcher import ConfigWatcher
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from ..core.logs import Redactor
 from ..core.logs import setup as setup_logs
+from ..core.tasks import Run, Tasks
 from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
 from . import sites
 from .assembly import ADMIN_KEY, House, build_house
 
 _LOG: Final = logging.getLogger(__name__)
-Credentials = Callable[[], Awaitable[MqttSettings | None]]
 _GOODBYE_SECONDS: Final = 3.0
 """How long the MQTT bridge may take to say that we are offline; its last will says so later."""
 
@@ -115,18 +114,19 @@ class App:
 
 
 @contextlib.asynccontextmanager
-async def serving(options: Options) -> AsyncIterator[App]:
-    """A router that serves while the block runs, with all of its background work in one task group."""
+async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator[App]:
+    """A router that serves while the block runs. `tasks`: what its background work runs under, for tests."""
     sites.raise_file_limit()
     await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
     redactor = Redactor()
-    loaded = _load(options, lenient=True)
+    loaded = _first_load(options)
     redactor.register(loader.secrets(loaded.settings))
     setup_logs(loaded.settings.log_level, redactor)
     for problem in loaded.problems:
         _LOG.error("configuration: %s", problem)
     async with contextlib.AsyncExitStack() as stack:
         house = await stack.enter_async_context(build_house(loaded, options.data, redactor))
+        house.tasks = tasks or house.tasks
         lan = await sites.start_lan(house)
         stack.push_async_callback(lan.close)
         about = About(learned=lambda info: house.set_latest_version(info.latest_version))
@@ -136,24 +136,37 @@ async def serving(options: Options) -> AsyncIterator[App]:
         if house.settings.mqtt.embedded:
             await stack.enter_async_context(_broker(house))
         supervisor = await _supervisor(stack, options, redactor)
-        credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
-        async with asyncio.TaskGroup() as tasks:
-            running = _start_tasks(tasks, house, options, credentials)
-            if supervisor is not None:
-                learning = about.learn(supervisor, house.settings.http.port)
-                running.append(tasks.create_task(learning, name="about"))
-            _settle_memory()
-            yield App(options, house, lan, ingress)
-            await _stop_tasks(house, running)
+        stack.push_async_callback(house.tasks.close)
+        for name, run in _work(house, options, supervisor, about).items():
+            house.tasks.start(name, run)
+        _keep(options, loaded)
+        _settle_memory()
+        yield App(options, house, lan, ingress)
+        await _say_goodbye(house)
 
 
-def _load(options: Options, *, lenient: bool = False) -> Loaded:
-    """Read the configuration; the command line wins over everything in it."""
-    loaded = loader.load(options.config, options.data, os.environ, lenient=lenient)
-    return dataclasses.replace(loaded, settings=_adjust(loaded.settings, options))
+def _first_load(options: Options) -> Loaded:
+    """The configuration to start with: exactly the file that was named, else the usual ones or what was good last."""
+    if loader.is_named(options.config, os.environ):
+        loaded = loader.load(options.config, options.data, os.environ)
+    else:
+        loaded = loader.start(options.data, os.environ, last_good.read(options.data))
+    return _adjust(loaded, options)
 
 
-def _adjust(settings: Settings, options: Options) -> Settings:
+def _load_again(options: Options, in_force: Loaded) -> Loaded:
+    return _adjust(loader.reload(options.config, options.data, os.environ, in_force.texts), options)
+
+
+def _keep(options: Options, loaded: Loaded) -> None:
+    """Remember a good configuration for the next start; one that was named is never stood in for."""
+    if loaded.good and not loader.is_named(options.config, os.environ):
+        last_good.write(options.data, loaded.texts)
+
+
+def _adjust(loaded: Loaded, options: Options) -> Loaded:
+    """The command line wins over everything in the configuration."""
+    settings = loaded.settings
     http = settings.http
     if options.host is not None:
         http = dataclasses.replace(http, host=options.host)
@@ -164,7 +177,7 @@ def _adjust(settings: Settings, options: Options) -> Settings:
     mqtt = settings.mqtt
     if options.demo_broker_port is not None:
         mqtt = dataclasses.replace(mqtt, embedded=True, enabled=True, host="127.0.0.1", port=options.demo_broker_port)
-    return dataclasses.replace(settings, http=http, mqtt=mqtt)
+    return dataclasses.replace(loaded, settings=dataclasses.replace(settings, http=http, mqtt=mqtt))
 
 
 async def _start_ingress(house: House, options: Options, lan_port: int, about: About) -> sites.Site | None:
@@ -189,38 +202,47 @@ async def _supervisor(stack: contextlib.AsyncExitStack, options: Options, redact
     return Supervisor(options.supervisor_token, session)
 
 
-def _start_tasks(
-    tasks: asyncio.TaskGroup,
-    house: House,
-    options: Options,
-    credentials: Credentials | None,
-) -> list[asyncio.Task[None]]:
+def _work(house: House, options: Options, supervisor: Supervisor | None, about: About) -> dict[str, Run]:
+    """All background work, by the names that `/health` tells."""
+    reloaded = asyncio.Event()
+    credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
+
     async def mqtt() -> None:
         await house.make_bridge(credentials).run()
 
-    watcher = ConfigWatcher(house.loaded.files, lambda: _load(options), house.reload, on_problem=house.complain)
-    work: dict[str, Callable[[], Coroutine[Any, Any, None]]] = {
-        "recorder": house.recorder.run,
+    async def reload(loaded: Loaded) -> None:
+        await house.reload(loaded)
+        reloaded.set()
+        await asyncio.to_thread(_keep, options, loaded)
+
+    watcher = ConfigWatcher(
+        house.loaded.files, lambda: _load_again(options, house.loaded), reload, on_problem=house.complain
+    )
+    work: dict[str, Run] = {
+        **house.recorder.work,
         "accounts": house.accounts.run,
         "mqtt": mqtt,
         "config-watcher": watcher.run,
-        "discovery": lambda: _discover_for_ever(house),
+        "discovery": lambda: _discover_for_ever(house, reloaded),
     }
-    return [tasks.create_task(run(), name=name) for name, run in work.items()]
+    if supervisor is not None:
+        work["about"] = lambda: about.learn(supervisor, house.settings.http.port)
+    return work
 
 
-async def _stop_tasks(house: House, running: list[asyncio.Task[None]]) -> None:
+async def _say_goodbye(house: House) -> None:
     if house.bridge is not None:
         with contextlib.suppress(TimeoutError):  # it may be waiting for a Supervisor that does not answer
             await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
-    for task in running:
-        task.cancel()
 
 
-async def _discover_for_ever(house: House) -> None:
+async def _discover_for_ever(house: House, reloaded: asyncio.Event) -> None:
+    """Ask now, after each reload, and every few minutes."""
     while True:
+        reloaded.clear()
         await house.discover()
-        await asyncio.sleep(_DISCOVERY_SECONDS)
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(reloaded.wait(), _DISCOVERY_SECONDS)
 
 
 def _settle_memory() -> None:

@@ -33,6 +33,7 @@ from ..core.clock import Clock
 from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
+from ..core.tasks import Tasks
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.choose import StickyStore
@@ -61,6 +62,7 @@ class House:
     gateway: Gateway
     control: Control
     retention: Retention
+    tasks: Tasks = field(default_factory=Tasks)
     bridge: Bridge | None = None
     admin_key: str = ""
     admin_key_is_new: bool = False
@@ -98,7 +100,7 @@ class House:
 
     def task_states(self) -> Mapping[str, str]:
         """Background work by name, for `/health`."""
-        return {}
+        return self.tasks.states()
 
     def mqtt_state(self) -> str:
         """The bridge's state, for `/health`."""
@@ -113,7 +115,7 @@ class House:
         self.bus.publish(SettingsChanged(None, ("latest_version",)))
 
     def make_bridge(self, credentials: Callable[[], Awaitable[MqttSettings | None]] | None) -> Bridge:
-        """The MQTT bridge, once."""
+        """The MQTT bridge; another one where the last has failed."""
         from ..mqtt.bridge import Bridge  # noqa: PLC0415 - paho takes a tenth of a second to import: after the sockets listen
 
         self.bridge = Bridge(
@@ -221,7 +223,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         changed=lambda: house.settings_changed(),  # noqa: PLW0108 - the house is not built yet
         admin_key_file=data / ADMIN_KEY,
     )
-    accounts.restore_settings(settings)
+    accounts.restore_settings(settings, drop_outdated=loaded.good)
     makings = Makings(Catalog.load(), DifficultyModel.load(), StickyStore(), accounts)
     gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
     _tell(gateway.world.table.notes)

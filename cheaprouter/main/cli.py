@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ..core.const import VERSION
-from ..core.errors import CheapRouterError, ConfigurationError
+from ..core.errors import CheapRouterError, ConfigurationError, NewerDatabaseError
 
 _APP_DATA: Final = Path("/data")
 
@@ -37,6 +37,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
+    except NewerDatabaseError as error:
+        _complain(*error.problems)
+        return 3
     except ConfigurationError as error:
         _complain(*error.problems)
         return 2

@@ -17,7 +17,7 @@ from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import COLUMNS, SHAPE
 from cheaprouter.core.errors import NewerDatabaseError
 from cheaprouter.main.cli import main
-from cheaprouter.main.commands import keys
+from cheaprouter.main.commands import manage_keys
 
 PAGE = 4096
 
@@ -420,6 +420,6 @@ def test_the_command_line_refuses_a_newer_database_as_well(tmp_path):
     newer(tmp_path / backup.DATABASE, wal=False)
     before = digests(tmp_path)
     with pytest.raises(NewerDatabaseError):
-        keys.run(argparse.Namespace(verb="list"), tmp_path)
+        manage_keys(argparse.Namespace(verb="list"), tmp_path)
     assert main(["backup", "--data", str(tmp_path)]) != 0
     assert digests(tmp_path) == before

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import json
+import stat
+import time
 from pathlib import Path
 
 import pytest
 
-from cheaprouter.config.loader import load, parse_yaml, secrets
+from cheaprouter.config import last_good
+from cheaprouter.config.loader import load, parse_yaml, reload, secrets, start
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth
 from cheaprouter.core.errors import ConfigurationError
@@ -220,3 +223,193 @@ def test_secrets_are_collected_for_the_log():
         }
     )
     assert secrets(settings) == {"admin-1", "broker-1", "k-1", "k-2"}
+
+
+def bomb(kind: str) -> str:
+    return "a0: &a0 {k: 1}\n" + "".join(
+        f"a{i}: &a{i} {{{kind}: [{', '.join([f'*a{i - 1}'] * 10)}]}}\n" for i in range(1, 20)
+    )
+
+
+class TestYaml:
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("auth: open\nproviders: &x\n  lab: *x\n", "line 2, column 12: not YAML (an anchor contains itself)"),
+            ("a: &x [1, *x]", "line 1, column 4: not YAML (an anchor contains itself)"),
+            ("a: &x\n  <<: *x\n", "line 1, column 4: not YAML (an anchor contains itself)"),
+            (bomb("b"), "line 6, column 13: not YAML (more than 50000 values, its aliases written out)"),
+            (bomb("<<"), "line 6, column 14: not YAML (more than 50000 values, its aliases written out)"),
+            ("a: " + "[" * 50_000, "line 1, column 43: not YAML (nested more than 40 levels deep)"),
+            ("max_devices: " + ":".join(["59"] * 30_000), "line 1, column 14: not YAML (a number of so many digits)"),
+            ("a: !!bool x", "not YAML (a value is not what its tag says)"),
+            ("a: 1\n" * 30_000, "not usable: 150000 characters, at most 100000 are read"),
+        ],
+        ids=["anchor", "list", "merge", "aliases", "merges", "depth", "digits", "tag", "size"],
+    )
+    def test_what_grows_beyond_all_bounds_is_refused_in_time(self, text, said):
+        began = time.process_time()
+        with pytest.raises(ConfigurationError) as caught:
+            parse_yaml(text)
+        assert time.process_time() - began < 1
+        assert caught.value.problems == [said]
+
+    def test_anchors_aliases_and_merge_keys_work(self):
+        text = "base: &b {rpm: 1, tpm: 2}\na: {<<: *b, rpm: 3}\nc: {<<: [*b], x: *b}\n"
+        read = parse_yaml(text)
+        assert read["a"] == {"rpm": 3, "tpm": 2}
+        assert read["c"] == {"rpm": 1, "tpm": 2, "x": {"rpm": 1, "tpm": 2}}
+
+    def test_a_mapping_that_is_merged_before_it_is_made_is_not_written_twice(self):
+        assert parse_yaml("x: {y: &b {<<: &a {k: 1}, k: 2}}\nz: {<<: *b, k: 3}\n")["z"] == {"k": 3}
+
+
+GOOD = "auth: keys\nproviders: {ollama: {}}\ndevices: {kid: {rpm: 7}}\n"
+
+
+class TestStart:
+    """What a start makes of files; `before`: they were good at the start before, as GOOD."""
+
+    def before(self, data: Path) -> dict[Path, str]:
+        file(data, GOOD)
+        last_good.write(data, start(data, {}, {}).texts)
+        return last_good.read(data)
+
+    def test_good_files_count_whatever_was_before(self, data):
+        before = self.before(data)
+        file(data, "auth: open")
+        loaded = start(data, {}, before)
+        assert (loaded.good, loaded.problems, loaded.settings.auth) == (True, (), Auth.OPEN)
+
+    @pytest.mark.parametrize(
+        "text",
+        ["auth: [", "auth: maybe", "", "  \n", "- a list", "\0\0\0\0", "what: 1", GOOD[:-5]],
+        ids=["broken", "value", "empty", "blank", "list", "zeros", "unknown key", "half-written"],
+    )
+    def test_a_wrong_file_leaves_the_last_good_configuration_as_a_whole(self, data, text):
+        before = self.before(data)
+        file(data, text)
+        loaded = start(data, {}, before)
+        assert loaded.settings == load_good(data)
+        assert not loaded.good
+        assert str(data / "cheaprouter.yaml") in " ".join(loaded.problems)
+        assert "last good" in loaded.problems[-1]
+
+    def test_a_file_that_cannot_be_read_likewise(self, data):
+        before = self.before(data)
+        (data / "cheaprouter.yaml").unlink()
+        (data / "cheaprouter.yaml").mkdir()
+        assert start(data, {}, before).settings == load_good(data)
+
+    def test_wrong_options_likewise(self, data):
+        options(data, rpm=3)
+        before = self.before(data)
+        options(data, rpm="many")
+        loaded = start(data, {}, before)
+        assert loaded.settings.device_defaults.rpm == 3
+        assert "rpm" in loaded.problems[0]
+
+    def test_the_apps_options_do_not_vanish_by_themselves(self, data):
+        options(data, rpm=3)
+        before = self.before(data)
+        (data / "options.json").unlink()
+        assert start(data, {"SUPERVISOR_TOKEN": "t"}, before).settings.device_defaults.rpm == 3
+
+    def test_who_removes_his_file_means_it(self, data):
+        before = self.before(data)
+        (data / "cheaprouter.yaml").unlink()
+        assert start(data, {}, before).good
+
+    def test_who_leaves_only_comments_means_it(self, data):
+        before = self.before(data)
+        file(data, "# nothing for now\n")
+        assert start(data, {}, before).good
+
+    @pytest.mark.parametrize("text", ["auth: [", "auth: opn\nproviders: {ollama: {}}"])
+    def test_without_a_good_one_nobody_is_asked_and_keys_are_needed(self, data, text):
+        options(data, rpm=3, mqtt={"host": "broker"}, openai_api_key="sk-1")
+        file(data, text)
+        loaded = start(data, {}, {})
+        settings = loaded.settings
+        assert (settings.auth, settings.providers, settings.demo, loaded.good) == (Auth.KEYS, (), False, False)
+        assert (settings.mqtt.host, settings.device_defaults.rpm) == ("broker", 3)
+
+    def test_without_a_good_one_what_opens_no_door_is_just_left_out(self, data):
+        file(data, "auth: open\nproviders: {ollama: {}}\nstorage: {retention_days: many}\nlog_level: loud\n")
+        loaded = start(data, {}, {})
+        assert (loaded.settings.auth, loaded.settings.locked, loaded.good) == (Auth.OPEN, False, False)
+        assert (len(loaded.settings.providers), len(loaded.problems)) == (1, 2)
+
+    def test_a_wrong_environment_is_not_the_files_fault(self, data):
+        before = self.before(data)
+        file(data, GOOD.replace("7", "8"))
+        loaded = start(data, {"CHEAPROUTER_PORT": "many", "CHEAPROUTER_NOPE": "1"}, before)
+        assert loaded.settings.devices["kid"].rpm == 8
+        assert (len(loaded.problems), loaded.good) == (2, False)
+
+
+def load_good(data: Path):
+    folder = data / "good"
+    folder.mkdir()
+    return load(file(folder, GOOD), folder, {}).settings
+
+
+class TestReload:
+    @pytest.fixture
+    def in_force(self, data) -> dict[Path, str]:
+        file(data, GOOD)
+        return dict(load(None, data, {}).texts)
+
+    @pytest.mark.parametrize("text", ["", "# later\n", "{}", None], ids=["empty", "comment", "nothing", "gone"])
+    def test_a_file_that_sets_nothing_any_more_is_a_problem(self, data, in_force, text):
+        if text is None:
+            (data / "cheaprouter.yaml").unlink()
+        else:
+            file(data, text)
+        with pytest.raises(ConfigurationError, match="stays in force until a restart"):
+            reload(None, data, {}, in_force)
+
+    def test_a_file_that_ends_within_a_line_is_half_written(self, data):
+        file(data, GOOD + "max_devices: 200\n")
+        in_force = load(None, data, {}).texts
+        file(data, GOOD + "max_devices: 20")
+        with pytest.raises(ConfigurationError, match="half-written"):
+            reload(None, data, {}, in_force)
+
+    def test_a_file_whose_last_lines_were_taken_out_is_not(self, data, in_force):
+        file(data, "auth: keys\n")
+        assert reload(None, data, {}, in_force).settings.devices == {}
+
+    def test_a_changed_file_is_taken(self, data, in_force):
+        file(data, GOOD + "log_level: debug\n")
+        assert reload(None, data, {}, in_force).settings.log_level == "debug"
+
+
+class TestLastGood:
+    def test_it_is_for_its_owner_alone(self, data):
+        last_good.write(data, {data / "cheaprouter.yaml": "admin_key: secret-1"})
+        assert stat.S_IMODE((data / last_good.FILE_NAME).stat().st_mode) == 0o600
+        assert last_good.read(data) == {data / "cheaprouter.yaml": "admin_key: secret-1"}
+
+    def test_what_is_the_same_is_not_written_again(self, data):
+        last_good.write(data, {data / "a": "b: 1"})
+        number = (data / last_good.FILE_NAME).stat().st_ino
+        last_good.write(data, {data / "a": "b: 1"})
+        assert (data / last_good.FILE_NAME).stat().st_ino == number
+
+    def test_where_no_file_sets_anything_there_is_nothing_to_keep(self, data):
+        last_good.write(data, {data / "a": "b: 1"})
+        last_good.write(data, {})
+        assert list(data.iterdir()) == []
+
+    @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 2, "files": []}', '{"version": 1, "files": [1]}'])
+    def test_one_that_makes_no_sense_is_none(self, data, text):
+        file(data, text, last_good.FILE_NAME)
+        assert last_good.read(data) == {}
+
+    def test_a_folder_that_takes_no_file_is_no_failure(self, data):
+        last_good.write(data / "nowhere", {data / "a": "b: 1"})
+
+    def test_its_texts_are_in_no_representation(self, data):
+        file(data, "admin_key: secret-1")
+        assert "admin_key: secret-1" not in repr(load(None, data, {}))

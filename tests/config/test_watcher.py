@@ -16,11 +16,21 @@ class Watched:
         self.seen: list[int] = []
         self.problems: list[list[str]] = []
         self.watcher = ConfigWatcher(
-            [self.file], lambda: load(self.file, folder, {}), self.changed, on_problem=self.problems.append
+            [self.file], self.load, self.changed, on_problem=self.problems.append, sleep=self.sleep
         )
+
+    def load(self) -> Loaded:
+        return load(self.file, self.file.parent, {})
+
+    async def sleep(self, _seconds: float) -> None:
+        """Files settle at once here."""
 
     async def changed(self, loaded: Loaded) -> None:
         self.seen.append(loaded.settings.max_devices)
+
+
+async def at_once(_seconds: float) -> None:
+    pass
 
 
 @pytest.fixture
@@ -66,7 +76,7 @@ async def test_a_file_that_appears_later_is_noticed(tmp_path):
         seen.append(loaded)
 
     watcher = ConfigWatcher(
-        [tmp_path / "cheaprouter.yaml"], lambda: load(None, tmp_path, {}), changed, on_problem=print
+        [tmp_path / "cheaprouter.yaml"], lambda: load(None, tmp_path, {}), changed, on_problem=print, sleep=at_once
     )
     (tmp_path / "cheaprouter.yaml").write_text("max_devices: 3")
     assert await watcher.poll()
@@ -90,3 +100,45 @@ async def test_it_looks_again_after_each_interval(watched):
     with pytest.raises(EnoughError):
         await watcher.run()
     assert waits == [5, 5, 5]
+
+
+async def test_a_file_that_is_still_being_written_is_left_alone_until_it_is_whole(watched, monkeypatch):
+    async def writing(_seconds: float) -> None:
+        watched.file.write_text("max_devices: 22\nlog_level: debug\n")
+
+    watched.file.write_text("max_devices: 22\n")
+    monkeypatch.setattr(watched.watcher, "_sleep", writing)
+    assert not await watched.watcher.poll()
+    assert watched.seen == []
+    monkeypatch.setattr(watched.watcher, "_sleep", at_once)
+    assert await watched.watcher.poll()
+
+
+async def test_whatever_loading_raises_is_a_problem_and_does_not_end_the_watch(watched, monkeypatch):
+    def bad() -> Loaded:
+        raise RecursionError
+
+    monkeypatch.setattr(watched.watcher, "_load", bad)
+    watched.file.write_text("max_devices: 22")
+    assert not await watched.watcher.poll()
+    assert "RecursionError" in watched.problems[0][0]
+    monkeypatch.setattr(watched.watcher, "_load", watched.load)
+    watched.file.write_text("max_devices: 333")
+    assert await watched.watcher.poll()
+
+
+async def test_settings_that_cannot_be_taken_are_a_problem_too(watched, monkeypatch):
+    async def refuse(_loaded: Loaded) -> None:
+        raise OverflowError
+
+    monkeypatch.setattr(watched.watcher, "_on_change", refuse)
+    watched.file.write_text("max_devices: 22")
+    assert not await watched.watcher.poll()
+    assert "OverflowError" in watched.problems[0][0]
+
+
+async def test_a_file_that_vanishes_between_two_looks_is_no_failure(watched, monkeypatch):
+    monkeypatch.setattr(watched.watcher, "_look", lambda: [(1, 1, 1)])
+    watched.file.unlink()
+    assert not await watched.watcher.poll()
+    assert "there is no such file" in watched.problems[0][0]

@@ -1,7 +1,9 @@
 """The router as a process: signals, crashes, the command line."""
 
+import contextlib
 import re
 import signal
+import sqlite3
 import stat
 
 import aiohttp
@@ -122,6 +124,83 @@ async def test_a_bad_configuration_does_not_keep_the_rest_from_serving(tmp_path)
         state = await reply.json()
     assert state["status"] == "degraded"
     assert "auth" in state["problems"][0]
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (None, b"there is no such file"),
+        ("auth: [", b"not YAML"),
+        ("auth: maybe\nwhat: 1\n", b"what: unknown key"),
+        ("providers: &x\n  lab: *x\n", b"line 1, column 12: not YAML (an anchor contains itself)"),
+    ],
+    ids=["missing", "broken", "values", "anchor"],
+)
+@pytest.mark.parametrize("by", ["option", "variable"])
+async def test_a_named_file_that_is_wrong_ends_the_start_with_2(tmp_path, text, said, by):
+    path = tmp_path / "mine.yaml"
+    if text is not None:
+        path.write_text(text)
+    named = (["--config", str(path)], {}) if by == "option" else ([], {"CHEAPROUTER_CONFIG": str(path)})
+    code, _, err = await run("serve", "--data", str(tmp_path / "data"), "--port", "0", *named[0], **named[1])
+    assert code == 2
+    assert said in err
+    assert b"Traceback" not in err
+    if text and "what" in text:
+        assert b"error: auth" in err
+
+
+KEYS = "auth: keys\nproviders:\n  lab: {kind: openai, base_url: 'http://127.0.0.1:9/v1', api_key: sk-0123456789}\n"
+
+
+async def seen(router, http, path=ASK):
+    """The state that `/health` tells, and the status of a chat without a key."""
+    async with http.get(f"{router.url}/health") as reply:
+        state = await reply.json()
+    async with http.post(router.url + path, json=body("hello")) as reply:
+        return state, reply.status
+
+
+@pytest.mark.parametrize("text", ["auth: [", "", "auth: maybe\n"], ids=["broken", "empty", "value"])
+async def test_a_start_with_a_wrong_file_goes_on_with_what_was_good_last(tmp_path, text):
+    (tmp_path / "cheaprouter.yaml").write_text(KEYS)
+    async with serve(tmp_path) as router:
+        assert b"sk-0123456789" not in router.log
+    (tmp_path / "cheaprouter.yaml").write_text(text)
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        state, status = await seen(router, http)
+    assert (state["status"], state["demo"], status) == ("degraded", False, 401)
+    assert "lab" in state["providers"]
+    assert any("last good" in problem for problem in state["problems"])
+    assert stat.S_IMODE((tmp_path / "last_good.json").stat().st_mode) == 0o600
+
+
+async def test_without_a_good_one_nobody_is_served_and_it_says_why(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("auth: [")
+    _, out, _ = await run("keys", "add", "kitchen", "--data", str(tmp_path))
+    key = {"Authorization": f"Bearer {out.split()[0].decode()}"}
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        state, status = await seen(router, http)
+        assert (state["status"], state["demo"], state["providers"], status) == ("degraded", False, {}, 401)
+        for model in ("mock/default", "blockrun/auto"):
+            async with http.post(router.url + ASK, json=body("hello", model=model), headers=key) as reply:
+                assert (reply.status, reply.headers["x-should-retry"]) == (503, "false")
+                assert (await reply.json())["error"]["code"] == "not_configured"
+    assert not (tmp_path / "last_good.json").exists()
+
+
+async def test_a_newer_database_ends_the_start_with_3_and_is_left_as_it_is(tmp_path):
+    async with serve(tmp_path):
+        pass
+    path = tmp_path / "cheaprouter.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute("INSERT INTO migration (name) VALUES ('from_the_future')")
+    before = path.read_bytes()
+    for command in ("serve", "keys list"):
+        code, _, err = await run(*command.split(), "--data", str(tmp_path))
+        assert (code, b"Traceback" in err) == (3, False)
+        assert b"backup" in err
+    assert path.read_bytes() == before
 
 
 async def test_route_jsonl_answers_each_line_in_order_whatever_it_holds():
