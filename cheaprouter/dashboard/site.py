@@ -46,7 +46,7 @@ _HEADERS: Final = {
 
 
 @dataclass(slots=True)
-class Site:
+class Page:
     """What the handlers share."""
 
     control: Control
@@ -65,14 +65,14 @@ class Site:
         return self.latest[1]
 
 
-SITE: Final = web.AppKey("site", Site)
+PAGE: Final = web.AppKey("page", Page)
 _VISITOR: Final = web.RequestKey("visitor", Visitor)
 
 
 def build_site(control: Control, bus: EventBus, reach: Callable[[], Reach], clock: Clock) -> web.Application:
     """The site as an application of its own; the caller binds it to the ingress port."""
     app = web.Application(middlewares=[_guard], client_max_size=64 * 1024)
-    app[SITE] = Site(control, bus, reach, clock)
+    app[PAGE] = Page(control, bus, reach, clock)
     app.add_routes(
         [
             web.get("/", _page),
@@ -136,24 +136,24 @@ async def _strings(request: web.Request) -> web.Response:
 
 
 async def _status(request: web.Request) -> web.Response:
-    return web.Response(body=await request.app[SITE].status(), content_type="application/json")
+    return web.Response(body=await request.app[PAGE].status(), content_type="application/json")
 
 
 async def _live(request: web.Request) -> web.StreamResponse:
     """Push the status whenever something happened."""
-    site = request.app[SITE]
-    if len(site.sockets) >= LIVE_CLIENTS:
+    page = request.app[PAGE]
+    if len(page.sockets) >= LIVE_CLIENTS:
         raise web.HTTPServiceUnavailable
     socket = web.WebSocketResponse(heartbeat=30.0, max_msg_size=1024)
     await socket.prepare(request)
-    site.sockets.add(socket)
-    pushing = asyncio.create_task(_push(site, socket), name="dashboard push")
+    page.sockets.add(socket)
+    pushing = asyncio.create_task(_push(page, socket), name="dashboard push")
     try:
         async for message in socket:
             if message.type is not WSMsgType.TEXT:  # nothing is asked of us; text is ignored, anything else ends it
                 break
     finally:
-        site.sockets.discard(socket)
+        page.sockets.discard(socket)
         pushing.cancel()
         with suppress(asyncio.CancelledError, ConnectionError):
             await pushing
@@ -161,11 +161,11 @@ async def _live(request: web.Request) -> web.StreamResponse:
     return socket
 
 
-async def _push(site: Site, socket: web.WebSocketResponse) -> None:
-    events = site.bus.subscribe(limit=1)
+async def _push(page: Page, socket: web.WebSocketResponse) -> None:
+    events = page.bus.subscribe(limit=1)
     try:
         while not socket.closed:
-            await socket.send_bytes(await site.status())
+            await socket.send_bytes(await page.status())
             await asyncio.sleep(_PUSH_SECONDS)
             with suppress(TimeoutError):
                 await asyncio.wait_for(events.get(), _IDLE_SECONDS)
@@ -175,7 +175,7 @@ async def _push(site: Site, socket: web.WebSocketResponse) -> None:
 
 
 async def _close_sockets(app: web.Application) -> None:
-    for socket in list(app[SITE].sockets):
+    for socket in list(app[PAGE].sockets):
         await socket.close(code=1001, message=b"restarting")
 
 

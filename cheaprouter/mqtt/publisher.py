@@ -34,7 +34,7 @@ from . import payloads
 from .messages import Outbox, Outgoing
 from .pacing import Throttle
 from .payloads import Notices
-from .retained import HUB, Known, Memory, Retained, Send
+from .retained import HUB, Memory, Published, Retained, Send
 
 REFRESH_SECONDS: Final = 30.0
 """How often everything is compared anew: buckets refill and days end without an event."""
@@ -275,7 +275,7 @@ class Publisher:
             self._announcements.touch_at(device_id, self._clock.monotonic() + DEBOUNCE_SECONDS)
         await asyncio.sleep(GAP_SECONDS)
 
-    def _announcement(self, device_id: str, known: Known) -> discovery.Announcement:
+    def _announcement(self, device_id: str, known: Published) -> discovery.Announcement:
         control, gone = self._control, known.components
         options = control.options
         if device_id == HUB:

@@ -36,7 +36,7 @@ class Place:
 
 
 @dataclass(slots=True)
-class Known:
+class Published:
     """One device as published; `components`: key to platform, empty where it was not announced to Home Assistant."""
 
     slug: str | None
@@ -51,7 +51,7 @@ class Memory:
         self._path = path
         self._written = b""
         self.place: Place | None = None
-        self.known: dict[str, Known] = {}
+        self.known: dict[str, Published] = {}
 
     def load(self) -> None:
         """Read the file. One that cannot be read or understood counts as empty, and is said so."""
@@ -61,7 +61,7 @@ class Memory:
             raw = self._path.read_bytes()
             data = orjson.loads(raw)
             place = Place(**data["place"])
-            known = {key: Known(**value) for key, value in data["known"].items()}
+            known = {key: Published(**value) for key, value in data["known"].items()}
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
@@ -86,7 +86,7 @@ class Memory:
         self._written = raw
 
 
-def _fields(value: Place | Known) -> Mapping[str, Any]:
+def _fields(value: Place | Published) -> Mapping[str, Any]:
     return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
@@ -98,13 +98,13 @@ class Retained:
         self._control = control
         self._memory = memory
 
-    def remember(self, device_id: str, slug: str | None) -> Known:
+    def remember(self, device_id: str, slug: str | None) -> Published:
         """Note that a device (HUB with slug None) is published; to be called before it is."""
         instance = self._control.instance_id
         identifier = discovery.hub_id(instance) if slug is None else discovery.device_id(instance, slug)
         known = self._memory.known.get(device_id)
         if known is None or known.discovery_id != identifier:
-            known = self._memory.known[device_id] = Known(slug, identifier)
+            known = self._memory.known[device_id] = Published(slug, identifier)
             self._memory.save()
         return known
 
@@ -133,7 +133,7 @@ class Retained:
                 del memory.known[device_id]
         memory.save()
 
-    def _is_current(self, device_id: str, known: Known) -> bool:
+    def _is_current(self, device_id: str, known: Published) -> bool:
         if device_id == HUB:
             return known.slug is None
         return self._control.knows(device_id) and known.slug == self._control.slug(device_id)
@@ -148,7 +148,7 @@ class Retained:
                 for topic in old.retained(known.slug):
                     await send(Outgoing(topic, b"", retain=True))
 
-    async def _empty(self, send: Send, known: Known) -> Sequence[str]:
+    async def _empty(self, send: Send, known: Published) -> Sequence[str]:
         topics = (self._topics.discovery(known.discovery_id), *self._topics.retained(known.slug))
         for topic in topics:
             await send(Outgoing(topic, b"", retain=True))

@@ -161,7 +161,7 @@ async def test_an_event_is_pushed(seen: Seen, hurried: None) -> None:
 async def test_a_listener_that_leaves_is_forgotten(seen: Seen, hurried: None) -> None:
     async with seen.client.ws_connect("/live") as socket:
         await told(socket)
-    site = seen.client.app[module.SITE]
+    site = seen.client.app[module.PAGE]
     for _ in range(100):
         if not site.sockets and not seen.bus._subscriptions:
             break
@@ -196,3 +196,12 @@ async def test_stopping_the_site_ends_the_listeners(hurried: None) -> None:
             aiohttp.WSMsgType.CLOSED,
             aiohttp.WSMsgType.CLOSING,
         }
+
+
+async def test_beside_the_problems_it_says_how_they_are_acknowledged(seen: Seen) -> None:
+    section = re.search(r'<section id="problems".*?</section>', await text(seen, "/"), re.DOTALL)
+    assert section is not None
+    assert 'data-t="problems_hint"' in section[0]
+    for words in module.strings().values():
+        assert "/router/problems/ack" in words["problems_hint"]
+        assert "Acknowledge problems" in words["problems_hint"]
