@@ -19,6 +19,7 @@ from .routing.router import RouteContext, Router
 from .upstream.cache import CachedReply, ResponseCache, cache_key
 from .upstream.pool import Pool
 from .upstream.reply import StreamReply, UpstreamFailed, WholeReply
+from .wire.events import Piece
 from .wire.openai_chat.request import ChatRequest
 
 CLIENT_CLOSED: Final = 499
@@ -34,7 +35,7 @@ class ChatReply:
 
     headers: dict[str, str]
     body: bytes | None = None
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncIterator[Piece] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -184,8 +185,8 @@ class Gateway:
 
         return ChatReply(self._headers(account), chunks=self._relay(account, reply, key), close=close)
 
-    async def _relay(self, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[bytes]:
-        kept: list[bytes] = []
+    async def _relay(self, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[Piece]:
+        kept: list[Piece] = []
         async for chunk in reply.chunks:
             if key is not None:
                 kept.append(chunk)
@@ -199,7 +200,7 @@ class Gateway:
         wanted = self.books.devices.policy(account.caller.device_id).cache
         if not (self.cache_default if wanted is None else wanted):
             return None
-        return cache_key(account.caller.device_id, decision.model.id, account.request.body)
+        return cache_key(account.caller.device_id, decision.model.id, account.request.body, account.request.wire)
 
     def _replay(self, account: Account, kept: CachedReply) -> ChatReply:
         assert account.decision is not None
@@ -209,7 +210,9 @@ class Gateway:
         headers = {**self._headers(account), "x-cheaprouter-cache": "hit"}
         if account.request.stream:
             return ChatReply(headers, chunks=_each(kept.chunks))
-        return ChatReply({**headers, "x-cheaprouter-cost-usd": "0"}, body=kept.chunks[0])
+        body = kept.chunks[0]
+        assert isinstance(body, bytes)
+        return ChatReply({**headers, "x-cheaprouter-cost-usd": "0"}, body=body)
 
     def _headers(self, account: Account) -> dict[str, str]:
         assert account.model is not None
@@ -246,7 +249,7 @@ class Gateway:
             await self._idle.wait()
 
 
-async def _each(chunks: Iterable[bytes]) -> AsyncIterator[bytes]:
+async def _each(chunks: Iterable[Piece]) -> AsyncIterator[Piece]:
     for chunk in chunks:
         yield chunk
 

@@ -37,8 +37,7 @@ from ..core.events import EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..gateway import Gateway
-from ..providers.base import Adapter
-from ..providers.factory import adapter_for
+from ..providers.adapter import Adapter, adapter_for
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from ..core.errors import CheapRouterError
 from ..core.models import Caller, Json
+from ..wire.events import Piece
 from ..wire.openai_chat.request import ChatRequest
 
 
@@ -73,7 +74,7 @@ class ControlPort(Protocol):
 
 
 class ChatReplyPort(Protocol):
-    """A reply, whole (`body`) or as server-sent events (`chunks`)."""
+    """A reply, whole (`body`) or as a stream of what the request's `wire` says (`chunks`)."""
 
     @property
     def headers(self) -> Mapping[str, str]: ...
@@ -82,7 +83,7 @@ class ChatReplyPort(Protocol):
     def body(self) -> bytes | None: ...
 
     @property
-    def chunks(self) -> AsyncIterator[bytes] | None: ...
+    def chunks(self) -> AsyncIterator[Piece] | None: ...
 
     @property
     def close(self) -> Callable[[], None]:

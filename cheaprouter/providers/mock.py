@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from .base import Response, TransportError, WireRequest
+from .adapter import Response, TransportError, WireRequest
 from .mock_script import Plan, plan
 
 CREATED: Final = 1_700_000_000
@@ -31,7 +31,7 @@ _TYPES: Final = {
 
 
 class MockTransport:
-    """See `providers.base.Transport`."""
+    """See `adapter.Transport`."""
 
     async def open(self, request: WireRequest, connect_timeout: float) -> Response:
         """Answer a chat or a models request."""

@@ -14,6 +14,7 @@ from typing import Final
 import orjson
 
 from ..core.models import Json, Usage
+from ..wire.events import Piece, weight
 
 _KEPT: Final = frozenset({"stop", "tool_calls"})
 _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
@@ -22,23 +23,19 @@ _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "
 
 @dataclass(frozen=True, slots=True)
 class CachedReply:
-    """A kept answer: the body of a whole one, or the pieces of a stream."""
+    """A kept answer: the body of a whole one, or the pieces of a stream. `size`: bytes of it, about."""
 
-    chunks: tuple[bytes, ...]
+    chunks: tuple[Piece, ...]
     usage: Usage | None
     expires: float
-
-    @property
-    def size(self) -> int:
-        """Bytes of it."""
-        return sum(map(len, self.chunks)) + 200
+    size: int
 
 
-def cache_key(device_id: str, model_id: str, body: Json) -> bytes:
-    """Everything that changes the answer: the device, the model that would serve, and the request, `stream` included."""
+def cache_key(device_id: str, model_id: str, body: Json, wire: str = "openai_chat") -> bytes:
+    """Everything that changes the answer: the device, the model that would serve, the wire, and the request, `stream` included."""
     said = {k: v for k, v in body.items() if k not in _IGNORED}
     digest = hashlib.blake2b(orjson.dumps(said, option=orjson.OPT_SORT_KEYS), digest_size=20)
-    digest.update(f"\0{device_id}\0{model_id}".encode())
+    digest.update(f"\0{device_id}\0{model_id}\0{wire}".encode())
     return digest.digest()
 
 
@@ -62,9 +59,9 @@ class ResponseCache:
         self._entries.move_to_end(key)
         return entry
 
-    def put(self, key: bytes, chunks: tuple[bytes, ...], usage: Usage | None, finish_reason: str | None) -> None:
+    def put(self, key: bytes, chunks: tuple[Piece, ...], usage: Usage | None, finish_reason: str | None) -> None:
         """Keep a finished answer, if it is one and fits."""
-        entry = CachedReply(chunks, usage, self._monotonic() + self._ttl)
+        entry = CachedReply(chunks, usage, self._monotonic() + self._ttl, sum(map(weight, chunks)) + 200)
         if finish_reason not in _KEPT or entry.size > self._max_bytes // 4:
             return
         self._forget(key)

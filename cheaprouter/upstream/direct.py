@@ -23,7 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from ..providers.base import Response, TransportError, WireRequest
+from ..providers.adapter import Response, TransportError, WireRequest
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""

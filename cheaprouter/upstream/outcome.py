@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from ..core.errors import UpstreamError
-from ..providers.base import Action, Failure
+from ..providers.failures import Action, Failure
 from .health import UNREACHABLE
 
 _ABOUT_KEYS: Final = frozenset({401, 402, 403})

@@ -16,8 +16,9 @@ from ..core.clock import Clock
 from ..core.errors import LimitError
 from ..core.events import EventBus
 from ..core.models import Attempt, Json, Model
-from ..providers.base import Adapter, Failure, Transport
-from ..wire.openai_chat.request import ChatRequest
+from ..core.operation import Operation
+from ..providers.adapter import Adapter, Transport
+from ..providers.failures import Failure
 from . import survey
 from .call import Answered, Call, Streaming
 from .health import Health, Target
@@ -76,7 +77,7 @@ class Pool:
     async def send(
         self,
         chain: Sequence[Model],
-        request: ChatRequest,
+        request: Operation,
         *,
         top_up: TopUp | None = None,
         keep: Callable[[Model], bool] | None = None,
@@ -126,7 +127,7 @@ class Pool:
         return True
 
     async def _try(
-        self, target: Target, request: ChatRequest, end: float
+        self, target: Target, request: Operation, end: float
     ) -> tuple[Answered | Streaming | Failure, Watchdog]:
         model = target.model
         adapter = self._adapters[model.provider]
@@ -171,16 +172,16 @@ class Pool:
         watch: Watchdog,
         *,
         attempts: tuple[Attempt, ...],
-        request: ChatRequest,
+        request: Operation,
         spent: float,
     ) -> WholeReply | StreamReply:
         model = target.model
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent if request.stream else None)
             done = outcome.completion
-            if outcome.events is None:
+            if outcome.pieces is None:
                 return WholeReply(model, attempts, done.body, done.usage, done.finish_reason, outcome.output_characters)
-            chunks = replay(outcome.events)
+            chunks = replay(outcome.pieces)
             return StreamReply(model, attempts, chunks, lambda: None, done.usage, done.finish_reason)
         self._observer.answering(target, spent)
         relay = Relay(
@@ -189,6 +190,7 @@ class Pool:
             watch,
             lambda failure: self._ended(target, failure),
             self._heartbeat,
+            events=request.wire == "events",
         )
         reply = StreamReply(model, attempts, relay, relay.close)
         relay.reply = reply

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from ..core.models import Attempt, Model, Usage
+from ..wire.events import Piece
 
 TopUp = Callable[[Model], None]
 """Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
@@ -28,12 +29,12 @@ class StreamReply:
     """An answer that is coming. Its first content is at hand, so the status is known to be 200.
 
     Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
-    while it runs; an `error_code` means that an error event went out last.
+    while it runs; an `error_code` means that an error went out last. The pieces are what the request's `wire` says.
     """
 
     model: Model
     attempts: tuple[Attempt, ...]
-    chunks: AsyncIterator[bytes]
+    chunks: AsyncIterator[Piece]
     close: Callable[[], None]
     usage: Usage | None = None
     finish_reason: str | None = None

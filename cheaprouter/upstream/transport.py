@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from ..providers.base import Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Response, Transport, TransportError, WireRequest
 
 
 class SchemeTransport:

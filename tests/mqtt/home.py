@@ -14,6 +14,7 @@ import orjson
 from cheaprouter.core.errors import CheapRouterError, LimitError, NotFoundError, SettingError
 from cheaprouter.core.events import DeviceAdded, DeviceRemoved, EventBus, RequestCompleted, SettingsChanged
 from cheaprouter.core.models import Caller, Json, RequestRecord, Usage
+from cheaprouter.wire.events import Finish, Piece, Start, Text, Used
 from cheaprouter.wire.openai_chat.request import ChatRequest
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -30,7 +31,7 @@ FIGURES: Json = {
 class Reply:
     headers: dict[str, str]
     body: bytes | None = None
-    chunks: AsyncIterator[bytes] | None = None
+    chunks: AsyncIterator[Piece] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -54,6 +55,7 @@ class Gateway:
         self.home.served(caller.device_id)
         headers = {"x-cheaprouter-model": "lab/small"}
         if request.stream:
+            assert request.wire == "events"
             return Reply(headers, chunks=self._chunks(), close=self._close)
         message = {"role": "assistant", "content": "".join(self.pieces)}
         body = {"id": "c1", "object": "chat.completion", "model": "small-v1",
@@ -63,16 +65,12 @@ class Gateway:
     def _close(self) -> None:
         self.closed += 1
 
-    async def _chunks(self) -> AsyncIterator[bytes]:
+    async def _chunks(self) -> AsyncIterator[Piece]:
+        yield Start("c1", "small-v1")
         for piece in self.pieces:
-            event = {"id": "c1", "model": "small-v1", "choices": [{"index": 0, "delta": {"content": piece}}]}
-            yield b"data: " + orjson.dumps(event) + b"\n\n"
-        end = {
-            "id": "c1",
-            "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}],
-            "usage": {"total_tokens": 5},
-        }
-        yield b"data: " + orjson.dumps(end) + b"\n\ndata: [DONE]\n\n"
+            yield Text(piece)
+        yield Finish("stop")
+        yield Used(Usage(5), {"total_tokens": 5})
 
 
 class Home:

@@ -12,7 +12,7 @@ from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Setti
 from cheaprouter.core.clock import Clock
 from cheaprouter.core.events import Event, EventBus
 from cheaprouter.core.models import Model
-from cheaprouter.providers.factory import adapter_for
+from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.direct import DirectTransport
 from cheaprouter.upstream.pool import Pool
 from cheaprouter.upstream.reply import StreamReply, WholeReply

@@ -12,7 +12,7 @@ import pytest
 from cheaprouter.core.errors import BudgetError, UpstreamError
 from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
-from cheaprouter.providers.factory import adapter_for
+from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import (
     GOOD,
