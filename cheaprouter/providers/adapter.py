@@ -280,9 +280,13 @@ class Anthropic(Adapter):
     def complete(self, body: bytes, request: Operation) -> Completion | Failure:
         """Judge and translate."""
         try:
-            message = orjson.loads(body)
+            return self._translated(orjson.loads(body), request)
         except orjson.JSONDecodeError:
             return self._degraded("invalid_reply", "answered with something that is not JSON")
+        except orjson.JSONEncodeError:
+            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+
+    def _translated(self, message: Any, request: Operation) -> Completion | Failure:
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
@@ -290,17 +294,12 @@ class Anthropic(Adapter):
         if not isinstance(message.get("content"), list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
-        try:
-            reply = assemble(reader.whole(message))
-            choice = reply["choices"][0]
-            choice.setdefault("logprobs", None)
-            whole = orjson.dumps(reply)
-        except orjson.JSONEncodeError:
-            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
-        reason = reader.finish_reason
-        if not has_content(choice["message"]) and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+        reply = assemble(reader.whole(message))
+        choice = reply["choices"][0]
+        choice.setdefault("logprobs", None)
+        if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
-        return Completion(whole, reader.usage or Usage(), reason)
+        return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """Events, or those as OpenAI's chunks."""

@@ -228,34 +228,32 @@ class ChunkReader:
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
         delta = choice.get("delta")
-        rest = {n: v for n, v in delta.items() if v is not None} if isinstance(delta, dict) else {}
         more = {n: v for n, v in choice.items() if n not in _NOT_CHOICE and v is not None}
-        for name in ("reasoning_content", "reasoning"):
-            if isinstance(text := rest.get(name), str):
-                del rest[name]
-                if text:
-                    yield Reasoning(text, index, name)
-                    break
-        for block in _objects(rest.pop("thinking_blocks", None)):
-            yield Thinking(block, index)
-        if isinstance(text := rest.get("content"), str):
-            del rest["content"]
-            if text:
-                yield Text(text, index, more.pop("logprobs", None))
-        if isinstance(text := rest.get("refusal"), str):
-            del rest["refusal"]
-            if text:
-                yield RefusalText(text, index)
-        for call in _objects(rest.pop("tool_calls", None)):
-            yield from self._call(call, index)
-        if rest.get("role") == "assistant":
-            del rest["role"]
-        if rest:
-            yield Extra(Where.MESSAGE, rest, index)
+        if isinstance(delta, dict):
+            yield from self._delta({n: v for n, v in delta.items() if v is not None}, index, more)
         if more:
             yield Extra(Where.CHOICE, more, index)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
             yield Finish(reason, index)
+
+    def _delta(self, delta: Json, index: int, more: Json) -> Iterator[WireEvent]:
+        """Each field that has an event of its own is taken out of the delta; thoughts told twice count once."""
+        if text := _text_of(delta, "reasoning_content"):
+            yield Reasoning(text, index)
+        elif text := _text_of(delta, "reasoning"):
+            yield Reasoning(text, index, "reasoning")
+        for block in _objects(delta.pop("thinking_blocks", None)):
+            yield Thinking(block, index)
+        if text := _text_of(delta, "content"):
+            yield Text(text, index, more.pop("logprobs", None))
+        if text := _text_of(delta, "refusal"):
+            yield RefusalText(text, index)
+        for call in _objects(delta.pop("tool_calls", None)):
+            yield from self._call(call, index)
+        if delta.get("role") == "assistant":
+            del delta["role"]
+        if delta:
+            yield Extra(Where.MESSAGE, delta, index)
 
     def _call(self, call: Json, choice: int) -> Iterator[WireEvent]:
         index = call.get("index")
@@ -264,24 +262,36 @@ class ChunkReader:
         function = call.get("function")
         function = dict(function) if isinstance(function, dict) else {}
         extra = {n: v for n, v in call.items() if n not in ("index", "id", "function") and v not in (None, "function")}
-        call_id, name, text = call.get("id") or "", function.pop("name", None) or "", function.pop("arguments", None)
-        if text is not None and not isinstance(text, str):
-            function["arguments"] = text
-        if function:
+        call_id, name, text = call.get("id"), function.pop("name", None), _text_of(function, "arguments")
+        if function := {n: v for n, v in function.items() if v is not None}:
             extra["function"] = function
         known = self._calls.get((choice, index))
         if known is None:
-            known = self._calls[choice, index] = ToolStart(index, str(call_id), str(name), choice, extra)
+            known = self._calls[choice, index] = ToolStart(index, str(call_id or ""), str(name or ""), choice, extra)
             yield known
-        else:
-            if call_id and call_id != known.id:
-                extra["id"] = call_id
-            if name and name != known.name:
-                extra["function"] = {**function, "name": name}
-            if extra:
-                yield Extra(Where.MESSAGE, {"tool_calls": [{"index": index, **extra}]}, choice)
-        if isinstance(text, str) and text:
+        elif changed := _changed(known, call_id, name, extra):
+            yield Extra(Where.MESSAGE, {"tool_calls": [{"index": index, **changed}]}, choice)
+        if text:
             yield ToolArguments(index, text, choice)
+
+
+def _text_of(fields: Json, name: str) -> str:
+    """A text, taken out of the fields; what is no text stays there."""
+    text = fields.get(name)
+    if not isinstance(text, str):
+        return ""
+    del fields[name]
+    return text
+
+
+def _changed(known: ToolStart, call_id: Any, name: Any, extra: Json) -> Json:
+    """What a later piece of a call says of it that is new."""
+    changed = dict(extra)
+    if call_id and call_id != known.id:
+        changed["id"] = call_id
+    if name and name != known.name:
+        changed["function"] = {**changed.get("function", {}), "name": name}
+    return changed
 
 
 _NOT_HEAD: Final = frozenset({"object", "choices", "usage"})

@@ -49,7 +49,7 @@ class ChunkEncoder:
         usage = self._usage if self._want_usage else None
         return (chunk_event({**self._base, "choices": [], "usage": usage}) if usage else b"") + sse.DONE
 
-    def event(self, event: WireEvent) -> bytes:
+    def event(self, event: WireEvent) -> bytes:  # noqa: PLR0911 - one return for each kind of event
         """One event; nothing where OpenAI's clients need none for it."""
         match event:
             case Start():
@@ -85,7 +85,9 @@ class ChunkEncoder:
         ))  # fmt: skip
 
 
-def _fields(event: Text | Reasoning | Thinking | RefusalText | ToolStart | ToolArguments | Extra) -> Json:
+def _fields(  # noqa: PLR0911 - one return for each kind of event
+    event: Text | Reasoning | Thinking | RefusalText | ToolStart | ToolArguments | Extra,
+) -> Json:
     """An event as fields of a delta."""
     match event:
         case Text():
