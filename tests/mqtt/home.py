@@ -14,7 +14,7 @@ import orjson
 from cheaprouter.core.errors import CheapRouterError, LimitError, NotFoundError, SettingError
 from cheaprouter.core.events import DeviceAdded, DeviceRemoved, EventBus, RequestCompleted, SettingsChanged
 from cheaprouter.core.models import Caller, Json, RequestRecord, Usage
-from cheaprouter.wire.events import Finish, Piece, Start, Text, Used
+from cheaprouter.wire.events import Failed, Finish, Piece, Start, Text, Used
 from cheaprouter.wire.openai_chat.request import ChatRequest
 
 NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -42,6 +42,8 @@ class Gateway:
         self.refusals: list[str] = []
         self.pieces = ["Hel", "lo"]
         self.error: CheapRouterError | None = None
+        self.breaks: CheapRouterError | None = None
+        self.choices = 1
         self.closed = 0
 
     def refused(self, error: CheapRouterError, caller: Caller, model: str, *, via: str = "http") -> str:
@@ -68,8 +70,13 @@ class Gateway:
     async def _chunks(self) -> AsyncIterator[Piece]:
         yield Start("c1", "small-v1")
         for piece in self.pieces:
-            yield Text(piece)
-        yield Finish("stop")
+            for choice in range(self.choices):
+                yield Text(piece, choice)
+        if self.breaks is not None:
+            yield Failed(self.breaks)
+            return
+        for choice in range(self.choices):
+            yield Finish("stop", choice)
         yield Used(Usage(5), {"total_tokens": 5})
 
 

@@ -53,14 +53,17 @@ class Bench:
         return self.model("spare", "other")
 
 
-def chat(*, stream: bool = False, **body: Any) -> ChatRequest:
-    return parse({"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body})
+def chat(*, stream: bool = False, wire: str = "openai_chat", **body: Any) -> ChatRequest:
+    asked = {"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body}
+    return parse(asked, wire=wire)
 
 
 async def read(reply: WholeReply | StreamReply) -> list[bytes]:
     if isinstance(reply, WholeReply):
         return [reply.body]
-    return [chunk async for chunk in reply.chunks]
+    pieces = [piece async for piece in reply.chunks]
+    assert all(isinstance(piece, bytes) for piece in pieces)
+    return pieces  # type: ignore[return-value]
 
 
 @pytest.fixture

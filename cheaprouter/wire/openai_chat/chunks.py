@@ -261,7 +261,9 @@ class ChunkReader:
             index = sum(1 for known, _ in self._calls if known == choice)
         function = call.get("function")
         function = dict(function) if isinstance(function, dict) else {}
-        extra = {n: v for n, v in call.items() if n not in ("index", "id", "function") and v not in (None, "function")}
+        extra = {n: v for n, v in call.items() if n not in ("index", "id", "function") and v is not None}
+        if extra.get("type") == "function":
+            del extra["type"]
         call_id, name, text = call.get("id"), function.pop("name", None), _text_of(function, "arguments")
         if function := {n: v for n, v in function.items() if v is not None}:
             extra["function"] = function
