@@ -155,19 +155,19 @@ def parse_usage(usage: Any) -> Usage | None:
     prompt, completion = count(get("prompt_tokens")), count(get("completion_tokens"))
     if not prompt and not completion and not count(get("total_tokens")):
         return None
-    cached = written = reasoning = 0
+    cached = get("prompt_cache_hit_tokens") or get("cached_tokens")
+    written = reasoning = None
     if isinstance(details := get("prompt_tokens_details"), dict):
-        cached, written = count(details.get("cached_tokens")), count(details.get("cache_write_tokens"))
+        cached, written = details.get("cached_tokens") or cached, details.get("cache_write_tokens")
     if isinstance(details := get("completion_tokens_details"), dict):
-        reasoning = count(details.get("reasoning_tokens"))
-    cached = cached or count(get("prompt_cache_hit_tokens") or get("cached_tokens"))
+        reasoning = details.get("reasoning_tokens")
     cost = get("cost")
     return Usage(
         prompt_tokens=prompt,
         completion_tokens=completion,
-        cached_tokens=min(prompt, cached),
-        cache_write_tokens=written,
-        reasoning_tokens=reasoning,
+        cached_tokens=min(prompt, count(cached)) if cached else 0,
+        cache_write_tokens=count(written) if written else 0,
+        reasoning_tokens=count(reasoning) if reasoning else 0,
         reported_cost=None if cost is None else parse_amount(cost),
     )
 

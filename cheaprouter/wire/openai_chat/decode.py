@@ -171,16 +171,17 @@ class ChatStream:
             elif self._want_usage or not chunk.get("usage"):
                 yield block + b"\n\n"
             return
-        changed = False
+        changed = content = split = False
         for choice in choices:
             changed |= self._choice(choice)
+            content = content or has_content(choice.get("delta"))
+            split = split or needs_split(choice)
         if self.trouble is not None:
             return
-        content = any(has_content(choice.get("delta")) for choice in choices)
         self.said = self.said or content
         if changed and (revealed := self._reveal(chunk, choices)):
             yield from self._pieces(revealed)
-        if self._chunks is not None or changed or any(needs_split(choice) for choice in choices):
+        if self._chunks is not None or changed or split:
             yield from self._pieces(chunk)
         else:
             yield block + b"\n\n"
