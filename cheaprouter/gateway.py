@@ -22,6 +22,7 @@ from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from .upstream.pool import Pool
+from .wire.events import Piece
 from .world import World
 
 CLIENT_CLOSED: Final = 499
@@ -37,7 +38,7 @@ class Reply:
 
     headers: dict[str, str]
     body: bytes | None = None
-    chunks: AsyncIterator[Any] | None = None
+    chunks: AsyncIterator[Piece] | None = None
     close: Callable[[], None] = field(default=lambda: None)
 
 
@@ -209,7 +210,9 @@ class Gateway:
         headers = {**self._headers(account), "x-cheaprouter-cache": "hit"}
         if account.operation.stream:
             return Reply(headers, chunks=_each(kept.chunks))
-        return Reply({**headers, "x-cheaprouter-cost-usd": "0"}, body=kept.chunks[0])
+        body = kept.chunks[0]
+        assert isinstance(body, bytes)
+        return Reply({**headers, "x-cheaprouter-cost-usd": "0"}, body=body)
 
     def _headers(self, account: Account) -> dict[str, str]:
         assert account.model is not None
@@ -245,8 +248,8 @@ class Gateway:
             await self._idle.wait()
 
 
-async def _relay(world: World, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[Any]:
-    kept: list[Any] = []
+async def _relay(world: World, account: Account, reply: StreamReply, key: bytes | None) -> AsyncIterator[Piece]:
+    kept: list[Piece] = []
     async for chunk in reply.chunks:
         if key is not None:
             kept.append(chunk)
@@ -257,7 +260,7 @@ async def _relay(world: World, account: Account, reply: StreamReply, key: bytes 
     account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
 
 
-async def _each(chunks: Iterable[Any]) -> AsyncIterator[Any]:
+async def _each(chunks: Iterable[Piece]) -> AsyncIterator[Piece]:
     for chunk in chunks:
         yield chunk
 

@@ -13,7 +13,7 @@ from .catalog.table import ModelTable
 from .config.kinds import LOCAL, MOCK
 from .config.settings import Auth, ProviderSettings, Settings
 from .core.models import Json
-from .providers.factory import adapter_for
+from .providers.adapter import adapter_for
 from .routing.choose import StickyStore
 from .routing.difficulty import DifficultyModel
 from .routing.router import Router

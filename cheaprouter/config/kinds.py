@@ -1,23 +1,212 @@
-"""The names of the providers that are known by name. What stands behind each is the providers' business."""
+"""What a provider is, by its kind: where it is, how it wants the key, and what it does differently. One row each.
+
+Deviations are those seen or documented by November 2026. What is not listed here is learned from a provider's own
+complaints, see `providers.unsupported`.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+from urllib.parse import urlsplit
 
-CLOUD: Final = (
-    "openai", "anthropic", "gemini", "openrouter", "groq", "deepseek", "mistral", "xai", "together", "fireworks",
-    "cerebras", "nvidia", "moonshot", "zai", "minimax", "qwen", "blockrun", "azure",
+from ..wire.openai_chat.quirks import ModelRule, Quirks
+from . import values
+from .values import setting
+
+if TYPE_CHECKING:
+    from .settings import ProviderSettings
+
+_seconds: Final = values.number(0.001, 86_400, unit="seconds")
+
+
+@dataclass(frozen=True, slots=True)
+class Timeouts:
+    """Seconds an upstream may take: to connect, to send headers, the first content, between chunks, and altogether.
+
+    `headers` None: as `first_token` for a stream, four times that for a whole reply, which has to be written first.
+    """
+
+    connect: float = setting(_seconds, 5.0)
+    first_token: float = setting(_seconds, 30.0)
+    idle: float = setting(_seconds, 60.0)
+    total: float = setting(_seconds, 600.0)
+    headers: float | None = setting(_seconds, None)
+
+
+CLOUD_TIMEOUTS: Final = Timeouts()
+LOCAL_TIMEOUTS: Final = Timeouts(connect=3.0, first_token=180.0, idle=120.0, total=900.0)
+"""A cold model is read from disk first; on a small machine that takes minutes."""
+
+PATIENT_TIMEOUTS: Final = Timeouts(first_token=60.0, total=900.0)
+"""For vendors that queue requests, or think for long before they say anything."""
+
+GENERIC: Final = Quirks()
+"""A server that we know nothing about gets what the client sent."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """`wire`: `openai` or `anthropic`. `auth`: the header that carries the key, `authorization` meaning a bearer token.
+
+    `local`: a server that people run at home: no key, no price. `port`: where it listens unless told otherwise.
+    `needs_url`: the address differs for every customer. `key_path`: what only a valid key may ask, where the list of
+    models is public.
+    """
+
+    name: str
+    base_url: str
+    wire: str = "openai"
+    auth: str = "authorization"
+    quirks: Quirks = GENERIC
+    local: bool = False
+    port: int | None = None
+    needs_url: bool = False
+    timeouts: Timeouts = CLOUD_TIMEOUTS
+    models_path: str = "/models"
+    key_path: str = ""
+
+
+_PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
+_OTHERS_FIELDS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
+_OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
+_OLD_LIMIT: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
+
+_OPENAI: Final = Quirks(
+    drop_message=_OTHERS_FIELDS,
+    drop_call=_OTHERS_CALLS,
+    models=(
+        ModelRule(
+            r"^(?:gpt-(?:[5-9]|\d\d)|o\d)(?!.*chat)",
+            rename={"max_tokens": "max_completion_tokens"},
+            only={"temperature": 1, "top_p": 1, "presence_penalty": 0, "frequency_penalty": 0},
+        ),
+        ModelRule(r"^(?:gpt-(?:[5-9]|\d\d)|o\d)", rename={"max_tokens": "max_completion_tokens"}),
+    ),
+)
+_AZURE: Final = Quirks(drop_message=_OTHERS_FIELDS, drop_call=_OTHERS_CALLS, models=_OPENAI.models)
+_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
+_GEMINI: Final = Quirks(
+    roles=_PLAIN_ROLES,
+    drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
+    drop_message=_OTHERS_FIELDS,
+    models=(ModelRule(r"gemini-(?:[3-9]|\d\d)", signatures=True),),
+    finish_calls=True,
+)
+_MISTRAL: Final = Quirks(
+    rename={**_OLD_LIMIT, "seed": "random_seed"},
+    allow=frozenset({
+        "model", "messages", "temperature", "top_p", "max_tokens", "stream", "stop", "random_seed", "response_format",
+        "tools", "tool_choice", "presence_penalty", "frequency_penalty", "n", "prediction", "parallel_tool_calls",
+        "prompt_mode", "reasoning_effort", "safe_prompt", "metadata",
+    }),
+    clamp={"temperature": (0, 1.5)},
+    roles=_PLAIN_ROLES,
+    drop_message=_OTHERS_FIELDS | {"name", "refusal", "annotations", "audio"},
+    drop_call=_OTHERS_CALLS,
+    call_id=9,
+    stream_usage=False,  # its last chunk always tells
+    finish={"model_length": "length", "error": "error"},
 )  # fmt: skip
+_GROQ: Final = Quirks(
+    drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "store", "metadata"}),
+    only={"n": 1},
+    roles=_PLAIN_ROLES,
+    drop_message=frozenset({"name", "reasoning_content", "reasoning_details", "thinking_blocks"}),
+    drop_call=_OTHERS_CALLS,
+)
+_DEEPSEEK: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"})
+_OPENROUTER: Final = Quirks(add={"usage": {"include": True}}, finish={"error": "error"})
+_ZAI: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
+    finish={"sensitive": "content_filter", "network_error": "error"},
+)
+_MOONSHOT: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, clamp={"temperature": (0, 1)})
+_MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
+_QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
+_LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
+
+
+def _local(name: str, port: int) -> Kind:
+    url = f"http://127.0.0.1:{port}/v1"
+    return Kind(name, url, quirks=_LOCAL, local=True, port=port, timeouts=LOCAL_TIMEOUTS)
+
+
+_TABLE: Final = (
+    Kind("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS),
+    Kind("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key"),
+    Kind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
+    Kind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
+    Kind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
+    Kind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS),
+    Kind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
+    Kind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
+    Kind("together", "https://api.together.ai/v1", quirks=_COMPATIBLE),
+    Kind("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
+    Kind(
+        "cerebras",
+        "https://api.cerebras.ai/v1",
+        quirks=Quirks(
+            roles=_PLAIN_ROLES,
+            drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
+            drop_message=_OTHERS_FIELDS,
+            drop_call=_OTHERS_CALLS,
+        ),
+    ),
+    Kind("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT_TIMEOUTS),
+    Kind("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT),
+    Kind("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI),
+    Kind("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX),
+    Kind("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
+    Kind(
+        "blockrun",
+        "https://api.blockrun.ai/v1",
+        quirks=Quirks(cost_header="x-blockrun-cost-usd"),
+        timeouts=PATIENT_TIMEOUTS,
+    ),
+    Kind(
+        "azure",
+        "https://RESOURCE.openai.azure.com/openai/v1",
+        auth="api-key",
+        needs_url=True,
+        quirks=_AZURE,
+        timeouts=PATIENT_TIMEOUTS,
+    ),
+    _local("ollama", 11434),
+    _local("lmstudio", 1234),
+    _local("llamacpp", 8080),
+    _local("vllm", 8000),
+    Kind("mock", "mock://mock/v1", local=True),
+)
+
+KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
+MOCK: Final = "mock"
+LOCAL: Final = tuple(kind.name for kind in _TABLE if kind.local and kind.name != MOCK)
+CLOUD: Final = tuple(kind.name for kind in _TABLE if not kind.local)
 """Hosted providers: they need a key and, mostly, money."""
 
-LOCAL: Final = ("ollama", "lmstudio", "llamacpp", "vllm")
-"""Servers that people run at home: no key, no price."""
+NEEDS_URL: Final = tuple(kind.name for kind in _TABLE if kind.needs_url)
+LOCAL_PORTS: Final = {kind.port: kind.name for kind in _TABLE if kind.port is not None}
 
-LOCAL_PORTS: Final = {11434: "ollama", 1234: "lmstudio", 8080: "llamacpp", 8000: "vllm"}
-"""The port each local server listens on unless told otherwise."""
+_BY_HOST: Final = {
+    urlsplit(kind.base_url).hostname: kind for kind in _TABLE if not kind.local and kind.wire == "openai"
+}
 
-NEEDS_URL: Final = ("azure",)
-"""Presets whose address differs for every customer."""
 
-MOCK: Final = "mock"
-KINDS: Final = (*CLOUD, *LOCAL, MOCK)
+def kind_of(provider: ProviderSettings) -> Kind:
+    """What a provider is. `openai` with an address that is nobody's we know is a plain server.
+
+    Raises KeyError for a kind that does not exist; the schema has refused those before.
+    """
+    kind = KINDS[provider.kind]
+    if provider.kind != "openai" or not provider.base_url:
+        return kind
+    host = urlsplit(provider.base_url).hostname or ""
+    if host.endswith(".openai.azure.com"):
+        return KINDS["azure"]
+    timeouts = LOCAL_TIMEOUTS if provider.local else kind.timeouts
+    plain = replace(kind, base_url=provider.base_url, quirks=GENERIC, timeouts=timeouts)
+    return _BY_HOST.get(host, plain)

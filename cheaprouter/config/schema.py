@@ -15,7 +15,7 @@ import voluptuous as vol
 from ..core.errors import ConfigurationError
 from ..core.models import Json, Price, PriceTier, Rates
 from . import fields, texts, values
-from .kinds import LOCAL
+from .kinds import LOCAL, Timeouts
 from .problems import Problem, at, cross_check, dotted, nearest, render
 from .settings import (
     Alias,
@@ -24,7 +24,6 @@ from .settings import (
     MqttSettings,
     ProviderSettings,
     Settings,
-    Timeouts,
     model_id,
 )
 

@@ -15,7 +15,7 @@ from typing import Final
 from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
 from . import texts, values
-from .kinds import KINDS
+from .kinds import KINDS, Timeouts
 from .values import row, setting
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -43,20 +43,6 @@ class BudgetAction(StrEnum):
 
 
 _action: Final = values.choice(BudgetAction)
-
-
-@dataclass(frozen=True, slots=True)
-class Timeouts:
-    """Seconds an upstream may take: to connect, to send headers, the first content, between chunks, and altogether.
-
-    `headers` None: as `first_token` for a stream, four times that for a whole reply, which has to be written first.
-    """
-
-    connect: float = setting(_seconds, 5.0)
-    first_token: float = setting(_seconds, 30.0)
-    idle: float = setting(_seconds, 60.0)
-    total: float = setting(_seconds, 600.0)
-    headers: float | None = setting(_seconds, None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,12 @@ from ..core.errors import CheapRouterError, InvalidRequestError, UpstreamError
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply
 from ..wire.decode import decode
+from ..wire.events import Failed, Piece, Text
+from ..wire.openai_chat.encode import Assembler
 from ..wire.openai_chat.request import ChatRequest, parse
 from .answers import Answers, BusyError, InternalError, read, transaction_of
 from .messages import Incoming
 from .publisher import Publisher
-from .sse import Collected, events
 
 OWN_DEVICE: Final = "mqtt"
 """The device that asks on the hub's own chat topic."""
@@ -59,8 +60,6 @@ class Chat:
             transaction = transaction_of(body)
             device_id = self._device(slug)
             body.pop("transaction", None)
-            if body.get("stream") is True:
-                body.setdefault("stream_options", {"include_usage": True})
             request = self._parse(body, device_id)
             data = await self._ask(slug, request, device_id, message)
         except CheapRouterError as error:
@@ -75,7 +74,7 @@ class Chat:
 
     def _parse(self, body: Json, device_id: str) -> ChatRequest:
         try:
-            return parse(body, default_model=self._default_model(device_id))
+            return parse(body, default_model=self._default_model(device_id), wire="events")
         except InvalidRequestError as error:
             self._gateway.refused(error, _caller(device_id), str(body.get("model") or ""), via="mqtt")
             raise
@@ -110,12 +109,18 @@ class Chat:
         text = _text(data)
         return {**data, "text": text, "routed_model": reply.headers.get("x-cheaprouter-model")}
 
-    async def _stream(self, slug: str | None, chunks: AsyncIterator[bytes], message: Incoming) -> Json:
-        """Publish the text as it comes; returns the whole as one completion."""
+    async def _stream(self, slug: str | None, pieces: AsyncIterator[Piece], message: Incoming) -> Json:
+        """Publish the text of the first choice as it comes; returns the whole as one completion."""
         topic = self._topics.chat(slug, "stream")
-        whole, waiting, since = Collected(), "", self._clock.monotonic()
-        async for event in events(chunks):
-            waiting += whole.add(event)
+        whole, waiting, since = Assembler(), "", self._clock.monotonic()
+        async for event in pieces:
+            if isinstance(event, bytes):
+                continue
+            if isinstance(event, Failed):
+                raise event.error
+            whole.add(event)
+            if isinstance(event, Text) and not event.choice:
+                waiting += event.text
             if waiting and self._clock.monotonic() - since >= PIECE_SECONDS:
                 self._answers.piece(topic, message, waiting)
                 waiting, since = "", self._clock.monotonic()

@@ -1,85 +1,317 @@
-"""What all adapters have in common: addresses, headers, errors, the list of models."""
+"""One provider's wire and quirks. Adapters are pure: values into values, no I/O; how requests get out is `Transport`."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from decimal import Decimal
-from typing import ClassVar
+from typing import Any, ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
+import orjson
+
+from ..config.kinds import GENERIC, Kind, kind_of
 from ..config.settings import ProviderSettings
-from ..core.models import Json
-from .base import Failure, WireRequest
-from .failures import clean_message, judge
+from ..core.models import Json, Model, Usage
+from ..core.operation import Operation
+from ..wire.anthropic.reply import MessageReader, MessageStream
+from ..wire.anthropic.request import json_tool, learned_only, to_messages
+from ..wire.events import StreamReader, Trouble
+from ..wire.openai_chat import quirks as quirk_rules
+from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
+from ..wire.openai_chat.decode import ChatStream
+from ..wire.openai_chat.encode import ChunkEncoder, assemble
+from . import unsupported
+from .failures import Failure, clean_message, degraded, in_band, judge
 from .listing import parse_listing
-from .presets import Preset
-from .usage import parse_cost
+
+TINY_LIMIT: Final = 16
+"""With so few tokens allowed, an empty answer is no surprise: clients probe with 1 or 3."""
 
 
-class BaseAdapter:
-    """Settings and preset, put together once."""
+@dataclass(frozen=True, slots=True)
+class WireRequest:
+    """What goes out. `body` is final bytes."""
+
+    method: str
+    url: str
+    headers: Mapping[str, str]
+    body: bytes | None = None
+
+
+class TransportError(Exception):
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
+
+    def __init__(self, code: str, message: str) -> None:
+        super().__init__(message)
+        self.code = code
+        self.message = message
+
+
+class Response(Protocol):
+    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
+
+    status: int
+    headers: Mapping[str, str]
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body, decompressed. Raises TransportError where it breaks off or is longer than `limit` bytes."""
+
+    async def chunk(self) -> bytes:
+        """What has come, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
+
+    def abort(self) -> None:
+        """Drop the connection now; nothing when it is already done."""
+
+    def release(self) -> None:
+        """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+
+class Transport(Protocol):
+    """How requests get out. Header names in `Response.headers` are looked up in lower case."""
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Completion:
+    """A whole reply, as bytes for the client, and what it says of itself."""
+
+    body: bytes
+    usage: Usage | None
+    finish_reason: str | None
+
+
+class Adapter(ABC):
+    """Settings and kind, put together once."""
 
     chat_path: ClassVar[str] = "/chat/completions"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, preset: Preset) -> None:
+    def __init__(self, settings: ProviderSettings, kind: Kind) -> None:
         self.name = settings.name
         self.kind = settings.kind
-        self.base_url = address(settings.base_url, preset)
-        self.local = preset.local if settings.local is None else settings.local
-        self.timeouts = settings.timeouts or preset.timeouts
+        self.base_url = address(settings.base_url, kind)
+        self.local = kind.local if settings.local is None else settings.local
+        self.timeouts = settings.timeouts or kind.timeouts
         self.api_keys = settings.api_keys
-        self.quirks = preset.quirks
+        self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
-        self._models_url = f"{self.base_url}{preset.models_path}"
-        self._key_url = f"{self.base_url}{preset.key_path}" if preset.key_path else ""
-        self._auth = preset.auth
-        self._own_headers = dict(settings.headers)
-        self._headers: dict[str | None, dict[str, str]] = {}
+        self._models_url = f"{self.base_url}{kind.models_path}"
+        self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
+        self._headers: dict[str | None, dict[str, str]] = {
+            key: self._with_key(kind.auth, key, settings.headers) for key in (None, *settings.api_keys)
+        }
 
-    def headers(self, api_key: str | None) -> dict[str, str]:
+    def _with_key(self, auth: str, key: str | None, own: Mapping[str, str]) -> dict[str, str]:
         """The headers of every request with this key; the user's own win."""
-        found = self._headers.get(api_key)
-        if found is None:
-            found = dict(self.fixed_headers)
-            if api_key:
-                bearer = self._auth == "authorization"
-                found |= {"Authorization": f"Bearer {api_key}"} if bearer else {self._auth: api_key}
-            own = {name.lower() for name in self._own_headers}
-            found = {name: value for name, value in found.items() if name.lower() not in own} | self._own_headers
-            self._headers[api_key] = found
-        return found
+        headers = dict(self.fixed_headers)
+        if key:
+            headers |= {"Authorization": f"Bearer {key}"} if auth == "authorization" else {auth: key}
+        taken = {name.lower() for name in own}
+        return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(own)
+
+    @abstractmethod
+    def prepare(
+        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
+    ) -> WireRequest:
+        """Turn a request into what this provider wants. `learned`: parameters to rename, or drop (None).
+
+        Raises UntranslatableError.
+        """
+
+    @abstractmethod
+    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
+        """Judge a whole reply of status 200, whatever its content type says."""
+
+    @abstractmethod
+    def reader(self, request: Operation, wire: str) -> StreamReader:
+        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`)."""
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
-        """See `failures.judge`."""
+        """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
         return judge(self.name, status, headers, body, now=now, secrets=self.api_keys)
 
-    def reported_cost(self, headers: Mapping[str, str]) -> Decimal | None:
-        """What the provider's cost header says, where it has one."""
-        if not self.quirks.cost_header or (value := headers.get(self.quirks.cost_header)) is None:
+    def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
+        """Say what a stream's trouble means; None where there is none."""
+        trouble = reader.trouble
+        if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
-        return parse_cost(value)
+        if reader.error:
+            return in_band(self.name, reader.error, self.api_keys)
+        code, words = _TROUBLES[trouble]
+        if trouble is Trouble.EARLY and not reader.said:
+            code = "empty_reply"
+        return degraded(code, f"{self.name} {words}.")
+
+    def reported_cost(self, headers: Mapping[str, str]) -> Decimal | None:
+        """USD that the response headers say this request was billed; None where they do not."""
+        name = self.quirks.cost_header
+        return parse_amount(headers.get(name)) if name else None
 
     def clean(self, text: str) -> str:
-        """See `failures.clean_message`."""
+        """The same text without any of this provider's keys."""
         return clean_message(text, self.api_keys)
 
-    def models_request(self, api_key: str | None) -> WireRequest | None:
-        """The list of models."""
-        return WireRequest("GET", self._models_url, self.headers(api_key))
+    def models_request(self, api_key: str | None) -> WireRequest:
+        """How to ask which models there are."""
+        return WireRequest("GET", self._models_url, self._headers[api_key])
 
     def key_request(self, api_key: str | None) -> WireRequest | None:
-        """Only for those whose list of models is public."""
-        return WireRequest("GET", self._key_url, self.headers(api_key)) if self._key_url and api_key else None
+        """How to ask whether a key is good, where the list of models does not tell; else None."""
+        return WireRequest("GET", self._key_url, self._headers[api_key]) if self._key_url and api_key else None
 
     def parse_models(self, body: bytes) -> list[Json]:
         """See `listing.parse_listing`."""
         return parse_listing(body)
 
+    def _degraded(self, code: str, words: str) -> Failure:
+        return degraded(code, f"{self.name} {words}.")
 
-def address(given: str, preset: Preset) -> str:
-    """The user's address or the preset's, without a slash at the end. A bare host gets the preset's path."""
+
+_TROUBLES: Final = {
+    Trouble.ERROR: ("upstream_error", "broke off with an error"),
+    Trouble.ENDLESS: ("invalid_reply", "sent an event without an end"),
+    Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
+    Trouble.EMPTY: ("empty_reply", "answered with nothing"),
+}
+_INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
+_EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
+"""Reasons that explain no empty answer."""
+
+
+def _tiny(max_tokens: int | None) -> bool:
+    return max_tokens is not None and max_tokens <= TINY_LIMIT
+
+
+def address(given: str, kind: Kind) -> str:
+    """The user's address or the kind's, without a slash at the end. A bare host gets the kind's path."""
     if not given:
-        return preset.base_url.rstrip("/")
+        return kind.base_url.rstrip("/")
     given = given.strip().rstrip("/")
-    return given if urlsplit(given).path else given + urlsplit(preset.base_url).path
+    return given if urlsplit(given).path else given + urlsplit(kind.base_url).path
+
+
+class OpenAICompatible(Adapter):
+    """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
+
+    def prepare(
+        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
+    ) -> WireRequest:
+        """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
+        body = {**request.body, "model": model.upstream}
+        for name in _INTEGERS:
+            if isinstance(value := body.get(name), float):
+                body[name] = int(value)  # some clients send 1.0, which some servers refuse
+        if request.stream:
+            if self.quirks.stream_usage:
+                body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+            else:
+                body.pop("stream_options", None)
+        if self.quirks is not GENERIC:
+            quirk_rules.apply(body, self.quirks, model.upstream)
+        if learned:
+            unsupported.apply(body, learned)
+        return WireRequest("POST", self.url, self._headers[api_key], orjson.dumps(body))
+
+    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
+        """Its bytes are handed on as they are, unless a quirk needs them changed."""
+        try:
+            reply = orjson.loads(body)
+            if isinstance(reply, list) and reply and isinstance(reply[0], dict) and reply[0].get("error"):
+                reply = reply[0]
+            return self._judged(body, reply, request.max_tokens)
+        except orjson.JSONDecodeError:
+            return self._degraded("invalid_reply", "answered with something that is not JSON")
+        except orjson.JSONEncodeError:
+            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+
+    def _judged(self, body: bytes, reply: Any, max_tokens: int | None) -> Completion | Failure:
+        if not isinstance(reply, dict):
+            return self._degraded("invalid_reply", "answered with JSON that is no completion")
+        if reply.get("error"):
+            return in_band(self.name, reply, self.api_keys)
+        choices = reply.get("choices")
+        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
+            return self._degraded("no_choices", "answered without choices")
+        changed = said = False
+        for choice in choices:
+            if isinstance(choice, dict):
+                if self.quirks is not GENERIC:
+                    changed |= quirk_rules.put_right(choice, self.quirks)
+                said = said or has_content(choice.get("message"))
+        reason = choices[0].get("finish_reason")
+        if reason == "error":
+            return self._degraded("upstream_error", "broke off with an error")
+        if not said and reason in _EMPTY_ENDS and not _tiny(max_tokens):
+            return self._degraded("empty_reply", "answered with nothing")
+        told = reason if isinstance(reason, str) else None
+        return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+
+    def reader(self, request: Operation, wire: str) -> StreamReader:
+        """Bytes pass where they can."""
+        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
+
+
+class Anthropic(Adapter):
+    """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
+
+    chat_path: ClassVar[str] = "/messages"
+    fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
+
+    def __init__(self, settings: ProviderSettings, kind: Kind, now: Callable[[], float] = time.time) -> None:
+        super().__init__(settings, kind)
+        self._now = now
+
+    def prepare(
+        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
+    ) -> WireRequest:
+        """The same request in Anthropic's words."""
+        body = to_messages(request.body, model)
+        unsupported.apply(body, learned_only(learned))
+        return WireRequest("POST", self.url, self._headers[api_key], orjson.dumps(body))
+
+    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
+        """Judge and translate."""
+        try:
+            return self._translated(orjson.loads(body), request)
+        except orjson.JSONDecodeError:
+            return self._degraded("invalid_reply", "answered with something that is not JSON")
+        except orjson.JSONEncodeError:
+            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+
+    def _translated(self, message: Any, request: Operation) -> Completion | Failure:
+        if not isinstance(message, dict):
+            return self._degraded("invalid_reply", "answered with JSON that is no message")
+        if message.get("type") == "error" or message.get("error"):
+            return in_band(self.name, message, self.api_keys)
+        if not isinstance(message.get("content"), list):
+            return self._degraded("no_choices", "answered without content")
+        reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
+        reply = assemble(reader.whole(message))
+        choice = reply["choices"][0]
+        choice.setdefault("logprobs", None)
+        if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+            return self._degraded("empty_reply", "answered with nothing")
+        return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
+
+    def reader(self, request: Operation, wire: str) -> StreamReader:
+        """Events, or those as OpenAI's chunks."""
+        encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
+        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
+
+    def models_request(self, api_key: str | None) -> WireRequest:
+        """All models on one page."""
+        return WireRequest("GET", f"{self._models_url}?limit=1000", self._headers[api_key])
+
+
+def adapter_for(provider: ProviderSettings) -> Adapter:
+    """The adapter that speaks this provider's wire."""
+    kind = kind_of(provider)
+    return Anthropic(provider, kind) if kind.wire == "anthropic" else OpenAICompatible(provider, kind)

@@ -4,19 +4,55 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC
+from email.utils import parsedate_to_datetime
+from enum import StrEnum
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Json
-from .base import Action, Failure
-from .retry_after import retry_after
 from .unsupported import adaptation
 
 LONGEST_MESSAGE: Final = 500
+LONGEST_CODE: Final = 64
+LONGEST_PARAM: Final = 200
+LONGEST_WAIT: Final = 24 * 3600.0
+"""Seconds. More than a day is taken for a mistake and cut to it."""
+
 OVERLOAD_COOLDOWN: Final = 15.0
 ABSENT_COOLDOWN: Final = 60.0
 """A model that a provider does not have, or not for this key, is not asked for by every single request."""
+
+
+class Action(StrEnum):
+    """What a failure asks for. See `upstream.pool` for how each is done."""
+
+    RETRY = "retry"  # once more, the same model, after a moment
+    NEXT = "next"  # the next candidate, at once
+    COOL = "cool"  # next, and leave this one alone for a while
+    WAIT = "wait"  # rate limited: wait if that is short, else next, and cool for just as long
+    KEY = "key"  # this key is no good: disable it, use another or the next candidate
+    ADAPT = "adapt"  # the request can be changed to what this model takes: once more
+    CONTEXT = "context"  # too long for this model: only larger windows
+    FINAL = "final"  # the client's own fault, or the model's last word: hand it on
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """A failed try, judged. `retry_after` in seconds; `message` is clean of secrets; `adapt`: the learned change."""
+
+    action: Action
+    code: str
+    message: str
+    status: int | None = None
+    retry_after: float | None = None
+    error_type: str | None = None
+    param: str | None = None
+    adapt: Mapping[str, str | None] = field(default_factory=dict)
+    cooldown: float | None = None
+
 
 _CONTEXT: Final = re.compile(
     r"context[ _](?:length|window|size)|maximum (?:context|prompt|input)|prompt is too long|too many (?:input )?tokens"
@@ -72,6 +108,14 @@ def clean_message(text: str, secrets: tuple[str, ...] = ()) -> str:
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
 
 
+def _word(value: Any, longest: int, secrets: tuple[str, ...] = ()) -> str | None:
+    """An upstream's code, type or parameter, fit for books and headers: printable ASCII, no key, not too long."""
+    if not isinstance(value, str):
+        return None
+    text = clean_message(value[: 4 * LONGEST_MESSAGE], secrets).encode("ascii", "ignore").decode()
+    return text.strip()[:longest] or None
+
+
 def error_payload(body: bytes) -> tuple[Json, Any]:
     """The error object of a reply and the whole decoded reply; both empty for anything that is not JSON."""
     try:
@@ -104,8 +148,16 @@ def error_message(error: Json, decoded: Any) -> str:
         if isinstance(value, str):
             return value
         if value:
-            return orjson.dumps(value).decode()
+            return _dumped(value)
     return ""
+
+
+def _dumped(value: Any) -> str:
+    """As JSON, or nothing where it is nested deeper than can be written."""
+    try:
+        return orjson.dumps(value).decode()
+    except orjson.JSONEncodeError:
+        return ""
 
 
 def judge(
@@ -113,18 +165,30 @@ def judge(
 ) -> Failure:
     """Say what a reply with an error status means. `name`: the provider's, for messages."""
     error, decoded = error_payload(body)
+    return _judged(name, status, headers, error, decoded, now=now, secrets=secrets)
+
+
+def _judged(
+    name: str,
+    status: int,
+    headers: Mapping[str, str],
+    error: Json,
+    decoded: Any,
+    *,
+    now: float = 0.0,
+    secrets: tuple[str, ...],
+) -> Failure:
     words = error_message(error, decoded)
-    message = clean_message(words, secrets) or f"{name} answered with status {status}."
     failure = classify(status, error, words, decoded)
     wait = retry_after(headers, error, words, now)
     return Failure(
         action=failure.action,
-        code=failure.code,
-        message=message,
+        code=_word(failure.code, LONGEST_CODE, secrets) or "invalid_value",
+        message=clean_message(words, secrets) or f"{name} answered with status {status}.",
         status=status,
         retry_after=wait,
-        error_type=_text(error.get("type")),
-        param=_text(error.get("param")),
+        error_type=_word(error.get("type"), LONGEST_CODE, secrets),
+        param=_word(error.get("param"), LONGEST_PARAM, secrets),
         adapt=failure.adapt,
         cooldown=_cooldown(failure, wait),
     )
@@ -163,24 +227,23 @@ def classify(status: int, error: Json, words: str, decoded: Any) -> Failure:
     return Failure(action=action, code=ours, message="", status=status, adapt=adapt)
 
 
-def in_band(name: str, decoded: Any, now: float, secrets: tuple[str, ...]) -> Failure:
+def in_band(name: str, decoded: Any, secrets: tuple[str, ...]) -> Failure:
     """Judge an error that came inside a reply of status 200, or as a stream's event."""
     error = error_object(decoded)
-    code = error.get("code", error.get("status"))
-    status = int(code) if isinstance(code, int | float | str) and str(code).isdigit() else _status_of_type(error)
-    if not 400 <= status <= 599:
-        status = 502
-    return judge(name, status, {}, orjson.dumps({"error": error}), now=now, secrets=secrets)
+    code = str(error.get("code", error.get("status")))
+    status = int(code) if _STATUS.fullmatch(code) else _status_of_type(error)
+    return _judged(name, status, {}, error, {"error": error}, secrets=secrets)
 
 
 def _status_of_type(error: Json) -> int:
-    kind = f"{error.get('type') or ''} {error.get('code') or ''}".lower()
+    kind = " ".join(value for name in ("type", "code") if isinstance(value := error.get(name), str)).lower()
     for word, status in _TYPES.items():
         if word in kind:
             return status
     return 502
 
 
+_STATUS: Final = re.compile("[45][0-9][0-9]")
 _TYPES: Final = {
     "rate_limit": 429, "insufficient_quota": 429, "overloaded": 529, "authentication": 401, "permission": 403,
     "not_found": 404, "invalid_request": 400, "context_length": 400, "content_filter": 400, "timeout": 408,
@@ -194,3 +257,68 @@ def degraded(code: str, message: str) -> Failure:
 
 def _text(value: Any) -> str | None:
     return value if isinstance(value, str) and value else None
+
+
+_SPAN: Final = re.compile(r"(?:(\d+)h)?(?:(\d+)m(?!s))?(?:(\d+(?:\.\d+)?)s)?(?:(\d+(?:\.\d+)?)ms)?")
+_WORDS: Final = re.compile(r"(?:try again|retry) in (\d+(?:\.\d+)?) ?(ms|s|m)\b", re.IGNORECASE)
+_UNITS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0}
+
+
+def retry_after(headers: Mapping[str, str], payload: Json, message: str, now: float) -> float | None:
+    """Seconds to wait, from the most exact source there is; None where nothing says.
+
+    `now`: seconds since the epoch, for dates. Read in this order: `retry-after-ms`, `retry-after` (seconds or an HTTP
+    date), Google's RetryInfo detail, and "try again in 1.5s" in the message.
+    """
+    found = _milliseconds(headers.get("retry-after-ms"))
+    if found is None:
+        found = _header(headers.get("retry-after"), now)
+    if found is None:
+        found = _detail(payload)
+    if found is None and (words := _WORDS.search(message)):
+        found = float(words[1]) * _UNITS[words[2].lower()]
+    return None if found is None else min(LONGEST_WAIT, max(0.0, found))
+
+
+def span(text: str) -> float | None:
+    """Seconds of a span such as `6m0s`, `250ms` or `34.5s`; None where it is none."""
+    match = _SPAN.fullmatch(text.strip())
+    if not match or not any(match.groups()):
+        return None
+    hours, minutes, seconds, millis = (float(part or 0) for part in match.groups())
+    return hours * 3600 + minutes * 60 + seconds + millis / 1000
+
+
+def _milliseconds(value: str | None) -> float | None:
+    try:
+        return None if value is None else float(value) / 1000
+    except ValueError:
+        return None
+
+
+def _header(value: str | None, now: float) -> float | None:
+    if value is None:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        return _date(value, now)
+    return seconds if seconds == seconds else None  # noqa: PLR0124 - a NaN is the one number unlike itself
+
+
+def _date(value: str, now: float) -> float | None:
+    try:
+        moment = parsedate_to_datetime(value)
+    except (TypeError, ValueError, OverflowError):
+        return span(value)
+    if moment.tzinfo is None:
+        moment = moment.replace(tzinfo=UTC)
+    return moment.timestamp() - now
+
+
+def _detail(payload: Json) -> float | None:
+    details: Any = payload.get("details")
+    for detail in details if isinstance(details, list) else ():
+        if isinstance(detail, dict) and isinstance(delay := detail.get("retryDelay"), str):
+            return span(delay)
+    return None

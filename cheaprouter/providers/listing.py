@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Json
+from ..wire.openai_chat.chunks import parse_amount
 
 _CONTEXT: Final = (
     "loaded_context_length", "max_model_len", "context_length", "context_window", "max_context_length",
     "max_context_window", "inputTokenLimit", "max_input_tokens",
 )  # fmt: skip
 _OUTPUT: Final = ("max_output_tokens", "max_completion_tokens", "outputTokenLimit", "max_tokens")
+_MOST_TOKENS: Final = 10**9
+_LONGEST_ID: Final = 256
 _NOT_CHAT: Final = ("embed", "rerank", "whisper", "tts", "moderation", "dall-e", "imagen")
 
 
@@ -22,7 +25,7 @@ def parse_listing(body: bytes) -> list[Json]:
 
     `price`: decimal strings by rate, USD per million tokens (`per_request`: USD), as `catalog.build` reads them.
 
-    Models that cannot chat are left out where their name or type says so.
+    Models that cannot chat are left out where their name or type says so, and figures beyond all bounds.
     """
     decoded = orjson.loads(body)
     entries = decoded.get("data", decoded.get("models")) if isinstance(decoded, dict) else decoded
@@ -33,14 +36,14 @@ def parse_listing(body: bytes) -> list[Json]:
 
 def _model(entry: Json) -> Json | None:
     model_id = entry.get("id") or entry.get("model") or entry.get("name")
-    if not isinstance(model_id, str) or not model_id:
+    if not isinstance(model_id, str) or not 0 < len(model_id) <= _LONGEST_ID:
         return None
     kind = f"{model_id} {entry.get('type') or ''}".lower()
     if any(word in kind for word in _NOT_CHAT):
         return None
     model: Json = {"id": model_id.removeprefix("models/")}
     name = entry.get("display_name") or entry.get("name")
-    if isinstance(name, str) and name not in (model_id, model["id"]):
+    if isinstance(name, str) and len(name) <= _LONGEST_ID and name not in (model_id, model["id"]):
         model["name"] = name
     meta = entry.get("meta") if isinstance(entry.get("meta"), dict) else {}
     if context := _first(entry, _CONTEXT) or _first(meta, ("n_ctx", "n_ctx_train")):
@@ -58,26 +61,16 @@ def _price(entry: Json) -> dict[str, str] | None:
     if not isinstance(told, dict):
         return None
     if entry.get("billing_mode") == "flat":
-        found = {"input": Decimal(0), "output": Decimal(0), "per_request": _amount(told.get("flat"))}
+        found = {"input": Decimal(0), "output": Decimal(0), "per_request": parse_amount(told.get("flat"))}
     elif "prompt" in told:
         found = {
-            ours: _amount(told.get(theirs), scale) for ours, (theirs, scale) in _BY_TOKEN.items() if theirs in told
+            ours: parse_amount(told.get(theirs), scale) for ours, (theirs, scale) in _BY_TOKEN.items() if theirs in told
         }
     else:
-        found = {ours: _amount(told.get(theirs)) for ours, theirs in _BY_MILLION.items() if theirs in told}
+        found = {ours: parse_amount(told.get(theirs)) for ours, theirs in _BY_MILLION.items() if theirs in told}
     if any(amount is None for amount in found.values()) or not {"input", "output"} <= found.keys():
         return None
     return {name: format(amount.normalize(), "f") for name, amount in found.items() if amount is not None}
-
-
-def _amount(value: Any, scale: int = 1) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        amount = Decimal(str(value)) * scale
-    except InvalidOperation:
-        return None
-    return amount if amount.is_finite() and amount >= 0 else None
 
 
 _MILLION: Final = 1_000_000
@@ -94,6 +87,6 @@ _BY_MILLION: Final = {"input": "input", "output": "output", "cached_input": "cac
 def _first(entry: Any, names: tuple[str, ...]) -> int | None:
     for name in names:
         value = entry.get(name)
-        if isinstance(value, int) and not isinstance(value, bool) and value > 0:
+        if isinstance(value, int) and not isinstance(value, bool) and 0 < value <= _MOST_TOKENS:
             return value
     return None

@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from .base import Response, TransportError, WireRequest
-from .mock_script import Plan, plan
+from .adapter import Response, TransportError, WireRequest
+from .mock_script import MockAnswer, plan
 
 CREATED: Final = 1_700_000_000
 """A fixed `created`: answers are the same each time."""
@@ -31,26 +31,27 @@ _TYPES: Final = {
 
 
 class MockTransport:
-    """See `providers.base.Transport`."""
+    """See `adapter.Transport`."""
 
     async def open(self, request: WireRequest, connect_timeout: float) -> Response:
         """Answer a chat or a models request."""
         del connect_timeout  # there is nothing to connect to
         if request.method == "GET":
-            return _Whole(
-                200,
-                {"object": "list", "data": [{"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}]},
-            )
+            model = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}
+            return _Whole(200, {"object": "list", "data": [model]})
         body = orjson.loads(request.body or b"{}")
-        answer = plan(body)
-        if status := answer.script.get("status", 0):
+        try:
+            answer = plan(body)
+        except (AttributeError, KeyError, TypeError, ValueError):
+            return _Whole(400, _error_body(400, "The mock can make nothing of this request."))
+        if status := answer.numbers.get("status"):
             return _error(status, answer)
         if body.get("stream"):
             return _Stream(answer, body)
         await asyncio.sleep(answer.first_delay + answer.delay * len(answer.tokens))
-        if "error" in answer.script.numbers:
+        if "error" in answer.numbers:
             return _error(500, answer)
-        if "cut" in answer.script.numbers:
+        if "cut" in answer.numbers:
             raise TransportError("upstream_reset", "The mock dropped the connection, as it was told to.")
         return _Whole(200, _completion(answer, body))
 
@@ -86,7 +87,7 @@ class _Whole:
 class _Stream:
     """Server-sent events, each when it is due. `chunk` may be cancelled while it waits and asked again."""
 
-    def __init__(self, answer: Plan, body: Json) -> None:
+    def __init__(self, answer: MockAnswer, body: Json) -> None:
         self.status = 200
         self.headers: Mapping[str, str] = _EVENT_STREAM
         self._answer = answer
@@ -134,12 +135,12 @@ class _Stream:
 _CUT: Final = b"\0cut"
 
 
-def _batches(answer: Plan, body: Json) -> Iterator[bytes]:
+def _batches(answer: MockAnswer, body: Json) -> Iterator[bytes]:
     """What goes out in one write each. The role leads the first; the finish, usage and `[DONE]` make the last."""
-    size = max(1, answer.script.get("b", 1))
+    size = max(1, answer.numbers.get("b", 1))
     contents = list(_contents(answer))
     head = b"".join(_event(answer, {"role": "assistant", "content": ""}, index=i) for i in range(answer.choices))
-    stops = {answer.script.numbers[k]: k for k in ("cut", "error") if k in answer.script.numbers}
+    stops = {answer.numbers[k]: k for k in ("cut", "error") if k in answer.numbers}
     for start in range(0, len(contents), size):
         for count in range(start, min(start + size, len(contents))):
             if (what := stops.get(count)) is not None:
@@ -157,7 +158,7 @@ def _batches(answer: Plan, body: Json) -> Iterator[bytes]:
     yield head + tail + b"data: [DONE]\n\n"
 
 
-def _contents(answer: Plan) -> Iterator[Json]:
+def _contents(answer: MockAnswer) -> Iterator[Json]:
     for thought in answer.reasoning:
         yield {"reasoning_content": thought}
     if answer.tool is not None:
@@ -169,35 +170,36 @@ def _contents(answer: Plan) -> Iterator[Json]:
         yield {"content": token}
 
 
-def _completion(answer: Plan, body: Json) -> Json:
+def _completion(answer: MockAnswer, body: Json) -> Json:
     message: dict[str, Any] = {"role": "assistant", "content": "".join(answer.tokens)}
     if answer.reasoning:
         message["reasoning_content"] = "".join(answer.reasoning)
     if answer.tool is not None:
         message |= {"content": None, "tool_calls": [_call(answer, *answer.tool)]}
-    choices = [
-        {"index": i, "message": message, "logprobs": None, "finish_reason": answer.finish}
-        for i in range(answer.choices)
-    ]
+    choice = {"message": message, "logprobs": None, "finish_reason": answer.finish}
     reply = {
         "id": answer.id,
         "object": "chat.completion",
         "created": CREATED,
         "model": str(body.get("model", MODEL)),
-        "choices": choices,
+        "choices": [{"index": 0, **choice}] if answer.choices == 1 else _several(choice, answer.choices),
     }
     return reply if answer.usage is None else {**reply, "usage": answer.usage}
 
 
-def _call(answer: Plan, name: str, arguments: str) -> Json:
+def _several(choice: Json, count: int) -> list[Json]:
+    return [{"index": i, **choice} for i in range(count)]
+
+
+def _call(answer: MockAnswer, name: str, arguments: str) -> Json:
     return {"id": f"call_{answer.id[-12:]}", "type": "function", "function": {"name": name, "arguments": arguments}}
 
 
-def _base(answer: Plan) -> Json:
+def _base(answer: MockAnswer) -> Json:
     return {"id": answer.id, "object": "chat.completion.chunk", "created": CREATED, "model": MODEL}
 
 
-def _event(answer: Plan, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
+def _event(answer: MockAnswer, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
     return _frame(
         {**_base(answer), "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]}
     )
@@ -207,9 +209,9 @@ def _frame(data: Json) -> bytes:
     return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
-def _error(status: int, answer: Plan) -> Response:
+def _error(status: int, answer: MockAnswer) -> Response:
     headers = dict(_JSON)
-    if (wait := answer.script.numbers.get("retry_after")) is not None:
+    if (wait := answer.numbers.get("retry_after")) is not None:
         headers["retry-after"] = str(wait)
     status = status if 400 <= status <= 599 else 500
     return _Whole(status, _error_body(status, f"The mock answers {status}, as it was told to."), headers)

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -33,24 +33,11 @@ _TOKEN: Final = re.compile(r"\s*\S{1,12}|\s+")
 _MOST_EVENTS: Final = 100_000
 _MOST_DELAY_MS: Final = 60_000
 _WORDS: Final = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
-_NUMBERS: Final = frozenset(
-    {
-        "n",
-        "d",
-        "f",
-        "b",
-        "status",
-        "retry_after",
-        "cut",
-        "error",
-        "empty",
-        "reasoning",
-        "prompt",
-        "completion",
-        "cached",
-        "usage",
-    }
-)
+_NUMBERS: Final = frozenset({
+    "n", "d", "f", "b", "status", "retry_after", "cut", "error", "empty", "reasoning", "prompt", "completion", "cached",
+    "usage",
+})  # fmt: skip
+_MOST_DIGITS: Final = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,13 +47,12 @@ class Script:
     numbers: Mapping[str, int] = field(default_factory=dict)
     words: Mapping[str, str] = field(default_factory=dict)
 
-    def get(self, name: str, default: int) -> int:
-        """A number of the marker."""
-        return self.numbers.get(name, default)
+
+_NO_SCRIPT: Final = Script()
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
+class MockAnswer:
     """An answer before it has a wire shape. Delays in seconds; `tokens` are the text's pieces, one an event."""
 
     tokens: tuple[str, ...]
@@ -74,25 +60,17 @@ class Plan:
     tool: tuple[str, str] | None
     finish: str
     usage: Json | None
-    script: Script
+    numbers: Mapping[str, int]
     id: str
-    choices: int = 1
-
-    @property
-    def first_delay(self) -> float:
-        """Before the first event."""
-        return min(self.script.get("f", 0), _MOST_DELAY_MS) / 1000
-
-    @property
-    def delay(self) -> float:
-        """Between two events."""
-        return min(self.script.get("d", 0), _MOST_DELAY_MS) / 1000
+    choices: int
+    first_delay: float
+    delay: float
 
 
 def read_marker(text: str) -> Script:
     """The first marker of a text, or an empty script."""
     if (found := _MARKER.search(text)) is None:
-        return Script()
+        return _NO_SCRIPT
     inner, words = found[1], {}
     if tail := _TAIL.search(inner):
         words[tail[1]] = tail[2]
@@ -102,30 +80,34 @@ def read_marker(text: str) -> Script:
         if name not in _NUMBERS:
             words[name] = value
         elif value.isascii() and value.isdigit():
-            numbers[name] = int(value)
+            numbers[name] = int(value[:_MOST_DIGITS])
     return Script(numbers, words)
 
 
-def plan(body: Json) -> Plan:
+def plan(body: Json) -> MockAnswer:
     """The answer to a chat body."""
-    asked = _last_user_text(body)
+    asked, size = _read(body["messages"])
     script = read_marker(asked)
-    tool = _tool_call(body, script)
-    tokens = () if tool or script.get("empty", 0) else _limit(_text(body, asked, script), body)
-    allowed = _max_tokens(body)
-    finish = "tool_calls" if tool else "length" if allowed is not None and len(tokens) > allowed else "stop"
-    tokens = tokens if allowed is None else tokens[:allowed]
-    digest = hashlib.blake2b(orjson.dumps(body, default=str), digest_size=12).hexdigest()
-    reasoning = tuple(f"thought {i} " for i in range(1, min(script.get("reasoning", 0), _MOST_EVENTS) + 1))
-    return Plan(
+    numbers = script.numbers
+    tool = _tool_call(body, script) if body.get("tools") else None
+    tokens = () if tool or numbers.get("empty") else _limit(_text(body, asked, script), body)
+    allowed = body.get("max_completion_tokens") or body.get("max_tokens")
+    finish = "tool_calls" if tool else "stop"
+    if allowed and len(tokens) > allowed:
+        tokens, finish = tokens[: int(allowed)], "length"
+    reasoning = tuple([f"thought {i} " for i in range(1, min(numbers.get("reasoning", 0), _MOST_EVENTS) + 1)])
+    counted = len(tokens) + len(reasoning) + (max(1, len(tool[1]) // 4) if tool else 0)
+    return MockAnswer(
         tokens=tokens,
         reasoning=reasoning,
         tool=tool,
         finish=script.words.get("finish", finish),
-        usage=_usage(body, tokens, reasoning, tool, script),
-        script=script,
-        id=f"chatcmpl-mock-{digest}",
+        usage=_usage(3 + size, counted, len(reasoning), numbers) if numbers.get("usage", 1) else None,
+        numbers=numbers,
+        id=f"chatcmpl-mock-{hashlib.blake2b(orjson.dumps(body, default=str), digest_size=12).hexdigest()}",
         choices=max(1, min(16, int(body.get("n") or 1))),
+        first_delay=min(numbers.get("f", 0), _MOST_DELAY_MS) / 1000,
+        delay=min(numbers.get("d", 0), _MOST_DELAY_MS) / 1000,
     )
 
 
@@ -197,41 +179,28 @@ def example(schema: Any, depth: int = 0) -> Any:
     return _PLAIN.get(kind, "mock") if isinstance(kind, str) else "mock"
 
 
-def _max_tokens(body: Json) -> int | None:
-    limit = body.get("max_completion_tokens")
-    limit = body.get("max_tokens") if limit is None else limit
-    return int(limit) if isinstance(limit, (int, float)) else None
-
-
-def _usage(
-    body: Json, tokens: tuple[str, ...], reasoning: tuple[str, ...], tool: tuple[str, str] | None, script: Script
-) -> Json | None:
-    if script.get("usage", 1) == 0:
-        return None
-    counted = len(tokens) + len(reasoning) + (max(1, len(tool[1]) // 4) if tool else 0)
-    completion = script.get("completion", counted)
-    prompt = script.get("prompt", 3 + sum(4 + len(t) // 4 for t in _texts(body)))
+def _usage(prompt: int, completion: int, thought: int, numbers: Mapping[str, int]) -> Json:
+    prompt, completion = numbers.get("prompt", prompt), numbers.get("completion", completion)
     return {
         "prompt_tokens": prompt,
         "completion_tokens": completion,
         "total_tokens": prompt + completion,
-        "prompt_tokens_details": {"cached_tokens": min(prompt, script.get("cached", 0))},
-        "completion_tokens_details": {"reasoning_tokens": min(completion, len(reasoning))},
+        "prompt_tokens_details": {"cached_tokens": min(prompt, numbers.get("cached", 0))},
+        "completion_tokens_details": {"reasoning_tokens": min(completion, thought)},
     }
 
 
-def _texts(body: Json) -> Iterator[str]:
-    for message in body["messages"]:
+def _read(messages: list[Json]) -> tuple[str, int]:
+    """The last user message's text, and about how many tokens there are."""
+    asked, size = "", 0
+    for message in messages:
         content = message.get("content")
-        if isinstance(content, str):
-            yield content
-        for part in content if isinstance(content, list) else ():
-            if isinstance(part, dict) and isinstance(part.get("text"), str):
-                yield part["text"]
-
-
-def _last_user_text(body: Json) -> str:
-    for message in reversed(body["messages"]):
+        if isinstance(content, list):
+            texts = [p["text"] for p in content if isinstance(p, dict) and isinstance(p.get("text"), str)]
+        else:
+            texts = [content] if isinstance(content, str) else []
+        for text in texts:
+            size += 4 + len(text) // 4
         if message.get("role") == "user":
-            return "\n".join(_texts({"messages": [message]}))
-    return ""
+            asked = "\n".join(texts)
+    return asked, size

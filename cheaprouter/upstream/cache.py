@@ -9,13 +9,13 @@ import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
 from ..core.models import Json, Model, Usage
+from ..wire.events import Piece, weight
 
-_PIECE: Final = 300
 _KEPT: Final = frozenset({"stop", "tool_calls"})
 _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "prompt_cache_key"})
 """Fields that name the caller or book-keeping, and change no answer."""
@@ -23,17 +23,13 @@ _IGNORED: Final = frozenset({"user", "metadata", "store", "safety_identifier", "
 
 @dataclass(frozen=True, slots=True)
 class CachedReply:
-    """A kept answer: the body of a whole one, or the pieces of a stream, and the model that gave it."""
+    """A kept answer: the body of a whole one, or the pieces of a stream, and the model that gave it. `size`: bytes of it, about."""
 
     model: Model
-    chunks: tuple[Any, ...]
+    chunks: tuple[Piece, ...]
     usage: Usage | None
     expires: float
-
-    @property
-    def size(self) -> int:
-        """Bytes of it; a piece that is no bytes counts as a small object."""
-        return sum(len(chunk) if isinstance(chunk, bytes) else _PIECE for chunk in self.chunks) + 200
+    size: int
 
 
 def cache_key(device_id: str, model_id: str, body: Json, wire: str = "openai_chat") -> bytes:
@@ -65,10 +61,10 @@ class ResponseCache:
         return entry
 
     def put(
-        self, key: bytes, model: Model, chunks: tuple[Any, ...], usage: Usage | None, finish_reason: str | None
+        self, key: bytes, model: Model, chunks: tuple[Piece, ...], usage: Usage | None, finish_reason: str | None
     ) -> None:
         """Keep a finished answer, if it is one and fits."""
-        entry = CachedReply(model, chunks, usage, self._monotonic() + self._ttl)
+        entry = CachedReply(model, chunks, usage, self._monotonic() + self._ttl, sum(map(weight, chunks)) + 200)
         if finish_reason not in _KEPT or entry.size > self._max_bytes // 4:
             return
         self._forget(key)

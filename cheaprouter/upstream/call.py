@@ -9,24 +9,18 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from ..config.settings import Timeouts
+import orjson
+
+from ..config.kinds import Timeouts
 from ..core.models import Model, Usage
-from ..providers.base import (
-    Action,
-    Adapter,
-    Completion,
-    Failure,
-    Frame,
-    Response,
-    StreamDecoder,
-    Transport,
-    TransportError,
-    UntranslatableError,
-)
-from ..providers.failures import degraded
-from ..providers.reshape import assemble, to_stream
-from ..providers.sse import looks_like_events
-from ..wire.openai_chat.request import ChatRequest
+from ..core.operation import Operation
+from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
+from ..providers.failures import Action, Failure, degraded
+from ..wire import UntranslatableError
+from ..wire.events import Piece, StreamReader
+from ..wire.openai_chat.chunks import explode
+from ..wire.openai_chat.encode import assemble, to_stream
+from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
 LONGEST_REPLY: Final = 64 * 1024 * 1024
@@ -37,10 +31,10 @@ _WHOLE_FACTOR: Final = 4
 
 @dataclass(slots=True)
 class Answered:
-    """A whole answer; for a client that wanted a stream, as its events."""
+    """A whole answer; for a client that wanted a stream, as its pieces."""
 
     completion: Completion
-    events: list[bytes] | None = None
+    pieces: list[Piece] | None = None
     output_characters: int = 0
 
 
@@ -49,8 +43,8 @@ class Streaming:
     """An answer whose first content is at hand. `ended`: all of it is."""
 
     response: Response
-    decoder: StreamDecoder
-    first: bytes
+    reader: StreamReader
+    first: list[Piece]
     ended: bool
     cost: Decimal | None
 
@@ -61,7 +55,7 @@ class Call:
 
     adapter: Adapter
     model: Model
-    request: ChatRequest
+    request: Operation
     api_key: str | None
     learned: Mapping[str, str | None]
     transport: Transport
@@ -122,24 +116,26 @@ class Call:
         return failure
 
     def _judged(self, body: bytes, response: Response) -> Answered | Failure:
-        completion = self.adapter.complete(body, self.request, self.model)
+        completion = self.adapter.complete(body, self.request)
         if isinstance(completion, Failure):
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
-        usage = with_cost(completion.usage, self.adapter.reported_cost(response.headers))
-        return Answered(replace(completion, usage=usage) if usage is not completion.usage else completion)
+        return Answered(self._with_cost(completion, response))
 
     def _assembled(self, body: bytes, response: Response) -> Answered | Failure:
         """A stream came though none was asked for."""
-        decoder = self.adapter.decoder(replace(self.request, include_usage=True), self.model)
-        frames = decoder.feed(body)
-        frames += decoder.finish()
-        if decoder.failure is not None:
-            return decoder.failure
-        completion = Completion(assemble(f.data for f in frames), decoder.usage, decoder.finish_reason, decoder.model)
-        usage = with_cost(completion.usage, self.adapter.reported_cost(response.headers))
-        return Answered(replace(completion, usage=usage), output_characters=decoder.output_characters)
+        reader = self.adapter.reader(self.request, "events")
+        pieces = reader.feed(body) + reader.finish()
+        if (failure := self.adapter.judge_stream(reader, self.request.max_tokens)) is not None:
+            return failure
+        reply = assemble(piece for piece in pieces if not isinstance(piece, bytes))
+        completion = Completion(orjson.dumps(reply), reader.usage, reader.finish_reason)
+        return Answered(self._with_cost(completion, response), output_characters=reader.output_characters)
+
+    def _with_cost(self, completion: Completion, response: Response) -> Completion:
+        cost = self.adapter.reported_cost(response.headers)
+        return completion if cost is None else replace(completion, usage=with_cost(completion.usage, cost))
 
     async def _stream(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
@@ -149,23 +145,24 @@ class Call:
             start += data
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        decoder = self.adapter.decoder(self.request, self.model)
-        frames: list[Frame] = decoder.feed(start) if start else []
+        reader = self.adapter.reader(self.request, self.request.wire)
+        pieces = reader.feed(start) if start else []
         ended = not start
-        while not (ended or decoder.done or decoder.failure is not None or any(f.content for f in frames)):
+        while not (ended or reader.done or reader.said or reader.trouble is not None):
             data = await response.chunk()
             ended = not data
-            frames += decoder.feed(data) if data else ()
-        ended = ended or decoder.done
+            pieces += reader.feed(data) if data else ()
+        ended = ended or reader.done
         if ended:
             self.watch.what = "read"
-            frames += decoder.finish()
-        if decoder.failure is not None and not any(f.content for f in frames):
-            return decoder.failure
-        if decoder.finish_reason == "content_filter" and self.filter_fails:
+            pieces += reader.finish()
+        if not reader.said and (failure := self.adapter.judge_stream(reader, self.request.max_tokens)) is not None:
+            return failure
+        if reader.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
-        first = b"".join(f.data for f in frames)
-        return Streaming(response, decoder, first, ended, self.adapter.reported_cost(response.headers))
+        if self.request.wire != "events":
+            pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
+        return Streaming(response, reader, pieces, ended, self.adapter.reported_cost(response.headers))
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
@@ -173,7 +170,9 @@ class Call:
         self.watch.what = "read"
         answered = self._judged(body, response)
         if isinstance(answered, Answered):
-            answered.events = to_stream(answered.completion.body, include_usage=self.request.include_usage)
+            events = explode(orjson.loads(answered.completion.body))
+            wanted = self.request.include_usage
+            answered.pieces = [*(events if self.request.wire == "events" else to_stream(events, want_usage=wanted))]
         return answered
 
 

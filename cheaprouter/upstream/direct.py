@@ -23,7 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from ..providers.base import Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Response, Transport, TransportError, WireRequest
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""
@@ -57,7 +57,7 @@ class Host:
 
 
 class DirectResponse:
-    """See `providers.base.Response`."""
+    """See `providers.adapter.Response`."""
 
     __slots__ = ("_connection", "_content", "_host", "headers", "status")
 

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Final
 
 from ..core.models import Model
-from ..providers.base import Action, Failure
+from ..providers.failures import Action, Failure
 
 KEY_COOLDOWN: Final = 600.0
 """A key that was refused is tried again after ten minutes: bills get paid, keys get their rights."""

@@ -10,7 +10,7 @@ from typing import Final
 from ..core.clock import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Json, Model
-from ..providers.base import Action, Failure
+from ..providers.failures import Action, Failure
 from .health import Down, Health, Target
 
 _LOG = logging.getLogger(__name__)

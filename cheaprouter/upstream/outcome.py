@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Final
 
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
-from ..providers.base import Action, Failure
+from ..providers.failures import Action, Failure
+from ..wire.events import Piece
 from .health import UNREACHABLE
 
 _ABOUT_KEYS: Final = frozenset({401, 402, 403})
@@ -38,12 +39,12 @@ class StreamReply:
     """An answer that is coming, in the wire that the operation names. Its first content is at hand, so the status is 200.
 
     Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
-    while it runs; an `error_code` means that an error event went out last.
+    while it runs; an `error_code` means that an error went out last.
     """
 
     model: Model
     attempts: tuple[Attempt, ...]
-    chunks: AsyncIterator[Any]
+    chunks: AsyncIterator[Piece]
     close: Callable[[], None]
     usage: Usage | None = None
     finish_reason: str | None = None

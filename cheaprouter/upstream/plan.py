@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.models import Model
-from ..providers.base import Action, Adapter, Failure
+from ..providers.adapter import Adapter
+from ..providers.failures import Action, Failure
 from .health import UNREACHABLE, Health, Target
 
 SHORT_WAIT: Final = 3.0

@@ -17,7 +17,8 @@ from ..core.errors import LimitError
 from ..core.events import EventBus
 from ..core.models import Attempt, Json, Model
 from ..core.operation import Operation
-from ..providers.base import Adapter, Failure, Transport
+from ..providers.adapter import Adapter, Transport
+from ..providers.failures import Failure
 from . import survey
 from .call import Answered, Call, Streaming
 from .direct import SchemeTransport
@@ -91,7 +92,7 @@ class Pool:
             if not isinstance(outcome, Failure):
                 attempts.append(Attempt(model.id, model.provider, "ok", 200, spent))
                 adapter = upstreams.adapters[model.provider]
-                return self._reply(adapter, target, outcome, watch, tuple(attempts), spent if request.stream else None)
+                return self._reply(adapter, target, outcome, watch, request, tuple(attempts), spent)
             attempts.append(Attempt(model.id, model.provider, outcome.code, outcome.status, spent, outcome.message))
             await self._after(plan, target, outcome, end - loop.time())
             if loop.time() >= end:
@@ -159,19 +160,27 @@ class Pool:
         target: Target,
         outcome: Answered | Streaming,
         watch: Watchdog,
+        request: Operation,
         attempts: tuple[Attempt, ...],
-        spent: float | None,
+        spent: float,
     ) -> WholeReply | StreamReply:
-        """`spent`: seconds to the first content, where that was measured."""
+        """`spent`: seconds that the try took, of a stream to its first content."""
         model = target.model
         if isinstance(outcome, Answered):
-            self._observer.succeeded(target, spent)
+            self._observer.succeeded(target, spent if request.stream else None)
             done = outcome.completion
-            if outcome.events is None:
+            if outcome.pieces is None:
                 return WholeReply(model, attempts, done.body, done.usage, done.finish_reason, outcome.output_characters)
-            return StreamReply(model, attempts, replay(outcome.events), lambda: None, done.usage, done.finish_reason)
-        self._observer.answering(target, spent or 0.0)
-        relay = Relay(adapter, outcome, watch, lambda failure: self._ended(target, failure), self._heartbeat)
+            return StreamReply(model, attempts, replay(outcome.pieces), lambda: None, done.usage, done.finish_reason)
+        self._observer.answering(target, spent)
+        relay = Relay(
+            adapter,
+            outcome,
+            watch,
+            lambda failure: self._ended(target, failure),
+            self._heartbeat,
+            events=request.wire == "events",
+        )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 

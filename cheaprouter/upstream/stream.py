@@ -1,26 +1,29 @@
-"""The rest of a stream, from the first content to its end: bytes on their way, nothing done that need not be."""
+"""The rest of a stream, from the first content to its end: pieces on their way, nothing done that need not be."""
 
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Final
 
 from ..core.errors import UpstreamError
-from ..providers.base import Action, Adapter, Failure, TransportError
+from ..providers.adapter import Adapter, TransportError
+from ..providers.failures import Action, Failure
+from ..wire.events import Failed, Piece, Ping
+from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.errors import error_event
 from .call import Streaming, with_cost
 from .outcome import StreamReply
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
-_BEAT: Final = b": keep-alive\n\n"
 
 
 class Relay:
     """Iterates over what goes to the client. `on_end` is called once, with the failure where there was one."""
 
-    __slots__ = ("_adapter", "_call", "_ended", "_first", "_on_end", "_over", "_watch", "reply")
+    __slots__ = ("_adapter", "_call", "_ended", "_events", "_on_end", "_over", "_ready", "_watch", "reply")
 
     def __init__(
         self,
@@ -29,44 +32,41 @@ class Relay:
         watch: Watchdog,
         on_end: Callable[[Failure | None], None],
         heartbeat: float,
+        *,
+        events: bool = False,
     ) -> None:
         self._adapter = adapter
         self._call = call
         self._watch = watch
         self._on_end = on_end
-        self._first = call.first
+        self._events = events
+        self._ready = deque(call.first)
         self._ended = call.ended
         self._over = False
         self.reply: StreamReply | None = None
         watch.flow(adapter.timeouts.idle, heartbeat)
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
+    def __aiter__(self) -> AsyncIterator[Piece]:
         return self
 
-    async def __anext__(self) -> bytes:  # noqa: PLR0911 - one return for each thing that can come next
-        if self._first:
-            first, self._first = self._first, b""
-            return first
-        while not self._ended:
-            decoder = self._call.decoder
-            if decoder.failure is not None:
-                return self._broken(decoder.failure)
-            if decoder.done:
-                break
+    async def __anext__(self) -> Piece:
+        reader = self._call.reader
+        while not self._ready:
+            if self._over:
+                raise StopAsyncIteration
+            if reader.trouble is not None and (failure := self._adapter.judge_stream(reader)) is not None:
+                return self._broken(failure)
+            if self._ended or reader.done:
+                self._finish(None)
+                raise StopAsyncIteration
             data = await self._wait()
             if data is None:
-                return _BEAT
+                return Ping() if self._events else BEAT
             if isinstance(data, Failure):
                 return self._broken(data)
-            if not data:
-                return self._last()
-            if out := decoder.push(data):
-                return out
-        failure = self._call.decoder.failure
-        if failure is not None and not self._over:
-            return self._broken(failure)
-        self._finish(None)
-        raise StopAsyncIteration
+            self._ended = not data
+            self._ready.extend(reader.feed(data) if data else reader.finish())
+        return self._ready.popleft()
 
     async def _wait(self) -> bytes | Failure | None:
         """The next bytes; None where a heartbeat is due; a failure where the stream broke."""
@@ -85,23 +85,14 @@ class Relay:
             message = f"{self._adapter.name} fell silent."
             return Failure(Action.NEXT, reason, message, status=504)
         except TransportError:
-            return b""  # whether anything is missing, the decoder knows
+            return b""  # whether anything is missing, the reader knows
         else:
             watch.seen = watch.now()
             return data
         finally:
             watch.leave()
 
-    def _last(self) -> bytes:
-        """The connection ended: what is left goes out, or the error."""
-        decoder = self._call.decoder
-        self._ended = True
-        out = b"".join(frame.data for frame in decoder.finish())
-        if decoder.failure is not None:
-            return out + self._broken(decoder.failure)
-        return out or b": end\n\n"
-
-    def _broken(self, failure: Failure) -> bytes:
+    def _broken(self, failure: Failure) -> Piece:
         """The last thing a client hears of a stream that failed: never a finish, never [DONE]."""
         self._ended = True
         status = 502 if failure.status is None or failure.status < 500 else failure.status
@@ -109,7 +100,7 @@ class Relay:
         if self.reply is not None:
             self.reply.error_code = failure.code
         self._finish(failure)
-        return error_event(error)
+        return Failed(error) if self._events else error_event(error)
 
     def _finish(self, failure: Failure | None) -> None:
         if self._over:
@@ -128,20 +119,20 @@ class Relay:
         if self._over:
             return
         self._over = self._ended = True
-        self._first = b""
+        self._ready.clear()
         self._watch.stop()
         self._call.response.abort()
         self._tell()
 
     def _tell(self) -> None:
-        decoder, reply = self._call.decoder, self.reply
+        reader, reply = self._call.reader, self.reply
         if reply is not None:
-            reply.usage = with_cost(decoder.usage, self._call.cost)
-            reply.finish_reason = decoder.finish_reason
-            reply.output_characters = decoder.output_characters
+            reply.usage = with_cost(reader.usage, self._call.cost)
+            reply.finish_reason = reader.finish_reason
+            reply.output_characters = reader.output_characters
 
 
-async def replay(events: Iterable[bytes]) -> AsyncIterator[bytes]:
-    """Events that are all there already."""
-    for event in events:
-        yield event
+async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
+    """Pieces that are all there already."""
+    for piece in pieces:
+        yield piece

@@ -8,7 +8,8 @@ from typing import Final
 
 from ..core.clock import Clock
 from ..core.models import Json
-from ..providers.base import Action, Adapter, Failure, Transport, TransportError, WireRequest
+from ..providers.adapter import Adapter, Transport, TransportError, WireRequest
+from ..providers.failures import Action, Failure
 from .call import transport_failure
 from .health import Breaker, Health, State, Target
 from .observe import Learned, Observer
@@ -100,11 +101,8 @@ class ListingError(Exception):
 
 async def listing(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> list[Json]:
     """What a provider says it has. Raises ListingError."""
-    wire = adapter.models_request(key)
-    if wire is None:
-        return []
     try:
-        return adapter.parse_models(await _get(adapter, wire, transport, clock))
+        return adapter.parse_models(await _get(adapter, adapter.models_request(key), transport, clock))
     except ValueError as error:
         raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
 

@@ -157,7 +157,7 @@ async def seen(router, http, path=ASK):
     """The state that `/health` tells, and the status of a chat without a key."""
     async with http.get(f"{router.url}/health") as reply:
         state = await reply.json()
-    async with http.post(router.url + path, json=body("hello")) as reply:
+    async with http.post(router.url + path, json=a_body("hello")) as reply:
         return state, reply.status
 
 
@@ -183,7 +183,7 @@ async def test_without_a_good_one_nobody_is_served_and_it_says_why(tmp_path):
         state, status = await seen(router, http)
         assert (state["status"], state["demo"], state["providers"], status) == ("degraded", False, {}, 401)
         for model in ("mock/default", "blockrun/auto"):
-            async with http.post(router.url + ASK, json=body("hello", model=model), headers=key) as reply:
+            async with http.post(router.url + ASK, json=a_body("hello", model=model), headers=key) as reply:
                 assert (reply.status, reply.headers["x-should-retry"]) == (503, "false")
                 assert (await reply.json())["error"]["code"] == "not_configured"
     assert not (tmp_path / "last_good.json").exists()

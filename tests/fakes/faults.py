@@ -13,7 +13,7 @@ from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
-from cheaprouter.config.settings import Timeouts
+from cheaprouter.config.kinds import Timeouts
 from tests.builders import sse
 
 from .fault_server import (

@@ -8,7 +8,7 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cheaprouter.core.errors import BudgetError, LimitError
+from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
 from cheaprouter.mqtt import answers
 from tests.fakes.mosquitto import watching
 
@@ -95,6 +95,23 @@ async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(talk, home, monk
     assert answer["data"]["usage"]["total_tokens"] == 18
     assert answer["data"]["choices"][0]["finish_reason"] == "stop"
     assert home.gateway.running == 0
+
+
+async def test_a_stream_that_breaks_is_an_error(talk, home):
+    home.gateway.pieces = ["Hel"]
+    home.gateway.breaks = UpstreamError("It broke.", code="upstream_truncated")
+    answer = await talk({"prompt": "hi", "stream": True})
+    assert (answer["status"], answer["data"]) == ("error", None)
+    assert (answer["error"]["code"], answer["error"]["message"]) == ("upstream_truncated", "It broke.")
+    assert home.gateway.closed == 1
+
+
+async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, home):
+    home.gateway.pieces = ["a", "b"]
+    home.gateway.choices = 2
+    answer = await talk({"prompt": "hi", "stream": True, "n": 2})
+    assert b"".join(talk.seen.on(STREAM)) == b"ab"
+    assert [choice["message"]["content"] for choice in answer["data"]["choices"]] == ["ab", "ab"]
 
 
 async def test_pieces_are_gathered_so_that_the_broker_is_not_flooded(talk, home):

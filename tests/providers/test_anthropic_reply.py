@@ -9,19 +9,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config.kinds import KINDS
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.core.models import Model, Usage
-from cheaprouter.providers.anthropic import Anthropic
-from cheaprouter.providers.base import Action, Completion, Failure
-from cheaprouter.providers.presets import PRESETS
-from cheaprouter.providers.reshape import assemble
+from cheaprouter.core.models import Usage
+from cheaprouter.providers.adapter import Anthropic, Completion
+from cheaprouter.providers.failures import Action, Failure
+from cheaprouter.wire.events import WireEvent
+from cheaprouter.wire.openai_chat.chunks import ChunkReader
+from cheaprouter.wire.openai_chat.encode import assemble
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 from tests.fakes.fault_server import joined, text_of
 
-MODEL = Model("anthropic/claude", "anthropic", "claude-sonnet-4-5")
 ADAPTER = Anthropic(
     ProviderSettings("anthropic", "anthropic", api_keys=("sk-ant-secret",)),
-    PRESETS["anthropic"],
+    KINDS["anthropic"],
     lambda: 1_700_000_000.5,
 )
 USAGE = {"input_tokens": 10, "cache_creation_input_tokens": 100, "cache_read_input_tokens": 1000, "output_tokens": 42}
@@ -98,18 +99,17 @@ def events(reply: dict[str, Any]) -> list[bytes]:
 
 
 def whole(reply: dict[str, Any], **body: Any) -> dict[str, Any]:
-    done = ADAPTER.complete(json.dumps(reply).encode(), request(**body), MODEL)
+    done = ADAPTER.complete(json.dumps(reply).encode(), request(**body))
     assert isinstance(done, Completion), done
     return dict(json.loads(done.body))
 
 
 def streamed(data: bytes, size: int = 0, **body: Any) -> list[bytes]:
-    decoder = ADAPTER.decoder(request(stream=True, stream_options={"include_usage": True}, **body), MODEL)
+    decoder = ADAPTER.reader(request(stream=True, stream_options={"include_usage": True}, **body), "openai_chat")
     pieces = [data[i : i + size] for i in range(0, len(data), size)] if size else [data]
-    frames = [frame.data for piece in pieces for frame in decoder.feed(piece)]
-    frames += [frame.data for frame in decoder.finish()]
-    assert decoder.failure is None
-    return frames
+    frames = [frame for piece in pieces for frame in decoder.feed(piece)] + decoder.finish()
+    assert ADAPTER.judge_stream(decoder) is None
+    return [frame for frame in frames if isinstance(frame, bytes)]
 
 
 def test_text_and_usage():
@@ -128,9 +128,16 @@ def test_text_and_usage():
 
 
 def test_usage_is_read_with_its_cache_tokens():
-    done = ADAPTER.complete(json.dumps(message(text("x"))).encode(), request(), MODEL)
+    done = ADAPTER.complete(json.dumps(message(text("x"))).encode(), request())
     assert isinstance(done, Completion)
     assert done.usage == Usage(prompt_tokens=1110, completion_tokens=42, cached_tokens=1000, cache_write_tokens=100)
+
+
+@pytest.mark.parametrize("count", [10**18, -5, True, "9", None])
+def test_counts_beyond_all_bounds_are_none(count):
+    done = ADAPTER.complete(json.dumps({**message(text("x")), "usage": {"input_tokens": count}}).encode(), request())
+    assert isinstance(done, Completion)
+    assert done.usage == Usage()
 
 
 def test_parallel_tool_calls():
@@ -203,18 +210,20 @@ def test_the_stream_as_openai_sends_it():
 
 
 def test_no_usage_chunk_unless_asked_for():
-    decoder = ADAPTER.decoder(request(stream=True), MODEL)
+    decoder = ADAPTER.reader(request(stream=True), "openai_chat")
     frames = decoder.feed(b"".join(events(message(text("Hi")))))
-    assert all(frame["choices"] for frame in joined([f.data for f in frames])[:-1])
+    assert all(frame["choices"] for frame in joined([f for f in frames if isinstance(f, bytes)])[:-1])
     assert decoder.usage == Usage(1110, 42, 1000, 100)
 
 
 def test_an_error_event_is_a_failure():
-    decoder = ADAPTER.decoder(request(stream=True), MODEL)
+    decoder = ADAPTER.reader(request(stream=True), "openai_chat")
     error = {"type": "overloaded_error", "message": "Overloaded, sk-ant-secret"}
-    assert decoder.feed(events(message())[0] + event("error", error=error))[0].content is False
-    assert decoder.failure is not None
-    assert (decoder.failure.action, decoder.failure.status, "secret" in decoder.failure.message) == (
+    decoder.feed(events(message())[0] + event("error", error=error))
+    assert decoder.said is False
+    failure = ADAPTER.judge_stream(decoder)
+    assert failure is not None
+    assert (failure.action, failure.status, "secret" in failure.message) == (
         Action.COOL,
         529,
         False,
@@ -223,11 +232,12 @@ def test_an_error_event_is_a_failure():
 
 @pytest.mark.parametrize("cut", [1, 4])
 def test_a_stream_without_its_end_is_a_failure(cut):
-    decoder = ADAPTER.decoder(request(stream=True), MODEL)
+    decoder = ADAPTER.reader(request(stream=True), "openai_chat")
     decoder.feed(b"".join(events(message(text("Hello")))[:cut]))
     decoder.finish()
-    assert decoder.failure is not None
-    assert decoder.failure.code == ("empty_reply" if cut == 1 else "upstream_truncated")
+    failure = ADAPTER.judge_stream(decoder)
+    assert failure is not None
+    assert failure.code == ("empty_reply" if cut == 1 else "upstream_truncated")
 
 
 @pytest.mark.parametrize(
@@ -259,7 +269,7 @@ def test_errors(status, kind, words, action):
     ],
 )
 def test_a_200_that_is_no_answer(body, code):
-    failure = ADAPTER.complete(body, request(), MODEL)
+    failure = ADAPTER.complete(body, request())
     assert isinstance(failure, Failure)
     assert failure.code == code
 
@@ -283,9 +293,15 @@ blocks = st.one_of(
 )
 def test_streamed_and_whole_say_the_same_wherever_the_network_cuts(content, stop, size):
     reply = message(*content, stop=stop)
-    got = json.loads(assemble(streamed(b"".join(events(reply)), size)))
+    got = assemble(as_events(streamed(b"".join(events(reply)), size)))
     expected = whole(reply)
     assert _comparable(got) == _comparable(expected)
+
+
+def as_events(frames: list[bytes]) -> list[WireEvent]:
+    """Our own chunks read again."""
+    reader = ChunkReader()
+    return [event for chunk in joined(frames)[:-1] for event in reader.read(chunk)]
 
 
 def _comparable(reply: dict[str, Any]) -> Any:

@@ -10,9 +10,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.providers import unsupported
-from cheaprouter.providers.base import Action, Failure
-from cheaprouter.providers.failures import LONGEST_MESSAGE, clean_message, in_band, judge
-from cheaprouter.providers.retry_after import retry_after, span
+from cheaprouter.providers.failures import (
+    LONGEST_MESSAGE,
+    Action,
+    Failure,
+    clean_message,
+    in_band,
+    judge,
+    retry_after,
+    span,
+)
 
 
 def judged(status: int, body: Any, headers: dict[str, str] | None = None, secrets: tuple[str, ...] = ()) -> Failure:
@@ -185,4 +192,40 @@ json_values = st.recursive(
 @given(st.integers(400, 599), json_values)
 def test_any_shape_of_error_can_be_judged(status, value):
     assert judged(status, value).message
-    assert in_band("lab", value, 0.0, ()).message
+    assert in_band("lab", value, ()).message
+
+
+@pytest.mark.parametrize("name", ["code", "type", "param"])
+@pytest.mark.parametrize("status", [400, 404, 429, 500])
+def test_an_upstreams_words_are_bounded(name, status):
+    failure = judged(status, {"error": {"message": "No.", name: "ü\n\0" + "x" * 256_000}})
+    for word, longest in ((failure.code, 64), (failure.error_type, 64), (failure.param, 200)):
+        assert word is None or (word.isascii() and word.isprintable() and 0 < len(word) <= longest)
+
+
+def test_keys_are_blotted_out_of_an_upstreams_words():
+    error = dict.fromkeys(("code", "type", "param"), "my-own-secret")
+    failure = judged(400, {"error": {**error, "message": "No."}}, secrets=("my-own-secret",))
+    assert "secret" not in f"{failure.code} {failure.error_type} {failure.param}"
+
+
+@pytest.mark.parametrize("code", ["9" * 5000, "²²²", "٤٠٤", 1e300, 10**18, True])
+def test_an_odd_code_in_a_reply_of_status_200_is_no_status(code):
+    assert in_band("lab", {"error": {"message": "x", "code": code}}, ()).status == 502
+
+
+@pytest.mark.parametrize("where", ["message", "detail", "code", "metadata"])
+def test_an_error_nested_too_deep_to_be_written_out_can_be_judged(where):
+    deep: Any = "x"
+    for _ in range(600):
+        deep = [deep]
+    assert in_band("lab", {"error": {where: deep}}, ()).status == 502
+    body = b'{"error":{"%s":%s}}' % (where.encode(), b"[" * 600 + b"]" * 600)
+    assert judge("lab", 400, {}, body, now=0.0, secrets=()).status == 400
+
+
+@pytest.mark.parametrize(
+    "value", ["Mon, 12 Jan 1970 13:47:40 +9999999999999999", "Mon, 12 Jan 99999999 13:47:40 GMT", "9" * 5000, "1e999"]
+)
+def test_any_date_to_wait_for_is_read(value):
+    assert (retry_after({"retry-after": value}, {}, "", 0.0) or 0) <= 86400

@@ -38,3 +38,26 @@ def test_a_flat_price_is_for_each_request():
 )  # fmt: skip
 def test_anything_else_is_no_price(told):
     assert price(pricing=told) is None
+
+
+@pytest.mark.parametrize("amount", ["1e999999", "1e999995", "1000001", 1e300, "1e-999999"])
+@pytest.mark.parametrize("names", [("input", "output"), ("prompt", "completion")])
+def test_a_price_beyond_all_bounds_is_no_price(amount, names):
+    told = price(pricing={names[0]: amount, names[1]: "0.000001"})
+    assert told is None or told["input"] == "0"
+
+
+def test_the_highest_price_is_a_million_for_a_million():
+    assert price(pricing={"input": "1000000", "output": 0}) == {"input": "1000000", "output": "0"}
+
+
+@pytest.mark.parametrize("number", [10**15, 10**18, -1, 0, True, 1.5, "9"])
+def test_limits_beyond_all_bounds_are_none(number):
+    body = orjson.dumps({"data": [{"id": "a", "context_length": number, "max_output_tokens": number}]})
+    assert parse_listing(body) == [{"id": "a"}]
+
+
+def test_a_name_without_an_end_is_no_model():
+    assert parse_listing(orjson.dumps({"data": [{"id": "a" * 10_000}, {"id": "b", "name": "n" * 10_000}]})) == [
+        {"id": "b"}
+    ]

@@ -7,7 +7,7 @@ import pytest
 
 from cheaprouter.core.models import Usage
 from cheaprouter.providers.listing import parse_listing
-from cheaprouter.providers.usage import parse_cost, parse_usage
+from cheaprouter.wire.openai_chat.chunks import parse_amount, parse_usage
 
 
 @pytest.mark.parametrize(
@@ -61,6 +61,7 @@ def test_what_is_no_list_is_refused(body):
         ({"prompt_tokens": 5.0, "completion_tokens": 3, "cost": 0.01}, Usage(5, 3, reported_cost=Decimal("0.01"))),
         ({"prompt_tokens": 0, "completion_tokens": 0}, None),
         ({"prompt_tokens": "5", "completion_tokens": True}, None),
+        ({"prompt_tokens": 10**15, "completion_tokens": 3}, Usage(0, 3)),
         (None, None),
         ([], None),
     ],
@@ -77,10 +78,13 @@ def test_usage(usage, expected):
         (0, Decimal(0)),
         ("nan", None),
         ("-1", None),
+        ("1e999999", None),
+        ("1000001", None),
+        ("1e-999999", Decimal(0)),
         ("x", None),
         (True, None),
         (None, None),
     ],
 )
 def test_costs(value, expected):
-    assert parse_cost(value) == expected
+    assert parse_amount(value) == expected

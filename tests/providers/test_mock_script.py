@@ -1,9 +1,17 @@
 """The mock's answers, planned from the request alone."""
 
+import asyncio
+
 import orjson
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
+from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.providers.adapter import WireRequest
+from cheaprouter.providers.mock import MockTransport
 from cheaprouter.providers.mock_script import example, plan, read_marker
+from cheaprouter.wire.openai_chat.request import parse
 
 
 def ask(text, **fields):
@@ -125,3 +133,30 @@ def test_an_endless_schema_ends():
     schema: dict = {"type": "object", "properties": {}}
     schema["properties"]["again"] = schema
     assert isinstance(example(schema), dict)
+
+
+def test_a_number_without_an_end_is_only_a_large_one():
+    assert ask("[[n=2 retry_after=" + "9" * 5000 + "]]").numbers["retry_after"] == 999_999_999_999
+
+
+@given(
+    st.dictionaries(
+        st.sampled_from(["tools", "tool_choice", "response_format", "stop", "stream_options", "n", "max_tokens"]),
+        st.recursive(
+            st.none() | st.booleans() | st.integers() | st.just("required"),
+            lambda x: st.lists(x, max_size=2) | st.dictionaries(
+                st.sampled_from(["function", "json_schema", "schema", "type", "enum", "anyOf", "properties", "required",
+                                 "parameters", "name", "items"]), x, max_size=3),
+            max_leaves=8,
+        ),
+        max_size=3,
+    )
+)  # fmt: skip
+def test_any_request_that_passed_the_front_door_gets_an_answer(fields):
+    try:
+        request = parse({"model": "m", "messages": [{"role": "user", "content": "x"}], **fields})
+    except InvalidRequestError:
+        return
+    sent = WireRequest("POST", "mock://", {}, orjson.dumps(request.body))
+    response = asyncio.run(MockTransport().open(sent, 1.0))
+    assert response.status in (200, 400)

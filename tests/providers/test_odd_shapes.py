@@ -9,13 +9,14 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config import kinds
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.errors import InvalidRequestError
 from cheaprouter.core.models import Model
-from cheaprouter.providers.base import Completion, UntranslatableError
-from cheaprouter.providers.factory import adapter_for
-from cheaprouter.providers.presets import PRESETS
-from cheaprouter.providers.reshape import assemble, to_stream
+from cheaprouter.providers.adapter import Completion, adapter_for
+from cheaprouter.wire import UntranslatableError
+from cheaprouter.wire.openai_chat.chunks import explode
+from cheaprouter.wire.openai_chat.encode import ChunkEncoder, assemble, to_stream
 from cheaprouter.wire.openai_chat.request import parse
 
 MODEL = Model("p/claude-sonnet-4-5", "p", "claude-sonnet-4-5")
@@ -99,29 +100,34 @@ DELTAS = ["text_delta", "thinking_delta", "signature_delta", "input_json_delta"]
 @given(st.one_of(REPLY, MESSAGE))
 def test_any_whole_reply(value):
     for adapter in ADAPTERS:
-        got = adapter.complete(json.dumps(value).encode(), PLAIN, MODEL)
+        got = adapter.complete(json.dumps(value).encode(), PLAIN)
         if isinstance(got, Completion):
-            to_stream(got.body, include_usage=True)
+            list(to_stream(explode(json.loads(got.body)), want_usage=True))
 
 
 @given(st.lists(REPLY, max_size=4))
 def test_any_stream(values):
     data = b"".join(b"data: " + json.dumps(value).encode() + b"\n\n" for value in values)
     for adapter in ADAPTERS:
-        decoder = adapter.decoder(STREAM, MODEL)
-        frames = decoder.feed(data) + decoder.finish()
-        if decoder.failure is None:
-            assemble(frame.data for frame in frames)
+        decoder = adapter.reader(STREAM, "events")
+        pieces = decoder.feed(data) + decoder.finish()
+        events = [piece for piece in pieces if not isinstance(piece, bytes)]
+        assert len(events) == len(pieces)
+        ChunkEncoder(want_usage=True).encode(events)
+        if adapter.judge_stream(decoder) is None:
+            assemble(events)
+        decoder = adapter.reader(STREAM, "openai_chat")
+        assert all(isinstance(piece, bytes) for piece in decoder.feed(data) + decoder.finish())
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), EVENT, EVENT, st.sampled_from(DELTAS)), max_size=6))
 def test_any_anthropic_stream(values):
-    decoder = ADAPTERS[0].decoder(STREAM, MODEL)
+    decoder = ADAPTERS[0].reader(STREAM, "openai_chat")
     for kind, value, inner, delta in values:
         event = {**(value if isinstance(value, dict) else {}), "type": kind}
         if isinstance(inner, dict):
             event |= {"delta": {**inner, "type": delta}, "content_block": inner, "message": inner}
-        decoder.push(b"data: " + json.dumps(event).encode() + b"\n\n")
+        decoder.feed(b"data: " + json.dumps(event).encode() + b"\n\n")
     decoder.finish()
 
 
@@ -171,5 +177,5 @@ def test_any_request_that_passed_the_front_door(fields, messages, learned):
             adapter.prepare(request, MODEL, "k", learned)
 
 
-def test_presets_are_many():
-    assert len(PRESETS) >= 22
+def test_kinds_are_many():
+    assert len(kinds.KINDS) >= 22

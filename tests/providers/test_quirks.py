@@ -7,13 +7,11 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.config import kinds as config_presets
-from cheaprouter.config.settings import ProviderSettings, Timeouts
+from cheaprouter.config.kinds import CLOUD, KINDS, LOCAL, LOCAL_PORTS, MOCK, NEEDS_URL, Timeouts
+from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Model
-from cheaprouter.providers.base import Adapter, Completion
-from cheaprouter.providers.factory import adapter_for
-from cheaprouter.providers.presets import PRESETS
-from cheaprouter.providers.quirks import DUMMY_SIGNATURE
+from cheaprouter.providers.adapter import Adapter, Completion, adapter_for
+from cheaprouter.wire.openai_chat.quirks import DUMMY_SIGNATURE
 from cheaprouter.wire.openai_chat.request import parse
 
 
@@ -29,9 +27,11 @@ def sent(kind: str, upstream: str = "m", learned: dict[str, str | None] | None =
     return dict(json.loads(wire.body or b""))
 
 
-def test_every_kind_of_the_configuration_has_a_preset():
-    assert set(PRESETS) == set(config_presets.KINDS) - {"mock"}
-    assert {name for name, preset in PRESETS.items() if preset.local} == set(config_presets.LOCAL)
+def test_every_kind_has_its_row():
+    assert set(KINDS) == {*CLOUD, *LOCAL, MOCK}
+    assert {name for name, kind in KINDS.items() if kind.local} == {*LOCAL, MOCK}
+    assert NEEDS_URL == ("azure",)
+    assert LOCAL_PORTS == {11434: "ollama", 1234: "lmstudio", 8080: "llamacpp", 8000: "vllm"}
 
 
 @pytest.mark.parametrize(
@@ -235,9 +235,7 @@ def test_what_was_learned_comes_last():
 
 def complete(kind: str, message: dict[str, Any], finish: str) -> dict[str, Any]:
     body = {"id": "1", "choices": [{"index": 0, "message": message, "finish_reason": finish}]}
-    done = adapter(kind).complete(
-        json.dumps(body).encode(), parse({"model": "m", "messages": [{"role": "user"}]}), Model("p/m", "p", "m")
-    )
+    done = adapter(kind).complete(json.dumps(body).encode(), parse({"model": "m", "messages": [{"role": "user"}]}))
     assert isinstance(done, Completion)
     return dict(json.loads(done.body)["choices"][0])
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings, Timeouts
+from cheaprouter.config.kinds import Timeouts
+from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings
 from cheaprouter.core.clock import Clock
 from cheaprouter.core.events import Event, EventBus
 from cheaprouter.core.models import Model
@@ -86,14 +87,17 @@ class Bench:
         return self.model("spare", "other")
 
 
-def chat(*, stream: bool = False, **body: Any) -> ChatRequest:
-    return parse({"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body})
+def chat(*, stream: bool = False, wire: str = "openai_chat", **body: Any) -> ChatRequest:
+    asked = {"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body}
+    return parse(asked, wire=wire)
 
 
 async def read(reply: WholeReply | StreamReply) -> list[bytes]:
     if isinstance(reply, WholeReply):
         return [reply.body]
-    return [chunk async for chunk in reply.chunks]
+    pieces = [piece async for piece in reply.chunks]
+    assert all(isinstance(piece, bytes) for piece in pieces)
+    return pieces  # type: ignore[return-value]
 
 
 @pytest.fixture

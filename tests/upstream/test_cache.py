@@ -89,3 +89,7 @@ def test_memory_stays_within_its_bound_and_the_oldest_goes(cache):
 def test_an_answer_that_would_fill_the_cache_is_not_kept(cache):
     cache.put(KEY, MODEL, (b"x" * 3000,), None, "stop")
     assert cache.get(KEY) is None
+
+
+def test_bytes_and_events_of_the_same_question_are_kept_apart():
+    assert cache_key("kitchen", "lab/a", BODY, "events") != KEY

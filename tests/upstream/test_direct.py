@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cheaprouter.providers.base import TransportError, WireRequest
+from cheaprouter.providers.adapter import TransportError, WireRequest
 from cheaprouter.upstream.direct import DirectTransport, Host
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Model
-from cheaprouter.providers.base import Action, Failure
+from cheaprouter.providers.failures import Action, Failure
 from cheaprouter.upstream.health import KEY_COOLDOWN, Breaker, Health, State, Target
 
 MODEL = Model("lab/a", "lab", "a")

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Model
-from cheaprouter.providers.base import Action, Failure
+from cheaprouter.providers.failures import Action, Failure
 from cheaprouter.upstream.health import Health
 from cheaprouter.upstream.plan import Upstreams, make_plan
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cheaprouter.providers.base import TransportError, WireRequest
+from cheaprouter.providers.adapter import TransportError, WireRequest
 from cheaprouter.upstream.direct import DirectTransport
 from tests.fakes.fault_server import fault_server
 

@@ -55,8 +55,9 @@ async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
     assert reply.chunks is not None
     try:
         await response.prepare(request)
-        async for chunk in reply.chunks:
-            await response.write(chunk)
+        async for piece in reply.chunks:
+            if isinstance(piece, bytes):  # and never an event, since that is what was asked for
+                await response.write(piece)
         await response.write_eof()
     except ConnectionResetError:
         pass  # The client left; closing books what it had, and there is nobody to tell.

@@ -39,9 +39,11 @@ _LEAST: Final = {"max_tokens": 1, "max_completion_tokens": 1, "n": 1}
 class ChatRequest:
     """A checked request. `body` is the client's own object, unknown fields included; nobody changes it in place.
 
-    `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream.
+    `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream. `wire`: what that
+    stream is to be made of, see `core.operation`.
     """
 
+    kind: ClassVar[str] = "chat"
     body: Json
     model: str
     messages: list[Json]
@@ -49,11 +51,10 @@ class ChatRequest:
     include_usage: bool
     max_tokens: int | None
     n: int
-    kind: ClassVar[str] = "chat"
-    wire: ClassVar[str] = "openai_chat"
+    wire: str = "openai_chat"
 
 
-def parse(body: Any, *, default_model: str | None = None) -> ChatRequest:
+def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_chat") -> ChatRequest:
     """Check a decoded body.
 
     `default_model` stands in where none is named; HTTP gives none, MQTT the device's profile.
@@ -84,6 +85,7 @@ def parse(body: Any, *, default_model: str | None = None) -> ChatRequest:
         include_usage=bool(options.get("include_usage")),
         max_tokens=None if limit is None else int(limit),
         n=int(body.get("n") or 1),
+        wire=wire,
     )
 
 

@@ -78,7 +78,7 @@ class EventCutter:
 
 def split(whole: bytes) -> list[bytes]:
     """The events in what a cutter gave, without their blank lines."""
-    return [block for block in whole.split(b"\n\n") if block.strip(b"\n")]
+    return [block for part in whole.split(b"\n\n") if (block := part.strip(b"\n"))]
 
 
 def parse(block: bytes) -> tuple[str, bytes | None]:

@@ -9,9 +9,9 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
-from ..core.models import Capability, Json, Model
-from .anthropic_content import to_system, to_turns, unsigned_calls
-from .base import UntranslatableError
+from ...core.models import Capability, Json, Model
+from .. import UntranslatableError
+from .content import mark_cache, to_system, to_turns, unsigned_calls
 
 DEFAULT_MAX_TOKENS: Final = 8192
 _MOST_DEFAULT_TOKENS: Final = 32_000
@@ -28,7 +28,18 @@ _KEPT: Final = ("top_k", "service_tier", "context_management", "output_config", 
 
 
 def to_messages(body: Json, model: Model) -> Json:
-    """The request that asks the same of Anthropic. Raises UntranslatableError."""
+    """The request that asks the same of Anthropic, ours to change. Raises UntranslatableError."""
+    try:
+        wire = _translated(body, model)
+    except UntranslatableError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise UntranslatableError("a field that is not of the shape the API describes") from error
+    mark_cache(wire)
+    return wire
+
+
+def _translated(body: Json, model: Model) -> Json:
     if int(body.get("n") or 1) > 1:
         raise UntranslatableError("several choices (n > 1)")
     limit = _max_tokens(body, model)

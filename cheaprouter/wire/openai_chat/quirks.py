@@ -1,4 +1,4 @@
-"""What a provider takes, gives and calls differently, as data; and the one place that applies it to a request."""
+"""What a provider takes, gives and calls differently, as data; and the one place that applies it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from ..core.models import Json
+from ...core.models import Json
+from .chunks import answers, reasoning_of
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -137,3 +138,28 @@ def short_id(call_id: str, length: int | None) -> str:
     if length is None or (len(call_id) == length and call_id.isascii() and call_id.isalnum()):
         return call_id
     return hashlib.blake2b(call_id.encode(), digest_size=16).hexdigest()[:length]
+
+
+def finish_reason(reason: Any, quirks: Quirks, *, calls: bool) -> Any:
+    """A vendor's finish_reason in OpenAI's words."""
+    if isinstance(reason, str):
+        reason = quirks.finish.get(reason, reason)
+        if calls and quirks.finish_calls and reason == "stop":
+            return "tool_calls"
+    return reason
+
+
+def put_right(choice: Json, quirks: Quirks) -> bool:
+    """Change one choice of a whole reply into what OpenAI would say; says whether anything had to change."""
+    message = choice.get("message")
+    calls = isinstance(message, dict) and bool(message.get("tool_calls"))
+    reason = choice.get("finish_reason")
+    ours = finish_reason(reason, quirks, calls=calls)
+    changed = bool(ours != reason)
+    if changed:
+        choice["finish_reason"] = ours
+    if not quirks.answer_in_reasoning or not isinstance(message, dict) or answers(message) or ours == "length":
+        return changed
+    if text := reasoning_of(message):
+        message["content"] = text
+    return changed or bool(text)

@@ -9,39 +9,68 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.providers.base import Completion
-from cheaprouter.providers.completion import judge_completion
-from cheaprouter.providers.openai_stream import OpenAIStream, plain_events
-from cheaprouter.providers.presets import PRESETS
-from cheaprouter.providers.quirks import Quirks
-from cheaprouter.providers.reshape import assemble, to_stream
+from cheaprouter.config.kinds import KINDS
+from cheaprouter.config.settings import ProviderSettings
+from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
+from cheaprouter.providers.failures import Failure
+from cheaprouter.wire.events import Piece, WireEvent
+from cheaprouter.wire.openai_chat.chunks import explode
+from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
+from cheaprouter.wire.openai_chat.encode import assemble, to_stream
+from cheaprouter.wire.openai_chat.quirks import Quirks
+from cheaprouter.wire.openai_chat.request import parse
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, completion, delta, event, joined, text_of, words
 
-
-def decoder(quirks: Quirks = Quirks(), *, usage: bool = False, max_tokens: int | None = None) -> OpenAIStream:  # noqa: B008 - frozen
-    return OpenAIStream("lab", quirks, want_usage=usage, max_tokens=max_tokens, secrets=("sk-secret",))
+PLAIN = parse({"model": "m", "messages": [{"role": "user", "content": "x"}]})
 
 
-def run(data: bytes, size: int = 10**9, quirks: Quirks = Quirks()) -> tuple[OpenAIStream, list[bytes]]:  # noqa: B008 - frozen
-    """As the pool does it: `feed` until content, then `push`, then `finish`."""
-    stream, out, seen = decoder(quirks), [], False
-    for start in range(0, len(data), size):
-        piece = data[start : start + size]
-        if seen:
-            out.append(stream.push(piece))
-        else:
-            frames = stream.feed(piece)
-            seen = any(frame.content for frame in frames)
-            out += [frame.data for frame in frames]
-    out += [frame.data for frame in stream.finish()]
-    return stream, out
+def adapter(kind: str = "openai") -> OpenAICompatible:
+    url = "http://lab:1/v1" if kind == "openai" else ""
+    made = adapter_for(ProviderSettings("lab", kind, url, api_keys=("sk-secret",)))
+    assert isinstance(made, OpenAICompatible)
+    return made
+
+
+def failure_of(stream: ChatStream) -> Failure | None:
+    return adapter().judge_stream(stream)
+
+
+def decoder(quirks: Quirks = Quirks(), *, events: bool = False) -> ChatStream:  # noqa: B008 - frozen
+    return ChatStream(quirks, events=events)
+
+
+def push(stream: ChatStream, data: bytes) -> bytes:
+    """What goes on, which is one write at most."""
+    pieces = as_bytes(stream.feed(data))
+    assert len(pieces) <= 1
+    return b"".join(pieces)
+
+
+def as_bytes(pieces: list[Piece]) -> list[bytes]:
+    return [piece for piece in pieces if isinstance(piece, bytes)]
+
+
+def run(data: bytes, size: int = 10**9, quirks: Quirks = Quirks()) -> tuple[ChatStream, list[bytes]]:  # noqa: B008 - frozen
+    """As the pool does it: `feed` what comes, then `finish`."""
+    stream = decoder(quirks)
+    out = [push(stream, data[start : start + size]) for start in range(0, len(data), size)]
+    return stream, out + as_bytes(stream.finish())
+
+
+def events_of(data: bytes, size: int = 10**9) -> tuple[ChatStream, list[WireEvent]]:
+    """The same as events."""
+    stream = decoder(events=True)
+    pieces = [piece for start in range(0, len(data), size) for piece in stream.feed(data[start : start + size])]
+    pieces += stream.finish()
+    assert not as_bytes(pieces)
+    return stream, [piece for piece in pieces if not isinstance(piece, bytes)]
 
 
 def test_bytes_after_the_first_content_are_the_upstreams_own():
     stream = decoder()
     stream.feed(ROLE + words("a")[0])
     data = b"".join(words("b", "c"))
-    assert stream.push(data) is data
+    assert stream.feed(data)[0] is data
 
 
 @pytest.mark.parametrize(
@@ -75,7 +104,7 @@ def test_texts_that_look_like_events_are_only_texts(text):
     data = ROLE + b"".join(words("a", text, "b")) + FINISH + DONE
     stream, out = run(data, 60)
     assert text_of(out) == f"a{text}b"
-    assert stream.failure is None
+    assert failure_of(stream) is None
     assert stream.malformed == 0
 
 
@@ -110,7 +139,7 @@ def test_several_choices_are_followed():
         ],
     }
     stream, out = run(event(one) + FINISH + DONE)
-    assert stream.failure is None
+    assert failure_of(stream) is None
     assert joined(out)[0] == one
 
 
@@ -134,7 +163,7 @@ def test_geminis_finish_after_calls():
         "function": {"name": "f", "arguments": "{}"},
         "extra_content": {"google": {"thought_signature": "s"}},
     }
-    stream, out = run(event(delta("stop", role="assistant", tool_calls=[call])) + DONE, quirks=PRESETS["gemini"].quirks)
+    stream, out = run(event(delta("stop", role="assistant", tool_calls=[call])) + DONE, quirks=KINDS["gemini"].quirks)
     frames = joined(out)
     assert frames[-2]["choices"][0]["finish_reason"] == "tool_calls" == stream.finish_reason
     assert [c for f in frames[:-1] for c in f["choices"][0]["delta"].get("tool_calls", ())] == [call]
@@ -142,15 +171,15 @@ def test_geminis_finish_after_calls():
 
 def test_an_answer_hidden_in_the_reasoning_comes_before_the_finish():
     data = ROLE + event(delta(reasoning_content="4")) + event(delta(reasoning_content="2")) + FINISH + DONE
-    _, out = run(data, 100, PRESETS["minimax"].quirks)
+    _, out = run(data, 100, KINDS["minimax"].quirks)
     assert text_of(out) == "42"
-    _, out = run(data[: -len(FINISH + DONE)] + words("real")[0] + FINISH + DONE, 100, PRESETS["minimax"].quirks)
+    _, out = run(data[: -len(FINISH + DONE)] + words("real")[0] + FINISH + DONE, 100, KINDS["minimax"].quirks)
     assert text_of(out) == "real"
 
 
 def test_a_finish_that_means_an_error_is_one():
-    stream, _ = run(ROLE + words("x")[0] + event(delta("network_error")), quirks=PRESETS["zai"].quirks)
-    assert stream.failure is not None
+    stream, _ = run(ROLE + words("x")[0] + event(delta("network_error")), quirks=KINDS["zai"].quirks)
+    assert failure_of(stream) is not None
 
 
 def test_groqs_usage_is_found():
@@ -164,20 +193,30 @@ def test_groqs_usage_is_found():
     assert stream.usage.total_tokens == 6
 
 
+@pytest.mark.parametrize("blank", range(2, 8))
+@pytest.mark.parametrize("size", [1, 3, 10**9])
+def test_any_number_of_blank_lines_parts_events(blank, size):
+    pieces = (ROLE, *words("a", "b"), FINISH, DONE)
+    stream, out = run(b"".join(piece.rstrip(b"\n") + b"\n" * blank for piece in pieces), size)
+    assert text_of(out) == "ab"
+    assert (stream.done, stream.malformed) == (True, 0)
+
+
 def test_nothing_comes_after_done():
     stream = decoder()
     stream.feed(ROLE + words("a")[0])
-    assert stream.push(FINISH + DONE + words("late")[0]).endswith(DONE)
-    assert stream.push(words("later")[0]) == b""
+    assert push(stream, FINISH + DONE + words("late")[0]).endswith(DONE)
+    assert push(stream, words("later")[0]) == b""
 
 
 def test_an_error_event_keeps_what_came_before_and_drops_what_comes_after():
     stream = decoder()
     stream.feed(ROLE + words("a")[0])
-    out = stream.push(words("b")[0] + event({"error": {"message": "sk-secret", "code": 429}}) + words("c")[0])
+    out = push(stream, words("b")[0] + event({"error": {"message": "sk-secret", "code": 429}}) + words("c")[0])
     assert text_of([out]) == "b"
-    assert stream.failure is not None
-    assert (stream.failure.status, "secret" in stream.failure.message) == (429, False)
+    failure = failure_of(stream)
+    assert failure is not None
+    assert (failure.status, "secret" in failure.message) == (429, False)
 
 
 deltas = st.one_of(
@@ -199,7 +238,7 @@ def test_wherever_the_network_cuts_the_client_gets_the_same(chunks, size, end, s
     _, expected = run(data)
     stream, out = run(data, size)
     assert joined(out) == joined(expected)
-    assert stream.failure is None
+    assert failure_of(stream) is None
     assert stream.usage is not None
     assert stream.usage.total_tokens == 18
 
@@ -227,38 +266,39 @@ def test_a_reply_made_a_stream_and_a_reply_again_is_the_same(message, finish):
     reply: dict[str, Any] = completion("", finish)
     reply["choices"][0]["message"] = {"role": "assistant", **message}
     body = json.dumps(reply).encode()
-    assert json.loads(assemble(to_stream(body, include_usage=True))) == reply
-    assert isinstance(judge_completion("lab", body, Quirks(), max_tokens=None, secrets=()), Completion)
+    assert assemble(explode(reply)) == reply
+    assert assemble(events_of(b"".join(to_stream(explode(reply), want_usage=True)))[1]) == reply
+    assert isinstance(adapter().complete(body, PLAIN), Completion)
 
 
 @given(st.binary(max_size=80))
 def test_any_bytes_can_be_read(data):
     stream = decoder()
     stream.feed(data)
-    stream.push(data)
+    stream.feed(data)
     stream.finish()
-    assert stream.failure is not None
+    assert failure_of(stream) is not None
 
 
 @given(st.recursive(st.one_of(st.none(), st.booleans(), st.integers(), st.text(max_size=5)), lambda x: st.one_of(st.lists(x, max_size=3), st.dictionaries(st.sampled_from(["choices", "delta", "message", "finish_reason", "usage", "error", "tool_calls", "content", "index", "function", "model"]), x, max_size=5)), max_leaves=20))  # fmt: skip
 def test_any_json_can_be_read(value):
     body = json.dumps(value).encode()
-    judge_completion("lab", body, PRESETS["gemini"].quirks, max_tokens=None, secrets=())
-    stream = decoder(PRESETS["qwen"].quirks)
+    adapter("gemini").complete(body, PLAIN)
+    stream = decoder(KINDS["qwen"].quirks)
     stream.feed(event(value))
-    stream.push(event(value))
+    stream.feed(event(value))
     stream.finish()
 
 
 def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
     read: list[bytes] = []
-    plain = OpenAIStream._read
+    plain = ChatStream._read
 
-    def counting(self: OpenAIStream, block: bytes) -> Any:
+    def counting(self: ChatStream, block: bytes) -> Any:
         read.append(block)
         return plain(self, block)
 
-    monkeypatch.setattr(OpenAIStream, "_read", counting)
+    monkeypatch.setattr(ChatStream, "_read", counting)
     _, out = run(ROLE + b"".join(words(*"abcdefghij")) + FINISH + USAGE + DONE)
     assert text_of(out) == "abcdefghij"
     assert len(read) == 5  # the role, the first word, the finish, usage and the end

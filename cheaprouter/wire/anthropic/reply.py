@@ -1,0 +1,294 @@
+"""Anthropic's answers as events: whole messages, and streams event by event."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any, Final, Protocol
+
+import orjson
+
+from ...core.models import Json, Usage
+from .. import sse
+from ..events import (
+    Finish,
+    Piece,
+    Reasoning,
+    Start,
+    Text,
+    Thinking,
+    ToolArguments,
+    ToolStart,
+    Trouble,
+    Used,
+    WireEvent,
+    characters,
+)
+from ..openai_chat.chunks import count
+from .request import WRAPPED
+
+_REASONS: Final = {
+    "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
+    "refusal": "content_filter", "model_context_window_exceeded": "length",
+}  # fmt: skip
+
+JsonTool = tuple[str, bool] | None
+"""The tool that carries the answer and whether it is wrapped, see `request.json_tool`."""
+
+
+class Encoder(Protocol):
+    """Makes bytes of another wire out of the events."""
+
+    def encode(self, events: Iterable[WireEvent]) -> bytes:
+        """All of them as one piece."""
+
+    def end(self) -> bytes:
+        """What closes a stream that finished."""
+
+
+class MessageReader:
+    """The events of one message. `created`: for the reply, since Anthropic does not tell.
+
+    Where a tool is to carry the answer, its input comes as text, and other text only if that is not called after all.
+    """
+
+    def __init__(self, *, created: int, tool: JsonTool) -> None:
+        self._created = created
+        self._tool = tool
+        self._blocks: dict[int, Json] = {}
+        self._calls = 0
+        self._held_text: list[str] = []
+        self._told: Json = {}
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+
+    def whole(self, message: Json) -> Iterator[WireEvent]:
+        """A whole message."""
+        yield self.start(message)
+        for index, block in enumerate(message["content"]):
+            if isinstance(block, dict):
+                yield from self.start_block(index, block)
+                yield from self.stop_block(index)
+        if not self._calls and not self._held_text:
+            yield Text("")
+        yield from self.stop(message.get("stop_reason"))
+        yield self.used()
+
+    def start(self, message: Json) -> WireEvent:
+        """The message begins."""
+        self.count(message.get("usage"))
+        return Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
+
+    def start_block(self, index: int, given: Json) -> Iterator[WireEvent]:
+        """A block begins, with all that it holds already."""
+        block = self._blocks[index] = dict(given)
+        kind = block.get("type")
+        if kind == "text":
+            yield from self._text(_string(block, "text"))
+        elif kind == "thinking" and (text := _string(block, "thinking")):
+            yield Reasoning(text)
+        elif kind == "tool_use" and self._tool is not None and block.get("name") == self._tool[0]:
+            self._held_text.clear()
+        elif kind == "tool_use":
+            block["place"] = self._calls
+            self._calls += 1
+            yield ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
+
+    def delta(self, index: int, delta: Json) -> Iterator[WireEvent]:
+        """A block goes on."""
+        block = self._blocks.get(index, {})
+        kind = delta.get("type")
+        if kind == "text_delta":
+            yield from self._text(_string(delta, "text"))
+        elif kind == "thinking_delta" and (text := _string(delta, "thinking")):
+            block["thinking"] = _string(block, "thinking") + text
+            yield Reasoning(text)
+        elif kind == "signature_delta":
+            block["signature"] = _string(block, "signature") + _string(delta, "signature")
+        elif kind == "input_json_delta" and (text := _string(delta, "partial_json")):
+            block["json"] = True
+            if "place" in block:
+                yield ToolArguments(block["place"], text)
+            elif self._tool is not None and self._tool[1]:
+                block["held"] = block.get("held", "") + text
+            else:
+                yield Text(text)
+
+    def stop_block(self, index: int) -> Iterator[WireEvent]:
+        """Signed thinking goes out whole; so does an answer that has to be unwrapped first."""
+        block = self._blocks.pop(index, {})
+        kind = block.get("type")
+        wrapped = self._tool is not None and self._tool[1]
+        if kind in ("thinking", "redacted_thinking"):
+            yield Thinking(block)
+        elif kind == "tool_use" and not block.get("json"):
+            if "place" in block:
+                yield ToolArguments(block["place"], orjson.dumps(block.get("input") or {}).decode())
+            else:
+                yield Text(_answer(block.get("input"), wrapped=wrapped))
+        elif held := block.get("held"):
+            try:
+                yield Text(_answer(orjson.loads(held), wrapped=True))
+            except orjson.JSONDecodeError:
+                yield Text(held)
+
+    def stop(self, reason: Any) -> Iterator[WireEvent]:
+        """The message is complete. A call of the answer-carrying tool is no call to the client."""
+        if text := "".join(self._held_text):
+            yield Text(text)
+        ours = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
+        self.finish_reason = "stop" if ours == "tool_calls" and not self._calls else ours
+        yield Finish(self.finish_reason)
+
+    def count(self, usage: Any) -> None:
+        """Counts are cumulative; the last ones told hold."""
+        if isinstance(usage, dict):
+            self._told.update({name: value for name, value in usage.items() if value is not None})
+            self.usage = to_usage(self._told)
+
+    def used(self) -> WireEvent:
+        """The counts as they are now."""
+        return Used(self.usage, usage_json(to_usage(self._told)))
+
+    def _text(self, text: str) -> Iterator[WireEvent]:
+        if self._tool is not None:
+            self._held_text.append(text)
+        elif text:
+            yield Text(text)
+
+
+class MessageStream:
+    """See `StreamReader`. `encoder`: makes bytes of the events; None: they are wanted as they are."""
+
+    def __init__(self, *, created: int, tool: JsonTool, encoder: Encoder | None) -> None:
+        self._message = MessageReader(created=created, tool=tool)
+        self._encoder = encoder
+        self._cutter = sse.EventCutter()
+        self.output_characters = 0
+        self.malformed = 0
+        self.said = self.done = False
+        self.trouble: Trouble | None = None
+        self.error: Json = {}
+
+    @property
+    def usage(self) -> Usage | None:
+        """Counts so far."""
+        return self._message.usage
+
+    @property
+    def finish_reason(self) -> str | None:
+        """OpenAI's word for why it stopped, once it has."""
+        return self._message.finish_reason
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Read every whole event."""
+        try:
+            whole = self._cutter.feed(data)
+        except sse.EventTooLargeError:
+            self.trouble = Trouble.ENDLESS
+            return []
+        return self._pieces(self._walk(whole))
+
+    def finish(self) -> list[Piece]:
+        """Take what is left, and judge the end."""
+        pieces = self._pieces(self._walk(self._cutter.rest()))
+        if self.trouble is None and self.finish_reason is None:
+            self.trouble = Trouble.EARLY
+        elif self.trouble is None and not self.said and self.finish_reason in ("stop", "tool_calls"):
+            self.trouble = Trouble.EMPTY
+        if self.trouble in (None, Trouble.EMPTY) and not self.done:
+            pieces += self._pieces(self._end())
+        return pieces
+
+    def _pieces(self, events: Iterator[WireEvent]) -> list[Piece]:
+        made = list(events)
+        for event in made:
+            size = characters(event)
+            self.output_characters += size
+            self.said = self.said or size > 0 or isinstance(event, Thinking | ToolStart)
+        if self._encoder is None:
+            return [*made]
+        data = self._encoder.encode(made)
+        if made and isinstance(made[-1], Used):
+            data += self._encoder.end()
+        return [data] if data else []
+
+    def _walk(self, whole: bytes) -> Iterator[WireEvent]:
+        for block in sse.split(whole):
+            if self.done or self.trouble is not None:
+                return
+            _, data = sse.parse(block)
+            if not data:
+                continue
+            try:
+                event = orjson.loads(data)
+                if isinstance(event, dict):
+                    yield from self._event(event)
+                else:
+                    self.malformed += 1
+            except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
+                self.malformed += 1
+
+    def _event(self, event: Json) -> Iterator[WireEvent]:
+        kind, index, message = event.get("type"), event.get("index", 0), self._message
+        if kind == "content_block_delta":
+            yield from message.delta(index, event.get("delta") or {})
+        elif kind == "content_block_start":
+            yield from message.start_block(index, event.get("content_block") or {})
+        elif kind == "content_block_stop":
+            yield from message.stop_block(index)
+        elif kind == "message_start":
+            yield message.start(event.get("message") or {})
+        elif kind == "message_delta":
+            message.count(event.get("usage"))
+            reason = (event.get("delta") or {}).get("stop_reason")
+            if isinstance(reason, str) and self.finish_reason is None:
+                yield from message.stop(reason)
+        elif kind == "message_stop":
+            yield from self._end()
+        elif kind == "error" or event.get("error"):
+            self.trouble, self.error = Trouble.ERROR, event
+
+    def _end(self) -> Iterator[WireEvent]:
+        self.done = True
+        if self.finish_reason is not None:
+            yield self._message.used()
+
+
+def _string(block: Json, name: str) -> str:
+    """A text in a block, or nothing."""
+    value = block.get(name)
+    return value if isinstance(value, str) else ""
+
+
+def _answer(value: Any, *, wrapped: bool) -> str:
+    """The answer that a client asked for in a given shape, as text."""
+    if wrapped and isinstance(value, dict):
+        value = value.get(WRAPPED)
+    return orjson.dumps(value).decode()
+
+
+def to_usage(told: Json) -> Usage:
+    """Tokens; Anthropic counts what is read from and written to the cache apart from the rest of the prompt."""
+    read, written = count(told.get("cache_read_input_tokens")), count(told.get("cache_creation_input_tokens"))
+    details = told.get("output_tokens_details")
+    return Usage(
+        prompt_tokens=count(told.get("input_tokens")) + read + written,
+        completion_tokens=count(told.get("output_tokens")),
+        cached_tokens=read,
+        cache_write_tokens=written,
+        reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else 0,
+    )
+
+
+def usage_json(tokens: Usage) -> Json:
+    """The same as OpenAI's clients read it."""
+    return {
+        "prompt_tokens": tokens.prompt_tokens,
+        "completion_tokens": tokens.completion_tokens,
+        "total_tokens": tokens.total_tokens,
+        "prompt_tokens_details": {
+            "cached_tokens": tokens.cached_tokens,
+            "cache_write_tokens": tokens.cache_write_tokens,
+        },
+        "completion_tokens_details": {"reasoning_tokens": tokens.reasoning_tokens},
+    }

@@ -1,0 +1,198 @@
+"""What a model says, whichever wire it says it in: the events between upstreams and front doors.
+
+A reply is one Start; then texts, calls and extras in the order they came; a Finish for each choice; Used where counts
+are told. The reasons in Finish are OpenAI's words (`stop`, `length`, `tool_calls`, `content_filter`).
+What a wire tells beyond that travels in `extra` and Extra, so that nothing is lost on the way through.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from types import MappingProxyType
+from typing import Any, Final, Protocol
+
+from ..core.errors import CheapRouterError
+from ..core.models import Json, Usage
+
+_NONE: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """A reply begins. `created`: seconds since the epoch. `extra`: what else is said of the whole reply."""
+
+    id: str = ""
+    model: str = ""
+    created: int = 0
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """A piece of the answer. `logprobs`: as OpenAI tells them."""
+
+    text: str
+    choice: int = 0
+    logprobs: Any = None
+
+
+@dataclass(frozen=True, slots=True)
+class Reasoning:
+    """A piece of the thoughts. `name`: the field that this vendor puts them in."""
+
+    text: str
+    choice: int = 0
+    name: str = "reasoning_content"
+
+
+@dataclass(frozen=True, slots=True)
+class Thinking:
+    """A whole block of thoughts with its signature, to be sent back unchanged; its text came as Reasoning before."""
+
+    block: Json
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalText:
+    """A piece of the words in which the model refuses."""
+
+    text: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class ToolStart:
+    """A tool is called; its arguments follow in pieces. `index`: which of the choice's calls it is."""
+
+    index: int
+    id: str
+    name: str
+    choice: int = 0
+    extra: Mapping[str, Any] = field(default_factory=lambda: _NONE)
+
+
+@dataclass(frozen=True, slots=True)
+class ToolArguments:
+    """A piece of a call's arguments, which are JSON once whole."""
+
+    index: int
+    text: str
+    choice: int = 0
+
+
+class Where(StrEnum):
+    """What an Extra belongs to."""
+
+    REPLY = "reply"
+    CHOICE = "choice"
+    MESSAGE = "message"
+
+
+@dataclass(frozen=True, slots=True)
+class Extra:
+    """Fields that have no event of their own. Texts and lists in them continue what came before."""
+
+    where: Where
+    fields: Json
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """Tokens so far; the last one holds. `told`: the counts as OpenAI's clients read them."""
+
+    usage: Usage | None
+    told: Json
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """A choice is complete."""
+
+    reason: str
+    choice: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The stream broke: the last event there is."""
+
+    error: CheapRouterError
+
+
+@dataclass(frozen=True, slots=True)
+class Ping:
+    """Nothing new, but it goes on."""
+
+
+WireEvent = (
+    Start
+    | Text
+    | Reasoning
+    | Thinking
+    | RefusalText
+    | ToolStart
+    | ToolArguments
+    | Extra
+    | Used
+    | Finish
+    | Failed
+    | Ping
+)
+Piece = bytes | WireEvent
+"""What a stream is made of: bytes of the front door's own wire, or events."""
+
+
+def characters(event: WireEvent) -> int:
+    """Characters of text, thoughts, names and arguments in an event."""
+    if isinstance(event, Text | Reasoning | RefusalText | ToolArguments):
+        return len(event.text)
+    return len(event.name) if isinstance(event, ToolStart) else 0
+
+
+def weight(piece: Piece) -> int:
+    """About how many bytes it takes to keep."""
+    if isinstance(piece, bytes):
+        return len(piece)
+    return 100 + characters(piece) + len(str(getattr(piece, "fields", "")))
+
+
+class Trouble(StrEnum):
+    """How a stream went wrong, as its reader saw it. What that means is for others to judge."""
+
+    ERROR = "error"  # it said so: see `error`, empty where it did not say what
+    ENDLESS = "endless"  # an event that does not end
+    EARLY = "early"  # it ended without having finished
+    EMPTY = "empty"  # it finished properly, and had said nothing
+
+
+class StreamReader(Protocol):
+    """Reads one upstream stream: `feed` what comes from the network, and `finish` once at the end.
+
+    Both give what can go on: events, or at most one piece of bytes. `said`: some content has come. `done`: the upstream
+    said that it is complete. `usage`, `finish_reason`: as far as seen.
+    """
+
+    said: bool
+    done: bool
+    trouble: Trouble | None
+    error: Json
+
+    @property
+    def usage(self) -> Usage | None: ...
+
+    @property
+    def finish_reason(self) -> str | None: ...
+
+    @property
+    def output_characters(self) -> int:
+        """Characters of text so far, for an estimate where no usage comes; rough where bytes were passed on unread."""
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Take bytes, however they are cut."""
+
+    def finish(self) -> list[Piece]:
+        """The connection ended, or it is `done`; tells trouble where that was too early, or without any content."""

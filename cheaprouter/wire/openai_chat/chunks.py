@@ -1,0 +1,323 @@
+"""What is in a chat completion, its chunks and its usage, whichever vendor's words it uses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from decimal import Decimal, InvalidOperation
+from typing import Any, Final
+
+import orjson
+
+from ...core.models import Json, Usage
+from ..events import (
+    Extra,
+    Finish,
+    Reasoning,
+    RefusalText,
+    Start,
+    Text,
+    Thinking,
+    ToolArguments,
+    ToolStart,
+    Used,
+    Where,
+    WireEvent,
+)
+from ..sse import event
+
+_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+MOST_TOKENS: Final = 10**12
+MOST_USD: Final = 10**6
+"""Counts and amounts beyond are mistakes, and are not taken."""
+
+
+def choices_of(chunk: Json) -> list[Json]:
+    """The choices in a chunk that are any."""
+    return _objects(chunk.get("choices"))
+
+
+def _objects(value: Any) -> list[Json]:
+    return [item for item in value if isinstance(item, dict)] if isinstance(value, list) else []
+
+
+_ANSWERS: Final = ("content", "tool_calls", "refusal", "function_call", "audio", "images")
+_CONTENT: Final = (*_ANSWERS, "reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
+
+
+def has_content(message: Any) -> bool:
+    """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
+    return _holds(message, _CONTENT)
+
+
+def answers(message: Any) -> bool:
+    """The same without reasoning: something that a user came for."""
+    return _holds(message, _ANSWERS)
+
+
+def _holds(message: Any, names: tuple[str, ...]) -> bool:
+    if isinstance(message, dict):
+        for name in names:
+            if message.get(name):
+                return True
+    return False
+
+
+def reasoning_of(message: Json) -> str:
+    """The reasoning text in a delta or message, or nothing."""
+    text = message.get("reasoning_content") or message.get("reasoning")
+    return text if isinstance(text, str) else ""
+
+
+def characters(message: Any) -> int:
+    """Characters of text, reasoning and tool arguments in a delta or message."""
+    if not isinstance(message, dict):
+        return 0
+    count = 0
+    for name in _TEXTS:
+        value = message.get(name)
+        if isinstance(value, str):
+            count += len(value)
+    calls = message.get("tool_calls")
+    for call in calls if isinstance(calls, list) else ():
+        function = call.get("function") if isinstance(call, dict) else None
+        if isinstance(function, dict):
+            count += sum(len(function[name]) for name in ("name", "arguments") if isinstance(function.get(name), str))
+    return count
+
+
+def chunk_event(chunk: Json) -> bytes:
+    """A chunk as one server-sent event."""
+    return event(orjson.dumps(chunk))
+
+
+def needs_split(choice: Any) -> bool:
+    """Whether simple clients would lose part of it: several tool calls at once, or content beside the finish."""
+    if not isinstance(choice, dict):
+        return False
+    delta = choice.get("delta")
+    if not isinstance(delta, dict):
+        return False
+    calls = delta.get("tool_calls")
+    return (isinstance(calls, list) and len(calls) > 1) or bool(choice.get("finish_reason") and has_content(delta))
+
+
+def split_chunk(chunk: Json) -> Iterator[Json]:
+    """The same as chunks of one tool call each and a bare finish, for clients that read no more of a chunk."""
+    choices = chunk["choices"]
+    if not any(needs_split(choice) for choice in choices):
+        yield chunk
+        return
+    base = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
+    finished: list[Json] = []
+    for choice in choices:
+        for part in _parts(choice):
+            yield {**base, "choices": [part]}
+        if choice.get("finish_reason"):
+            finished.append(
+                {**choice, "delta": {}, "logprobs": None} if "logprobs" in choice else {**choice, "delta": {}}
+            )
+    last = {**base, "choices": finished}
+    if "usage" in chunk:
+        last["usage"] = chunk["usage"]
+    if finished or chunk.get("usage"):
+        yield last
+
+
+def _parts(choice: Json) -> Iterator[Json]:
+    """A choice's delta in pieces, none with a finish_reason."""
+    delta = choice.get("delta") or {}
+    calls = delta.get("tool_calls")
+    rest = {name: value for name, value in delta.items() if name != "tool_calls"}
+    bare = {**choice, "finish_reason": None}
+    if rest and (has_content(rest) or rest.get("role") or not calls):
+        yield {**bare, "delta": rest}
+    for call in calls or ():
+        yield {**bare, "delta": {"tool_calls": [call]}}
+
+
+def usage_in(chunk: Json) -> Any:
+    """The usage object of a reply or chunk, wherever this vendor puts it."""
+    usage = chunk.get("usage")
+    if usage is None and isinstance(groq := chunk.get("x_groq"), dict):
+        return groq.get("usage")
+    return usage
+
+
+def parse_usage(usage: Any) -> Usage | None:
+    """Read a `usage` object; None where it holds no counts.
+
+    Cached tokens are told as `prompt_tokens_details.cached_tokens` (OpenAI), `prompt_cache_hit_tokens` (DeepSeek) or
+    `cached_tokens` (Moonshot); `cost` is OpenRouter's, in USD.
+    """
+    if not isinstance(usage, dict):
+        return None
+    get = usage.get
+    prompt, completion = count(get("prompt_tokens")), count(get("completion_tokens"))
+    if not prompt and not completion and not count(get("total_tokens")):
+        return None
+    cached = get("prompt_cache_hit_tokens") or get("cached_tokens")
+    written = reasoning = None
+    if isinstance(details := get("prompt_tokens_details"), dict):
+        cached, written = details.get("cached_tokens") or cached, details.get("cache_write_tokens")
+    if isinstance(details := get("completion_tokens_details"), dict):
+        reasoning = details.get("reasoning_tokens")
+    cost = get("cost")
+    return Usage(
+        prompt_tokens=prompt,
+        completion_tokens=completion,
+        cached_tokens=min(prompt, count(cached)) if cached else 0,
+        cache_write_tokens=count(written) if written else 0,
+        reasoning_tokens=count(reasoning) if reasoning else 0,
+        reported_cost=None if cost is None else parse_amount(cost),
+    )
+
+
+def count(value: Any) -> int:
+    """Tokens; 0 for what is no number or beyond all bounds."""
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST_TOKENS:
+        return 0
+    return int(value)
+
+
+def parse_amount(value: Any, scale: int = 1) -> Decimal | None:
+    """USD as a number or a decimal string, times `scale`; None for anything that is no amount from 0 to MOST_USD."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    text = str(value).strip().removeprefix("$")
+    try:
+        amount = Decimal(text if len(text) <= _LONGEST_AMOUNT else "nan")
+    except InvalidOperation:
+        return None
+    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
+        return None
+    if amount.adjusted() < _LEAST_EXPONENT:
+        return Decimal(0)
+    return amount * scale if amount * scale <= MOST_USD else None
+
+
+_LEAST_EXPONENT: Final = -20
+_LONGEST_AMOUNT: Final = 64
+
+
+class ChunkReader:
+    """Chunks as events. Remembers how the reply began, and which calls have."""
+
+    def __init__(self) -> None:
+        self._head: Json = {}
+        self._started = False
+        self._calls: dict[tuple[int, int], ToolStart] = {}
+
+    def read(self, chunk: Json) -> Iterator[WireEvent]:
+        """All that a chunk says."""
+        head = {n: v for n, v in chunk.items() if n not in _NOT_HEAD and v is not None and self._head.get(n) != v}
+        self._head |= head
+        choices, usage = choices_of(chunk), usage_in(chunk)
+        if not choices and not isinstance(usage, dict):
+            return
+        if not self._started:
+            self._started = True
+            yield _start(dict(self._head))
+        elif head:
+            yield Extra(Where.REPLY, head)
+        for choice in choices:
+            yield from self._choice(choice)
+        if isinstance(usage, dict):
+            yield Used(parse_usage(usage), usage)
+
+    def _choice(self, choice: Json) -> Iterator[WireEvent]:
+        index = choice.get("index")
+        index = index if isinstance(index, int) else 0
+        delta = choice.get("delta")
+        more = {n: v for n, v in choice.items() if n not in _NOT_CHOICE and v is not None}
+        if isinstance(delta, dict):
+            yield from self._delta({n: v for n, v in delta.items() if v is not None}, index, more)
+        if more:
+            yield Extra(Where.CHOICE, more, index)
+        if isinstance(reason := choice.get("finish_reason"), str) and reason:
+            yield Finish(reason, index)
+
+    def _delta(self, delta: Json, index: int, more: Json) -> Iterator[WireEvent]:
+        """Each field that has an event of its own is taken out of the delta; thoughts told twice count once."""
+        if text := _text_of(delta, "reasoning_content"):
+            yield Reasoning(text, index)
+        elif text := _text_of(delta, "reasoning"):
+            yield Reasoning(text, index, "reasoning")
+        for block in _objects(delta.pop("thinking_blocks", None)):
+            yield Thinking(block, index)
+        if text := _text_of(delta, "content"):
+            yield Text(text, index, more.pop("logprobs", None))
+        if text := _text_of(delta, "refusal"):
+            yield RefusalText(text, index)
+        for call in _objects(delta.pop("tool_calls", None)):
+            yield from self._call(call, index)
+        if delta.get("role") == "assistant":
+            del delta["role"]
+        if delta:
+            yield Extra(Where.MESSAGE, delta, index)
+
+    def _call(self, call: Json, choice: int) -> Iterator[WireEvent]:
+        index = call.get("index")
+        if not isinstance(index, int):
+            index = sum(1 for known, _ in self._calls if known == choice)
+        function = call.get("function")
+        function = dict(function) if isinstance(function, dict) else {}
+        extra = {n: v for n, v in call.items() if n not in ("index", "id", "function") and v is not None}
+        if extra.get("type") == "function":
+            del extra["type"]
+        call_id, name, text = call.get("id"), function.pop("name", None), _text_of(function, "arguments")
+        if function := {n: v for n, v in function.items() if v is not None}:
+            extra["function"] = function
+        known = self._calls.get((choice, index))
+        if known is None:
+            known = self._calls[choice, index] = ToolStart(index, str(call_id or ""), str(name or ""), choice, extra)
+            yield known
+        elif changed := _changed(known, call_id, name, extra):
+            yield Extra(Where.MESSAGE, {"tool_calls": [{"index": index, **changed}]}, choice)
+        if text:
+            yield ToolArguments(index, text, choice)
+
+
+def _text_of(fields: Json, name: str) -> str:
+    """A text, taken out of the fields; what is no text stays there."""
+    text = fields.get(name)
+    if not isinstance(text, str):
+        return ""
+    del fields[name]
+    return text
+
+
+def _changed(known: ToolStart, call_id: Any, name: Any, extra: Json) -> Json:
+    """What a later piece of a call says of it that is new."""
+    changed = dict(extra)
+    if call_id and call_id != known.id:
+        changed["id"] = call_id
+    if name and name != known.name:
+        changed["function"] = {**changed.get("function", {}), "name": name}
+    return changed
+
+
+_NOT_HEAD: Final = frozenset({"object", "choices", "usage"})
+_NOT_CHOICE: Final = frozenset({"index", "delta", "message", "finish_reason"})
+
+
+def _start(head: Json) -> Start:
+    """What is not as it should be stays where nothing has to be of a kind."""
+    known: Json = {}
+    for name, kind in (("id", str), ("model", str), ("created", int)):
+        if isinstance(head.get(name), kind):
+            known[name] = head.pop(name)
+    return Start(**known, extra=head)
+
+
+def explode(reply: Json) -> Iterator[WireEvent]:
+    """A whole reply as the events that its stream would have had."""
+    choices = []
+    for place, choice in enumerate(choices_of(reply)):
+        message = choice.get("message")
+        delta = dict(message) if isinstance(message, dict) else {}
+        if isinstance(calls := delta.get("tool_calls"), list):
+            delta["tool_calls"] = [{**c, "index": i} if isinstance(c, dict) else c for i, c in enumerate(calls)]
+        rest = {name: value for name, value in choice.items() if name != "message"}
+        finish = choice.get("finish_reason") or "stop"
+        choices.append({"index": place, **rest, "delta": delta, "finish_reason": finish})
+    return ChunkReader().read({**reply, "choices": choices})

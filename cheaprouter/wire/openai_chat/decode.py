@@ -1,0 +1,267 @@
+"""A stream in OpenAI's wire: each event read until the first content, afterwards passed on as bytes.
+
+Past the first content only events that end, count, fail or call tools are decoded; of the rest it is checked that
+they are whole. What does not look whole is decoded too, and left out when it is broken: clients choke on it.
+Where events are wanted instead of bytes, everything is read.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, Final
+
+import orjson
+
+from ...core.models import Json, Usage
+from .. import sse
+from ..events import Piece, Trouble
+from .chunks import (
+    ChunkReader,
+    answers,
+    characters,
+    choices_of,
+    chunk_event,
+    has_content,
+    needs_split,
+    parse_usage,
+    reasoning_of,
+    split_chunk,
+    usage_in,
+)
+from .quirks import Quirks, finish_reason
+
+
+class ChatStream:
+    """See `StreamReader`. `malformed`: events left out because they were broken.
+
+    `want_usage`: the client asked for a usage chunk. `events`: give events, not bytes.
+    """
+
+    __slots__ = (
+        "_answered", "_called", "_characters", "_chunks", "_cutter", "_every", "_overhead", "_quirks", "_raw_bytes",
+        "_raw_events", "_reasoning", "_want_usage", "done", "error", "finish_reason", "malformed", "said", "trouble",
+        "usage",
+    )  # fmt: skip
+
+    def __init__(self, quirks: Quirks, *, want_usage: bool = False, events: bool = False) -> None:
+        self._quirks = quirks
+        self._want_usage = want_usage
+        self._chunks = ChunkReader() if events else None
+        self._cutter = sse.EventCutter()
+        self._every = events or quirks.answer_in_reasoning
+        self._reasoning: list[str] = []
+        self._answered = self._called = False
+        self._characters = self._raw_bytes = self._raw_events = self._overhead = 0
+        self.said = self.done = False
+        self.malformed = 0
+        self.trouble: Trouble | None = None
+        self.error: Json = {}
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+
+    @property
+    def output_characters(self) -> int:
+        """Exact for events that were read; by size for those that were passed on."""
+        return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """Read each event up to the first content; pass on what needs no reading after that."""
+        try:
+            whole = self._cutter.feed(data)
+        except sse.EventTooLargeError:
+            self.trouble = Trouble.ENDLESS
+            return []
+        if not whole or self.done or self.trouble is not None:
+            return []
+        if not self.said or self._every:
+            return self._joined(list(self._walk(whole)))
+        if self._note(whole):
+            return [whole]
+        return self._joined(list(self._pass(whole)))
+
+    def finish(self) -> list[Piece]:
+        """Take the last event even where its blank line is missing; then say whether this was a proper end."""
+        if self.trouble is not None:
+            return []
+        pieces = [] if self.done else list(self._walk(self._cutter.rest()))
+        if self.trouble is None:
+            if not self.done and self.finish_reason is None:
+                self.trouble = Trouble.EARLY
+            elif not self.said and self.finish_reason in (None, "stop", "tool_calls"):
+                self.trouble = Trouble.EMPTY
+            if not self.done and self.trouble is not Trouble.EARLY and self._chunks is None:
+                pieces.append(sse.DONE)
+        return self._joined(pieces)
+
+    def _joined(self, pieces: list[Piece]) -> list[Piece]:
+        """Bytes go out in one write."""
+        if self._chunks is not None or len(pieces) < 2:
+            return pieces
+        return [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
+
+    def _walk(self, whole: bytes) -> Iterator[Piece]:
+        """Read, up to the first content if the rest may be passed on."""
+        place = 0
+        while place < len(whole):
+            if self.done or self.trouble is not None:
+                return
+            if self.said and not self._every:
+                rest = whole[place:]
+                yield from (rest,) if self._note(rest) else self._pass(rest)
+                return
+            end = whole.find(b"\n\n", place)
+            end = len(whole) if end < 0 else end  # an odd number of line ends
+            yield from self._read(whole[place:end].strip(b"\n"))
+            place = end + 2
+
+    def _pass(self, whole: bytes) -> Iterator[Piece]:
+        """Read only the events that matter."""
+        cut = quiet_beginning(whole)
+        if cut and self._note(whole[:cut]):
+            yield whole[:cut]
+            whole = whole[cut:]
+        for block in sse.split(whole):
+            data = block + b"\n\n"
+            if self._note(data):
+                yield data
+            else:
+                yield from self._read(block)
+            if self.done or self.trouble is not None:
+                return
+
+    def _note(self, whole: bytes) -> bool:
+        """Whether all of it can pass unread; if so it is counted."""
+        count = plain_events(whole)
+        if not count:
+            return False
+        self._raw_bytes += len(whole)
+        self._raw_events += count
+        return True
+
+    def _read(self, block: bytes) -> Iterator[Piece]:
+        name, data = sse.parse(block)
+        if data is None or not data.strip():
+            return
+        if data.strip() == b"[DONE]":
+            self.done = True
+            if self._chunks is None:
+                yield sse.DONE
+            return
+        try:
+            chunk = orjson.loads(data)
+            if isinstance(chunk, list) and chunk:
+                chunk = chunk[0]
+            if not isinstance(chunk, dict):
+                self.malformed += 1
+            elif chunk.get("error") or name == "error":
+                self.trouble, self.error = Trouble.ERROR, chunk
+            else:
+                yield from self._chunk(chunk, block)
+        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
+            self.malformed += 1
+
+    def _chunk(self, chunk: Json, block: bytes) -> Iterator[Piece]:
+        usage = usage_in(chunk)
+        if usage is not None:
+            self.usage = parse_usage(usage) or self.usage
+        choices = choices_of(chunk)
+        if not choices:
+            if self._chunks is not None:
+                yield from self._chunks.read(chunk)
+            elif self._want_usage or not chunk.get("usage"):
+                yield block + b"\n\n"
+            return
+        changed = content = split = False
+        for choice in choices:
+            changed |= self._choice(choice)
+            content = content or has_content(choice.get("delta"))
+            split = split or needs_split(choice)
+        if self.trouble is not None:
+            return
+        self.said = self.said or content
+        if changed and (revealed := self._reveal(chunk, choices)):
+            yield from self._pieces(revealed)
+        if self._chunks is not None or changed or split:
+            yield from self._pieces(chunk)
+        else:
+            yield block + b"\n\n"
+            if content:
+                self._overhead = len(block) + 2 - sum(characters(choice.get("delta")) for choice in choices)
+
+    def _pieces(self, chunk: Json) -> Iterator[Piece]:
+        if self._chunks is not None:
+            yield from self._chunks.read(chunk)
+        else:
+            yield from map(chunk_event, split_chunk(chunk))
+
+    def _choice(self, choice: Json) -> bool:
+        """Note what a choice says; says whether it had to be changed."""
+        delta = choice.get("delta")
+        if isinstance(delta, dict):
+            self._characters += characters(delta)
+            self._called = self._called or bool(delta.get("tool_calls"))
+            self._answered = self._answered or answers(delta)
+            if self._quirks.answer_in_reasoning and not self._answered and (text := reasoning_of(delta)):
+                self._reasoning.append(text)
+        reason: Any = choice.get("finish_reason")
+        if not isinstance(reason, str) or not reason:
+            return False
+        ours = finish_reason(reason, self._quirks, calls=self._called)
+        if ours == "error":
+            self.trouble = Trouble.ERROR
+            return False
+        self.finish_reason = ours
+        choice["finish_reason"] = ours
+        return ours != reason or self._hidden_answer
+
+    @property
+    def _hidden_answer(self) -> bool:
+        return bool(self._reasoning) and not self._answered and self.finish_reason == "stop"
+
+    def _reveal(self, chunk: Json, choices: list[Json]) -> Json | None:
+        """The answer that this vendor put into its reasoning, as content just before the finish."""
+        if not self._hidden_answer:
+            return None
+        text, self._reasoning = "".join(self._reasoning), []
+        index = choices[0].get("index", 0)
+        base = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
+        return {**base, "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]}
+
+
+def plain_events(whole: bytes) -> int:
+    """How many events there are, if all are whole chunks that need no reading; else 0.
+
+    Quotes inside JSON strings are escaped, so a bare `"error"` or `"finish_reason":"` is never part of a text.
+    Unequal brackets may be a text's own: then the events are read after all, which costs time and nothing else.
+    """
+    count = whole.count(b"\n\n")
+    if (
+        not whole.startswith(b'data: {"')
+        or whole.count(b'}\n\ndata: {"') != count - 1
+        or not whole.endswith(b"}\n\n")
+        or b'"finish_reason":"' in whole
+        or b'"finish_reason": "' in whole
+        or b'"usage":{' in whole
+        or b'"usage": {' in whole
+        or b'"error"' in whole
+        or b'_calls":[{' in whole
+        or b'_calls": [{' in whole
+        or b"event:" in whole
+        or whole.count(b"{") != whole.count(b"}")
+        or whole.count(b"[") != whole.count(b"]")
+    ):
+        return 0
+    return count
+
+
+_MARKS: Final = (
+    b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"error"', b'_calls":[{', b'_calls": [{',
+    b"event:", b"data: [DONE]",
+)  # fmt: skip
+
+
+def quiet_beginning(whole: bytes) -> int:
+    """Where the first event begins that has to be read for what is in it; 0 where there is nothing before it."""
+    first = min((place for mark in _MARKS if (place := whole.find(mark)) >= 0), default=0)
+    end = whole.rfind(b"\n\n", 0, first)
+    return end + 2 if end >= 0 else 0

@@ -1,0 +1,208 @@
+"""Events in OpenAI's wire: as the chunks of a stream, or put together as one completion."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+import orjson
+
+from ...core.models import Json
+from .. import sse
+from ..events import (
+    Extra,
+    Failed,
+    Finish,
+    Ping,
+    Reasoning,
+    RefusalText,
+    Start,
+    Text,
+    Thinking,
+    ToolArguments,
+    ToolStart,
+    Used,
+    Where,
+    WireEvent,
+)
+from .chunks import chunk_event
+from .errors import error_event
+
+HEARTBEAT = b": keep-alive\n\n"
+
+
+class ChunkEncoder:
+    """One stream. `want_usage`: the client asked for a usage chunk at the end."""
+
+    def __init__(self, *, want_usage: bool) -> None:
+        self._want_usage = want_usage
+        self._base: Json = {"object": "chat.completion.chunk"}
+        self._prefix = b""
+        self._usage: Json | None = None
+
+    def encode(self, events: Iterable[WireEvent]) -> bytes:
+        """All of them as one piece."""
+        return b"".join(map(self.event, events))
+
+    def end(self) -> bytes:
+        """What closes a stream that finished."""
+        usage = self._usage if self._want_usage else None
+        return (chunk_event({**self._base, "choices": [], "usage": usage}) if usage else b"") + sse.DONE
+
+    def event(self, event: WireEvent) -> bytes:  # noqa: PLR0911 - one return for each kind of event
+        """One event; nothing where OpenAI's clients need none for it."""
+        match event:
+            case Start():
+                head = {"id": event.id, "created": event.created, "model": event.model}
+                self._open({**head, **event.extra})
+                return self._chunk(0, {"role": "assistant", "content": ""})
+            case Extra(Where.REPLY, fields):
+                self._open(fields)
+                return b""
+            case Extra(Where.CHOICE, fields, choice):
+                rest = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": None, **fields}
+                return chunk_event({**self._base, "choices": [rest]})
+            case Finish():
+                return self._chunk(event.choice, {}, finish=event.reason)
+            case Used():
+                self._usage = event.told
+                return b""
+            case Failed():
+                return error_event(event.error)
+            case Ping():
+                return HEARTBEAT
+            case _:
+                return self._chunk(event.choice, _fields(event), event.logprobs if isinstance(event, Text) else None)
+
+    def _open(self, fields: Json) -> None:
+        self._base |= fields
+        self._prefix = b"data: " + orjson.dumps(self._base)[:-1] + b',"choices":[{"index":'
+
+    def _chunk(self, choice: int, delta: Json, logprobs: Any = None, finish: str | None = None) -> bytes:
+        return b"".join((
+            self._prefix, b"%d" % choice, b',"delta":', orjson.dumps(delta), b',"logprobs":', orjson.dumps(logprobs),
+            b',"finish_reason":', orjson.dumps(finish), b"}]}\n\n",
+        ))  # fmt: skip
+
+
+def _fields(  # noqa: PLR0911 - one return for each kind of event
+    event: Text | Reasoning | Thinking | RefusalText | ToolStart | ToolArguments | Extra,
+) -> Json:
+    """An event as fields of a delta."""
+    match event:
+        case Text():
+            return {"content": event.text}
+        case Reasoning():
+            return {event.name: event.text}
+        case Thinking():
+            return {"thinking_blocks": [event.block]}
+        case RefusalText():
+            return {"refusal": event.text}
+        case ToolArguments():
+            return {"tool_calls": [{"index": event.index, "function": {"arguments": event.text}}]}
+        case ToolStart():
+            return {"tool_calls": [_call(event)]}
+        case Extra():
+            return event.fields
+
+
+def _call(start: ToolStart) -> Json:
+    call: Json = {"index": start.index, "id": start.id, "type": "function"}
+    if not start.id:
+        del call["id"]
+    if start.name or "type" not in start.extra:
+        call["function"] = {"name": start.name, "arguments": ""}
+    _merge(call, dict(start.extra))
+    return call
+
+
+class Assembler:
+    """Events put together as one completion, however many choices it has."""
+
+    def __init__(self) -> None:
+        self._reply: Json = {"object": "chat.completion"}
+        self._choices: dict[int, Json] = {}
+
+    def add(self, event: WireEvent) -> None:
+        """Take an event."""
+        match event:
+            case Start():
+                told = {"id": event.id, "created": event.created, "model": event.model}
+                self._reply |= {**{name: value for name, value in told.items() if value}, **event.extra}
+            case Used():
+                self._reply["usage"] = event.told
+            case Extra(Where.REPLY, fields):
+                self._reply |= fields
+            case Failed() | Ping():
+                return
+            case Finish():
+                self._choice(event.choice)["finish_reason"] = event.reason
+            case Extra(Where.CHOICE, fields, index):
+                _merge(self._choice(index), fields)
+            case _:
+                choice = self._choice(event.choice)
+                _merge(choice["message"], _fields(event))
+                if isinstance(event, Text) and event.logprobs is not None:
+                    _merge(choice, {"logprobs": event.logprobs})
+
+    def _choice(self, index: int) -> Json:
+        return self._choices.setdefault(
+            index, {"index": index, "message": {"role": "assistant"}, "finish_reason": None}
+        )
+
+    def completion(self) -> Json:
+        """All of it so far."""
+        return {**self._reply, "choices": [_closed(self._choices[index]) for index in sorted(self._choices)]}
+
+
+def _closed(choice: Json) -> Json:
+    message = dict(choice["message"])
+    message.setdefault("content", None if "tool_calls" in message or "refusal" in message else "")
+    if "tool_calls" in message:
+        message["tool_calls"] = [{n: v for n, v in call.items() if n != "index"} for call in message["tool_calls"]]
+    return {**choice, "message": message}
+
+
+_REPLACED = frozenset({"role", "id", "type", "name", "finish_reason", "index"})
+
+
+def _merge(target: Json, delta: Json) -> None:
+    """Strings and arrays grow, tool calls by their index; anything else is replaced."""
+    for name, value in delta.items():
+        old = target.get(name)
+        if name == "tool_calls" and isinstance(value, list):
+            _merge_calls(target.setdefault("tool_calls", []), value)
+        elif isinstance(old, str) and isinstance(value, str) and name not in _REPLACED:
+            target[name] = old + value
+        elif isinstance(old, list) and isinstance(value, list):
+            target[name] = [*old, *value]
+        elif isinstance(old, dict) and isinstance(value, dict):
+            _merge(old, value)
+        elif value is not None:
+            target[name] = dict(value) if isinstance(value, dict) else value
+
+
+def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
+    for delta in deltas:
+        if not isinstance(delta, dict):
+            continue
+        known = next((call for call in calls if call["index"] == delta.get("index")), None)
+        if known is None:
+            known = {"index": delta.get("index", len(calls))}
+            calls.append(known)
+        _merge(known, delta)
+
+
+def assemble(events: Iterable[WireEvent]) -> Json:
+    """One completion from the events of a complete stream."""
+    whole = Assembler()
+    for event in events:
+        whole.add(event)
+    return whole.completion()
+
+
+def to_stream(events: Iterable[WireEvent], *, want_usage: bool) -> Iterator[bytes]:
+    """A complete reply's events as the stream that a client asked for."""
+    encoder = ChunkEncoder(want_usage=want_usage)
+    yield from filter(None, map(encoder.event, events))
+    yield encoder.end()
