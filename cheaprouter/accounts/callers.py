@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from ..books.database import Database
-from ..config.kinds import LOCAL, MOCK
+from ..config.kinds import MOCK, is_local
 from ..config.settings import Auth, ProviderSettings, Settings
 from ..core.models import Caller, Json
 from . import identity, keys, registry
@@ -17,8 +17,7 @@ from .registry import Registry
 
 def costs_money(provider: ProviderSettings) -> bool:
     """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
-    local = provider.kind in LOCAL if provider.local is None else provider.local
-    if not provider.enabled or provider.kind == MOCK or local:
+    if not provider.enabled or provider.kind == MOCK or is_local(provider):
         return False
     prices = [model.price for model in provider.models]
     return not prices or not all(
