@@ -15,6 +15,7 @@ from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import (
+    DONE,
     GOOD,
     ROLE,
     Close,
@@ -479,6 +480,16 @@ async def test_each_piece_goes_on_as_it_comes(bench):
     bench.server.gate.set()
     assert b"two" in await anext(got.chunks)
     got.close()
+
+
+@pytest.mark.parametrize("end", [event(delta("stop")), event(delta("stop")) + DONE])
+async def test_with_hardly_a_token_allowed_an_empty_stream_is_an_answer(bench, end):
+    bench.server.script("faulty", stream(ROLE, end))
+    got = await bench.pool.send([bench.faulty], chat(stream=True, max_tokens=3))
+    assert joined(await read(got))[-1] == "[DONE]"
+    assert isinstance(got, StreamReply)
+    assert got.error_code is None
+    assert [attempt.outcome for attempt in got.attempts] == ["ok"]
 
 
 async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
