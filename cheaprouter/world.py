@@ -10,7 +10,7 @@ from .accounts.policy import Policies
 from .catalog.build import build_models
 from .catalog.catalog import Catalog
 from .catalog.table import ModelTable
-from .config.kinds import LOCAL, MOCK
+from .config.kinds import MOCK, is_local
 from .config.settings import Auth, ProviderSettings, Settings
 from .core.models import Json
 from .providers.adapter import adapter_for
@@ -98,8 +98,7 @@ def auth_of(settings: Settings) -> Auth:
 
 def costs_money(provider: ProviderSettings) -> bool:
     """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
-    local = provider.kind in LOCAL if provider.local is None else provider.local
-    if not provider.enabled or provider.kind == MOCK or local:
+    if not provider.enabled or provider.kind == MOCK or is_local(provider):
         return False
     prices = [model.price for model in provider.models]
     return not prices or not all(

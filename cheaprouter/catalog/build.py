@@ -13,7 +13,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..config.kinds import LOCAL, MOCK
+from ..config.kinds import MOCK, is_local
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
@@ -70,7 +70,7 @@ class _Provider:
         self.catalog = catalog
         self.today = today.isoformat() if today else ""
         self.listed = {str(item["id"]): item for item in discovered or ()}
-        self.local = settings.kind in LOCAL if settings.local is None else settings.local
+        self.local = is_local(settings)
         self.kind = _catalog_kind(settings)
         self.unreadable: dict[str, None] = {}  # upstream names whose listed price is none, in order
 

@@ -196,6 +196,11 @@ _BY_HOST: Final = {
 }
 
 
+def is_local(provider: ProviderSettings) -> bool:
+    """Whether a provider runs in the home, by what the user says, else by its kind."""
+    return kind_of(provider).local if provider.local is None else provider.local
+
+
 def kind_of(provider: ProviderSettings) -> Kind:
     """What a provider is. `openai` with an address that is nobody's we know is a plain server.
 

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from ..config.kinds import GENERIC, Kind, kind_of
+from ..config.kinds import GENERIC, Kind, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Usage
 from ..core.operation import Operation
@@ -98,7 +98,7 @@ class Adapter(ABC):
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
-        self.local = kind.local if settings.local is None else settings.local
+        self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks

@@ -130,8 +130,14 @@ class Call:
         if (failure := self.adapter.judge_stream(reader, self.request.max_tokens)) is not None:
             return failure
         reply = assemble(piece for piece in pieces if not isinstance(piece, bytes))
-        completion = Completion(orjson.dumps(reply), reader.usage, reader.finish_reason)
+        try:
+            completion = Completion(orjson.dumps(reply), reader.usage, reader.finish_reason)
+        except orjson.JSONEncodeError:
+            return self._too_deep()
         return Answered(self._with_cost(completion, response), output_characters=reader.output_characters)
+
+    def _too_deep(self) -> Failure:
+        return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
 
     def _with_cost(self, completion: Completion, response: Response) -> Completion:
         cost = self.adapter.reported_cost(response.headers)
@@ -169,10 +175,14 @@ class Call:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
         answered = self._judged(body, response)
-        if isinstance(answered, Answered):
-            events = explode(orjson.loads(answered.completion.body))
-            wanted = self.request.include_usage
-            answered.pieces = [*(events if self.request.wire == "events" else to_stream(events, want_usage=wanted))]
+        if isinstance(answered, Failure):
+            return answered
+        events = explode(orjson.loads(answered.completion.body))
+        try:
+            made = to_stream(events, want_usage=self.request.include_usage)
+            answered.pieces = [*(events if self.request.wire == "events" else made)]
+        except orjson.JSONEncodeError:
+            return self._too_deep()
         return answered
 
 

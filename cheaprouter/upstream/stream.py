@@ -54,7 +54,7 @@ class Relay:
         while not self._ready:
             if self._over:
                 raise StopAsyncIteration
-            if reader.trouble is not None and (failure := self._adapter.judge_stream(reader)) is not None:
+            if reader.trouble is not None and (failure := self._judged()) is not None:
                 return self._broken(failure)
             if self._ended or reader.done:
                 self._finish(None)
@@ -67,6 +67,11 @@ class Relay:
             self._ended = not data
             self._ready.extend(reader.feed(data) if data else reader.finish())
         return self._ready.popleft()
+
+    def _judged(self) -> Failure | None:
+        """Whether it failed. A stream without any content came this far because that was no surprise."""
+        reader = self._call.reader
+        return self._adapter.judge_stream(reader) if reader.said else None
 
     async def _wait(self) -> bytes | Failure | None:
         """The next bytes; None where a heartbeat is due; a failure where the stream broke."""

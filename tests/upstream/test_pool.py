@@ -488,6 +488,16 @@ async def test_each_piece_goes_on_as_it_comes(bench):
     got.close()
 
 
+@pytest.mark.parametrize("end", [event(delta("stop")), event(delta("stop")) + DONE])
+async def test_with_hardly_a_token_allowed_an_empty_stream_is_an_answer(bench, end):
+    bench.server.script("faulty", stream(ROLE, end))
+    got = await bench.pool.send([bench.faulty], chat(stream=True, max_tokens=3))
+    assert joined(await read(got))[-1] == "[DONE]"
+    assert isinstance(got, StreamReply)
+    assert got.error_code is None
+    assert [attempt.outcome for attempt in got.attempts] == ["ok"]
+
+
 async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
     calls = [
         {"index": n, "id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)

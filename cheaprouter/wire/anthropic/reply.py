@@ -207,7 +207,11 @@ class MessageStream:
             self.said = self.said or size > 0 or isinstance(event, Thinking | ToolStart)
         if self._encoder is None:
             return [*made]
-        data = self._encoder.encode(made)
+        try:
+            data = self._encoder.encode(made)
+        except orjson.JSONEncodeError:  # a block nested deeper than can be written
+            self.trouble = Trouble.ERROR
+            return []
         if made and isinstance(made[-1], Used):
             data += self._encoder.end()
         return [data] if data else []

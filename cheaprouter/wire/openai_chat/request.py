@@ -62,11 +62,7 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     """
     if not isinstance(body, dict):
         raise InvalidRequestError("The request body must be a JSON object.")
-    model = body.get("model", default_model)
-    if model is None:
-        raise _missing("model")
-    if not isinstance(model, str) or not model.strip():
-        raise _wrong("model", "a non-empty string", model)
+    model = _model(body.get("model", default_model))
     messages = body.get("messages")
     if messages is None:
         raise _missing("messages")
@@ -79,7 +75,7 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     limit = body.get("max_tokens") if limit is None else limit
     return ChatRequest(
         body=body,
-        model=model.strip(),
+        model=model,
         messages=messages,
         stream=bool(body.get("stream")),
         include_usage=bool(options.get("include_usage")),
@@ -87,6 +83,14 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
         n=int(body.get("n") or 1),
         wire=wire,
     )
+
+
+def _model(model: Any) -> str:
+    if model is None:
+        raise _missing("model")
+    if not isinstance(model, str) or not model.strip():
+        raise _wrong("model", "a non-empty string", model)
+    return model.strip()
 
 
 def _check_messages(messages: Any) -> None:
