@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 
-from cheaprouter.config.loader import load, parse_yaml
+from cheaprouter.config.loader import load
 from cheaprouter.config.schema import build
 from cheaprouter.core.errors import ConfigurationError
 
@@ -65,7 +65,7 @@ def test_a_price_within_bounds_is_kept_exactly(amount):
 
 
 def test_a_number_too_long_to_be_written_is_a_problem_like_any_other():
-    assert problems(parse_yaml("max_devices: 0x" + "f" * 5000))[0].startswith("max_devices: expected a whole number")
+    assert problems({"max_devices": 16**5000})[0].startswith("max_devices: expected a whole number")
 
 
 @pytest.mark.parametrize("value", [999999999, 0, -5])

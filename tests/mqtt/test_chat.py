@@ -8,8 +8,9 @@ import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
-from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
+from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.mqtt import answers
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, event, stream, words
 from tests.fakes.mosquitto import watching
 
 REQUEST = "cheaprouter/device/esp32/chat/request"
@@ -98,17 +99,20 @@ async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(talk, home, monk
 
 
 async def test_a_stream_that_breaks_is_an_error(talk, home):
-    home.gateway.pieces = ["Hel"]
-    home.gateway.breaks = UpstreamError("It broke.", code="upstream_truncated")
+    for model in ("small", "big"):
+        home.upstream.script(model, stream(ROLE, *words("Hel"), then=(Close(),)))
     answer = await talk({"prompt": "hi", "stream": True})
     assert (answer["status"], answer["data"]) == ("error", None)
-    assert (answer["error"]["code"], answer["error"]["message"]) == ("upstream_truncated", "It broke.")
-    assert home.gateway.closed == 1
+    assert answer["error"]["code"] == "upstream_truncated"
+    assert home.gateway.running == 0
 
 
 async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, home):
-    home.gateway.pieces = ["a", "b"]
-    home.gateway.choices = 2
+    pieces = [
+        event({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"
+    ]
+    for model in ("small", "big"):
+        home.upstream.script(model, stream(ROLE, *pieces, FINISH, USAGE, DONE))
     answer = await talk({"prompt": "hi", "stream": True, "n": 2})
     assert b"".join(talk.seen.on(STREAM)) == b"ab"
     assert [choice["message"]["content"] for choice in answer["data"]["choices"]] == ["ab", "ab"]
