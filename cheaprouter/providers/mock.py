@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from .adapter import Response, TransportError, WireRequest
+from .adapter import Response, Transport, TransportError, WireRequest
 from .mock_script import MockAnswer, plan
 
 CREATED: Final = 1_700_000_000
@@ -57,6 +57,28 @@ class MockTransport:
 
     async def close(self) -> None:
         """Nothing is open."""
+
+
+class SchemeTransport:
+    """Sends `mock://…` to the built-in provider and everything else over the network."""
+
+    def __init__(self, network: Transport, mock: Transport | None) -> None:
+        self._network = network
+        self._mock = mock
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        """See `Transport`."""
+        if request.url.startswith("mock:"):
+            if self._mock is None:
+                raise TransportError("upstream_unreachable", "There is no mock provider here.")
+            return await self._mock.open(request, connect_timeout)
+        return await self._network.open(request, connect_timeout)
+
+    async def close(self) -> None:
+        """See `Transport`."""
+        await self._network.close()
+        if self._mock is not None:
+            await self._mock.close()
 
 
 class _Whole:

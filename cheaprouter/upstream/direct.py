@@ -23,7 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from ..providers.adapter import Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Response, TransportError, WireRequest
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""
@@ -210,28 +210,6 @@ class DirectTransport:
         # Long-lived streams have their own limits of time (`watchdog`); one parser serves every reply of the connection.
         connection.set_response_params(read_until_eof=True, auto_decompress=True, read_bufsize=READ_BUFFER)
         return connection
-
-
-class SchemeTransport:
-    """Sends `mock://…` to the built-in provider and everything else over the network."""
-
-    def __init__(self, network: Transport, mock: Transport | None) -> None:
-        self._network = network
-        self._mock = mock
-
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        """See `Transport`."""
-        if request.url.startswith("mock:"):
-            if self._mock is None:
-                raise TransportError("upstream_unreachable", "There is no mock provider here.")
-            return await self._mock.open(request, connect_timeout)
-        return await self._network.open(request, connect_timeout)
-
-    async def close(self) -> None:
-        """See `Transport`."""
-        await self._network.close()
-        if self._mock is not None:
-            await self._mock.close()
 
 
 def _split(url: str) -> SplitResult:

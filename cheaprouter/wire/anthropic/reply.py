@@ -8,21 +8,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from ...core.models import Json, Usage
+from .. import events as ev
 from .. import sse
-from ..events import (
-    Finish,
-    Piece,
-    Reasoning,
-    Start,
-    Text,
-    Thinking,
-    ToolArguments,
-    ToolStart,
-    Trouble,
-    Used,
-    WireEvent,
-    characters,
-)
 from ..openai_chat.chunks import count
 from .request import WRAPPED
 
@@ -38,7 +25,7 @@ JsonTool = tuple[str, bool] | None
 class Encoder(Protocol):
     """Makes bytes of another wire out of the events."""
 
-    def encode(self, events: Iterable[WireEvent]) -> bytes:
+    def encode(self, events: Iterable[ev.WireEvent]) -> bytes:
         """All of them as one piece."""
 
     def end(self) -> bytes:
@@ -61,7 +48,7 @@ class MessageReader:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
 
-    def whole(self, message: Json) -> Iterator[WireEvent]:
+    def whole(self, message: Json) -> Iterator[ev.WireEvent]:
         """A whole message."""
         yield self.start(message)
         for index, block in enumerate(message["content"]):
@@ -69,31 +56,31 @@ class MessageReader:
                 yield from self.start_block(index, block)
                 yield from self.stop_block(index)
         if not self._calls and not self._held_text:
-            yield Text("")
+            yield ev.Text("")
         yield from self.stop(message.get("stop_reason"))
         yield self.used()
 
-    def start(self, message: Json) -> WireEvent:
+    def start(self, message: Json) -> ev.WireEvent:
         """The message begins."""
         self.count(message.get("usage"))
-        return Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
+        return ev.Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
 
-    def start_block(self, index: int, given: Json) -> Iterator[WireEvent]:
+    def start_block(self, index: int, given: Json) -> Iterator[ev.WireEvent]:
         """A block begins, with all that it holds already."""
         block = self._blocks[index] = dict(given)
         kind = block.get("type")
         if kind == "text":
             yield from self._text(_string(block, "text"))
         elif kind == "thinking" and (text := _string(block, "thinking")):
-            yield Reasoning(text)
+            yield ev.Reasoning(text)
         elif kind == "tool_use" and self._tool is not None and block.get("name") == self._tool[0]:
             self._held_text.clear()
         elif kind == "tool_use":
             block["place"] = self._calls
             self._calls += 1
-            yield ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
+            yield ev.ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
 
-    def delta(self, index: int, delta: Json) -> Iterator[WireEvent]:
+    def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
         """A block goes on."""
         block = self._blocks.get(index, {})
         kind = delta.get("type")
@@ -101,43 +88,43 @@ class MessageReader:
             yield from self._text(_string(delta, "text"))
         elif kind == "thinking_delta" and (text := _string(delta, "thinking")):
             block["thinking"] = _string(block, "thinking") + text
-            yield Reasoning(text)
+            yield ev.Reasoning(text)
         elif kind == "signature_delta":
             block["signature"] = _string(block, "signature") + _string(delta, "signature")
         elif kind == "input_json_delta" and (text := _string(delta, "partial_json")):
             block["json"] = True
             if "place" in block:
-                yield ToolArguments(block["place"], text)
+                yield ev.ToolArguments(block["place"], text)
             elif self._tool is not None and self._tool[1]:
                 block["held"] = block.get("held", "") + text
             else:
-                yield Text(text)
+                yield ev.Text(text)
 
-    def stop_block(self, index: int) -> Iterator[WireEvent]:
+    def stop_block(self, index: int) -> Iterator[ev.WireEvent]:
         """Signed thinking goes out whole; so does an answer that has to be unwrapped first."""
         block = self._blocks.pop(index, {})
         kind = block.get("type")
         wrapped = self._tool is not None and self._tool[1]
         if kind in ("thinking", "redacted_thinking"):
-            yield Thinking(block)
+            yield ev.Thinking(block)
         elif kind == "tool_use" and not block.get("json"):
             if "place" in block:
-                yield ToolArguments(block["place"], orjson.dumps(block.get("input") or {}).decode())
+                yield ev.ToolArguments(block["place"], orjson.dumps(block.get("input") or {}).decode())
             else:
-                yield Text(_answer(block.get("input"), wrapped=wrapped))
+                yield ev.Text(_answer(block.get("input"), wrapped=wrapped))
         elif held := block.get("held"):
             try:
-                yield Text(_answer(orjson.loads(held), wrapped=True))
+                yield ev.Text(_answer(orjson.loads(held), wrapped=True))
             except orjson.JSONDecodeError:
-                yield Text(held)
+                yield ev.Text(held)
 
-    def stop(self, reason: Any) -> Iterator[WireEvent]:
+    def stop(self, reason: Any) -> Iterator[ev.WireEvent]:
         """The message is complete. A call of the answer-carrying tool is no call to the client."""
         if text := "".join(self._held_text):
-            yield Text(text)
+            yield ev.Text(text)
         ours = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
         self.finish_reason = "stop" if ours == "tool_calls" and not self._calls else ours
-        yield Finish(self.finish_reason)
+        yield ev.Finish(self.finish_reason)
 
     def count(self, usage: Any) -> None:
         """Counts are cumulative; the last ones told hold."""
@@ -145,15 +132,15 @@ class MessageReader:
             self._told.update({name: value for name, value in usage.items() if value is not None})
             self.usage = to_usage(self._told)
 
-    def used(self) -> WireEvent:
+    def used(self) -> ev.WireEvent:
         """The counts as they are now."""
-        return Used(self.usage, usage_json(to_usage(self._told)))
+        return ev.Used(self.usage, usage_json(to_usage(self._told)))
 
-    def _text(self, text: str) -> Iterator[WireEvent]:
+    def _text(self, text: str) -> Iterator[ev.WireEvent]:
         if self._tool is not None:
             self._held_text.append(text)
         elif text:
-            yield Text(text)
+            yield ev.Text(text)
 
 
 class MessageStream:
@@ -166,7 +153,7 @@ class MessageStream:
         self.output_characters = 0
         self.malformed = 0
         self.said = self.done = False
-        self.trouble: Trouble | None = None
+        self.trouble: ev.Trouble | None = None
         self.error: Json = {}
 
     @property
@@ -179,44 +166,44 @@ class MessageStream:
         """OpenAI's word for why it stopped, once it has."""
         return self._message.finish_reason
 
-    def feed(self, data: bytes) -> list[Piece]:
+    def feed(self, data: bytes) -> list[ev.Piece]:
         """Read every whole event."""
         try:
             whole = self._cutter.feed(data)
         except sse.EventTooLargeError:
-            self.trouble = Trouble.ENDLESS
+            self.trouble = ev.Trouble.ENDLESS
             return []
         return self._pieces(self._walk(whole))
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[ev.Piece]:
         """Take what is left, and judge the end."""
         pieces = self._pieces(self._walk(self._cutter.rest()))
         if self.trouble is None and self.finish_reason is None:
-            self.trouble = Trouble.EARLY
+            self.trouble = ev.Trouble.EARLY
         elif self.trouble is None and not self.said and self.finish_reason in ("stop", "tool_calls"):
-            self.trouble = Trouble.EMPTY
-        if self.trouble in (None, Trouble.EMPTY) and not self.done:
+            self.trouble = ev.Trouble.EMPTY
+        if self.trouble in (None, ev.Trouble.EMPTY) and not self.done:
             pieces += self._pieces(self._end())
         return pieces
 
-    def _pieces(self, events: Iterator[WireEvent]) -> list[Piece]:
+    def _pieces(self, events: Iterator[ev.WireEvent]) -> list[ev.Piece]:
         made = list(events)
         for event in made:
-            size = characters(event)
+            size = ev.characters(event)
             self.output_characters += size
-            self.said = self.said or size > 0 or isinstance(event, Thinking | ToolStart)
+            self.said = self.said or size > 0 or isinstance(event, ev.Thinking | ev.ToolStart)
         if self._encoder is None:
             return [*made]
         try:
             data = self._encoder.encode(made)
         except orjson.JSONEncodeError:  # a block nested deeper than can be written
-            self.trouble = Trouble.ERROR
+            self.trouble = ev.Trouble.ERROR
             return []
-        if made and isinstance(made[-1], Used):
+        if made and isinstance(made[-1], ev.Used):
             data += self._encoder.end()
         return [data] if data else []
 
-    def _walk(self, whole: bytes) -> Iterator[WireEvent]:
+    def _walk(self, whole: bytes) -> Iterator[ev.WireEvent]:
         for block in sse.split(whole):
             if self.done or self.trouble is not None:
                 return
@@ -232,7 +219,7 @@ class MessageStream:
             except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
                 self.malformed += 1
 
-    def _event(self, event: Json) -> Iterator[WireEvent]:
+    def _event(self, event: Json) -> Iterator[ev.WireEvent]:
         kind, index, message = event.get("type"), event.get("index", 0), self._message
         if kind == "content_block_delta":
             yield from message.delta(index, event.get("delta") or {})
@@ -250,9 +237,9 @@ class MessageStream:
         elif kind == "message_stop":
             yield from self._end()
         elif kind == "error" or event.get("error"):
-            self.trouble, self.error = Trouble.ERROR, event
+            self.trouble, self.error = ev.Trouble.ERROR, event
 
-    def _end(self) -> Iterator[WireEvent]:
+    def _end(self) -> Iterator[ev.WireEvent]:
         self.done = True
         if self.finish_reason is not None:
             yield self._message.used()

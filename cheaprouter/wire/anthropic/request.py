@@ -6,7 +6,6 @@ Left out on purpose: logprobs, logit_bias, penalties, seed, audio and n > 1, whi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any, Final
 
 from ...core.models import Capability, Json, Model
@@ -195,8 +194,3 @@ def _version(upstream: str) -> tuple[int, int]:
     if match[0].startswith("claude-3") and not match[2]:
         return (3, 0)
     return int(match[1]), int(match[2] or 0)
-
-
-def learned_only(learned: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Of what was learned, what may be left out here: names are never changed, they are all required."""
-    return {name: None for name, new in learned.items() if new is None}
