@@ -133,12 +133,18 @@ class Adapter(ABC):
     ) -> Completion | Failure:
         """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for."""
         try:
-            done = self._assembled(body, request) if looks_like_events(body) else self._whole(body, request)
-        except orjson.JSONDecodeError:
-            return self._degraded("invalid_reply", "answered with something that is not JSON")
+            done = self._read(body, request)
         except orjson.JSONEncodeError:
             return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
         return done if isinstance(done, Failure) else replace(done, usage=self.with_cost(done.usage, headers))
+
+    def _read(self, body: bytes, request: Operation) -> Completion | Failure:
+        try:
+            return self._whole(body, request)
+        except orjson.JSONDecodeError:
+            if looks_like_events(body):
+                return self._assembled(body, request)
+            return self._degraded("invalid_reply", "answered with something that is not JSON")
 
     @abstractmethod
     def _whole(self, body: bytes, request: Operation) -> Completion | Failure: ...

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Final
@@ -15,6 +15,7 @@ from ..core.models import Model
 from ..core.operation import Operation
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
 from ..providers.failures import Action, Failure, degraded
+from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
@@ -54,7 +55,7 @@ class Call:
     model: Model
     request: Operation
     api_key: str | None
-    learned: Mapping[str, str | None]
+    learned: Learned
     transport: Transport
     watch: Watchdog
     utcnow: Callable[[], datetime]
@@ -69,7 +70,7 @@ class Call:
         try:
             limits = self.adapter.timeouts
             watch.expect("headers", header_limit(limits, stream=self.request.stream))
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned)
+            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
             response = await self.transport.open(wire, limits.connect)
             outcome = await self._receive(response, limits)
             keep = isinstance(outcome, Streaming)
@@ -93,9 +94,7 @@ class Call:
             return await self._refused(response, limits)
         if self.request.stream:
             return await self._stream(response, limits)
-        body = await response.read(LONGEST_REPLY)
-        self.watch.what = "read"
-        return self._judged(body, response)
+        return await self._whole(response)
 
     async def _refused(self, response: Response, limits: Timeouts) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
@@ -110,7 +109,9 @@ class Call:
             return replace(failure, action=Action.NEXT)
         return failure
 
-    def _judged(self, body: bytes, response: Response) -> Answered | Failure:
+    async def _whole(self, response: Response, start: bytes = b"") -> Answered | Failure:
+        body = start + await response.read(LONGEST_REPLY)
+        self.watch.what = "read"
         completion = self.adapter.complete(body, self.request, response.headers)
         if isinstance(completion, Failure):
             return completion
@@ -147,9 +148,7 @@ class Call:
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
-        body = start + await response.read(LONGEST_REPLY)
-        self.watch.what = "read"
-        answered = self._judged(body, response)
+        answered = await self._whole(response, start)
         if isinstance(answered, Failure):
             return answered
         events = explode(orjson.loads(answered.completion.body))

@@ -126,7 +126,7 @@ class Pool:
             model,
             request,
             key,
-            self.learned.of(model),
+            self.learned,
             self._transport,
             watch,
             self._clock.utcnow,
