@@ -58,17 +58,25 @@ class Response(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body, decompressed. Raises TransportError where it breaks off or is longer than `limit` bytes."""
-
     async def chunk(self) -> bytes:
-        """What has come, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
+        """What has come, decompressed, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
 
     def abort(self) -> None:
         """Drop the connection now; nothing when it is already done."""
 
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes."""
+        parts, size = [], 0
+        while part := await self.chunk():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                self.abort()
+                raise TransportError("invalid_reply", "The reply is too long.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Transport(Protocol):

@@ -38,6 +38,11 @@ _MOST_HOSTS: Final = 256
 _SECOND_ADDRESS: Final = 0.25
 """Seconds until a host's next address is tried beside the first: a broken IPv6 must not cost a time-out (RFC 8305)."""
 
+_CONNECT_ERRORS: Final = (
+    (TimeoutError, "The server did not accept a connection in time."),
+    (socket.gaierror, "The server's name could not be resolved."),
+    (ssl.SSLError, "The secure connection could not be set up."),
+)
 _READ_ERRORS: Final = (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError)
 
 
@@ -56,7 +61,7 @@ class Host:
         self.idle: deque[tuple[ResponseHandler, float]] = deque()
 
 
-class DirectResponse:
+class DirectResponse(Response):
     """See `providers.adapter.Response`."""
 
     __slots__ = ("_connection", "_content", "_host", "headers", "status")
@@ -71,24 +76,7 @@ class DirectResponse:
         self.headers: Mapping[str, str] = message.headers
         content.on_eof(self._ended)
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body."""
-        try:
-            parts = [await self._content.readany()]
-            size = len(parts[0])
-            while parts[-1]:
-                if size > limit:
-                    self.abort()
-                    raise TransportError("invalid_reply", "The reply is too long.")
-                parts.append(await self._content.readany())
-                size += len(parts[-1])
-        except _READ_ERRORS as error:
-            self.abort()
-            raise _read_error(error) from error
-        return parts[0] if len(parts) == 2 else b"".join(parts)
-
     async def chunk(self) -> bytes:
-        """What has come."""
         try:
             return await self._content.readany()
         except _READ_ERRORS as error:
@@ -96,7 +84,6 @@ class DirectResponse:
             raise _read_error(error) from error
 
     def abort(self) -> None:
-        """Drop the connection."""
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -156,7 +143,6 @@ class DirectTransport:
             raise
 
     async def close(self) -> None:
-        """Drop the waiting connections."""
         for host in self._hosts.values():
             for connection, _ in host.idle:
                 connection.close()
@@ -177,19 +163,14 @@ class DirectTransport:
         try:
             async with asyncio.timeout(limit):
                 return await self._new_connection(host)
-        except TimeoutError as error:
-            raise TransportError("upstream_unreachable", "The server did not accept a connection in time.") from error
-        except socket.gaierror as error:
-            raise TransportError("upstream_unreachable", "The server's name could not be resolved.") from error
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            raise TransportError("upstream_tls", "The secure connection could not be set up.") from error
-        except ConnectionError as error:
-            code = (
-                "upstream_tls" if host.tls and not isinstance(error, ConnectionRefusedError) else "upstream_unreachable"
-            )
-            raise TransportError(code, "No connection to the server.") from error
         except (OSError, ValueError) as error:
-            raise TransportError("upstream_unreachable", "No connection to the server.") from error
+            refused = isinstance(error, ConnectionRefusedError)
+            broken = isinstance(error, ssl.SSLError | ConnectionError) and not refused
+            code = "upstream_tls" if host.tls and broken else "upstream_unreachable"
+            words = next(
+                (words for kind, words in _CONNECT_ERRORS if isinstance(error, kind)), "No connection to the server."
+            )
+            raise TransportError(code, words) from error
 
     async def _new_connection(self, host: Host) -> ResponseHandler:
         loop = asyncio.get_running_loop()
@@ -198,11 +179,9 @@ class DirectTransport:
         try:
             if host.tls and self._tls is None:
                 self._tls = await loop.run_in_executor(None, ssl.create_default_context)
+            tls, name = (self._tls, host.name) if host.tls else (None, None)
             _, connection = await loop.create_connection(
-                lambda: ResponseHandler(loop),
-                sock=sock,
-                ssl=self._tls if host.tls else None,
-                server_hostname=host.name if host.tls else None,
+                lambda: ResponseHandler(loop), sock=sock, ssl=tls, server_hostname=name
             )
         except BaseException:
             sock.close()
@@ -248,9 +227,8 @@ def _head(request: WireRequest, host: Host) -> bytes:
     try:
         return text.encode("latin-1") + b"\r\n\r\n"
     except UnicodeEncodeError as error:
-        raise TransportError(
-            "upstream_unreachable", "A configured header holds characters that HTTP has not."
-        ) from error
+        words = "A configured header holds characters that HTTP has not."
+        raise TransportError("upstream_unreachable", words) from error
 
 
 def _send(connection: ResponseHandler, head: bytes, body: bytes | None) -> None:

@@ -25,8 +25,7 @@ JsonTool = tuple[str, bool] | None
 class Encoder(Protocol):
     """Makes bytes of another wire out of the events."""
 
-    def encode(self, events: Iterable[ev.WireEvent]) -> bytes:
-        """All of them as one piece."""
+    def encode(self, events: Iterable[ev.WireEvent]) -> bytes: ...
 
     def end(self) -> bytes:
         """What closes a stream that finished."""
@@ -49,7 +48,6 @@ class MessageReader:
         self.finish_reason: str | None = None
 
     def whole(self, message: Json) -> Iterator[ev.WireEvent]:
-        """A whole message."""
         yield self.start(message)
         for index, block in enumerate(message["content"]):
             if isinstance(block, dict):
@@ -61,7 +59,6 @@ class MessageReader:
         yield self.used()
 
     def start(self, message: Json) -> ev.WireEvent:
-        """The message begins."""
         self.count(message.get("usage"))
         return ev.Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
 
@@ -81,7 +78,6 @@ class MessageReader:
             yield ev.ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
 
     def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
-        """A block goes on."""
         block = self._blocks.get(index, {})
         kind = delta.get("type")
         if kind == "text_delta":
@@ -133,7 +129,6 @@ class MessageReader:
             self.usage = to_usage(self._told)
 
     def used(self) -> ev.WireEvent:
-        """The counts as they are now."""
         return ev.Used(self.usage, usage_json(to_usage(self._told)))
 
     def _text(self, text: str) -> Iterator[ev.WireEvent]:
@@ -143,11 +138,11 @@ class MessageReader:
             yield ev.Text(text)
 
 
-class MessageStream:
+class MessageStream(MessageReader):
     """See `StreamReader`. `encoder`: makes bytes of the events; None: they are wanted as they are."""
 
     def __init__(self, *, created: int, tool: JsonTool, encoder: Encoder | None) -> None:
-        self._message = MessageReader(created=created, tool=tool)
+        super().__init__(created=created, tool=tool)
         self._encoder = encoder
         self._cutter = sse.EventCutter()
         self.output_characters = 0
@@ -156,18 +151,7 @@ class MessageStream:
         self.trouble: ev.Trouble | None = None
         self.error: Json = {}
 
-    @property
-    def usage(self) -> Usage | None:
-        """Counts so far."""
-        return self._message.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        """OpenAI's word for why it stopped, once it has."""
-        return self._message.finish_reason
-
     def feed(self, data: bytes) -> list[ev.Piece]:
-        """Read every whole event."""
         try:
             whole = self._cutter.feed(data)
         except sse.EventTooLargeError:
@@ -220,20 +204,20 @@ class MessageStream:
                 self.malformed += 1
 
     def _event(self, event: Json) -> Iterator[ev.WireEvent]:
-        kind, index, message = event.get("type"), event.get("index", 0), self._message
+        kind, index = event.get("type"), event.get("index", 0)
         if kind == "content_block_delta":
-            yield from message.delta(index, event.get("delta") or {})
+            yield from self.delta(index, event.get("delta") or {})
         elif kind == "content_block_start":
-            yield from message.start_block(index, event.get("content_block") or {})
+            yield from self.start_block(index, event.get("content_block") or {})
         elif kind == "content_block_stop":
-            yield from message.stop_block(index)
+            yield from self.stop_block(index)
         elif kind == "message_start":
-            yield message.start(event.get("message") or {})
+            yield self.start(event.get("message") or {})
         elif kind == "message_delta":
-            message.count(event.get("usage"))
+            self.count(event.get("usage"))
             reason = (event.get("delta") or {}).get("stop_reason")
             if isinstance(reason, str) and self.finish_reason is None:
-                yield from message.stop(reason)
+                yield from self.stop(reason)
         elif kind == "message_stop":
             yield from self._end()
         elif kind == "error" or event.get("error"):
@@ -242,11 +226,10 @@ class MessageStream:
     def _end(self) -> Iterator[ev.WireEvent]:
         self.done = True
         if self.finish_reason is not None:
-            yield self._message.used()
+            yield self.used()
 
 
 def _string(block: Json, name: str) -> str:
-    """A text in a block, or nothing."""
     value = block.get(name)
     return value if isinstance(value, str) else ""
 
@@ -272,7 +255,6 @@ def to_usage(told: Json) -> Usage:
 
 
 def usage_json(tokens: Usage) -> Json:
-    """The same as OpenAI's clients read it."""
     return {
         "prompt_tokens": tokens.prompt_tokens,
         "completion_tokens": tokens.completion_tokens,
