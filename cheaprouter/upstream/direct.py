@@ -42,6 +42,7 @@ _CONNECT_ERRORS: Final = (
     (TimeoutError, "The server did not accept a connection in time."),
     (socket.gaierror, "The server's name could not be resolved."),
     (ssl.SSLError, "The secure connection could not be set up."),
+    ((OSError, ValueError), "No connection to the server."),
 )
 _READ_ERRORS: Final = (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError)
 
@@ -167,9 +168,7 @@ class DirectTransport:
             refused = isinstance(error, ConnectionRefusedError)
             broken = isinstance(error, ssl.SSLError | ConnectionError) and not refused
             code = "upstream_tls" if host.tls and broken else "upstream_unreachable"
-            words = next(
-                (words for kind, words in _CONNECT_ERRORS if isinstance(error, kind)), "No connection to the server."
-            )
+            words = next(words for kind, words in _CONNECT_ERRORS if isinstance(error, kind))
             raise TransportError(code, words) from error
 
     async def _new_connection(self, host: Host) -> ResponseHandler:

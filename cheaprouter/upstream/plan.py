@@ -82,7 +82,7 @@ class SendPlan:
     def pass_over(self, target: Target) -> None:
         """It was not tried after all: the caller may not use that model."""
         self.attempts -= 1
-        self._keep(lambda t: t.model.id != target.model.id)
+        self._keep(_other_model, target)
 
     def failed(self, target: Target, failure: Failure, now: float, left: float, jitter: float, *, fresh: bool) -> float:
         """Book a failure; seconds to wait before `next`.
@@ -118,26 +118,29 @@ class SendPlan:
 
     def _exclude(self, target: Target, failure: Failure) -> None:
         """Leave out what would fail for the same reason."""
-        model = target.model
-        if failure.action is Action.FINAL:
-            self.targets.clear()
-        elif failure.action is Action.CONTEXT:
-            self._keep(lambda t: t.model.id != model.id and _wider(t.model, model))
-        elif failure.code in UNREACHABLE:
-            self._keep(lambda t: t.model.provider != model.provider)
-        elif failure.action is Action.KEY:
-            self._keep(lambda t: (t.model.provider, t.key) != (model.provider, target.key))
-        elif failure.action is not Action.WAIT:
-            self._keep(lambda t: t.model.id != model.id)
+        self._keep(_STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model), target)
 
-    def _keep(self, wanted: Callable[[Target], bool]) -> None:
-        self.targets = deque(t for t in self.targets if wanted(t))
+    def _keep(self, stays: Callable[[Target, Target], bool], failed: Target) -> None:
+        self.targets = deque(target for target in self.targets if stays(target, failed))
 
 
-def _wider(model: Model, than: Model) -> bool:
-    if model.context is None:
-        return False
-    return than.context is None or model.context > than.context
+def _other_model(target: Target, failed: Target) -> bool:
+    return target.model.id != failed.model.id
+
+
+def _wider(target: Target, failed: Target) -> bool:
+    context, narrow = target.model.context, failed.model.context
+    return context is not None and (narrow is None or context > narrow) and _other_model(target, failed)
+
+
+_STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
+    Action.FINAL: lambda *_: False,
+    Action.CONTEXT: _wider,
+    Action.KEY: lambda target, failed: target.scopes[1] != failed.scopes[1],
+    Action.WAIT: lambda *_: True,
+    **dict.fromkeys(UNREACHABLE, lambda target, failed: target.model.provider != failed.model.provider),
+}
+"""Which of the targets left may do after a failure, by its code or action."""
 
 
 def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int]) -> SendPlan:
@@ -158,6 +161,7 @@ _ABOUT_KEYS: Final = frozenset({401, 402, 403})
 """Clients take these for a fault of their own key, and ask their users for another one."""
 
 _CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
+_PASSING: Final = frozenset({Action.COOL, Action.WAIT})
 
 
 def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> UpstreamError:
@@ -179,12 +183,10 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
     if faults:
         return _as_it_came(faults[0])
     if failures:
-        return UpstreamError(
-            f"No provider accepts its key: {failures[-1].message}", status=502, code=failures[-1].code, retry=False
-        )
-    return UpstreamError(
-        "No model that could answer is available just now.", status=503, code="all_down", retry_after=wait
-    )
+        last = failures[-1]
+        return UpstreamError(f"No provider accepts its key: {last.message}", status=502, code=last.code, retry=False)
+    message = "No model that could answer is available just now."
+    return UpstreamError(message, status=503, code="all_down", retry_after=wait)
 
 
 def _is_clients(failure: Failure) -> bool:
@@ -218,9 +220,6 @@ def _temporary(failures: Sequence[Failure], wait: float | None) -> UpstreamError
         )
     if all(f.code == "upstream_timeout" for f in failures):
         return UpstreamError(last.message, status=504, code="upstream_timeout")
-    if any(
-        f.action is Action.COOL or f.action is Action.WAIT or f.code in UNREACHABLE or f.code == "all_down"
-        for f in failures
-    ):
+    if any(f.action in _PASSING or f.code in UNREACHABLE or f.code == "all_down" for f in failures):
         return UpstreamError(last.message, status=503, code=last.code, retry_after=wait)
     return UpstreamError(last.message, status=502, code=last.code)
