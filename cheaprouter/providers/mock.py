@@ -13,7 +13,6 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from ..wire.openai_chat.chunks import chunk_event
 from .adapter import Response, Transport, TransportError, WireRequest
 from .mock_script import MockAnswer, plan
 
@@ -63,10 +62,12 @@ class _Whole(Response):
         self.headers = headers
         self._body = orjson.dumps(body)
 
-    async def chunk(self) -> bytes:
-        """All of it at once, then the end."""
+    async def read(self, limit: int = 0) -> bytes:
+        del limit  # the mock's replies are within any
         body, self._body = self._body, b""
         return body
+
+    chunk = read
 
     def abort(self) -> None: ...
 
@@ -121,14 +122,14 @@ def _batches(answer: MockAnswer, body: Json) -> Iterator[bytes]:
             if (what := stops.get(count)) is not None:
                 if head:
                     yield head
-                yield _CUT if what == "cut" else chunk_event(_error_body(500, "The mock failed, as it was told to."))
+                yield _CUT if what == "cut" else _frame(_error_body(500, "The mock failed, as it was told to."))
                 return
         batch = contents[start : start + size]
         yield head + b"".join(_event(answer, d, index=i) for d in batch for i in range(answer.choices))
         head = b""
     tail = b"".join(_event(answer, {}, finish=answer.finish, index=i) for i in range(answer.choices))
     if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
-        tail += chunk_event({**_base(answer), "choices": [], "usage": answer.usage})
+        tail += _frame({**_base(answer), "choices": [], "usage": answer.usage})
     yield head + tail + b"data: [DONE]\n\n"
 
 
@@ -171,7 +172,11 @@ def _base(answer: MockAnswer) -> Json:
 
 def _event(answer: MockAnswer, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
     choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
-    return chunk_event({**_base(answer), "choices": [choice]})
+    return _frame({**_base(answer), "choices": [choice]})
+
+
+def _frame(data: Json) -> bytes:
+    return b"data: " + orjson.dumps(data) + b"\n\n"
 
 
 def _error(status: int, answer: MockAnswer) -> Response:

@@ -48,11 +48,10 @@ def adaptation(status: int, error: Json, message: str, body: Any) -> Changes:
     complains = bool(_COMPLAINT.search(message)) or code.startswith(("unsupported_", "unknown_parameter", "extra_"))
     if not named and not complains:
         return {}
-    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *_bare(message)]
-    for name in names:
-        change = _change(name)
-        if change:
-            return change
+    bare = [next(filter(None, groups)) for groups in _BARE.findall(message)]
+    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *bare]
+    if change := next(filter(None, map(_change, names)), None):
+        return change
     if "name" in names and any(name.startswith("messages") for name in names):
         return {"messages.name": None}
     return {}
@@ -76,13 +75,8 @@ def _from_detail(value: Any) -> list[str]:
         loc = item.get("loc") if isinstance(item, dict) else None
         if not isinstance(loc, list) or "forbidden" not in str(item.get("type", "")):
             continue
-        path = [str(part) for part in loc if part not in ("body", "query")]
-        names.append(".".join(path))
+        names.append(".".join(str(part) for part in loc if part not in ("body", "query")))
     return names
-
-
-def _bare(message: str) -> list[str]:
-    return [next(filter(None, groups)) for groups in _BARE.findall(message)]
 
 
 def apply(body: Json, learned: Changes) -> None:

@@ -19,7 +19,6 @@ MOST_USD: Final = 10**6
 
 
 def choices_of(chunk: Json) -> list[Json]:
-    """The choices in a chunk that are any."""
     return _objects(chunk.get("choices"))
 
 
@@ -31,17 +30,13 @@ _ANSWERS: Final = ("content", "tool_calls", "refusal", "function_call", "audio",
 _CONTENT: Final = (*_ANSWERS, "reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
 
 
-def has_content(message: Any) -> bool:
-    """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
-    return _holds(message, _CONTENT)
-
-
 def answers(message: Any) -> bool:
-    """The same without reasoning: something that a user came for."""
-    return _holds(message, _ANSWERS)
+    """Whether a delta or message holds something that a user came for: content without reasoning."""
+    return has_content(message, _ANSWERS)
 
 
-def _holds(message: Any, names: tuple[str, ...]) -> bool:
+def has_content(message: Any, names: tuple[str, ...] = _CONTENT) -> bool:
+    """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
     if isinstance(message, dict):
         for name in names:
             if message.get(name):
@@ -50,7 +45,6 @@ def _holds(message: Any, names: tuple[str, ...]) -> bool:
 
 
 def reasoning_of(message: Json) -> str:
-    """The reasoning text in a delta or message, or nothing."""
     text = message.get("reasoning_content") or message.get("reasoning")
     return text if isinstance(text, str) else ""
 
@@ -59,29 +53,24 @@ def characters(message: Any) -> int:
     """Characters of text, reasoning and tool arguments in a delta or message."""
     if not isinstance(message, dict):
         return 0
+    texts = list(map(message.get, _TEXTS))
+    for call in _objects(message.get("tool_calls")):
+        if isinstance(function := call.get("function"), dict):
+            texts += function.get("name"), function.get("arguments")
     count = 0
-    for name in _TEXTS:
-        value = message.get(name)
-        if isinstance(value, str):
-            count += len(value)
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            count += sum(len(function[name]) for name in ("name", "arguments") if isinstance(function.get(name), str))
+    for text in texts:
+        if isinstance(text, str):
+            count += len(text)
     return count
 
 
 def chunk_event(chunk: Json) -> bytes:
-    """A chunk as one server-sent event."""
     return event(orjson.dumps(chunk))
 
 
 def needs_split(choice: Any) -> bool:
     """Whether simple clients would lose part of it: several tool calls at once, or content beside the finish."""
-    if not isinstance(choice, dict):
-        return False
-    delta = choice.get("delta")
+    delta = choice.get("delta") if isinstance(choice, dict) else None
     if not isinstance(delta, dict):
         return False
     calls = delta.get("tool_calls")
@@ -100,14 +89,9 @@ def split_chunk(chunk: Json) -> Iterator[Json]:
         for part in _parts(choice):
             yield {**base, "choices": [part]}
         if choice.get("finish_reason"):
-            finished.append(
-                {**choice, "delta": {}, "logprobs": None} if "logprobs" in choice else {**choice, "delta": {}}
-            )
-    last = {**base, "choices": finished}
-    if "usage" in chunk:
-        last["usage"] = chunk["usage"]
+            finished.append({**choice, "delta": {}, **({"logprobs": None} if "logprobs" in choice else {})})
     if finished or chunk.get("usage"):
-        yield last
+        yield {**base, "choices": finished, **({"usage": chunk["usage"]} if "usage" in chunk else {})}
 
 
 def _parts(choice: Json) -> Iterator[Json]:
