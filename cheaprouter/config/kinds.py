@@ -137,7 +137,13 @@ def _local(name: str, port: int) -> Kind:
 
 _TABLE: Final = (
     Kind("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS),
-    Kind("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key"),
+    Kind(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        wire="anthropic",
+        auth="x-api-key",
+        models_path="/models?limit=1000",
+    ),
     Kind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
     Kind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
     Kind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
