@@ -16,6 +16,7 @@ from ..core.errors import ConfigurationError
 from ..core.models import Json, Price, PriceTier, Rates
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
+from .layers import spelled_out
 from .problems import Problem, at, cross_check, dotted, nearest, render
 from .settings import (
     Alias,
@@ -222,12 +223,7 @@ _mqtt_table = _section({**_keys(MqttSettings), "url": _value(texts.broker)}, _ma
 
 def _mqtt(value: Any) -> Any:
     """A broker's settings, its URL alone, `embedded`, or false for none."""
-    if value == "embedded":
-        return _mqtt_table({"embedded": True})
-    if value is False:
-        return _mqtt_table({"enabled": False})
-    if isinstance(value, str):
-        return _mqtt_table({"url": value})
+    value = spelled_out(value)
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping such as {url: mqtt://user:password@host:1883}, the word embedded, or false")
     if isinstance(value.get("protocol"), int | float):

@@ -9,14 +9,11 @@ from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..core.calendar import parse_span
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
 from .values import AUTO, Kind, Reader, many, name, text
 
-_DAY: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)"
-_DAYS: Final = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
-_TIME: Final = r"(?:(?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
-_SPAN: Final = re.compile(rf"(?:{_DAYS}\s*)?{_TIME}-{_TIME}|{_DAYS}", re.IGNORECASE | re.ASCII)
 _HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
 _TOPIC: Final = re.compile(r"[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}")
 _LONGEST_URL: Final = 2000
@@ -124,9 +121,9 @@ def header_value(value: Any) -> str:
 @of_form("a span such as `mon-fri 07:00-21:30`, `sat,sun` or `22:00-06:00`")
 def span(value: Any) -> str:
     """A part of the week."""
-    if not isinstance(value, str) or not _SPAN.fullmatch(value.strip()):
-        raise ValueError
-    return " ".join(value.lower().split())
+    said = value if isinstance(value, str) else ""
+    parse_span(said)
+    return " ".join(said.lower().split())
 
 
 @of_form("a time zone such as Europe/Berlin")

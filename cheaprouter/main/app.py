@@ -15,9 +15,9 @@ from typing import Final
 
 import aiohttp
 
-from ..config import last_good, loader
+from ..config import files, loader
+from ..config.files import ConfigWatcher
 from ..config.loader import Loaded
-from ..config.watcher import ConfigWatcher
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from ..core.logs import Redactor
 from ..core.logs import setup as setup_logs
@@ -147,10 +147,10 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
 
 def _first_load(options: Options) -> Loaded:
     """The configuration to start with: exactly the file that was named, else the usual ones or what was good last."""
-    if loader.is_named(options.config, os.environ):
+    if files.is_named(options.config, os.environ):
         loaded = loader.load(options.config, options.data, os.environ)
     else:
-        loaded = loader.start(options.data, os.environ, last_good.read(options.data))
+        loaded = loader.start(options.data, os.environ, files.read_last_good(options.data))
     return _adjust(loaded, options)
 
 
@@ -160,8 +160,8 @@ def _load_again(options: Options, in_force: Loaded) -> Loaded:
 
 def _keep(options: Options, loaded: Loaded) -> None:
     """Remember a good configuration for the next start; one that was named is never stood in for."""
-    if loaded.good and not loader.is_named(options.config, os.environ):
-        last_good.write(options.data, loaded.texts)
+    if loaded.good and not files.is_named(options.config, os.environ):
+        files.write_last_good(options.data, loaded.texts)
 
 
 def _adjust(loaded: Loaded, options: Options) -> Loaded:

@@ -14,8 +14,7 @@ import orjson
 
 from ..config.kinds import GENERIC, Kind, is_local, kind_of
 from ..config.settings import ProviderSettings
-from ..core.models import Json, Model, Usage
-from ..core.operation import Operation
+from ..core.models import Json, Model, Operation, Usage
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, learned_only, to_messages
 from ..wire.events import StreamReader, Trouble

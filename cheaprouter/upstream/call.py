@@ -12,8 +12,7 @@ from typing import Final
 import orjson
 
 from ..config.kinds import Timeouts
-from ..core.models import Model, Usage
-from ..core.operation import Operation
+from ..core.models import Model, Operation, Usage
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
 from ..providers.failures import Action, Failure, degraded
 from ..wire import UntranslatableError

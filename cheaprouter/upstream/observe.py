@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final
 
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Json, Model
 from ..providers.failures import Action, Failure
