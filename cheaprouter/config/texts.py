@@ -96,10 +96,9 @@ def url(schemes: tuple[str, ...]) -> Kind:
 
 def _split(value: Any) -> SplitResult:
     """The parts of an address with a host. Raises ValueError."""
-    text = value.strip() if isinstance(value, str) and len(value) <= _LONGEST_URL else " "
-    if any(c.isspace() or ord(c) < 32 for c in text):
+    if not isinstance(value, str) or len(value) > _LONGEST_URL or re.search(r"[\s\x00-\x1f]", value.strip()):
         raise ValueError
-    parts = urlsplit(text)
+    parts = urlsplit(value.strip())
     _ = parts.port  # raises for one that is none
     if not parts.hostname or not resolvable(parts.hostname):
         raise ValueError
