@@ -80,7 +80,6 @@ class Field:
 
 
 def of(section: type, place: str = "") -> dict[str, Field]:
-    """The settings of a dataclass, by name."""
     return {
         f.name: Field(f.name, f"{place}.{f.name}" if place else f.name, f.metadata[ROW], f.default)
         for f in dataclasses.fields(section)

@@ -162,7 +162,6 @@ class ConfigWatcher(Generic[_T]):
         self._digest = _digest(self._files)
 
     async def run(self) -> None:
-        """Watch until cancelled."""
         while True:
             await self._sleep(self._interval)
             await self.poll()

@@ -113,7 +113,6 @@ def _errors(invalid: vol.Invalid) -> list[vol.Invalid]:
 
 
 def _keys(section: type) -> dict[str, Validator]:
-    """The keys of a dataclass's settings."""
     return {name: _kind(field.row.kind) for name, field in fields.of(section).items()}
 
 
@@ -126,7 +125,6 @@ def _made_tier(*, above: int, **rates: Decimal) -> PriceTier:
 
 
 def _made_price(*, per_request: Decimal = Decimal(0), tiers: tuple[PriceTier, ...] = (), **rates: Decimal) -> Price:
-    """A user's own price."""
     ordered = tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens))
     return Price(Rates(**rates), ordered, per_request=per_request, source="configured")
 

@@ -87,7 +87,6 @@ class Calendar:
         self._start = self._end = 0.0
 
     def day(self, moment: float) -> int:
-        """The local day in which a moment lies."""
         if not self._start <= moment < self._end:
             local = self.local(moment).date()
             self._start, self._end = self._bounds(local)

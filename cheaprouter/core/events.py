@@ -139,7 +139,6 @@ class Subscription:
         self._ready.set()
 
     async def get(self) -> Event:
-        """Wait for the next event."""
         while not self._queue:
             self._ready.clear()
             await self._ready.wait()
@@ -152,7 +151,6 @@ class Subscription:
         return events
 
     def close(self) -> None:
-        """Stop listening."""
         self._unsubscribe(self)
 
 

@@ -104,7 +104,6 @@ async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> i
 
 
 def manage_keys(args: argparse.Namespace, data: Path) -> int:
-    """Run one verb of `keys`."""
     data.mkdir(parents=True, exist_ok=True)
     if args.verb == "admin":
         return _admin_key(data, reset=args.reset)
