@@ -105,7 +105,7 @@ class Gateway:
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
             raise ShuttingDownError("The router is restarting; try again in a moment.")
-        if world.settings.locked:
+        if world.locked:
             raise NotConfiguredError("The router's configuration cannot be read; /health says what is wrong with it.")
         decision = account.decision = self._decide(world, account, account.admit())
         caches = _caches(world, account)

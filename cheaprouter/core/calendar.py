@@ -72,31 +72,32 @@ def zone_name(zone: tzinfo) -> str:
 class Calendar:
     """Turns moments (Unix seconds) into local days, written as integers: 20261122; a day // 100 is its month.
 
-    The bounds of the day last asked for are remembered, so that asking again within it costs one comparison.
+    The day last asked for is remembered with its bounds (`current`, `begins`, `ends`), so that whoever asks for each request can
+    compare instead.
     """
 
     def __init__(self, zone: tzinfo = UTC) -> None:
         self.zone = zone
-        self._day = 0
-        self._start = 0.0
-        self._end = 0.0
+        self.current = 0
+        self.begins = 0.0
+        self.ends = 0.0
 
     def move(self, zone: tzinfo) -> None:
         """Count by another zone from now on; what was booked stays in the day it was booked in."""
         self.zone = zone
-        self._start = self._end = 0.0
+        self.begins = self.ends = 0.0
 
     def day(self, moment: float) -> int:
-        if not self._start <= moment < self._end:
+        if not self.begins <= moment < self.ends:
             local = self.local(moment).date()
-            self._start, self._end = self._bounds(local)
-            self._day = local.year * 10000 + local.month * 100 + local.day
-        return self._day
+            self.begins, self.ends = self._bounds(local)
+            self.current = from_date(local)
+        return self.current
 
     def day_end(self, moment: float) -> float:
         """When the local day of a moment ends, in Unix seconds."""
         self.day(moment)
-        return self._end
+        return self.ends
 
     def month_end(self, moment: float) -> float:
         """When the local month of a moment ends, in Unix seconds."""
