@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from ..core.models import Json
-from .problems import Path
+from .problems import Path, at
 
 _KEYS: Final = ("api_key", "api_keys", "api_key_env")
 _BROKER: Final = ("url", "host", "port", "username", "password", "tls", "embedded")
@@ -40,7 +40,6 @@ _RULES: Final[tuple[tuple[tuple[str, ...], int, Any, str], ...]] = (
     (("devices", "*", "schedule"), 2, _LOCKED, "the device is locked until this is mended"),
     (("devices", "*", "enabled"), 3, False, "the device is locked until this is mended"),
     (("devices", "*", "*"), 3, None, "left out"),
-    (("devices", "*"), 2, None, "left out"),
     (("budget", "daily"), 2, 0, "it counts as spent until this is mended"),
     (("budget", "monthly"), 2, 0, "it counts as spent until this is mended"),
     (("routing", "max_cost"), 2, 0, "only what costs nothing is used until this is mended"),
@@ -137,21 +136,14 @@ def _fits(pattern: str, part: str | int) -> bool:
     return pattern in ("*", part) or (pattern == "#" and isinstance(part, int))
 
 
-def _replace(raw: Any, path: Path, instead: Any) -> None:
+def _replace(raw: Json, path: Path, instead: Any) -> None:
     if not path:
         raw.clear()
         return
-    for part in path[:-1]:
-        if not _leads(raw, part):
-            return
-        raw = raw[part]
-    if _leads(raw, path[-1]):
-        del raw[path[-1]]
-    if instead is not None and isinstance(raw, dict):
-        raw[path[-1]] = instead
-
-
-def _leads(raw: Any, part: str | int) -> bool:
-    if isinstance(raw, list):
-        return isinstance(part, int) and part < len(raw)
-    return isinstance(raw, dict) and part in raw
+    holder, last = at(raw, path[:-1]), path[-1]
+    if isinstance(holder, dict):
+        holder.pop(last, None)
+        if instead is not None:
+            holder[last] = instead
+    elif isinstance(holder, list) and isinstance(last, int) and last < len(holder):
+        del holder[last]

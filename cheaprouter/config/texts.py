@@ -7,9 +7,8 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from ..core.calendar import parse_span
+from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
 from .values import AUTO, Kind, Reader, many, name, text
@@ -141,12 +140,9 @@ def span(value: Any) -> str:
 @of_form("a time zone such as Europe/Berlin")
 def time_zone(value: Any) -> str:
     """A name of the IANA time zone database; "" is the system's."""
-    if value == "":
-        return ""
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, TypeError, OSError, AttributeError):
-        raise ValueError from None
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - as for any other text that is none
+    return zone_name(find_zone(value)) if value else ""
 
 
 @of_form("a model id, or a profile id such as blockrun/eco or blockrun/auto:7 (0 to 10)")

@@ -5,6 +5,7 @@ Safe when clocks change and when midnight does not exist.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import time
@@ -47,21 +48,22 @@ def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime
     Raises ValueError for a name that is no time zone.
     """
     if name:
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, OSError, ValueError) as error:
-            raise ValueError(f"`{name}` is not a time zone: use a name such as `Europe/Berlin`.") from error
-    wanted = environ.get("TZ", "").lstrip(":")
-    if wanted:
-        try:
-            return ZoneInfo(wanted)
-        except (ZoneInfoNotFoundError, OSError, ValueError):
-            pass
+        if (zone := _zone(name)) is None:
+            raise ValueError(f"`{name}` is not a time zone: use a name such as `Europe/Berlin`.")
+        return zone
+    if zone := _zone(environ.get("TZ", "").lstrip(":")):
+        return zone
     try:
         with localtime.open("rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return UTC
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    with contextlib.suppress(ZoneInfoNotFoundError, OSError, ValueError):
+        return ZoneInfo(name) if name else None
+    return None
 
 
 def zone_name(zone: tzinfo) -> str:
