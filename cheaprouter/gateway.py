@@ -16,8 +16,7 @@ from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import ascii_header
-from .core.models import Caller, Json, Model, RouteDecision, Usage
-from .core.operation import Operation
+from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.outcome import StreamReply, UpstreamFailed, WholeReply

@@ -12,9 +12,8 @@ from ..config.settings import BudgetAction
 from ..core.calendar import Calendar
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, RequestRecord, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, RequestRecord, RouteDecision, Usage
 from ..core.money import charge
-from ..core.operation import Operation
 from .ledger import Refusal, Reservation, reached
 from .policy import Policies, Policy
 from .refusals import budget_error, limit_error, unpriced_error

@@ -12,10 +12,9 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from ..config.kinds import GENERIC, Kind, is_local, kind_of
+from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
 from ..config.settings import ProviderSettings
-from ..core.models import Json, Model, Usage
-from ..core.operation import Operation
+from ..core.models import Json, Model, Operation, Usage
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble
@@ -105,7 +104,7 @@ class Adapter(ABC):
     chat_path: ClassVar[str] = "/chat/completions"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, kind: Kind) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
@@ -114,7 +113,7 @@ class Adapter(ABC):
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
-        self._models_url = f"{self.base_url}{kind.models_path}"
+        self._models_url = f"{self.base_url}/models"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
         self._headers: dict[str | None, dict[str, str]] = {
             key: self._with_key(kind.auth, key, settings.headers) for key in (None, *settings.api_keys)
@@ -222,7 +221,7 @@ def _tiny(max_tokens: int | None) -> bool:
     return max_tokens is not None and max_tokens <= TINY_LIMIT
 
 
-def address(given: str, kind: Kind) -> str:
+def address(given: str, kind: ProviderKind) -> str:
     """The user's address or the kind's, without a slash at the end. A bare host gets the kind's path."""
     if not given:
         return kind.base_url.rstrip("/")
@@ -286,7 +285,7 @@ class Anthropic(Adapter):
     chat_path: ClassVar[str] = "/messages"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
 
-    def __init__(self, settings: ProviderSettings, kind: Kind, now: Callable[[], float] = time.time) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
         super().__init__(settings, kind)
         self._now = now
 

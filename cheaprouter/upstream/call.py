@@ -11,8 +11,7 @@ from typing import Final
 import orjson
 
 from ..config.kinds import Timeouts
-from ..core.models import Model
-from ..core.operation import Operation
+from ..core.models import Model, Operation
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
 from ..providers.failures import Action, Failure, degraded
 from ..providers.unsupported import Learned

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Model
 from ..providers.failures import Action, Failure

@@ -12,11 +12,10 @@ import random
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.errors import LimitError
 from ..core.events import EventBus
-from ..core.models import Attempt, Json, Model
-from ..core.operation import Operation
+from ..core.models import Attempt, Json, Model, Operation
 from ..providers.adapter import Adapter, Transport
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport

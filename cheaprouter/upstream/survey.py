@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from typing import Final
 
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.models import Json
 from ..providers.adapter import Adapter, Transport, TransportError, WireRequest
 from ..providers.failures import Action, Failure
