@@ -21,12 +21,11 @@ from ..core.clock import Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json
-from . import keys, known, overrides
-from .callers import Callers
+from . import keys, known
+from .keys import Callers
 from .known import KnownDevices
 from .ledger import Baseline, Ledger, Period, reached
-from .overrides import HUB_SCOPE, Override, Overrides
-from .policy import Policies, Policy, baseline
+from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
 from .refusals import Alerts, percent, rate_headers
 
 _LOG = logging.getLogger(__name__)
@@ -85,7 +84,7 @@ class Accounts:
         `drop_outdated`: not what the file has overtaken. A file that could not be read says nothing about it.
         """
         try:
-            found, kept = self.database.read_sync(lambda c: (keys.load(c), overrides.load(c)))
+            found, kept = self.database.read_sync(lambda c: (keys.load(c), Overrides.load(c)))
         except sqlite3.Error as error:
             _LOG.error("Keys and run-time settings cannot be read from the database, they begin anew: %s", error)
             found, kept = {}, []
@@ -175,23 +174,18 @@ class Accounts:
 
     # --- settings made at run time -----------------------------------------------------------------------------
 
-    def check(self, device_id: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as they would be set; None: back to the file. Raises SettingError for the first that is wrong."""
-        table = fields.HUB if device_id is None else fields.DEVICE
-        return {
-            name: None if value is None and name in table else fields.read(table, name, value)
-            for name, value in changes.items()
-        }
-
     def set_many(
         self, settings: Settings, device_id: str | None, changes: Mapping[str, Any], source: str
     ) -> dict[str, Any]:
         """Set values at run time, from the next request on and over restarts: all, or none where one is wrong.
 
-        None: back to what the file says. Returns the checked values. Raises SettingError.
+        None: back to what the file says. Returns the checked values. Raises SettingError for the first that is wrong.
         """
-        scope = HUB_SCOPE if device_id is None else device_scope(device_id)
-        checked = self.check(device_id, changes)
+        scope, table = (HUB_SCOPE, fields.HUB) if device_id is None else (device_scope(device_id), fields.DEVICE)
+        checked = {
+            name: None if value is None and name in table else fields.read(table, name, value)
+            for name, value in changes.items()
+        }
         made = {
             name: None if value is None else Override(fields.dump(value), baseline(settings, scope, name), source)
             for name, value in checked.items()
@@ -222,7 +216,7 @@ class Accounts:
         self._changed()
 
         def erase(connection: sqlite3.Connection) -> None:
-            overrides.discard(connection, device_id, names)
+            Overrides.discard(connection, device_id, names)
             keys.erase(connection, device_id)
             connection.execute("DELETE FROM forgiven WHERE scope = ?", (device_id,))
 
@@ -284,12 +278,11 @@ class Accounts:
         policy = policies.ceiling if device_id is None else policies.of(device_id)
         snapshot = self.ledger.snapshot(device_id, policy.limits, now, day)
         budgets = ((snapshot.today, policy.daily), (snapshot.month, policy.monthly))
+        shares = [percent(spent, budget) for spent, budget in budgets if budget is not None]
         return {
             "requests_remaining": snapshot.requests_remaining,
             "tokens_remaining": snapshot.tokens_remaining,
-            "budget_percent": max(
-                (percent(spent, budget) for spent, budget in budgets if budget is not None), default=None
-            ),
+            "budget_percent": max(shares, default=None),
             "rate_limited": self.alerts.limited(device_id, now),
         }
 
@@ -301,9 +294,8 @@ class Accounts:
         return rate_headers(limits, self.ledger.snapshot(device_id, limits, self.clock.monotonic(), 0))
 
     def _kept(self, device_id: str) -> bool:
-        return (
-            self.policies().is_configured(device_id) or device_id in self.callers.keyed or self.ledger.busy(device_id)
-        )
+        configured = self.policies().is_configured(device_id)
+        return configured or device_id in self.callers.keyed or self.ledger.busy(device_id)
 
     def _forgotten(self, device_ids: list[str]) -> None:
         self.ledger.forget(device_ids)
