@@ -40,18 +40,19 @@ def render(metrics: Metrics, providers: Iterable[Json] = ()) -> str:
 
 def _sums(prefix: str, label: str, found: Mapping[str, Sums]) -> list[str]:
     busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    shown, rest = busiest[:MOST_SERIES], busiest[MOST_SERIES:]
+    if rest:
+        others = Sums()
+        for _, sums in [*rest, *(item for item in shown if item[0] == OTHER)]:
+            others.add(sums.values())
+        shown = [*(item for item in shown if item[0] != OTHER), (OTHER, others)]
     lines = []
     for name, words, attribute in _FAMILIES:
         full = f"cheaprouter_{prefix}{name}_total"
         lines += [f"# HELP {full} {words}", f"# TYPE {full} counter"]
-        values = [(key, _value(sums, attribute)) for key, sums in busiest[:MOST_SERIES]]
-        if rest := busiest[MOST_SERIES:]:
-            values = [(key, value) for key, value in values if key != OTHER]
-            others = sum(_value(sums, attribute) for key, sums in rest)
-            values.append((OTHER, others + sum(_value(s, attribute) for k, s in busiest[:MOST_SERIES] if k == OTHER)))
-        for key, value in values:
+        for key, sums in shown:
             labels = f'{{{label}="{_escape(key)}"}}' if label else ""
-            lines.append(f"{full}{labels} {_number(value)}")
+            lines.append(f"{full}{labels} {_number(_value(sums, attribute))}")
     return lines
 
 

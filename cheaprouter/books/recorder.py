@@ -1,4 +1,4 @@
-"""Books finished requests: in memory and in the journal at once, in SQLite in batches."""
+"""Books finished requests: in memory and in the journal at once, in SQLite in batches, and there within bounds."""
 
 from __future__ import annotations
 
@@ -7,17 +7,20 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
+from ..config.settings import StorageSettings
+from ..core.calendar import from_date
 from ..core.clock import Clock
 from ..core.models import RequestRecord
 from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
-from .retention import Retention
-from .rows import Row, from_row, microseconds, to_row
+from .rows import FIRST_AT, Row, from_row, microseconds, to_row
 
 _log = logging.getLogger(__name__)
 
@@ -37,7 +40,73 @@ MOST_UNMOVED: Final = 20_000
 MOST_WAITING: Final = 10_000
 """Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
+CHUNK: Final = 2000
+"""Rows deleted in one transaction: bookings wait for no more than that."""
+
+FEW: Final = 64
+"""Free pages not worth returning: they are used again soon."""
+
+DAYS_KEPT: Final = 400
+"""Days with totals of their own: a year can be compared with the one before. Older ones are kept by month."""
+
+_DAY_US: Final = 86_400 * 1_000_000
+_MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
+
+
+class Retention:
+    """What is kept: requests for so many days, and a file of at most so many megabytes."""
+
+    def __init__(self, settings: StorageSettings, clock: Clock) -> None:
+        self.settings = settings
+        self._clock = clock
+        self._added_up = 0
+
+    async def apply(self, database: Database) -> int:
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
+        gone = 0
+        before = max(FIRST_AT, microseconds(self._clock.utcnow()) - self.settings.retention_days * _DAY_US)
+        while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
+            gone += step
+        while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
+            if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
+                break
+            gone += step
+        await self._add_up(database)
+        while await database.read(_give_back):
+            pass
+        return gone
+
+    async def _add_up(self, database: Database) -> None:
+        """Once a day: totals of long ago need no days of their own."""
+        before = from_date(date.fromordinal(max(1, self._clock.utcnow().toordinal() - DAYS_KEPT)))
+        if before != self._added_up:
+            await database.run(lambda c: books.by_month(c, before))
+            self._added_up = before
+
+
+def _delete(connection: sqlite3.Connection, which: str, *parameters: int) -> int:
+    """Delete some requests; returns how many."""
+    query = f"DELETE FROM request WHERE seq IN (SELECT seq FROM request {which} LIMIT {CHUNK})"  # noqa: S608 - our own words
+    return connection.execute(query, parameters).rowcount
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Return some free pages to the disk; whether that may have left more. The next checkpoint shortens the file."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    if free < FEW:
+        return False
+    # A script runs each statement to its end; `execute` stops after the first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({CHUNK})")
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0]) < free
 
 
 class Recorder:
@@ -93,14 +162,14 @@ class Recorder:
 
     def problems(self) -> tuple[str, ...]:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
+        words = self._database.damage
         if self._database.taken:
             return ("another router uses this data folder: what is booked here is lost at the end",)
         if self._database.volatile:
-            return ("the data folder cannot be used: what is booked is lost at the end", *self._database.damage)
+            return ("the data folder cannot be used: what is booked is lost at the end", *words)
         if self._failing or self._journal.failing:
-            waiting = "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
-            return (waiting, *self._database.damage)
-        return self._database.damage
+            return ("bookings cannot be written to the data folder (is the disk full?): they wait in memory", *words)
+        return words
 
     def record(self, record: RequestRecord, day: int) -> None:
         """Book one request on a local day, its account's. Never raises, never waits: kill -9 after this loses nothing."""
@@ -230,5 +299,4 @@ class Recorder:
 
     def recent(self, limit: int) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
-        rows = list(self._recent)[-limit:]
-        return [from_row(row) for row in reversed(rows)]
+        return [from_row(row) for row in islice(reversed(self._recent), limit)]

@@ -19,9 +19,8 @@ from ..books.database import Database
 from ..books.habits import Habits
 from ..books.journal import Journal
 from ..books.metrics import Metrics
-from ..books.recorder import Recorder
+from ..books.recorder import Recorder, Retention
 from ..books.reports import Reports
-from ..books.retention import Retention
 from ..catalog.build import build_models
 from ..catalog.catalog import Catalog
 from ..config import loader

@@ -14,8 +14,7 @@ from cheaprouter.books.database import Database
 from cheaprouter.books.habits import Habits
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.recorder import Recorder
-from cheaprouter.books.retention import Retention
+from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.config.settings import Auth, Settings
 from cheaprouter.core.calendar import Calendar
 from cheaprouter.core.clock import Clock

@@ -10,9 +10,8 @@ import pytest
 from cheaprouter.books.database import Database
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.recorder import Recorder
+from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.books.reports import Reports
-from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.calendar import Calendar
 from cheaprouter.core.clock import Clock
