@@ -22,7 +22,7 @@ from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json
 from . import keys, known
-from .keys import Callers
+from .keys import Callers, identify
 from .known import KnownDevices
 from .ledger import Baseline, Ledger, Period, reached
 from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
@@ -72,7 +72,7 @@ class Accounts:
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
-        caller = self.callers.identify(headers, peer, auth)
+        caller = identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
         device_id = self.known.stand_in(caller.device_id)
         return caller if device_id == caller.device_id else replace(caller, device_id=device_id)
 

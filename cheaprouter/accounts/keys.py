@@ -17,7 +17,7 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..books.database import Database
-from ..config.settings import Auth
+from ..books.salvage import write_private
 from ..core.errors import AuthenticationError
 from ..core.ids import address_id, clean_id
 from ..core.models import Caller, KeyKind
@@ -94,12 +94,7 @@ def reset_admin_key(path: Path) -> str:
     key = ADMIN_PREFIX + secrets.token_urlsafe(_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
-    partial.unlink(missing_ok=True)
-    file = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(file, "w", encoding="ascii") as writer:
-        writer.write(key + "\n")
-        writer.flush()
-        os.fsync(writer.fileno())
+    write_private(partial, f"{key}\n".encode("ascii"))
     partial.replace(path)
     return key
 
@@ -127,13 +122,13 @@ class Callers:
         self._admin_key_seen: tuple[int, int] | None = None
         self._edits = 0
         self._stale = False
-        self._keyring = Keyring()
+        self.keyring = Keyring()
         self.admin_key = ""
 
     @property
     def keyed(self) -> frozenset[str]:
         """Devices that have a key."""
-        return self._keyring.keyed
+        return self.keyring.keyed
 
     def configure(self, admin_key: str | None) -> None:
         """Take the admin key of the settings; None: the file's."""
@@ -144,18 +139,14 @@ class Callers:
         elif (found := self._look_at_admin_key()) is not None:
             self._take_admin_key(found)
 
-    def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
-        """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
-        return identify(headers, peer, self._keyring, keys_required=auth is Auth.KEYS)
-
     def take(self, found: Mapping[str, str]) -> None:
         """Put these keys (hash to device) in force, and no others."""
-        self._keyring = Keyring(dict(found), self._keyring.admin, frozenset(found.values()))
+        self.keyring = Keyring(dict(found), self.keyring.admin, frozenset(found.values()))
 
     def forget(self, device_id: str) -> None:
         """A device's keys are worthless from now on, whatever a reading that is under way brings."""
         self._edits += 1
-        self.take({digest: owner for digest, owner in self._keyring.devices.items() if owner != device_id})
+        self.take({digest: owner for digest, owner in self.keyring.devices.items() if owner != device_id})
 
     async def refresh(self, database: Database) -> bool:
         """Read again what another process may have changed; True if devices' keys did. Raises sqlite3.Error."""
@@ -173,7 +164,7 @@ class Callers:
         if edits != self._edits:  # read before a key was taken away here: what was read is older than what holds
             self._stale = True
             return False
-        same = found == self._keyring.devices
+        same = found == self.keyring.devices
         self.take(found)
         return not same
 
@@ -203,7 +194,7 @@ class Callers:
 
     def _take_admin_key(self, key: str) -> None:
         self.admin_key = key
-        self._keyring = Keyring(self._keyring.devices, hash_key(key) if key else "", self._keyring.keyed)
+        self.keyring = Keyring(self.keyring.devices, hash_key(key) if key else "", self.keyring.keyed)
 
 
 def _credentials(headers: Mapping[str, str]) -> list[str]:

@@ -22,7 +22,7 @@ from .salvage import Damage, check, salvage
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_log = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 BUSY_MS: Final = 5000
 """How long to wait for another process (the command line) that writes."""
@@ -46,14 +46,13 @@ class Database:
     `path` None: in memory, as asked for. `damage`: what of the books was lost, and where the copy is, in words, until it is acknowledged.
     """
 
-    def __init__(self, path: Path | None, *, log: logging.Logger = _log) -> None:
+    def __init__(self, path: Path | None) -> None:
         self.path = path
-        self._log = log
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
-        self._damage = Damage(None if path is None else path.with_name("damage.json"), log)
+        self._damage = Damage(None if path is None else path.with_name("damage.json"))
         self._ours = False
         self.volatile = path is None
         self.taken = False
@@ -231,12 +230,10 @@ class Database:
 
     def _tell(self, done: Future[Any]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            self._log.error("A change could not be kept; it holds until the restart only: %s", error)
+            _LOG.error("A change could not be kept; it holds until the restart only: %s", error)
 
     def _fall_back(self, error: BaseException) -> None:
-        self._log.error(
-            "The database %s cannot be used (%s): what happens now is kept in memory only.", self.path, error
-        )
+        _LOG.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self.path, error)
         self._disconnect()
         self.volatile = True
         self._connection = self._connect(None)

@@ -22,7 +22,7 @@ from .journal import Journal
 from .metrics import Metrics
 from .rows import FIRST_AT, Row, from_row, microseconds, to_row
 
-_log = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.5
 """How long the first booking waits for others until the journal is synced, and until SQLite gets them; half of what a
@@ -120,14 +120,12 @@ class Recorder:
         retention: Retention,
         *,
         clock: Clock | None = None,
-        log: logging.Logger = _log,
     ) -> None:
         self._database = database
         self._journal = journal
         self._metrics = metrics
         self._retention = retention
         self._clock = clock or Clock()
-        self._log = log
         self._seq = 0
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
@@ -150,7 +148,7 @@ class Recorder:
             last = self._database.run_sync(lambda c: books.apply(c, rows))
             safe = self._database.read_sync(checkpoint)
         except sqlite3.Error as error:
-            self._log.error("The journal could not be brought into the database, it is kept: %s", error)
+            _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
             last, safe = 0, False
             self._waiting.extend(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
@@ -179,7 +177,7 @@ class Recorder:
             self._journal.append(row)
             self._metrics.add(row)
         except Exception:  # noqa: BLE001 - whatever is in a record: its request was answered, and others follow
-            self._log.exception("A request could not be booked: %.200s", record.id)
+            _LOG.exception("A request could not be booked: %.200s", record.id)
             return
         self._waiting.append(row)
         self._recent.append(row)
@@ -203,7 +201,7 @@ class Recorder:
                 last = await self._database.run(lambda c: books.apply(c, rows))
             except sqlite3.Error as error:
                 if not self._failing:
-                    self._log.error("Bookings cannot be written to the database, they wait in memory: %s", error)
+                    _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
                 return
             self._failing = self._overflowed = False
@@ -288,7 +286,7 @@ class Recorder:
 
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._untidy:
-            self._log.error("The database could not be tidied up: %s", error)
+            _LOG.error("The database could not be tidied up: %s", error)
         self._untidy = True
 
     async def close(self) -> None:

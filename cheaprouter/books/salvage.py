@@ -19,6 +19,8 @@ from . import totals
 from .migrations import TABLES, transaction
 from .rows import COLUMNS, from_disk
 
+_LOG: Final = logging.getLogger(__name__)
+
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; Python cannot even decode some of SQLite's messages about it."""
 
@@ -54,9 +56,8 @@ _BAD_TOTALS: Final = " OR ".join(
 class Damage:
     """What was lost, in words; in a file, so that no restart forgets it, until somebody says that it was seen."""
 
-    def __init__(self, path: Path | None, log: logging.Logger) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._log = log
         self._lock = threading.Lock()
         self.words: tuple[str, ...] = ()
 
@@ -75,7 +76,7 @@ class Damage:
         with self._lock:
             new = [word for word in dict.fromkeys(words) if word not in self.words]
             for word in new:
-                self._log.error("%s", word)
+                _LOG.error("%s", word)
             self.words = (*self.words, *new)[-MOST_WORDS:]
             if new and self._path is not None:
                 self._write(self._path)
@@ -94,12 +95,13 @@ class Damage:
             write_private(partial, orjson.dumps(self.words, option=orjson.OPT_INDENT_2))
             partial.replace(path)
         except OSError as error:
-            self._log.error("What was lost cannot be noted in %s: %s", path, error)
+            _LOG.error("What was lost cannot be noted in %s: %s", path, error)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write and sync a file that nobody else can read. Raises OSError."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+    """Write and sync a new file that nobody else can read. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())

@@ -106,16 +106,13 @@ def _check_origin(request: web.Request, origin: str) -> None:
 
 
 def _preflight(request: web.Request) -> web.Response:
-    return web.Response(
-        status=204,
-        headers={
-            "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": request.headers.get(
-                "Access-Control-Request-Headers", "authorization, content-type"
-            ),
-            "Access-Control-Max-Age": "600",
-        },
-    )
+    wanted = request.headers.get("Access-Control-Request-Headers", "authorization, content-type")
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": wanted,
+        "Access-Control-Max-Age": "600",
+    }
+    return web.Response(status=204, headers=headers)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
