@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,40 +35,33 @@ HOUSEKEEPING: Final = 1.0
 """Seconds between two looks at what another process changed, and between two writings of new devices."""
 
 
+@dataclass(eq=False)
 class Accounts:
     """The parts that a request's account is charged with. In the event loop's thread; nothing here waits for a disk.
 
-    `policies`: asks for those in force; `changed`: called once settings made at run time have changed.
+    `most`: how many devices are known. `policies`: asks for those in force; `changed`: called once settings made at run
+    time have changed. `admin_key_file` None: there is no admin key but the one in the settings.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        recorder: Recorder,
-        habits: Habits,
-        calendar: Calendar,
-        bus: EventBus,
-        clock: Clock,
-        *,
-        most: int,
-        policies: Callable[[], Policies],
-        changed: Callable[[], None],
-        admin_key_file: Path | None = None,
-    ) -> None:
-        self.database = database
-        self.recorder = recorder
-        self.habits = habits
-        self.calendar = calendar
-        self.bus = bus
-        self.clock = clock
-        self.policies = policies
-        self._changed = changed
+    database: Database
+    recorder: Recorder
+    habits: Habits
+    calendar: Calendar
+    bus: EventBus
+    clock: Clock
+    _: KW_ONLY
+    most: InitVar[int]
+    policies: Callable[[], Policies]
+    changed: Callable[[], None]
+    admin_key_file: InitVar[Path | None] = None
+
+    def __post_init__(self, most: int, admin_key_file: Path | None) -> None:
         self._failing = False
         self.ledger = Ledger()
-        self.alerts = Alerts(bus)
-        self.known = KnownDevices(most, bus, self._kept, self._forgotten)
+        self.alerts = Alerts(self.bus)
+        self.known = KnownDevices(most, self.bus, self._kept, self._forgotten)
         self.callers = Callers(admin_key_file)
-        self.overrides = Overrides(database)
+        self.overrides = Overrides(self.database)
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
@@ -191,7 +184,7 @@ class Accounts:
             for name, value in checked.items()
         }
         self.overrides.set_many(scope, made, int(self.clock.utcnow().timestamp()))
-        self._changed()
+        self.changed()
         if scope and any(value is not None for value in checked.values()):
             self.known.register((scope,))
         self.bus.publish(SettingsChanged(scope or None, tuple(checked)))
@@ -213,7 +206,7 @@ class Accounts:
         """Forget a device: its settings, keys and counters. Its spend stays in the sums; one in the file stays configured."""
         names = self.overrides.drop(device_id)
         self.callers.forget(device_id)
-        self._changed()
+        self.changed()
 
         def erase(connection: sqlite3.Connection) -> None:
             Overrides.discard(connection, device_id, names)

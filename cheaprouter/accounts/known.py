@@ -27,19 +27,19 @@ class Device:
     last_seen: int
 
 
+@dataclass(eq=False)
 class KnownDevices:
     """Devices in the order in which they last called. `most`: how many; `keep`: which ones must not be forgotten.
 
     `forgotten` is called with those that went.
     """
 
-    def __init__(
-        self, most: int, bus: EventBus, keep: Callable[[str], bool], forgotten: Callable[[list[str]], None]
-    ) -> None:
-        self.most = most
-        self._bus = bus
-        self._keep = keep
-        self._forgotten = forgotten
+    most: int
+    bus: EventBus
+    keep: Callable[[str], bool]
+    forgotten: Callable[[list[str]], None]
+
+    def __post_init__(self) -> None:
         self._devices: OrderedDict[str, Device] = OrderedDict()
         self._slugs: dict[str, str] = {}
         self._unsaved: set[str] = set()
@@ -64,7 +64,7 @@ class KnownDevices:
 
     def stand_in(self, device_id: str) -> str:
         """Who that device counts as: itself, or for a newcomer that there is no room for, `OVERFLOW`."""
-        if device_id in self._devices or len(self._devices) < self.most or not all(map(self._keep, self._devices)):
+        if device_id in self._devices or len(self._devices) < self.most or not all(map(self.keep, self._devices)):
             return device_id
         return OVERFLOW
 
@@ -101,23 +101,23 @@ class KnownDevices:
 
     def trim(self, but: str | None = None) -> None:
         """Forget the longest idle ones that nothing is set for, never `but`, until the rest is few enough."""
-        idle = (device_id for device_id in self._devices if device_id != but and not self._keep(device_id))
+        idle = (device_id for device_id in self._devices if device_id != but and not self.keep(device_id))
         if gone := list(islice(idle, max(0, len(self._devices) - self.most))):
             self._forget(gone)
 
     def _added(self, device_id: str) -> None:
         self._unsaved.add(device_id)
-        self._bus.publish(DeviceAdded(device_id))
+        self.bus.publish(DeviceAdded(device_id))
         self.trim(but=device_id)
 
     def _forget(self, device_ids: list[str]) -> None:
         for device_id in device_ids:
             del self._slugs[self._devices.pop(device_id).slug]
-        self._forgotten(device_ids)
+        self.forgotten(device_ids)
         self._unsaved.difference_update(device_ids)
         self._gone.update(device_ids)
         for device_id in device_ids:
-            self._bus.publish(DeviceRemoved(device_id))
+            self.bus.publish(DeviceRemoved(device_id))
 
     # --- on disk -----------------------------------------------------------------------------------------------
 

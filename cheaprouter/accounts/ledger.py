@@ -293,15 +293,12 @@ class Ledger:
     def _named(self, device_id: str | None) -> Balance:
         return self._all if device_id is None else self._balances.setdefault(device_id, Balance())
 
-    def _over_budget(
-        self, reservation: Reservation, more: int, limits: Limits, ceiling: Limits, day: int
-    ) -> Refusal | None:
+    def _over_budget(self, mine: Reservation, more: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
         if more <= 0:
             return None
-        held, cost = reservation.cost, reservation.cost + more
-        return _over(reservation.balance, cost, held, limits, day, "") or _over(
-            self._all, cost, held, ceiling, day, "global_"
-        )
+        held, cost = mine.cost, mine.cost + more
+        refusal = _over(mine.balance, cost, held, limits, day, "")
+        return refusal or _over(self._all, cost, held, ceiling, day, "global_")
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost

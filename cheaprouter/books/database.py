@@ -41,9 +41,7 @@ class Database:
 
     All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
     lives in memory until the process ends (`volatile`), so that everything but lasting goes on. So it does where another
-    router has the file (`taken`): two that book into one would spoil each other's books.
-
-    `path` None: in memory, as asked for. `damage`: what of the books was lost, and where the copy is, in words, until it is acknowledged.
+    router has the file (`taken`): two that book into one would spoil each other's books. `path` None: in memory, as asked for.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -60,7 +58,7 @@ class Database:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What was lost of the books, in words; over restarts, until `acknowledge`."""
+        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`."""
         return self._damage.words
 
     def add_damage(self, words: Iterable[str]) -> None:

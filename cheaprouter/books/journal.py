@@ -31,11 +31,11 @@ _FIRST_COLUMNS: Final = COLUMNS[:31]
 class Journal:
     """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying.
 
-    `dirty`: something was appended since the last `sync`.
+    `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`.
     """
 
     def __init__(self, folder: Path | None) -> None:
-        self._folder = folder
+        self.folder = folder
         self._file = -1
         self._size = 0
         self._torn = False
@@ -77,10 +77,6 @@ class Journal:
         self._damaged.add(path)
         self.damage.append(f"{words} The file is kept as {_aside(path).name}.")
 
-    def disable(self) -> None:
-        """Neither read nor write: the folder is another router's."""
-        self._folder = None
-
     def start(self, next_seq: int) -> None:
         """Begin a new segment; those of before are kept until `forget`."""
         self._ended = dict.fromkeys(self._segments(), next_seq - 1)
@@ -117,9 +113,9 @@ class Journal:
                 os.close(self._left.pop(0))
             if dirty and self._file >= 0:
                 os.fdatasync(self._file)
-            if self._new and self._folder is not None:
+            if self._new and self.folder is not None:
                 self._new = False
-                _sync_folder(self._folder)
+                _sync_folder(self.folder)
         except OSError as error:
             self._refused(error)
 
@@ -149,16 +145,16 @@ class Journal:
             self._file = -1
 
     def _segments(self) -> list[Path]:
-        if self._folder is None or not self._folder.is_dir():
+        if self.folder is None or not self.folder.is_dir():
             return []
-        return sorted(self._folder.glob("*.log"))
+        return sorted(self.folder.glob("*.log"))
 
     def _begin(self, seq: int) -> bool:
-        if self._folder is None:
+        if self.folder is None:
             return False
-        path = self._folder / f"{seq:020d}.log"
+        path = self.folder / f"{seq:020d}.log"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._size = os.fstat(self._file).st_size
         except OSError as error:
@@ -178,7 +174,7 @@ class Journal:
         if not self.failing:
             _LOG.error(
                 "The journal in %s cannot be written (%s): bookings are kept in memory until the database takes them.",
-                self._folder,
+                self.folder,
                 error or "no space left",
             )
         self.failing = True

@@ -135,13 +135,12 @@ class Metrics:
         day = self._today()
         month = day // 100
         try:
-            whole, this_month, today, models, rows = database.read_sync(lambda c: (
-                books.totals(c), books.totals(c, month * 100, month * 100 + 99), books.totals(c, day, day),
-                books.model_totals(c), books.recent(c, RECENT),
-            ))  # fmt: skip
+            spans = {"total": (0, 99991231), "month": (month * 100, month * 100 + 99), "today": (day, day)}
+            kept = database.read_sync(lambda c: {name: books.totals(c, *span) for name, span in spans.items()})
+            models, rows = database.read_sync(lambda c: (books.model_totals(c), books.recent(c, RECENT)))
         except sqlite3.Error:
             return
-        for found, name in ((whole, "total"), (this_month, "month"), (today, "today")):
+        for name, found in kept.items():
             for device_id, values in found.items():
                 for figures in self._figures(device_id, day):
                     getattr(figures, name).add(values)

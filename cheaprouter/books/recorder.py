@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -54,18 +55,18 @@ _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 
 
+@dataclass(slots=True)
 class Retention:
     """What is kept: requests for so many days, and a file of at most so many megabytes."""
 
-    def __init__(self, settings: StorageSettings, clock: Clock) -> None:
-        self.settings = settings
-        self._clock = clock
-        self._added_up = 0
+    settings: StorageSettings
+    clock: Clock
+    _added_up: int = 0
 
     async def apply(self, database: Database) -> int:
         """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
         gone = 0
-        before = max(FIRST_AT, microseconds(self._clock.utcnow()) - self.settings.retention_days * _DAY_US)
+        before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
         while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
             gone += step
         while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
@@ -79,7 +80,7 @@ class Retention:
 
     async def _add_up(self, database: Database) -> None:
         """Once a day: totals of long ago need no days of their own."""
-        before = from_date(date.fromordinal(max(1, self._clock.utcnow().toordinal() - DAYS_KEPT)))
+        before = from_date(date.fromordinal(max(1, self.clock.utcnow().toordinal() - DAYS_KEPT)))
         if before != self._added_up:
             await database.run(lambda c: books.by_month(c, before))
             self._added_up = before
@@ -112,20 +113,11 @@ def _give_back(connection: sqlite3.Connection) -> bool:
 class Recorder:
     """`record` is synchronous and costs one small write(). `run` does the rest for ever, in the background."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        metrics: Metrics,
-        retention: Retention,
-        *,
-        clock: Clock | None = None,
-    ) -> None:
+    def __init__(self, database: Database, journal: Journal, metrics: Metrics, retention: Retention) -> None:
         self._database = database
         self._journal = journal
         self._metrics = metrics
         self._retention = retention
-        self._clock = clock or Clock()
         self._seq = 0
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
@@ -140,7 +132,7 @@ class Recorder:
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
         if self._database.taken:
-            self._journal.disable()
+            self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
         self._moved_aside = self._database.moved_aside
@@ -152,7 +144,7 @@ class Recorder:
             last, safe = 0, False
             self._waiting.extend(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
-        self._seq = max([microseconds(self._clock.utcnow()), last, *(row[0] for row in rows)])
+        self._seq = max([microseconds(self._retention.clock.utcnow()), last, *(row[0] for row in rows)])
         self._journal.start(self._seq + 1)
         if safe and not self._database.volatile:
             self._journal.forget(last)

@@ -205,7 +205,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
     database = Database(data / backup.DATABASE)
     database.open()
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
-    recorder = Recorder(database, Journal(data / "journal"), metrics, retention, clock=clock)
+    recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])

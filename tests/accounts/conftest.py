@@ -57,7 +57,7 @@ class Home:
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.settings.storage, self.clock)
         self.journal = Journal(self.folder / "journal")
-        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention)
         self.recorder.restore()
         self.habits = Habits()
         self.accounts = Accounts(

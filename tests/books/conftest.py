@@ -37,7 +37,7 @@ class Office:
         self.journal = Journal(self.folder / "journal")
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.storage, self.clock)
-        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention)
         self.recorder.restore()
         self.reports = Reports(self.database, self.recorder, self.metrics, calendar, self.clock)
 
