@@ -21,7 +21,7 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from .find import PACKAGE, Mutant
+from .find import MODULES, PACKAGE, Mutant
 
 ROOT = PACKAGE.parent
 TESTS = ROOT / "tests"
@@ -41,8 +41,9 @@ THROUGH = (
     "e2e/test_faults.py",
     "e2e/test_routing.py",
 )
+CONTROL = ("dashboard/test_status.py", "mqtt/test_commands.py", "mqtt/test_bridge.py", "mqtt/test_publisher.py")
 FURTHER = {  # a room's tests are tests/<room> and the files that import the room; these are its tests as well
-    "gateway": (*THROUGH, "e2e/test_limits.py", "e2e/test_outside.py"),
+    "gateway": (*THROUGH, "e2e/test_limits.py", "e2e/test_outside.py", "e2e/test_reload.py", *CONTROL),
     "accounts": ("e2e/test_limits.py",),
     "upstream": ("e2e/test_faults.py",),
     "wire": ("providers", "e2e/test_outside.py"),
@@ -51,7 +52,8 @@ FURTHER = {  # a room's tests are tests/<room> and the files that import the roo
 
 def tests_of(room: str) -> list[str]:
     """The test files of a room."""
-    imports = re.compile(rf"^\s*(from|import) cheaprouter(\.| import ){room}\b", re.MULTILINE)
+    modules = "|".join(name.removesuffix(".py") for name in MODULES.get(room, (room,)))
+    imports = re.compile(rf"^\s*(from|import) cheaprouter(\.| import )({modules})\b", re.MULTILINE)
     named = [TESTS / room, TESTS / f"test_{room}.py", *(TESTS / name for name in FURTHER.get(room, ()))]
     return [
         str(path.relative_to(ROOT))
