@@ -198,7 +198,7 @@ def _short(node: ast.AST) -> str:
 
 def room_of(name: str) -> str:
     """The room of a mutant's id or of a file."""
-    first = name.split(":")[0].split("/")[0].removesuffix(".py")
+    first = name.split(":", maxsplit=1)[0].split("/", maxsplit=1)[0].removesuffix(".py")
     return next((room for room, modules in MODULES.items() if f"{first}.py" in modules), first)
 
 
