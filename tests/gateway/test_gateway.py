@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+import openai
+import pytest
 import yaml
 
 from cheaprouter.config import loader
@@ -100,3 +102,36 @@ async def test_only_an_admin_acknowledges_what_was_lost(tmp_path):
     async with fault_server() as server, router(tmp_path, two(server)) as client:
         async with client.http.post(f"{client.url}/router/problems/ack") as refused:
             assert refused.status == 403
+
+
+async def test_a_rate_limit_of_every_upstream_is_no_limit_of_the_device(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        for name in ("good", "spare"):
+            server.script(name, error(429, retry_after="60"))
+        with pytest.raises(openai.RateLimitError):
+            await ask(client)
+        state = client.app.house.control.device_state("test")
+    assert (state["limit_hits"], state["errors"]) == (0, 1)
+
+
+async def test_an_answer_from_memory_is_booked_with_the_time_to_its_first_token(tmp_path):
+    seen = []
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        client.app.house.bus.on(seen.append)
+        for _ in range(2):
+            await ask(client)
+    first, replayed = [event.record for event in seen if isinstance(event, RequestCompleted)]
+    assert (first.cached, replayed.cached) == (False, True)
+    assert replayed.first_token_ms is not None
+
+
+async def test_a_free_model_that_a_budget_left_over_takes_its_tokens_of_the_limit(tmp_path):
+    defaults = {"daily_budget": 0.000001, "budget_action": "free", "tpm": 1000}
+    async with fault_server() as server:
+        settings = two(server, devices={"defaults": defaults})
+        settings["providers"]["lab"]["models"].append(model("lab/gift", price={"input": 0, "output": 0}))
+        async with router(tmp_path, settings) as client:
+            raw = await ask(client, stream=True)
+            await raw.parse().close()
+    assert raw.headers["x-cheaprouter-model"] == "lab/gift"
+    assert int(raw.headers["x-ratelimit-remaining-tokens"]) < 1000
