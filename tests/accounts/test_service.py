@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import random
+import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
@@ -491,3 +493,17 @@ async def test_the_device_that_called_longest_ago_is_forgotten_first(home):
     for device in ("kitchen", "den", "kitchen", "attic"):
         home.ask(device)
     assert home.accounts.known.ids() == ["attic", "kitchen"]
+
+
+async def test_a_round_in_which_nothing_changed_writes_nothing_to_the_disk(home):
+    home = home()
+    home.ask()
+    await home.accounts.tend()
+    with contextlib.closing(sqlite3.connect(home.database.path)) as other:
+
+        def version():
+            return other.execute("PRAGMA data_version").fetchone()
+
+        before = version()
+        await home.accounts.tend()
+        assert version() == before

@@ -135,3 +135,11 @@ async def test_a_free_model_that_a_budget_left_over_takes_its_tokens_of_the_limi
             await raw.parse().close()
     assert raw.headers["x-cheaprouter-model"] == "lab/gift"
     assert int(raw.headers["x-ratelimit-remaining-tokens"]) < 1000
+
+
+async def test_a_budget_that_leaves_only_free_models_where_there_are_none_is_a_spent_budget(tmp_path):
+    defaults = {"daily_budget": 0, "budget_action": "free"}
+    async with fault_server() as server, router(tmp_path, two(server, devices={"defaults": defaults})) as client:
+        with pytest.raises(openai.RateLimitError, match="no model that costs nothing") as caught:
+            await ask(client)
+    assert caught.value.code == "insufficient_quota"

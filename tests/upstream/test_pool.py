@@ -563,3 +563,27 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
     bench.pool.change({})
     got = await read(await asking)
     assert b"hello" in b"".join(got)
+
+
+async def test_who_is_left_alone_is_shown_with_the_reason_and_for_how_long(bench):
+    bench.server.script("faulty", error(503, Retry_After="30"))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    bench.time.now += 10
+    (cooling,) = bench.pool.status()[0]["cooldowns"]
+    assert cooling | {"message": ""} == {
+        "key": 1,
+        "model": "lab/faulty",
+        "state": "cooling_down",
+        "reason": "upstream_overloaded",
+        "message": "",
+        "seconds": 20.0,
+    }
+    assert "It did not work." in cooling["message"]
+
+
+async def test_an_outage_says_which_model_began_it(bench):
+    bench.server.script("faulty", error(503))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    (down,) = bench.events
+    assert isinstance(down, ProviderDown)
+    assert down.reason.startswith("lab/faulty: ")

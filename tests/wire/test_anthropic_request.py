@@ -224,6 +224,12 @@ def test_beside_other_tools_any_may_be_called():
     assert got["tool_choice"] == {"type": "any"}
 
 
+def test_no_parallel_calls_stay_forbidden_beside_a_schema():
+    more = {"tool_choice": "required", "parallel_tool_calls": False}
+    got = wire(response_format=schema({"type": "object"}), tools=[TOOL], **more)
+    assert got["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
+
+
 def test_a_schema_of_an_array_is_wrapped():
     got = wire(response_format=schema({"type": "array"}))
     assert got["tools"][0]["input_schema"]["properties"] == {"value": {"type": "array"}}
