@@ -480,12 +480,12 @@ async def test_a_key_removed_while_keys_are_read_again_does_not_return(home):
 
 async def test_a_device_that_could_not_be_written_down_is_once_the_database_is_back(home):
     home = home()
-    home.ask()
+    home.ask("Living Room")
     await home.database.close()
     await home.accounts.tend()
     home.database.open()
     await home.accounts.tend()
-    assert [row[0] for row in await home.database.read(known.load)] == ["kitchen"]
+    assert [row[0] for row in await home.database.read(known.load)] == ["Living Room"]
 
 
 async def test_the_device_that_called_longest_ago_is_forgotten_first(home):

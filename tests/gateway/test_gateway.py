@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
 import openai
 import pytest
@@ -10,7 +11,9 @@ import yaml
 
 from cheaprouter.config import loader
 from cheaprouter.core.events import RequestCompleted
-from tests.fakes.fault_server import GOOD, completion, fault_server, reply
+from cheaprouter.gateway import format_usd
+from tests.builders import until
+from tests.fakes.fault_server import GOOD, ROLE, Stall, completion, fault_server, reply, stream, words
 from tests.fakes.faults import error
 from tests.fakes.router import model, provider, router
 
@@ -143,3 +146,73 @@ async def test_a_budget_that_leaves_only_free_models_where_there_are_none_is_a_s
         with pytest.raises(openai.RateLimitError, match="no model that costs nothing") as caught:
             await ask(client)
     assert caught.value.code == "insufficient_quota"
+
+
+async def test_a_bug_in_the_router_is_booked_as_its_own_error_and_leaves_nothing_running(tmp_path, monkeypatch):
+    def decide(*_args):
+        raise RuntimeError("a bug")
+
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        monkeypatch.setattr(client.app.house.gateway.world.router, "decide", decide)
+        with pytest.raises(openai.InternalServerError):
+            await ask(client)
+        row = (await client.audit())[0]
+        assert client.app.house.gateway.running == 0
+    assert (row["status"], row["error"]) == (500, "internal_error")
+
+
+async def test_it_is_idle_once_the_last_of_several_has_ended(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        server.script("good", stream(ROLE, *words("a"), then=(Stall(),)))
+        first, second = [
+            await client.sdk.chat.completions.create(model="lab/good", messages=HELLO, stream=True) for _ in range(2)
+        ]
+        waiting = asyncio.create_task(client.app.house.gateway.idle())
+        await first.close()
+        await until(lambda: client.app.house.gateway.running == 1)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await second.close()
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_an_answer_whose_price_nobody_knows_has_no_cost_in_its_headers(tmp_path):
+    async with fault_server() as server:
+        settings = two(server)
+        settings["providers"]["lab"]["models"].append({"id": "lab/mystery", "upstream": "good"})
+        async with router(tmp_path, settings) as client:
+            raw = await ask(client, model="lab/mystery")
+    assert raw.headers["x-cheaprouter-model"] == "lab/mystery"
+    assert "x-cheaprouter-cost-usd" not in raw.headers
+
+
+async def test_a_body_that_cannot_be_understood_is_booked_as_no_stream(tmp_path):
+    seen = []
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        client.app.house.bus.on(seen.append)
+        with pytest.raises(openai.BadRequestError):
+            await ask(client, temperature="hot")
+        row = (await client.audit())[0]
+    assert row["status"] == 400
+    (record,) = [event.record for event in seen if isinstance(event, RequestCompleted)]
+    assert not record.stream
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("0.000012", "0.000012"), ("1.50", "1.5"), ("100", "100"), ("1E-7", "0.0000001"), ("0", "0")]
+)
+def test_an_amount_is_a_plain_decimal(amount, text):
+    assert format_usd(Decimal(amount)) == text
+
+
+async def test_answers_are_kept_over_a_reload_until_the_settings_of_the_memory_change(tmp_path):
+    async def hit(client):
+        return (await ask(client)).headers.get("x-cheaprouter-cache") == "hit"
+
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        hits = [await hit(client)]
+        await reload(client, tmp_path, two(server, cache={"enabled": True}, log_level="info"))
+        hits.append(await hit(client))
+        await reload(client, tmp_path, two(server, cache={"enabled": True, "max_mb": 7}))
+        hits.append(await hit(client))
+    assert hits == [False, True, False]
