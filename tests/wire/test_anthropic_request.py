@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from typing import Any
@@ -155,6 +156,27 @@ def test_effort_is_a_budget_for_older_models_and_adaptive_for_newer_ones():
     assert "temperature" not in wire(reasoning_effort="medium", temperature=0.2)
     new = wire(model=NEW, reasoning_effort="high")
     assert (new["thinking"], new["output_config"]) == ({"type": "adaptive"}, {"effort": "high"})
+
+
+@pytest.mark.parametrize(
+    ("effort", "budget", "word"),
+    [
+        ("minimal", 1024, "low"),
+        ("low", 2048, "low"),
+        ("medium", 8192, "medium"),
+        ("high", 16_384, "high"),
+        ("xhigh", 32_768, "max"),
+        ("max", 32_768, "max"),
+    ],
+)
+def test_each_effort_has_its_budget_and_its_word(effort, budget, word):
+    roomy = dataclasses.replace(OLD, max_output=128_000)
+    assert wire(model=roomy, reasoning_effort=effort, max_tokens=100_000)["thinking"]["budget_tokens"] == budget
+    assert wire(model=NEW, reasoning_effort=effort)["output_config"] == {"effort": word}
+
+
+def test_a_budget_leaves_half_of_the_tokens_for_the_answer():
+    assert wire(reasoning_effort="high", max_tokens=10_000)["thinking"]["budget_tokens"] == 5000
 
 
 @pytest.mark.parametrize(
