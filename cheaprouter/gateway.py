@@ -16,8 +16,7 @@ from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import ascii_header
-from .core.models import Caller, Json, Model, RouteDecision, Usage
-from .core.operation import Operation
+from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.outcome import StreamReply, UpstreamFailed, WholeReply
@@ -106,7 +105,7 @@ class Gateway:
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
             raise ShuttingDownError("The router is restarting; try again in a moment.")
-        if world.settings.locked:
+        if world.locked:
             raise NotConfiguredError("The router's configuration cannot be read; /health says what is wrong with it.")
         decision = account.decision = self._decide(world, account, account.admit())
         caches = _caches(world, account)

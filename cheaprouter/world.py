@@ -25,7 +25,7 @@ from .upstream.plan import Upstreams
 class World:
     """Settings and all that is made of them. A change makes another world; requests under way keep the one they took.
 
-    `auth`: whether callers need a key. `cache`: answers given before, kept from world to world while its settings stay.
+    `auth`: whether callers need a key. `locked`: nobody is served, for want of a configuration. `cache`: answers given before, kept from world to world while its settings stay.
     """
 
     settings: Settings
@@ -35,6 +35,7 @@ class World:
     router: Router
     cache: ResponseCache
     auth: Auth
+    locked: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +60,7 @@ class Makings:
             router=Router(table, settings, self.difficulty, sticky=self.sticky),
             cache=before.cache if before is not None and same_cache else make_cache(settings, clock.monotonic),
             auth=auth_of(settings),
+            locked=settings.locked,
         )
 
     def with_policies(self, world: World) -> World:

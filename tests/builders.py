@@ -18,7 +18,7 @@ from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.models import FREE, Capability, Model, Price, Quality, Rates, RequestRecord, Usage
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 

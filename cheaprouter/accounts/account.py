@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from ..catalog.prices import billed, cost
 from ..config.settings import BudgetAction
+from ..core.calendar import Calendar
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, RequestRecord, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, RequestRecord, RouteDecision, Usage
 from ..core.money import charge
-from ..core.operation import Operation
 from .ledger import Refusal, Reservation, reached
 from .policy import Policies, Policy
 from .refusals import budget_error, limit_error, unpriced_error
@@ -83,7 +83,7 @@ class Account:
         clock = accounts.clock
         self.started = clock.monotonic()
         self.at = clock.utcnow()
-        self.day = accounts.calendar.day(self.at.timestamp())
+        self.day = _day(accounts.calendar, self.at)
         self.decision: RouteDecision | None = None
         self.model: Model | None = None
         self.attempts: tuple[Attempt, ...] = ()
@@ -220,7 +220,7 @@ class Account:
         self.closed = True
         accounts = self._accounts
         now, at = accounts.clock.monotonic(), accounts.clock.utcnow()
-        day = accounts.calendar.day(at.timestamp())
+        day = _day(accounts.calendar, at)
         record = self._record(status, self._usage(usage, output_characters), error, now, at)
         try:
             self._settle(record, now, day)
@@ -299,3 +299,9 @@ class Account:
             via=self.via,
             sub_identity=self.caller.sub_identity,
         )
+
+
+def _day(calendar: Calendar, at: datetime) -> int:
+    """The local day of a moment, without asking the calendar twice for the same one."""
+    moment = at.timestamp()
+    return calendar.current if calendar.begins <= moment < calendar.ends else calendar.day(moment)

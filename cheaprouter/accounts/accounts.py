@@ -16,8 +16,7 @@ from ..books.habits import Habits
 from ..books.recorder import Recorder
 from ..config import fields
 from ..config.settings import Auth, BudgetAction, Settings
-from ..core.calendar import Calendar
-from ..core.clock import Clock
+from ..core.calendar import Calendar, Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json

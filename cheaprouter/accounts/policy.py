@@ -13,12 +13,12 @@ from ..config import fields
 from ..config.fields import Field
 from ..config.settings import BudgetAction, DeviceSettings, HubSettings, Settings
 from ..config.values import AUTO
+from ..core.calendar import Schedule
 from ..core.errors import SettingError
 from ..core.ids import clean_id
 from ..core.money import to_pico
 from .ledger import Limits
 from .overrides import HUB_SCOPE, Override
-from .schedule import Schedule
 
 _LOG = logging.getLogger(__name__)
 

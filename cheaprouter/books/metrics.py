@@ -9,8 +9,7 @@ from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from ..core.calendar import Calendar
-from ..core.clock import Clock
+from ..core.calendar import Calendar, Clock
 from ..core.events import DeviceRemoved, Event
 from ..core.ids import FORGOTTEN
 from ..core.models import Json

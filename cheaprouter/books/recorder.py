@@ -10,7 +10,7 @@ from collections.abc import Callable, Coroutine
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.models import RequestRecord
 from . import totals as books
 from .database import Database, checkpoint

@@ -10,8 +10,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any, Final, TypeVar
 
-from ..core.calendar import Calendar, from_date, to_date, zone_name
-from ..core.clock import Clock
+from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from . import totals as books

@@ -7,8 +7,7 @@ from datetime import date
 from typing import Final
 
 from ..config.settings import StorageSettings
-from ..core.calendar import from_date
-from ..core.clock import Clock
+from ..core.calendar import Clock, from_date
 from . import totals as books
 from .database import Database
 from .rows import FIRST_AT, microseconds

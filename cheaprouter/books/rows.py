@@ -105,9 +105,9 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         record.stream,
         record.first_token_ms,
         record.error,
-        None if cost is None else charge(cost),
+        None if cost is None else charge(cost) if cost else 0,
         record.cost_source,
-        None if baseline is None else charge(baseline),
+        None if baseline is None else charge(baseline) if baseline else 0,
         record.attempts,
         record.profile,
         record.reason,
@@ -116,7 +116,7 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
         record.cached,
         record.via,
         record.sub_identity,
-        None if reported is None else charge(reported),
+        None if reported is None else charge(reported) if reported else 0,
     ]
     _bound(row)
     return tuple(row)

@@ -1,17 +1,28 @@
-"""The table of settings, made of the rows in `settings`: run time, app options, environment and documentation follow it."""
+"""The table of settings, made of the rows in `settings`: run time, app options, environment and documentation follow it. Pure.
+
+Each option is also an environment variable, `CHEAPROUTER_` and its name in capitals (`mqtt.host`: `CHEAPROUTER_MQTT_HOST`).
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from ..core.errors import SettingError
+from ..core.models import Json
 from . import settings as rows
-from .values import AUTO, NO_BUDGET, ROW, UNLIMITED, Row
+from .kinds import CLOUD, LOCAL, LOCAL_PORTS, NEEDS_URL
+from .layers import Layer
+from .problems import nearest
+from .values import AUTO, NO_BUDGET, ROW, UNLIMITED, Row, flag, numeral
+
+PREFIX: Final = "CHEAPROUTER_"
+_PLAIN: Final = {"bool": flag.plain, "int": numeral, "port": numeral, "float": numeral}
 
 FOLLOW: Final = "default"
 """What a publisher sends to take a setting back, so that the configuration, or the router's own, decides again."""
@@ -45,17 +56,8 @@ class Field:
         return self.row.kind.allowed + self.row.kind.also
 
     @property
-    def run_time(self) -> bool:
-        return self.row.run_time
-
-    @property
     def mqtt(self) -> bool:
         return self.row.mqtt
-
-    @property
-    def option(self) -> str:
-        """Its name among the app's options; "" for none."""
-        return self.row.option
 
     @property
     def box(self) -> tuple[float, float]:
@@ -68,10 +70,6 @@ class Field:
         """Check a JSON value or a text. Raises ValueError saying what is allowed."""
         return self.row.kind.at_run_time(value)
 
-    def dump(self, value: Any) -> Any:
-        """A value as JSON keeps it; `read` takes it back."""
-        return dump(value)
-
     def published(self, value: Any) -> Any:
         """What a publisher sent, as `read` takes it: no limit by a box's number is one by word. None: back to the file."""
         kind = self.row.kind
@@ -82,7 +80,6 @@ class Field:
 
 
 def of(section: type, place: str = "") -> dict[str, Field]:
-    """The settings of a dataclass, by name."""
     return {
         f.name: Field(f.name, f"{place}.{f.name}" if place else f.name, f.metadata[ROW], f.default)
         for f in dataclasses.fields(section)
@@ -97,7 +94,7 @@ def everything() -> Iterator[Field]:
 
 
 DEVICE: Final[Mapping[str, Field]] = MappingProxyType(
-    {name: field for name, field in of(rows.DeviceSettings, "devices.defaults").items() if field.run_time}
+    {name: field for name, field in of(rows.DeviceSettings, "devices.defaults").items() if field.row.run_time}
 )
 """Settings of a device that can be set at run time."""
 
@@ -107,12 +104,8 @@ HUB: Final[Mapping[str, Field]] = MappingProxyType(of(rows.HubSettings))
 
 def hub(settings: rows.Settings) -> rows.HubSettings:
     """The router's own settings as the file has them."""
-    found = {}
-    for name, field in HUB.items():
-        if field.row.follows:
-            section, _, key = field.row.follows.partition(".")
-            found[name] = getattr(getattr(settings, section), key)
-    return rows.HubSettings(**found)
+    followed = {name: field.row.follows.split(".") for name, field in HUB.items() if field.row.follows}
+    return rows.HubSettings(**{name: getattr(getattr(settings, part), key) for name, (part, key) in followed.items()})
 
 
 def read(table: Mapping[str, Field], name: str, value: Any) -> Any:
@@ -153,3 +146,155 @@ def _plain(value: Any) -> Any:
     if isinstance(value, Decimal):
         return float(value) if value.is_finite() else None
     return dump(value)
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class Option:
+    """One option.
+
+    `name`: `mqtt.host` sits in the group `mqtt`. `type`: as the store's manifest writes it. `default`: what it is set to at
+    first, None: left out. `paths`: the dotted settings it stands for, none where translating takes thought. `unset`: what
+    it says for "not set": emptying a field in Home Assistant brings its default back.
+    """
+
+    name: str
+    type: str
+    default: Any = None
+    paths: tuple[str, ...] = ()
+    unset: Any = None
+
+    @property
+    def variable(self) -> str:
+        """The environment variable of the same meaning."""
+        return PREFIX + self.name.replace(".", "_").upper()
+
+
+def _option(name: str, fields: Sequence[Field]) -> Option:
+    """The option that stands for these settings, all of one kind."""
+    shipped = next((field.row.shipped for field in fields if field.row.shipped is not None), None)
+    unset, kind = fields[0].row.unset, fields[0].row.kind.store
+    if unset is not None:
+        kind = kind.replace("list(", f"list({unset}|").replace("int(1,", f"int({unset},")
+    return Option(
+        name, kind if shipped is not None else f"{kind}?", shipped, tuple(field.path for field in fields), unset
+    )
+
+
+def _by_name(names: Callable[[Row], str]) -> Iterator[Option]:
+    found: dict[str, list[Field]] = {}
+    for field in everything():
+        if name := names(field.row):
+            found.setdefault(name, []).append(field)
+    yield from (_option(name, fields) for name, fields in found.items())
+
+
+def _key(provider: str) -> Option:
+    return Option(f"{provider}_api_key", "password?", None, (f"providers.{provider}.api_key",))
+
+
+OPTIONS: Final[tuple[Option, ...]] = (
+    *(_key(name) for name in CLOUD if name not in NEEDS_URL),
+    Option("local_url", "url?"),
+    Option("local_kind", f"list({'|'.join((*LOCAL, 'openai'))})?"),
+    *_by_name(lambda row: row.option),
+)
+"""The app's options; config.yaml decides on their order."""
+
+ENVIRONMENT: Final[tuple[Option, ...]] = (
+    *OPTIONS,
+    *_by_name(lambda row: row.variable),
+    Option("mqtt.url", "str?", None, ("mqtt.url",)),
+    *map(_key, NEEDS_URL),
+)
+"""What environment variables may say: every option, and what the app decides for itself."""
+
+
+def defaults() -> Json:
+    """What the app's options are set to at first."""
+    return {option.name: option.default for option in OPTIONS if option.default is not None}
+
+
+def from_options(options: Any, source: str = "the app's options") -> Layer:
+    """Translate the app's options. Anything empty counts as left out."""
+    if not isinstance(options, dict):
+        return Layer(source, {}, problems=("the app's options: expected a mapping of settings",))
+    found = dict(_flatten(options))
+    by_name = {option.name: option for option in OPTIONS}
+    unknown = [f"option {name}: unknown option{nearest(name, by_name)}" for name in found if name not in by_name]
+    values = {by_name[name]: value for name, value in found.items() if name in by_name and value not in (None, "")}
+    return _translate(source, values, lambda option: f"option {option.name}", unknown)
+
+
+def from_environment(environ: Mapping[str, str], known: Mapping[str, str]) -> Layer:
+    """Translate `CHEAPROUTER_*` variables.
+
+    `known`: further names, each with the dotted path of the provider's key it holds, or "" where somebody else reads it.
+    """
+    by_variable = {option.variable: option for option in ENVIRONMENT}
+    by_variable |= {name: Option(name, "password?", None, (path,)) for name, path in known.items() if path}
+    ours = {name: value.strip() for name, value in environ.items() if name.startswith(PREFIX)}
+    unknown = [
+        f"environment variable {name}: unknown name{nearest(name, by_variable, lower=False)}"
+        for name in ours
+        if name not in by_variable and name not in known
+    ]
+    found = {by_variable[name]: value for name, value in ours.items() if name in by_variable and value}
+    values = {option: _typed(option.type, value) for option, value in found.items()}
+    return _translate("environment", values, lambda option: f"environment variable {option.variable}", unknown)
+
+
+def _flatten(options: Json) -> Iterator[tuple[str, Any]]:
+    for name, value in options.items():
+        if name == "mqtt" and isinstance(value, dict):
+            yield from ((f"mqtt.{key}", item) for key, item in value.items())
+        else:
+            yield str(name), value
+
+
+def _typed(kind: str, value: str) -> Any:
+    """A variable's text as the value it means; what does not fit stays text, for the schema to complain about."""
+    plain = _PLAIN.get(kind.partition("(")[0].rstrip("?"))
+    return value if plain is None else plain(value)
+
+
+def _translate(
+    source: str, values: Mapping[Option, Any], origin: Callable[[Option], str], problems: Sequence[str]
+) -> Layer:
+    raw: Json = {}
+    where: dict[str, str] = {}
+    for option, value in values.items():
+        if option.unset is not None and value == option.unset and not isinstance(value, bool):
+            continue
+        for path in option.paths:
+            _put(raw, path, value)
+            where[path] = origin(option)
+    by_name = {option.name: option for option in values}
+    if (url := by_name.get("local_url")) is not None:
+        kind = values[by_name["local_kind"]] if "local_kind" in by_name else None
+        name, provider = _local(values[url], kind)
+        raw.setdefault("providers", {})[name] = provider
+        where |= {f"providers.{name}.{key}": origin(url) for key in provider}
+    return Layer(source, raw, where, tuple(problems))
+
+
+def _put(raw: Json, path: str, value: Any) -> None:
+    *parents, last = path.split(".")
+    for part in parents:
+        raw = raw.setdefault(part, {})
+    raw[last] = value
+
+
+def _local(url: Any, kind: str | None) -> tuple[str, Json]:
+    """The provider behind `local_url`: its API by what was said, else by the port; `/v1` where no path is given."""
+    address = str(url).strip().rstrip("/")
+    if "://" not in address:
+        address = f"http://{address}"
+    try:
+        parts = urlsplit(address)
+        guess = LOCAL_PORTS.get(parts.port or 0)
+    except ValueError:
+        return "local", {"kind": "openai", "base_url": address, "local": True}
+    if not parts.path:
+        address += "/v1"
+    chosen = kind or guess or "openai"
+    return ("local" if chosen == "openai" else chosen), {"kind": chosen, "base_url": address, "local": True}

@@ -39,7 +39,7 @@ CLOUD_TIMEOUTS: Final = Timeouts()
 LOCAL_TIMEOUTS: Final = Timeouts(connect=3.0, first_token=180.0, idle=120.0, total=900.0)
 """A cold model is read from disk first; on a small machine that takes minutes."""
 
-PATIENT_TIMEOUTS: Final = Timeouts(first_token=60.0, total=900.0)
+PATIENT: Final = Timeouts(first_token=60.0, total=900.0)
 """For vendors that queue requests, or think for long before they say anything."""
 
 GENERIC: Final = Quirks()
@@ -47,12 +47,12 @@ GENERIC: Final = Quirks()
 
 
 @dataclass(frozen=True, slots=True)
-class Kind:
+class ProviderKind:
     """`wire`: `openai` or `anthropic`. `auth`: the header that carries the key, `authorization` meaning a bearer token.
 
     `local`: a server that people run at home: no key, no price. `port`: where it listens unless told otherwise.
     `needs_url`: the address differs for every customer. `key_path`: what only a valid key may ask, where the list of
-    models is public.
+    models is public. `models_path`: its list of models.
     """
 
     name: str
@@ -64,10 +64,11 @@ class Kind:
     port: int | None = None
     needs_url: bool = False
     timeouts: Timeouts = CLOUD_TIMEOUTS
-    models_path: str = "/models"
     key_path: str = ""
+    models_path: str = "/models"
 
 
+_AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
 _PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
 _OTHERS_FIELDS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
 _OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
@@ -85,7 +86,6 @@ _OPENAI: Final = Quirks(
         ModelRule(r"^(?:gpt-(?:[5-9]|\d\d)|o\d)", rename={"max_tokens": "max_completion_tokens"}),
     ),
 )
-_AZURE: Final = Quirks(drop_message=_OTHERS_FIELDS, drop_call=_OTHERS_CALLS, models=_OPENAI.models)
 _COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
 _GEMINI: Final = Quirks(
     roles=_PLAIN_ROLES,
@@ -116,6 +116,12 @@ _GROQ: Final = Quirks(
     drop_message=frozenset({"name", "reasoning_content", "reasoning_details", "thinking_blocks"}),
     drop_call=_OTHERS_CALLS,
 )
+_CEREBRAS: Final = Quirks(
+    drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
+    roles=_PLAIN_ROLES,
+    drop_message=_OTHERS_FIELDS,
+    drop_call=_OTHERS_CALLS,
+)
 _DEEPSEEK: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"})
 _OPENROUTER: Final = Quirks(add={"usage": {"include": True}}, finish={"error": "error"})
 _ZAI: Final = Quirks(
@@ -127,62 +133,48 @@ _ZAI: Final = Quirks(
 _MOONSHOT: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, clamp={"temperature": (0, 1)})
 _MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
 _QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
+_BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
 _LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
 
 
-def _local(name: str, port: int) -> Kind:
+def _local(name: str, port: int) -> ProviderKind:
     url = f"http://127.0.0.1:{port}/v1"
-    return Kind(name, url, quirks=_LOCAL, local=True, port=port, timeouts=LOCAL_TIMEOUTS)
+    return ProviderKind(name, url, quirks=_LOCAL, local=True, port=port, timeouts=LOCAL_TIMEOUTS)
 
 
 _TABLE: Final = (
-    Kind("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT_TIMEOUTS),
-    Kind("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key"),
-    Kind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
-    Kind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
-    Kind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
-    Kind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT_TIMEOUTS),
-    Kind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
-    Kind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
-    Kind("together", "https://api.together.ai/v1", quirks=_COMPATIBLE),
-    Kind("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
-    Kind(
-        "cerebras",
-        "https://api.cerebras.ai/v1",
-        quirks=Quirks(
-            roles=_PLAIN_ROLES,
-            drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
-            drop_message=_OTHERS_FIELDS,
-            drop_call=_OTHERS_CALLS,
-        ),
+    ProviderKind("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT),
+    ProviderKind(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        wire="anthropic",
+        auth="x-api-key",
+        models_path="/models?limit=1000",
     ),
-    Kind("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT_TIMEOUTS),
-    Kind("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT),
-    Kind("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI),
-    Kind("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX),
-    Kind("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
-    Kind(
-        "blockrun",
-        "https://api.blockrun.ai/v1",
-        quirks=Quirks(cost_header="x-blockrun-cost-usd"),
-        timeouts=PATIENT_TIMEOUTS,
-    ),
-    Kind(
-        "azure",
-        "https://RESOURCE.openai.azure.com/openai/v1",
-        auth="api-key",
-        needs_url=True,
-        quirks=_AZURE,
-        timeouts=PATIENT_TIMEOUTS,
-    ),
+    ProviderKind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
+    ProviderKind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
+    ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
+    ProviderKind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT),
+    ProviderKind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
+    ProviderKind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
+    ProviderKind("together", "https://api.together.ai/v1", quirks=_COMPATIBLE),
+    ProviderKind("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
+    ProviderKind("cerebras", "https://api.cerebras.ai/v1", quirks=_CEREBRAS),
+    ProviderKind("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT),
+    ProviderKind("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT),
+    ProviderKind("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI),
+    ProviderKind("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX),
+    ProviderKind("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
+    ProviderKind("blockrun", "https://api.blockrun.ai/v1", quirks=_BLOCKRUN, timeouts=PATIENT),
+    ProviderKind("azure", _AZURE_URL, auth="api-key", needs_url=True, quirks=_OPENAI, timeouts=PATIENT),
     _local("ollama", 11434),
     _local("lmstudio", 1234),
     _local("llamacpp", 8080),
     _local("vllm", 8000),
-    Kind("mock", "mock://mock/v1", local=True),
+    ProviderKind("mock", "mock://mock/v1", local=True),
 )
 
-KINDS: Final[Mapping[str, Kind]] = {kind.name: kind for kind in _TABLE}
+KINDS: Final[Mapping[str, ProviderKind]] = {kind.name: kind for kind in _TABLE}
 MOCK: Final = "mock"
 LOCAL: Final = tuple(kind.name for kind in _TABLE if kind.local and kind.name != MOCK)
 CLOUD: Final = tuple(kind.name for kind in _TABLE if not kind.local)
@@ -192,7 +184,7 @@ NEEDS_URL: Final = tuple(kind.name for kind in _TABLE if kind.needs_url)
 LOCAL_PORTS: Final = {kind.port: kind.name for kind in _TABLE if kind.port is not None}
 
 _BY_HOST: Final = {
-    urlsplit(kind.base_url).hostname: kind for kind in _TABLE if not kind.local and kind.wire == "openai"
+    urlsplit(kind.base_url).hostname: kind for kind in _TABLE if kind.wire == "openai" and not kind.local
 }
 
 
@@ -201,7 +193,7 @@ def is_local(provider: ProviderSettings) -> bool:
     return kind_of(provider).local if provider.local is None else provider.local
 
 
-def kind_of(provider: ProviderSettings) -> Kind:
+def kind_of(provider: ProviderSettings) -> ProviderKind:
     """What a provider is. `openai` with an address that is nobody's we know is a plain server.
 
     Raises KeyError for a kind that does not exist; the schema has refused those before.

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
@@ -17,20 +17,16 @@ import orjson
 
 from ..core.errors import ConfigurationError
 from ..core.models import Json
-from . import options as app
+from . import fields, files
+from .files import APP_FOLDER, OPTIONS, is_named
 from .kinds import CLOUD
-from .layers import Layer, merge
-from .lenient import without
+from .layers import Layer, merge, without
 from .problems import Problem, dotted
 from .schema import check
-from .settings import Auth, LockedSettings, Settings
+from .settings import Settings, lock
 from .strict_yaml import parse_yaml
 
-FILE_NAME: Final = "cheaprouter.yaml"
-APP_FOLDER: Final = Path("/config")
-_OPTIONS: Final = "options.json"
-_CONFIG_VARIABLE: Final = "CHEAPROUTER_CONFIG"
-_ELSEWHERE: Final = (_CONFIG_VARIABLE, "CHEAPROUTER_DATA")
+_ELSEWHERE: Final = (files.CONFIG_VARIABLE, "CHEAPROUTER_DATA")
 _SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _ROUNDS: Final = 20
 _NOTHING: Final[frozenset[str]] = frozenset()
@@ -56,201 +52,102 @@ class Loaded:
 
 def load(
     config_file: Path | None,
-    data_dir: Path,
+    data: Path,
     environ: Mapping[str, str],
     *,
     lenient: bool = False,
     app_folder: Path = APP_FOLDER,
 ) -> Loaded:
     """Read everything. Strict: raises ConfigurationError with all problems. Lenient: bad parts are left out and reported."""
-    files = _files(config_file, data_dir, environ, app_folder)
-    problems: list[str] = []
-    texts = _read(files, problems, required=is_named(config_file, environ))
-    return _understand(texts, files, problems, environ, lenient=lenient)
+    found = files.find(config_file, data, environ, app_folder)
+    texts, problems = files.read(found, required=is_named(config_file, environ))
+    return _understand(texts, found, problems, environ, lenient=lenient)
 
 
-def reload(
-    config_file: Path | None,
-    data_dir: Path,
-    environ: Mapping[str, str],
-    in_force: Mapping[Path, str],
-    *,
-    app_folder: Path = APP_FOLDER,
-) -> Loaded:
+def reload(config_file: Path | None, data: Path, environ: Mapping[str, str], in_force: Mapping[Path, str]) -> Loaded:
     """Read everything again. Strict; a file of `in_force` that sets nothing any more, or is cut off, is a problem too."""
-    loaded = load(config_file, data_dir, environ, app_folder=app_folder)
-    problems = [
-        f"{path}: it is empty or gone; what it set stays in force until a restart"
-        for path in in_force
-        if path not in loaded.texts
-    ]
-    problems += _cut_off(in_force, loaded.texts)
+    loaded = load(config_file, data, environ)
+    gone = [path for path in in_force if path not in loaded.texts]
+    problems = [f"{path}: it is empty or gone; what it set stays in force until a restart" for path in gone]
+    problems += files.cut_off(in_force, loaded.texts)
     if problems:
         raise ConfigurationError(problems)
     return loaded
 
 
-def start(
-    data_dir: Path, environ: Mapping[str, str], last_good: Mapping[Path, str], *, app_folder: Path = APP_FOLDER
-) -> Loaded:
+def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str]) -> Loaded:
     """The usual files, to serve whatever they hold. Where they are wrong, the texts of the last good configuration count.
 
     Without those, keys are needed and there are no providers; but what has no say in who may ask whom is just left out.
     A wrong environment is not the files' fault: it is left out, too.
     """
-    files = _files(None, data_dir, environ, app_folder)
-    problems: list[str] = []
-    texts = _read(files, problems, required=False)
-    problems += _lost(last_good, texts, environ)
+    found = files.find(None, data, environ)
+    texts, problems = files.read(found)
+    problems += files.lost(last_good, texts, environ)
     try:
-        return _understand(texts, files, problems, environ)
+        return _understand(texts, found, problems, environ)
     except ConfigurationError as error:
         wrong = error.problems
+    rest = _understand(texts, found, [], environ, lenient=True)
     if not problems and _files_are_good(texts, environ):
-        return _understand(texts, files, [], environ, lenient=True)
+        return rest
     if last_good:
-        kept = _understand(last_good, files, [], environ, lenient=True)
+        kept = _understand(last_good, found, [], environ, lenient=True)
         said = (*wrong, *kept.problems, "the last good configuration is used until this is mended")
         return replace(kept, problems=said, good=False)
-    rest = _understand(texts, files, [], environ, lenient=True)
     if not problems and _files_are_good(texts, environ, but_for=_HARMLESS):
         return rest
     said = (*wrong, "no provider is used, and callers need a key, until this is mended")
-    return replace(rest, settings=_locked(rest.settings), problems=said, good=False)
-
-
-def _locked(settings: Settings) -> LockedSettings:
-    kept = {f.name: getattr(settings, f.name) for f in fields(settings)}
-    return LockedSettings(**kept | {"auth": Auth.KEYS, "providers": ()})
-
-
-def is_named(config_file: Path | None, environ: Mapping[str, str]) -> bool:
-    """Whether the user says which file it is; then nothing else will do."""
-    return config_file is not None or bool(environ.get(_CONFIG_VARIABLE))
+    return replace(rest, settings=lock(rest.settings), problems=said, good=False)
 
 
 def secrets(settings: Settings) -> set[str]:
     """Every value that no log, page or message may show."""
-    found = {key for provider in settings.providers for key in provider.api_keys}
-    found |= {
-        value
-        for provider in settings.providers
-        for name, value in provider.headers.items()
-        if _SECRET_HEADER.search(name)
-    }
+    headers = [header for provider in settings.providers for header in provider.headers.items()]
+    found = {value for name, value in headers if _SECRET_HEADER.search(name)}
+    found |= {key for provider in settings.providers for key in provider.api_keys}
     found |= {part.rsplit(" ", 1)[-1] for part in found}
     return {value for value in (*found, settings.admin_key, settings.mqtt.password) if value}
 
 
-def _files(config_file: Path | None, data_dir: Path, environ: Mapping[str, str], app_folder: Path) -> tuple[Path, ...]:
-    """Lowest precedence first."""
-    options = data_dir / _OPTIONS
-    if config_file is None and environ.get(_CONFIG_VARIABLE):
-        config_file = Path(environ[_CONFIG_VARIABLE])
-    if config_file is not None:
-        return (options, config_file)
-    found = [options, data_dir / FILE_NAME]
-    if environ.get("SUPERVISOR_TOKEN"):
-        found.append(app_folder / FILE_NAME)
-    return tuple(found)
-
-
-def _read(files: tuple[Path, ...], problems: list[str], *, required: bool) -> dict[Path, str]:
-    """What the files hold that are there; `required`: the last of them has to be."""
-    texts = {}
-    for path in files:
-        try:
-            texts[path] = path.read_text(encoding="utf-8")
-        except FileNotFoundError:
-            if required and path == files[-1]:
-                problems.append(f"{path}: there is no such file")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
-    return texts
-
-
-def _lost(last_good: Mapping[Path, str], texts: Mapping[Path, str], environ: Mapping[str, str]) -> list[str]:
-    """What the files held at the last start and do not now by mishap: who removes a file of his own means it."""
-    problems = [
-        f"{path}: it is empty, and held settings before (to go without it, remove it)"
-        for path in last_good
-        if path in texts and not texts[path].strip()
-    ]
-    if environ.get("SUPERVISOR_TOKEN"):
-        problems += [
-            f"{path}: the app's options are gone" for path in last_good if path.name == _OPTIONS and path not in texts
-        ]
-    return problems + _cut_off(last_good, texts)
-
-
-def _cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> list[str]:
-    """Files that end within a line of what they held before: only half of them was written."""
-    return [
-        f"{path}: it ends in the middle of a line, so it seems half-written"
-        for path, old in before.items()
-        if (new := texts.get(path))
-        and old.endswith("\n")
-        and old.startswith(new)
-        and "\n" not in old[len(new) - 1 :][:2]
-    ]
-
-
 def _understand(
     texts: Mapping[Path, str],
-    files: tuple[Path, ...],
+    found: tuple[Path, ...],
     problems: list[str],
     environ: Mapping[str, str],
     *,
     lenient: bool = False,
 ) -> Loaded:
     """Settings out of texts, lowest precedence first. `problems`: those of reading them."""
-    problems = list(problems)
-    layers = _layers(texts, problems)
+    layers = {path: _layer(path, text) for path, text in texts.items()}
     known = _key_variables(merge(layers.values())[0], environ)
-    env = app.from_environment(environ, known)
-    problems += [problem.text for problem in env.problems]
-    raw, sources = merge([*layers.values(), Layer("environment", env.raw, env.origins)])
+    everything = [*layers.values(), fields.from_environment(environ, known)]
+    raw, sources = merge(everything)
     settings, more = _settle(raw, environ, sources, lenient=lenient)
-    problems += more
-    if problems and not lenient:
-        raise ConfigurationError(problems)
+    said = (*problems, *(problem for layer in everything for problem in layer.problems), *more)
+    if said and not lenient:
+        raise ConfigurationError(list(said))
     held = {path: texts[path] for path, layer in layers.items() if layer.raw}
-    return Loaded(settings, tuple(problems), sources, files, held, good=not problems)
+    return Loaded(settings, said, sources, found, held, good=not said)
 
 
 def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str], but_for: frozenset[str] = _NOTHING) -> bool:
     """Whether they would do if nothing were set by the environment, and these sections left out."""
-    problems: list[str] = []
-    raw = merge(_layers(texts, problems).values())[0]
-    kept = {key: value for key, value in raw.items() if key not in but_for}
-    return not problems and check(kept, environ)[0] is not None
+    layers = [_layer(path, text) for path, text in texts.items()]
+    kept = {key: value for key, value in merge(layers)[0].items() if key not in but_for}
+    return not any(layer.problems for layer in layers) and check(kept, environ)[0] is not None
 
 
-def _layers(texts: Mapping[Path, str], problems: list[str]) -> dict[Path, Layer]:
-    return {
-        path: _options_layer(path, text, problems) if path.name == _OPTIONS else _yaml_layer(path, text, problems)
-        for path, text in texts.items()
-    }
-
-
-def _options_layer(path: Path, text: str, problems: list[str]) -> Layer:
+def _layer(path: Path, text: str) -> Layer:
     try:
-        options = orjson.loads(text)
+        if path.name == OPTIONS:
+            return fields.from_options(orjson.loads(text), str(path))
+        return Layer(str(path), parse_yaml(text))
     except orjson.JSONDecodeError as error:
-        problems.append(f"{path}: line {error.lineno}, column {error.colno}: not JSON ({error.msg})")
-        return Layer(str(path), {}, {})
-    translated = app.from_options(options)
-    problems += [problem.text for problem in translated.problems]
-    return Layer(str(path), translated.raw, translated.origins)
-
-
-def _yaml_layer(path: Path, text: str, problems: list[str]) -> Layer:
-    try:
-        raw = parse_yaml(text)
+        words = [f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"]
     except ConfigurationError as error:
-        problems += [f"{path}: {problem}" for problem in error.problems]
-        raw = {}
-    return Layer(str(path), raw, {})
+        words = error.problems
+    return Layer(str(path), {}, problems=tuple(f"{path}: {problem}" for problem in words))
 
 
 def _key_variables(raw: Json, environ: Mapping[str, str]) -> dict[str, str]:
@@ -259,7 +156,7 @@ def _key_variables(raw: Json, environ: Mapping[str, str]) -> dict[str, str]:
     providers = raw.get("providers")
     for name, data in (providers if isinstance(providers, dict) else {}).items():
         if name not in CLOUD and isinstance(name, str):
-            known[f"{app.PREFIX}{name.upper().replace('-', '_')}_API_KEY"] = f"providers.{name}.api_key"
+            known[f"{fields.PREFIX}{name.upper().replace('-', '_')}_API_KEY"] = f"providers.{name}.api_key"
         variables = data.get("api_key_env", []) if isinstance(data, dict) else []
         for variable in variables if isinstance(variables, list) else [variables]:
             if isinstance(variable, str) and variable in environ:

@@ -16,16 +16,9 @@ from ..core.errors import ConfigurationError
 from ..core.models import Json, Price, PriceTier, Rates
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
+from .layers import spelled_out
 from .problems import Problem, at, cross_check, dotted, nearest, render
-from .settings import (
-    Alias,
-    DeviceSettings,
-    ModelSettings,
-    MqttSettings,
-    ProviderSettings,
-    Settings,
-    model_id,
-)
+from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
 _BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
@@ -48,6 +41,7 @@ def _value(reader: values.Reader) -> Validator:
 def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, required: tuple[str, ...] = ()) -> Validator:
     """A mapping with known keys, each with its validator, handed to `make` by name."""
     schema = vol.Schema({vol.Optional(key): validator for key, validator in keys.items()})
+    made = _value(lambda data: make(**data))
 
     def validate(value: Any) -> Any:
         value = {} if value is None else value
@@ -64,16 +58,9 @@ def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, require
             errors += invalid.errors
         if errors:
             raise vol.MultipleInvalid(errors)
-        return _made(make, data)
+        return made(data)
 
     return validate
-
-
-def _made(make: Callable[..., Any], data: Json) -> Any:
-    try:
-        return make(**data)
-    except ValueError as error:
-        raise vol.Invalid(str(error)) from None
 
 
 def _each(validator: Validator) -> Validator:
@@ -113,19 +100,19 @@ def _collect(items: Iterable[tuple[Any, Any]], validator: Validator) -> list[Any
     for where, item in items:
         try:
             done.append(validator(item))
-        except vol.MultipleInvalid as invalid:
-            invalid.prepend([where])
-            errors += invalid.errors
         except vol.Invalid as invalid:
             invalid.prepend([where])
-            errors.append(invalid)
+            errors += _errors(invalid)
     if errors:
         raise vol.MultipleInvalid(errors)
     return done
 
 
+def _errors(invalid: vol.Invalid) -> list[vol.Invalid]:
+    return invalid.errors if isinstance(invalid, vol.MultipleInvalid) else [invalid]
+
+
 def _keys(section: type) -> dict[str, Validator]:
-    """The keys of a dataclass's settings."""
     return {name: _kind(field.row.kind) for name, field in fields.of(section).items()}
 
 
@@ -133,28 +120,13 @@ def _kind(kind: values.Kind) -> Validator:
     return _value(kind) if kind.item is None else _each(_kind(kind.item))
 
 
-def _made_price(
-    *,
-    input: Decimal,  # noqa: A002 - the key's name in the file
-    output: Decimal,
-    cached_input: Decimal | None = None,
-    cache_write: Decimal | None = None,
-    per_request: Decimal = Decimal(0),
-    tiers: tuple[Json, ...] = (),
-) -> Price:
-    """A user's own price."""
-    return Price(
-        rates=Rates(input, output, cached_input, cache_write),
-        tiers=tuple(sorted((_made_tier(tier) for tier in tiers), key=lambda t: t.above_prompt_tokens)),
-        per_request=per_request,
-        source="configured",
-    )
+def _made_tier(*, above: int, **rates: Decimal) -> PriceTier:
+    return PriceTier(above, Rates(**rates))
 
 
-def _made_tier(tier: Json) -> PriceTier:
-    return PriceTier(
-        tier["above"], Rates(tier["input"], tier["output"], tier.get("cached_input"), tier.get("cache_write"))
-    )
+def _made_price(*, per_request: Decimal = Decimal(0), tiers: tuple[PriceTier, ...] = (), **rates: Decimal) -> Price:
+    ordered = tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens))
+    return Price(Rates(**rates), ordered, per_request=per_request, source="configured")
 
 
 def _made_mqtt(*, url: Mapping[str, Any] | None = None, **data: Any) -> MqttSettings:
@@ -175,7 +147,7 @@ _usd = _value(values.money())
 _word = _value(values.text())
 
 _rates: Final = {"input": _usd, "output": _usd, "cached_input": _usd, "cache_write": _usd}
-_tier = _section({"above": _count, **_rates}, dict, required=("above", "input", "output"))
+_tier = _section({"above": _count, **_rates}, _made_tier, required=("above", "input", "output"))
 _price_table = _section(
     {**_rates, "per_request": _usd, "tiers": _each(_tier)}, _made_price, required=("input", "output")
 )
@@ -190,13 +162,13 @@ def _price(value: Any) -> Any:
     return _price_table(value)
 
 
-_model_table = _section({**_keys(ModelSettings), "price": _price}, dict, required=("id",))
+def _or_bare(key: str, table: Validator) -> Validator:
+    """A table, or what it has to hold alone."""
+    return lambda value: table({key: value} if isinstance(value, str) else value)
 
 
-def _model(value: Any) -> Json:
-    """A model's table, or its bare id."""
-    return _model_table({"id": value} if isinstance(value, str) else value)  # type: ignore[no-any-return]
-
+_model = _or_bare("id", _section({**_keys(ModelSettings), "price": _price}, dict, required=("id",)))
+_alias = _or_bare("target", _section(_keys(Alias), Alias, required=("target",)))
 
 _provider = _section(
     {
@@ -209,25 +181,12 @@ _provider = _section(
     },
     dict,
 )
-_alias_table = _section(_keys(Alias), Alias, required=("target",))
-
-
-def _alias(value: Any) -> Any:
-    """An alias's rules, or its bare target."""
-    return _alias_table({"target": value} if isinstance(value, str) else value)
-
-
 _mqtt_table = _section({**_keys(MqttSettings), "url": _value(texts.broker)}, _made_mqtt)
 
 
 def _mqtt(value: Any) -> Any:
     """A broker's settings, its URL alone, `embedded`, or false for none."""
-    if value == "embedded":
-        return _mqtt_table({"embedded": True})
-    if value is False:
-        return _mqtt_table({"enabled": False})
-    if isinstance(value, str):
-        return _mqtt_table({"url": value})
+    value = spelled_out(value)
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping such as {url: mqtt://user:password@host:1883}, the word embedded, or false")
     if isinstance(value.get("protocol"), int | float):
@@ -249,32 +208,21 @@ _top = _section(_SETTINGS, dict)
 
 def _made_provider(name: str, data: Json, environ: Mapping[str, str]) -> ProviderSettings:
     """A provider; `kind` is its name where that is a known provider's."""
-    kind = data.get("kind", name)
-    keys = [data["api_key"]] if "api_key" in data else []
-    keys += data.get("api_keys", ())
-    keys += [environ[variable] for variable in data.get("api_key_env", ())]
-    return ProviderSettings(
-        name=name,
-        kind=kind,
-        base_url=data.get("base_url", ""),
-        api_keys=tuple(dict.fromkeys(keys)),
-        headers=MappingProxyType(dict(data.get("headers", {}))),
-        timeouts=data.get("timeouts"),
-        models=tuple(_made_model(name, model) for model in data.get("models", ())),
-        local=data.get("local", True if kind in LOCAL else None),
-        discover=data.get("discover"),
-        enabled=data.get("enabled", True),
-    )
+    given = {"kind": name, "api_keys": (), "headers": {}, "models": (), **data}
+    own = [given.pop("api_key")] if "api_key" in given else []
+    named = [environ[variable] for variable in given.pop("api_key_env", ())]
+    given.setdefault("local", True if given["kind"] in LOCAL else None)
+    given["api_keys"] = tuple(dict.fromkeys([*own, *given["api_keys"], *named]))
+    given["headers"] = MappingProxyType(given["headers"])
+    given["models"] = tuple(_made_model(name, model) for model in given["models"])
+    return ProviderSettings(name=name, **given)
 
 
 def _made_model(provider_name: str, data: Json) -> ModelSettings:
-    capabilities = data.pop("capabilities", None)
-    given = data.pop("id")
-    return ModelSettings(
-        id=model_id(provider_name, given),
-        capabilities=None if capabilities is None else frozenset(capabilities),
-        **data,
-    )
+    given = {**data, "id": model_id(provider_name, data["id"])}
+    if "capabilities" in given:
+        given["capabilities"] = frozenset(given["capabilities"])
+    return ModelSettings(**given)
 
 
 def _made_settings(data: Json, environ: Mapping[str, str]) -> Settings:
@@ -296,10 +244,8 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
     """Settings, or None and everything that is wrong. `environ`: where `api_key_env` is looked up."""
     try:
         data = _top({} if raw is None else raw)
-    except vol.MultipleInvalid as invalid:
-        return None, [_problem(raw, error) for error in invalid.errors]
     except vol.Invalid as invalid:
-        return None, [_problem(raw, invalid)]
+        return None, [_problem(raw, error) for error in _errors(invalid)]
     problems = cross_check(data, environ)
     return (None, problems) if problems else (_made_settings(data, environ), [])
 

@@ -6,11 +6,11 @@ Money is USD, times are seconds, prices are USD per million tokens, unless a nam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Final
+from typing import ClassVar, Final
 
 from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
@@ -231,6 +231,8 @@ class Settings:
     `time_zone`: where days and months of budgets begin; "": the system's. `max_devices`: how many are remembered.
     """
 
+    locked: ClassVar[bool] = False
+
     auth: Auth | None = setting(values.choice(Auth), None, option="auth", shipped="auto", unset="auto")
     admin_key: str | None = setting(values.text(longest=200, store="password"), None, variable="admin_key")
     providers: tuple[ProviderSettings, ...] = ()
@@ -259,26 +261,17 @@ class Settings:
     @property
     def demo(self) -> bool:
         """Nothing is configured but the mock, if that: it stands behind every profile."""
-        return not any(p.enabled and p.kind != "mock" for p in self.providers)
-
-    @property
-    def locked(self) -> bool:
-        """Whether these stand in for a configuration that cannot be read."""
-        return False
+        return not self.locked and not any(p.enabled and p.kind != "mock" for p in self.providers)
 
 
 @dataclass(frozen=True, slots=True)
 class LockedSettings(Settings):
     """What holds where no configuration can be read: callers need keys, and nobody is asked, not even the mock."""
 
-    auth: Auth | None = Auth.KEYS
+    locked: ClassVar[bool] = True
 
-    @property
-    def demo(self) -> bool:
-        """Never."""
-        return False
 
-    @property
-    def locked(self) -> bool:
-        """They do."""
-        return True
+def lock(settings: Settings) -> LockedSettings:
+    """Of settings that cannot be trusted, what opens neither a door nor a purse."""
+    kept = {f.name: getattr(settings, f.name) for f in fields(settings)}
+    return LockedSettings(**kept | {"auth": Auth.KEYS, "providers": ()})

@@ -7,18 +7,12 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
-from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
 from .values import AUTO, Kind, Reader, many, name, text
 
-_DAY: Final = r"(?:mon|tue|wed|thu|fri|sat|sun)"
-_DAYS: Final = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
-_TIME: Final = r"(?:(?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
-_SPAN: Final = re.compile(rf"(?:{_DAYS}\s*)?{_TIME}-{_TIME}|{_DAYS}", re.IGNORECASE | re.ASCII)
-_HEADER: Final = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")
-_TOPIC: Final = re.compile(r"[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}")
 _LONGEST_URL: Final = 2000
 _host_text: Final = text(longest=255, empty=True)
 
@@ -38,6 +32,32 @@ def of_form(allowed: str, *, store: str = "str") -> Callable[[Reader], Kind]:
         return Kind(check, allowed, store=store)
 
     return made
+
+
+def like(pattern: str, allowed: str, *, store: str = "str") -> Kind:
+    """A text of that form, all of it."""
+    form = re.compile(pattern, re.ASCII)
+
+    @of_form(allowed, store=store)
+    def check(value: Any) -> str:
+        if not isinstance(value, str) or not form.fullmatch(value):
+            raise ValueError
+        return value
+
+    return check
+
+
+header_name: Final = like(r"[\w!#$%&'*+.^`|~-]+", "a header name of letters, digits and dashes")
+topic: Final = like(
+    r"(?!.*/\Z)[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}", "an MQTT topic without spaces, '#', '+' or a slash at its ends"
+)
+"""To build on: no wildcards, no slash at either end, not the broker's own `$`."""
+
+provider_name: Final = like(r"[a-z0-9_-]{1,64}", "1 to 64 small letters, digits, `_` or `-`")
+"""The first part of its models' ids and of topics."""
+
+_letters: Final = like("[A-Za-z]{3}", "a currency code of three letters such as EUR", store="match(^[A-Za-z]{3}$)")
+currency: Final = replace(_letters, check=lambda value: _letters(value).upper())
 
 
 def resolvable(host: str) -> bool:
@@ -75,11 +95,7 @@ def url(schemes: tuple[str, ...]) -> Kind:
 
 def _split(value: Any) -> SplitResult:
     """The parts of an address with a host. Raises ValueError."""
-    if (
-        not isinstance(value, str)
-        or len(value) > _LONGEST_URL
-        or any(c.isspace() or ord(c) < 32 for c in value.strip())
-    ):
+    if not isinstance(value, str) or len(value) > _LONGEST_URL or re.search(r"[\s\x00-\x1f]", value.strip()):
         raise ValueError
     parts = urlsplit(value.strip())
     _ = parts.port  # raises for one that is none
@@ -103,14 +119,6 @@ def broker(value: Any) -> dict[str, Any]:
     return found
 
 
-@of_form("a header name of letters, digits and dashes")
-def header_name(value: Any) -> str:
-    """A field name as HTTP takes it."""
-    if not isinstance(value, str) or not _HEADER.fullmatch(value):
-        raise ValueError
-    return value
-
-
 @of_form("a header value: a string on one line, Latin letters only")
 def header_value(value: Any) -> str:
     """A field value as HTTP takes it: Latin-1 on one line."""
@@ -124,44 +132,17 @@ def header_value(value: Any) -> str:
 @of_form("a span such as `mon-fri 07:00-21:30`, `sat,sun` or `22:00-06:00`")
 def span(value: Any) -> str:
     """A part of the week."""
-    if not isinstance(value, str) or not _SPAN.fullmatch(value.strip()):
-        raise ValueError
-    return " ".join(value.lower().split())
+    said = value if isinstance(value, str) else ""
+    parse_span(said)
+    return " ".join(said.lower().split())
 
 
 @of_form("a time zone such as Europe/Berlin")
 def time_zone(value: Any) -> str:
     """A name of the IANA time zone database; "" is the system's."""
-    if value == "":
-        return ""
-    try:
-        return ZoneInfo(value).key
-    except (ZoneInfoNotFoundError, TypeError, OSError, AttributeError):
-        raise ValueError from None
-
-
-@of_form("a currency code of three letters such as EUR", store="match(^[A-Za-z]{3}$)")
-def currency(value: Any) -> str:
-    """Three letters of ISO 4217."""
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z]{3}", value):
-        raise ValueError
-    return value.upper()
-
-
-@of_form("an MQTT topic without spaces, '#', '+' or a slash at its ends")
-def topic(value: Any) -> str:
-    """An MQTT topic to build on: no wildcards, no slash at either end, not the broker's own `$`."""
-    if not isinstance(value, str) or not _TOPIC.fullmatch(value) or value[-1] == "/":
-        raise ValueError
-    return value
-
-
-@of_form("1 to 64 small letters, digits, `_` or `-`")
-def provider_name(value: Any) -> str:
-    """The first part of its models' ids and of topics."""
-    if not isinstance(value, str) or not re.fullmatch(r"[a-z0-9_-]{1,64}", value):
-        raise ValueError
-    return value
+    if not isinstance(value, str):
+        raise ValueError  # noqa: TRY004 - as for any other text that is none
+    return zone_name(find_zone(value)) if value else ""
 
 
 @of_form("a model id, or a profile id such as blockrun/eco or blockrun/auto:7 (0 to 10)")

@@ -66,7 +66,8 @@ class Kind:
     def at_run_time(self, value: Any) -> Any:
         """The value as a JSON value or a text gives it. Raises ValueError."""
         plain = self.plain(value)
-        if self.lifted is not None and (_lifts(value) or (plain == self.lifted and not isinstance(plain, bool))):
+        word = isinstance(value, str) and value.strip().lower() in _UNLIMITED_WORDS
+        if self.lifted is not None and (word or (plain == self.lifted and not isinstance(plain, bool))):
             return self.lifted
         if self.item is None:
             return self.check(plain)
@@ -108,10 +109,6 @@ def setting(kind: Kind, default: _T, **about: Any) -> _T:
     return field(default=default, metadata=row(kind, **about))
 
 
-def _lifts(value: Any) -> bool:
-    return isinstance(value, str) and value.strip().lower() in _UNLIMITED_WORDS
-
-
 def numeral(value: Any) -> Any:
     """A text's number; anything else as it is."""
     if isinstance(value, str) and len(value := value.strip()) <= _LONGEST_NUMERAL and _NUMERAL.fullmatch(value):
@@ -120,7 +117,7 @@ def numeral(value: Any) -> Any:
 
 
 def _flag(value: Any) -> bool:
-    if value is True or value is False:
+    if isinstance(value, bool):
         return value
     raise ValueError(flag.allowed)
 

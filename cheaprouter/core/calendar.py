@@ -1,10 +1,18 @@
-"""Local days and months, as budgets and reports count them; safe when clocks change and when midnight does not exist."""
+"""Time: clocks that are handed in, local days and months as budgets and reports count them, hours of the week.
+
+Safe when clocks change and when midnight does not exist.
+"""
 
 from __future__ import annotations
 
+import contextlib
 import os
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -13,6 +21,25 @@ _LOCALTIME = Path("/etc/localtime")
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC).timestamp()
 _LAST: Final = datetime(9999, 11, 1, tzinfo=UTC).timestamp()
 _END: Final = datetime(9999, 12, 31, tzinfo=UTC).timestamp() + 86_400
+_UTC_NOW: Final = partial(datetime.now, UTC)
+
+_DAYS: Final = ("mon", "tue", "wed", "thu", "fri", "sat", "sun")
+_DAY: Final = rf"(?:{'|'.join(_DAYS)})"
+_TIME: Final = r"(?:(?:[01]?\d|2[0-3]):[0-5]\d|24:00)"
+_DAY_LIST: Final = rf"{_DAY}(?:-{_DAY})?(?:,{_DAY}(?:-{_DAY})?)*"
+SPAN: Final = re.compile(
+    rf"(?:(?P<days>{_DAY_LIST})\s*)?(?P<start>{_TIME})-(?P<end>{_TIME})|(?P<all>{_DAY_LIST})",
+    re.IGNORECASE | re.ASCII,
+)
+_MINUTES: Final = 24 * 60
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """Handed in, so that tests can turn it. `monotonic`: seconds for intervals. `utcnow`: aware UTC for records."""
+
+    monotonic: Callable[[], float] = time.monotonic
+    utcnow: Callable[[], datetime] = _UTC_NOW
 
 
 def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime: Path = _LOCALTIME) -> tzinfo:
@@ -21,21 +48,22 @@ def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime
     Raises ValueError for a name that is no time zone.
     """
     if name:
-        try:
-            return ZoneInfo(name)
-        except (ZoneInfoNotFoundError, OSError, ValueError) as error:
-            raise ValueError(f"`{name}` is not a time zone: use a name such as `Europe/Berlin`.") from error
-    wanted = environ.get("TZ", "").lstrip(":")
-    if wanted:
-        try:
-            return ZoneInfo(wanted)
-        except (ZoneInfoNotFoundError, OSError, ValueError):
-            pass
+        if (zone := _zone(name)) is None:
+            raise ValueError(f"`{name}` is not a time zone: use a name such as `Europe/Berlin`.")
+        return zone
+    if zone := _zone(environ.get("TZ", "").lstrip(":")):
+        return zone
     try:
         with localtime.open("rb") as file:
             return ZoneInfo.from_file(file)
     except (OSError, ValueError):
         return UTC
+
+
+def _zone(name: str) -> ZoneInfo | None:
+    with contextlib.suppress(ZoneInfoNotFoundError, OSError, ValueError):
+        return ZoneInfo(name) if name else None
+    return None
 
 
 def zone_name(zone: tzinfo) -> str:
@@ -46,32 +74,32 @@ def zone_name(zone: tzinfo) -> str:
 class Calendar:
     """Turns moments (Unix seconds) into local days, written as integers: 20261122; a day // 100 is its month.
 
-    The bounds of the day last asked for are remembered, so that asking again within it costs one comparison.
+    The day last asked for is remembered with its bounds (`current`, `begins`, `ends`), so that whoever asks for each request can
+    compare instead.
     """
 
     def __init__(self, zone: tzinfo = UTC) -> None:
         self.zone = zone
-        self._day = 0
-        self._start = 0.0
-        self._end = 0.0
+        self.current = 0
+        self.begins = 0.0
+        self.ends = 0.0
 
     def move(self, zone: tzinfo) -> None:
         """Count by another zone from now on; what was booked stays in the day it was booked in."""
         self.zone = zone
-        self._start = self._end = 0.0
+        self.begins = self.ends = 0.0
 
     def day(self, moment: float) -> int:
-        """The local day in which a moment lies."""
-        if not self._start <= moment < self._end:
+        if not self.begins <= moment < self.ends:
             local = self.local(moment).date()
-            self._start, self._end = self._bounds(local)
-            self._day = local.year * 10000 + local.month * 100 + local.day
-        return self._day
+            self.begins, self.ends = self._bounds(local)
+            self.current = from_date(local)
+        return self.current
 
     def day_end(self, moment: float) -> float:
         """When the local day of a moment ends, in Unix seconds."""
         self.day(moment)
-        return self._end
+        return self.ends
 
     def month_end(self, moment: float) -> float:
         """When the local month of a moment ends, in Unix seconds."""
@@ -104,3 +132,79 @@ def to_date(day: int) -> date:
 def from_date(value: date) -> int:
     """A date as 20261122."""
     return value.year * 10000 + value.month * 100 + value.day
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """Minutes of the day, on these weekdays (0 = Monday); `end` may lie on the next day, and is not part of it."""
+
+    days: frozenset[int]
+    start: int
+    end: int
+
+
+class Schedule:
+    """Hours on the wall's clock in which a device may ask: `mon-fri 07:00-21:30`, `sat,sun`, `22:00-06:00`.
+
+    Any of its spans open the door; a span over midnight belongs to the day on which it starts.
+    """
+
+    def __init__(self, spans: Iterable[str]) -> None:
+        """Raises ValueError for a span that cannot be read."""
+        self.spans = tuple(parse_span(span) for span in spans)
+
+    def open(self, local: datetime) -> bool:
+        """Whether the wall's clock shows a time within the schedule."""
+        minute = local.hour * 60 + local.minute
+        today = local.weekday()
+        return any(
+            (today in span.days and span.start <= minute < span.end)
+            or ((today - 1) % 7 in span.days and minute + _MINUTES < span.end)
+            for span in self.spans
+        )
+
+    def opens_in(self, moment: float, zone: tzinfo) -> float | None:
+        """Seconds until it is open, looking eight days ahead; None where it never is.
+
+        A start that the clocks skip counts from the moment of the change.
+        """
+        today = datetime.fromtimestamp(moment, zone)
+        starts = []
+        for ahead in range(9):
+            day = today.date() + timedelta(days=ahead)
+            for span in self.spans:
+                if day.weekday() in span.days:
+                    hour, minute = divmod(span.start, 60)
+                    start = datetime(day.year, day.month, day.day, hour, minute, tzinfo=zone).timestamp()
+                    if start > moment:
+                        starts.append(start)
+        return min(starts) - moment if starts else None
+
+
+def parse_span(text: str) -> Span:
+    """Read one span. Raises ValueError for what is none."""
+    match = SPAN.fullmatch(text.strip())
+    if match is None:
+        raise ValueError(f"`{text[:60]}` is no span of the week")
+    listed = match["days"] or match["all"]
+    days = _days(listed.lower()) if listed else frozenset(range(7))
+    if match["all"]:
+        return Span(days, 0, _MINUTES)
+    start, end = _minutes(match["start"]), _minutes(match["end"])
+    if start == _MINUTES:  # midnight at a day's end is where the next one starts
+        days, start = frozenset((day + 1) % 7 for day in days), 0
+    return Span(days, start, end if end > start else end + _MINUTES)
+
+
+def _days(text: str) -> frozenset[int]:
+    found: set[int] = set()
+    for part in text.split(","):
+        first, _, last = part.partition("-")
+        start, end = _DAYS.index(first), _DAYS.index(last or first)
+        found.update((start + step) % 7 for step in range((end - start) % 7 + 1))
+    return frozenset(found)
+
+
+def _minutes(text: str) -> int:
+    hours, minutes = text.split(":")
+    return int(hours) * 60 + int(minutes)

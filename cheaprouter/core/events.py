@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections import deque
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -123,13 +124,13 @@ class ModelsChanged(Event):
 
 
 class Subscription:
-    """One listener's bounded queue; the oldest event goes when it is full, and is counted in `dropped`."""
+    """One listener's bounded queue; the oldest event goes when it is full, and is counted in `dropped`. `close()` ends it."""
 
-    def __init__(self, limit: int, unsubscribe: Callable[[Subscription], None]) -> None:
+    def __init__(self, limit: int, bus: EventBus) -> None:
         self._queue: deque[Event] = deque(maxlen=limit)
         self._ready = asyncio.Event()
-        self._unsubscribe = unsubscribe
         self.dropped = 0
+        self.close = bus.on(self.put)
 
     def put(self, event: Event) -> None:
         """Queue an event; never blocks."""
@@ -139,7 +140,6 @@ class Subscription:
         self._ready.set()
 
     async def get(self) -> Event:
-        """Wait for the next event."""
         while not self._queue:
             self._ready.clear()
             await self._ready.wait()
@@ -151,43 +151,32 @@ class Subscription:
         self._queue.clear()
         return events
 
-    def __aiter__(self) -> AsyncIterator[Event]:
-        return self._iterate()
-
-    async def _iterate(self) -> AsyncIterator[Event]:
-        while True:
-            yield await self.get()
-
-    def close(self) -> None:
-        """Stop listening."""
-        self._unsubscribe(self)
-
 
 class EventBus:
-    """Hands each event to every subscriber at once, in the event loop's thread. No listener's failure reaches another."""
+    """Hands each event to every listener at once, in the event loop's thread. No listener's failure reaches another."""
 
     def __init__(self, log: logging.Logger = _LOG) -> None:
         self._log = log
-        self._subscriptions: list[Subscription] = []
         self._listeners: list[tuple[Callable[[Any], Any], tuple[type[Event], ...]]] = []
         self._told: set[tuple[str, str, str]] = set()
 
     def subscribe(self, limit: int = 1024) -> Subscription:
-        """Listen with a queue of at most `limit` events; `close()` on what is returned ends it."""
-        subscription = Subscription(limit, lambda mine: _remove(self._subscriptions, mine))
-        self._subscriptions.append(subscription)
-        return subscription
+        """Listen with a queue of at most `limit` events."""
+        return Subscription(limit, self)
 
     def on(self, callback: Callable[[Any], Any], *kinds: type[Event]) -> Callable[[], None]:
         """Call a quick, synchronous function for each event of these kinds, or of all; returns what ends it."""
         listener = (callback, kinds or (Event,))
         self._listeners.append(listener)
-        return lambda: _remove(self._listeners, listener)
+
+        def leave() -> None:
+            with contextlib.suppress(ValueError):  # it is gone already
+                self._listeners.remove(listener)
+
+        return leave
 
     def publish(self, event: Event) -> None:
         """Tell everyone; never blocks and never raises. Whoever listens or leaves meanwhile counts from the next event on."""
-        for subscription in tuple(self._subscriptions):
-            subscription.put(event)
         for callback, kinds in tuple(self._listeners):
             try:
                 if isinstance(event, kinds):
@@ -202,9 +191,3 @@ class EventBus:
         if kind not in self._told:
             self._told.add(kind)
             self._log.error("%s could not take in %s", kind[0], kind[1], exc_info=error)
-
-
-def _remove(listeners: list[Any], listener: Any) -> None:
-    """Take a listener out; one that is gone already is gone."""
-    if listener in listeners:
-        listeners.remove(listener)

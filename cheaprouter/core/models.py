@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 Json = dict[str, Any]
 """A decoded JSON object, as it came over the wire."""
@@ -63,7 +63,6 @@ class Usage:
 
     @property
     def total_tokens(self) -> int:
-        """Prompt and completion together."""
         return self.prompt_tokens + self.completion_tokens
 
 
@@ -177,6 +176,33 @@ class Caller:
     def admin(self) -> bool:
         """Whether it may change settings."""
         return self.key is KeyKind.ADMIN
+
+
+class Operation(Protocol):
+    """What the gateway serves, whatever door it came in by: a checked request, as far as letting in, choosing, sending and booking it need to know.
+
+    `kind`: which kind of models can serve it (`chat`, …). `model`: as asked for. `body`: what is asked; nobody changes it in
+    place. `stream`: the answer is wanted in pieces, in the door's `wire`: `openai_chat` (bytes) or `events` (canonical ones).
+    `include_usage`: the client wants to be told the usage at a stream's end. `max_tokens`: the client's ceiling on one
+    reply; `n`: how many replies.
+    """
+
+    @property
+    def kind(self) -> str: ...
+    @property
+    def model(self) -> str: ...
+    @property
+    def body(self) -> Json: ...
+    @property
+    def stream(self) -> bool: ...
+    @property
+    def include_usage(self) -> bool: ...
+    @property
+    def max_tokens(self) -> int | None: ...
+    @property
+    def n(self) -> int: ...
+    @property
+    def wire(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,7 @@ import orjson
 from aiohttp import WSMsgType, web
 
 from ..control import Control
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.events import EventBus
 from .peers import Visitor, admit
 from .status import Reach, language, status

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from ..core.const import MAX_BODY_BYTES
 from ..core.errors import BodyTooLargeError, CheapRouterError, InvalidRequestError, MethodNotAllowedError, NotFoundError
-from ..wire.openai_chat.errors import error_body
+from ..wire.openai_chat.encode import error_body
 
 _LOG: Final = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -11,13 +11,13 @@ import os
 import signal
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import aiohttp
 
-from ..config import last_good, loader
+from ..config import files, loader
+from ..config.files import ConfigWatcher
 from ..config.loader import Loaded
-from ..config.watcher import ConfigWatcher
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from ..core.logs import Redactor
 from ..core.logs import setup as setup_logs
@@ -86,20 +86,23 @@ class App:
 
     def announce(self) -> None:
         """Say in the log what serves where, and what to know."""
-        settings = self.house.settings
-        _LOG.info(
-            "CheapRouter %s serves on port %d: give clients http://<this machine>:%d/v1",
-            VERSION,
-            self.lan.port,
-            self.lan.port,
-        )
-        if settings.demo:
+        port = self.lan.port
+        _LOG.info("CheapRouter %s serves on port %d: give clients http://<this machine>:%d/v1", VERSION, port, port)
+        if self.house.settings.demo:
             _LOG.warning("DEMO MODE: no provider is configured, so the built-in mock answers every request")
         if self.house.admin_key_is_new:
-            _announce_admin_key(self.house, in_app=self.options.supervisor_token is not None)
+            self._announce_admin_key()
         _LOG.info("callers %s", "need a key" if self.house.gateway.world.auth == "keys" else "need no key (auth: open)")
         if self.options.demo_broker_port is not None:
-            _print_demo_help(self.lan.port, self.options.demo_broker_port)
+            _print_demo_help(port, self.options.demo_broker_port)
+
+    def _announce_admin_key(self) -> None:
+        where = self.house.data / ADMIN_KEY
+        if self.options.supervisor_token is None:
+            _LOG.info("a new admin key was written to %s", where)
+        else:
+            # The app's log is for Home Assistant's administrators; it is the only way for them to get the key. Written once.
+            os.write(2, f"ADMIN KEY (shown once, kept in {where}): {self.house.admin_key}\n".encode())
 
     async def drain(self) -> None:
         """Take no more requests, and give running ones time to end."""
@@ -147,34 +150,24 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
 
 def _first_load(options: Options) -> Loaded:
     """The configuration to start with: exactly the file that was named, else the usual ones or what was good last."""
-    if loader.is_named(options.config, os.environ):
+    if files.is_named(options.config, os.environ):
         loaded = loader.load(options.config, options.data, os.environ)
     else:
-        loaded = loader.start(options.data, os.environ, last_good.read(options.data))
+        loaded = loader.start(options.data, os.environ, files.read_last_good(options.data))
     return _adjust(loaded, options)
-
-
-def _load_again(options: Options, in_force: Loaded) -> Loaded:
-    return _adjust(loader.reload(options.config, options.data, os.environ, in_force.texts), options)
 
 
 def _keep(options: Options, loaded: Loaded) -> None:
     """Remember a good configuration for the next start; one that was named is never stood in for."""
-    if loaded.good and not loader.is_named(options.config, os.environ):
-        last_good.write(options.data, loaded.texts)
+    if loaded.good and not files.is_named(options.config, os.environ):
+        files.write_last_good(options.data, loaded.texts)
 
 
 def _adjust(loaded: Loaded, options: Options) -> Loaded:
     """The command line wins over everything in the configuration."""
-    settings = loaded.settings
-    http = settings.http
-    if options.host is not None:
-        http = dataclasses.replace(http, host=options.host)
-    if options.port is not None:
-        http = dataclasses.replace(http, port=options.port)
-    if options.ingress_port is not None:
-        http = dataclasses.replace(http, ingress_port=options.ingress_port)
-    mqtt = settings.mqtt
+    settings, mqtt = loaded.settings, loaded.settings.mqtt
+    said: dict[str, Any] = {"host": options.host, "port": options.port, "ingress_port": options.ingress_port}
+    http = dataclasses.replace(settings.http, **{name: value for name, value in said.items() if value is not None})
     if options.demo_broker_port is not None:
         mqtt = dataclasses.replace(mqtt, embedded=True, enabled=True, host="127.0.0.1", port=options.demo_broker_port)
     return dataclasses.replace(loaded, settings=dataclasses.replace(settings, http=http, mqtt=mqtt))
@@ -215,9 +208,10 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
         reloaded.set()
         await asyncio.to_thread(_keep, options, loaded)
 
-    watcher = ConfigWatcher(
-        house.loaded.files, lambda: _load_again(options, house.loaded), reload, on_problem=house.complain
-    )
+    def load() -> Loaded:
+        return _adjust(loader.reload(options.config, options.data, os.environ, house.loaded.texts), options)
+
+    watcher = ConfigWatcher(house.loaded.files, load, reload, on_problem=house.complain)
     work: dict[str, Run] = {
         **house.recorder.work,
         "accounts": house.accounts.run,
@@ -250,15 +244,6 @@ def _settle_memory() -> None:
     gc.collect()
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
-
-
-def _announce_admin_key(house: House, *, in_app: bool) -> None:
-    where = house.data / ADMIN_KEY
-    if in_app:
-        # The app's log is for Home Assistant's administrators; it is the only way for them to get the key. Written once.
-        os.write(2, f"ADMIN KEY (shown once, kept in {where}): {house.admin_key}\n".encode())
-    else:
-        _LOG.info("a new admin key was written to %s", where)
 
 
 def _print_demo_help(port: int, broker: int) -> None:

@@ -28,8 +28,7 @@ from ..config import loader
 from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
 from ..control import Control, Facts
-from ..core.calendar import Calendar, find_zone
-from ..core.clock import Clock
+from ..core.calendar import Calendar, Clock, find_zone
 from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json

@@ -37,19 +37,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[argparse.Namespace], int] = args.command
     try:
         return command(args)
-    except NewerDatabaseError as error:
-        _complain(*error.problems)
-        return 3
     except ConfigurationError as error:
         _complain(*error.problems)
-        return 2
+        return 3 if isinstance(error, NewerDatabaseError) else 2
     except CheapRouterError as error:
         _complain(error.message)
         return 1
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has left; Python would complain at exit
+        return 0
     except OSError as error:
-        if isinstance(error, BrokenPipeError):
-            sys.stderr.close()  # the reader of our output has left; Python would complain at exit
-            return 0
         _complain(error.strerror or str(error))
         return 1
 
@@ -136,32 +133,14 @@ def _serve(args: argparse.Namespace) -> int:
     from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
 
     token = os.environ.get("SUPERVISOR_TOKEN")
-    return run(
-        Options(
-            config=args.config,
-            data=_data(args),
-            host=args.host,
-            port=args.port,
-            ingress_port=args.ingress_port,
-            supervisor_token=token,
-        )
-    )
+    return run(Options(args.config, _data(args), args.host, args.port, args.ingress_port, token))
 
 
 def _demo(args: argparse.Namespace) -> int:
     from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
 
     data = args.data or default_data() / "demo"
-    return run(
-        Options(
-            config=args.config,
-            data=data,
-            host=args.host,
-            port=args.port,
-            ingress_port=args.ingress_port,
-            demo_broker_port=args.mqtt_port,
-        )
-    )
+    return run(Options(args.config, data, args.host, args.port, args.ingress_port, None, args.mqtt_port))
 
 
 def _check_config(args: argparse.Namespace) -> int:
@@ -171,10 +150,10 @@ def _check_config(args: argparse.Namespace) -> int:
     read = ", ".join(str(f) for f in loaded.files if f.exists()) or "no file: defaults and environment"
     print(f"The configuration is good ({read}).")
     for provider in loaded.settings.providers:
-        models = (
+        listed = (
             f"{len(provider.models)} models listed" if provider.models else "models from the catalogue or the provider"
         )
-        print(f"  {provider.name}: {provider.kind}, {len(provider.api_keys)} key(s), {models}")
+        print(f"  {provider.name}: {provider.kind}, {len(provider.api_keys)} key(s), {listed}")
     if loaded.settings.demo:
         print("  No provider is configured: demo mode, the mock answers.")
     return 0

@@ -47,9 +47,7 @@ def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, 
     router, context = offline_router(config, data)
     answer = router.explain(body, context)
     if file is not None:
-        sys.stdout.buffer.write(
-            orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str)
-        )
+        _print_json(answer)
     else:
         _print(answer)
     return 0
@@ -69,16 +67,16 @@ def _body(prompt: str | None, file: BinaryIO | None) -> Json:
     return {"messages": [{"role": "user", "content": prompt}]}
 
 
+def _print_json(answer: Any) -> None:
+    sys.stdout.buffer.write(orjson.dumps(answer, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+
+
 def _print(answer: Mapping[str, Any]) -> None:
     for name, value in answer.items():
         if isinstance(value, Mapping):
-            print(f"{name}:")
-            for key, inner in value.items():
-                print(f"  {key}: {_shown(inner)}")
+            print(f"{name}:", *(f"{key}: {_shown(inner)}" for key, inner in value.items()), sep="\n  ")
         elif isinstance(value, list):
-            print(f"{name}:")
-            for inner in value:
-                print(f"  - {_shown(inner)}")
+            print(f"{name}:", *(f"- {_shown(inner)}" for inner in value), sep="\n  ")
         else:
             print(f"{name}: {_shown(value)}")
 
@@ -98,7 +96,7 @@ async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> i
     async with offline_pool(config, data) as (pool, upstreams):
         rows = [await pool.check(adapter) for adapter in upstreams.adapters.values()]
     if as_json:
-        sys.stdout.buffer.write(orjson.dumps(rows, option=orjson.OPT_INDENT_2 | orjson.OPT_APPEND_NEWLINE, default=str))
+        _print_json(rows)
     else:
         for row in rows:
             print("  ".join(f"{k}={_shown(v)}" for k, v in row.items() if v not in (None, [], {}, "")))
@@ -106,7 +104,6 @@ async def list_providers(config: Path | None, data: Path, *, as_json: bool) -> i
 
 
 def manage_keys(args: argparse.Namespace, data: Path) -> int:
-    """Run one verb of `keys`."""
     data.mkdir(parents=True, exist_ok=True)
     if args.verb == "admin":
         return _admin_key(data, reset=args.reset)

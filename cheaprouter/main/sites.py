@@ -37,7 +37,6 @@ class Site:
         self.sites.clear()
 
     async def close(self) -> None:
-        """End every connection."""
         await self.runner.cleanup()
 
 

@@ -12,7 +12,7 @@ from typing import Any, Final
 import orjson
 
 from ..control import Control
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.errors import CheapRouterError, InvalidRequestError, UpstreamError
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply

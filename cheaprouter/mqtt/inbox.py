@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from ..config.settings import MqttSettings
 from ..control import Control
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..gateway import Gateway
 from .chat import Chat
 from .commands import Commands

@@ -14,7 +14,7 @@ from typing import Final
 
 from ..config.settings import MqttSettings
 from ..control import Control
-from ..core.clock import Clock
+from ..core.calendar import Clock
 from ..core.events import (
     DeviceAdded,
     DeviceRemoved,

@@ -13,8 +13,7 @@ from ..catalog.prices import cost
 from ..catalog.table import ModelTable
 from ..config.settings import BudgetAction, DeviceSettings, Settings
 from ..core.errors import BudgetError, NoCandidateError
-from ..core.models import Difficulty, Json, Model, Profile, RouteDecision, Usage
-from ..core.operation import Operation
+from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDecision, Usage
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access

@@ -17,8 +17,7 @@ from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder
 from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import Auth, Settings
-from cheaprouter.core.calendar import Calendar
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Calendar, Clock
 from cheaprouter.core.errors import LimitError
 from cheaprouter.core.events import EventBus
 from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage

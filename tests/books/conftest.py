@@ -14,8 +14,7 @@ from cheaprouter.books.recorder import Recorder
 from cheaprouter.books.reports import Reports
 from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.core.calendar import Calendar
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Calendar, Clock
 from cheaprouter.core.models import RequestRecord, Usage
 
 

@@ -15,15 +15,14 @@ from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder
 from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.core.calendar import Calendar
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Calendar, Clock
 
 BOOKKEEPER = """
 import asyncio, os, sys
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.models import RequestRecord, Usage
 from cheaprouter.books import journal

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from cheaprouter.config import schema, settings
-from cheaprouter.config.options import ENVIRONMENT
+from cheaprouter.config.fields import ENVIRONMENT
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text()

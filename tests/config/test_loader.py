@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from cheaprouter.config import last_good
+from cheaprouter.config import files
 from cheaprouter.config.loader import load, parse_yaml, reload, secrets, start
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth
@@ -272,8 +272,8 @@ class TestStart:
 
     def before(self, data: Path) -> dict[Path, str]:
         file(data, GOOD)
-        last_good.write(data, start(data, {}, {}).texts)
-        return last_good.read(data)
+        files.write_last_good(data, start(data, {}, {}).texts)
+        return files.read_last_good(data)
 
     def test_good_files_count_whatever_was_before(self, data):
         before = self.before(data)
@@ -387,28 +387,28 @@ class TestReload:
 
 class TestLastGood:
     def test_it_is_for_its_owner_alone(self, data):
-        last_good.write(data, {data / "cheaprouter.yaml": "admin_key: secret-1"})
-        assert stat.S_IMODE((data / last_good.FILE_NAME).stat().st_mode) == 0o600
-        assert last_good.read(data) == {data / "cheaprouter.yaml": "admin_key: secret-1"}
+        files.write_last_good(data, {data / "cheaprouter.yaml": "admin_key: secret-1"})
+        assert stat.S_IMODE((data / files.LAST_GOOD).stat().st_mode) == 0o600
+        assert files.read_last_good(data) == {data / "cheaprouter.yaml": "admin_key: secret-1"}
 
     def test_what_is_the_same_is_not_written_again(self, data):
-        last_good.write(data, {data / "a": "b: 1"})
-        number = (data / last_good.FILE_NAME).stat().st_ino
-        last_good.write(data, {data / "a": "b: 1"})
-        assert (data / last_good.FILE_NAME).stat().st_ino == number
+        files.write_last_good(data, {data / "a": "b: 1"})
+        number = (data / files.LAST_GOOD).stat().st_ino
+        files.write_last_good(data, {data / "a": "b: 1"})
+        assert (data / files.LAST_GOOD).stat().st_ino == number
 
     def test_where_no_file_sets_anything_there_is_nothing_to_keep(self, data):
-        last_good.write(data, {data / "a": "b: 1"})
-        last_good.write(data, {})
+        files.write_last_good(data, {data / "a": "b: 1"})
+        files.write_last_good(data, {})
         assert list(data.iterdir()) == []
 
     @pytest.mark.parametrize("text", ["", "[]", "{", '{"version": 2, "files": []}', '{"version": 1, "files": [1]}'])
     def test_one_that_makes_no_sense_is_none(self, data, text):
-        file(data, text, last_good.FILE_NAME)
-        assert last_good.read(data) == {}
+        file(data, text, files.LAST_GOOD)
+        assert files.read_last_good(data) == {}
 
     def test_a_folder_that_takes_no_file_is_no_failure(self, data):
-        last_good.write(data / "nowhere", {data / "a": "b: 1"})
+        files.write_last_good(data / "nowhere", {data / "a": "b: 1"})
 
     def test_its_texts_are_in_no_representation(self, data):
         file(data, "admin_key: secret-1")

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
+from cheaprouter.config.fields import ENVIRONMENT, OPTIONS, defaults, from_options
 from cheaprouter.config.kinds import CLOUD
-from cheaprouter.config.options import ENVIRONMENT, OPTIONS, defaults, from_options
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import BudgetAction
 from cheaprouter.core.models import Profile
@@ -101,7 +101,7 @@ def test_a_local_servers_api_is_told_by_its_port(given, name, kind, base_url):
 
 
 def test_an_unknown_option_is_named_with_the_nearest():
-    assert from_options({"rmp": 1}).problems[0].text == "option rmp: unknown option; did you mean `rpm`?"
+    assert from_options({"rmp": 1}).problems[0] == "option rmp: unknown option; did you mean `rpm`?"
 
 
 def test_options_that_are_no_mapping_are_a_problem():

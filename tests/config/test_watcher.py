@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from cheaprouter.config.files import ConfigWatcher
 from cheaprouter.config.loader import Loaded, load
-from cheaprouter.config.watcher import ConfigWatcher
 
 
 class Watched:

@@ -16,7 +16,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard import site as module
 from cheaprouter.dashboard.site import build_site

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cheaprouter.config import watcher
+from cheaprouter.config import files
 from tests.fakes.fault_server import fault_server, free_port
 from tests.fakes.router import Client, model, provider, router
 
@@ -23,8 +23,8 @@ SETTINGS = {
 @pytest.fixture(autouse=True)
 def soon(monkeypatch):
     """Files are looked at all the time."""
-    monkeypatch.setattr(watcher, "SETTLE", 0.01)
-    monkeypatch.setattr(watcher.ConfigWatcher.__init__, "__kwdefaults__", {"interval": 0.02, "sleep": asyncio.sleep})
+    monkeypatch.setattr(files, "SETTLE", 0.01)
+    monkeypatch.setattr(files.ConfigWatcher.__init__, "__kwdefaults__", {"interval": 0.02, "sleep": asyncio.sleep})
 
 
 async def until(condition: Callable[[], object]) -> None:

@@ -11,7 +11,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach

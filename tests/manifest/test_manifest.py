@@ -8,7 +8,7 @@ import pytest
 import voluptuous as vol
 import yaml
 
-from cheaprouter.config import options as ours
+from cheaprouter.config import fields as ours
 from cheaprouter.config.loader import load
 from cheaprouter.core.const import DEFAULT_PORT, VERSION
 

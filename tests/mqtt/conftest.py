@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.mqtt.bridge import Bridge
 from cheaprouter.mqtt.pacing import Backoff
 from tests.builders_house import Home, make_house

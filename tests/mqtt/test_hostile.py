@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt.inbox import Inbox
 from cheaprouter.mqtt.messages import Incoming

@@ -6,7 +6,7 @@ import orjson
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.errors import InvalidRequestError
 from cheaprouter.core.models import Caller
 from cheaprouter.mqtt import publisher as publisher_module

@@ -7,7 +7,7 @@ from decimal import Decimal
 import pytest
 
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.events import (
     BudgetReached,
     BudgetWarning,

@@ -10,7 +10,7 @@ import pytest
 
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings
-from cheaprouter.core.clock import Clock
+from cheaprouter.core.calendar import Clock
 from cheaprouter.core.events import Event, EventBus
 from cheaprouter.core.models import Model
 from cheaprouter.upstream.direct import DirectTransport

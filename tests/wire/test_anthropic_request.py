@@ -15,9 +15,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Capability, Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.wire import UntranslatableError
-from cheaprouter.wire.anthropic import content
-from cheaprouter.wire.anthropic.content import tool_id
-from cheaprouter.wire.anthropic.request import JSON_TOOL, to_messages
+from cheaprouter.wire.anthropic.request import JSON_TOOL, mark_cache, to_messages, tool_id
 from cheaprouter.wire.openai_chat.request import parse
 
 OLD = Model("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5-20250929", max_output=64_000)
@@ -263,7 +261,7 @@ def test_a_json_object_is_asked_for_in_words():
 
 def cached(**body: Any) -> list[str]:
     got = wire(**body) if "messages" not in body else to_messages({"model": "x", **body}, OLD)
-    content.mark_cache(got)
+    mark_cache(got)
     places = [name for name in ("system", "tools") if any("cache_control" in block for block in got.get(name, ()))]
     return places + [
         str(i) for i, turn in enumerate(got["messages"]) if any("cache_control" in b for b in turn["content"])

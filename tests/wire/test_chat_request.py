@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.errors import CheapRouterError, InvalidRequestError
-from cheaprouter.wire.openai_chat.errors import error_event, error_object
+from cheaprouter.wire.openai_chat.encode import error_event, error_object
 from cheaprouter.wire.openai_chat.request import parse
 
 HELLO = [{"role": "user", "content": "hello"}]

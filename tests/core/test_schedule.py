@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.schedule import Schedule
 from cheaprouter.config import texts
+from cheaprouter.core.calendar import SPAN, Schedule
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -72,7 +72,7 @@ def test_a_start_that_the_clocks_skip_counts_from_the_change():
     assert schedule.open(datetime.fromtimestamp(opens, BERLIN))
 
 
-@given(st.from_regex(texts._SPAN, fullmatch=True))
+@given(st.from_regex(SPAN, fullmatch=True))
 def test_whatever_the_settings_file_may_say_can_be_read(text):
     schedule = Schedule([texts.span(text)])
     assert schedule.open(local("2026-11-22T12:00")) in {True, False}

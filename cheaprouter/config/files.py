@@ -1,0 +1,215 @@
+"""The files that settings are read from: which there are, what they hold, what they held when all was good, when they change.
+
+The last good configuration is `<data>/last_good.json`, for its owner alone, since keys are inside: written after each good
+load, read at a start that finds the files broken.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import logging
+import os
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Final, Generic, TypeVar
+
+import orjson
+
+from ..core.errors import ConfigurationError
+
+_LOG: Final = logging.getLogger(__name__)
+FILE_NAME: Final = "cheaprouter.yaml"
+APP_FOLDER: Final = Path("/config")
+OPTIONS: Final = "options.json"
+CONFIG_VARIABLE: Final = "CHEAPROUTER_CONFIG"
+LAST_GOOD: Final = "last_good.json"
+_VERSION: Final = 1
+INTERVAL: Final = 2.0
+SETTLE: Final = 0.3
+"""Seconds that a changed file must stay as it is: editors write in pieces."""
+
+_T = TypeVar("_T")
+_Stamp = tuple[int, int, int] | None
+
+
+def is_named(config_file: Path | None, environ: Mapping[str, str]) -> bool:
+    """Whether the user says which file it is; then nothing else will do."""
+    return config_file is not None or bool(environ.get(CONFIG_VARIABLE))
+
+
+def find(
+    config_file: Path | None, data: Path, environ: Mapping[str, str], app_folder: Path = APP_FOLDER
+) -> tuple[Path, ...]:
+    """Lowest precedence first."""
+    options = data / OPTIONS
+    if config_file is None and environ.get(CONFIG_VARIABLE):
+        config_file = Path(environ[CONFIG_VARIABLE])
+    if config_file is not None:
+        return (options, config_file)
+    found = [options, data / FILE_NAME]
+    if environ.get("SUPERVISOR_TOKEN"):
+        found.append(app_folder / FILE_NAME)
+    return tuple(found)
+
+
+def read(files: tuple[Path, ...], *, required: bool = False) -> tuple[dict[Path, str], list[str]]:
+    """What the files hold that are there, and what could not be read; `required`: the last of them has to be."""
+    texts, problems = {}, []
+    for path in files:
+        try:
+            texts[path] = path.read_text(encoding="utf-8")
+        except FileNotFoundError:
+            if required and path == files[-1]:
+                problems.append(f"{path}: there is no such file")
+        except (OSError, UnicodeDecodeError) as error:
+            problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
+    return texts, problems
+
+
+def lost(last_good: Mapping[Path, str], texts: Mapping[Path, str], environ: Mapping[str, str]) -> list[str]:
+    """What the files held at the last start and do not now by mishap: who removes a file of his own means it."""
+    problems = [
+        f"{path}: it is empty, and held settings before (to go without it, remove it)"
+        for path in last_good
+        if path in texts and not texts[path].strip()
+    ]
+    if environ.get("SUPERVISOR_TOKEN"):
+        problems += [
+            f"{path}: the app's options are gone" for path in last_good if path.name == OPTIONS and path not in texts
+        ]
+    return problems + cut_off(last_good, texts)
+
+
+def cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> list[str]:
+    """Files that end within a line of what they held before: only half of them was written."""
+    return [
+        f"{path}: it ends in the middle of a line, so it seems half-written"
+        for path, old in before.items()
+        if (new := texts.get(path))
+        and old.endswith("\n")
+        and old.startswith(new)
+        and "\n" not in old[len(new) - 1 :][:2]
+    ]
+
+
+def read_last_good(data: Path) -> dict[Path, str]:
+    """The files' texts, lowest precedence first; nothing where there is no such configuration, or it makes no sense."""
+    try:
+        kept = orjson.loads((data / LAST_GOOD).read_bytes())
+        if kept["version"] != _VERSION:
+            return {}
+        return {Path(str(file["path"])): str(file["text"]) for file in kept["files"]}
+    except (OSError, ValueError, TypeError, KeyError):
+        return {}
+
+
+def write_last_good(data: Path, texts: Mapping[Path, str]) -> None:
+    """Keep them, or nothing where no file sets anything. Never raises: without it a start needs good files, that is all."""
+    path = data / LAST_GOOD
+    files = [{"path": str(path), "text": text} for path, text in texts.items()]
+    content = orjson.dumps({"version": _VERSION, "files": files})
+    try:
+        if not texts:
+            path.unlink(missing_ok=True)
+        elif not _holds(path, content):
+            _replace(path, content)
+    except OSError as error:
+        _LOG.warning("the last good configuration cannot be kept: %s", error.strerror)
+
+
+def _holds(path: Path, content: bytes) -> bool:
+    with contextlib.suppress(OSError):
+        return path.read_bytes() == content
+    return False
+
+
+def _replace(path: Path, content: bytes) -> None:
+    new = path.with_suffix(".new")
+    new.unlink(missing_ok=True)
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    new.replace(path)
+
+
+class ConfigWatcher(Generic[_T]):
+    """Polls files by modification time and size, and reads them only when those change: the content decides.
+
+    `load` gives the new settings or raises ConfigurationError; then the old ones stay and `on_problem` is told, once for each
+    content. `on_change` is called in the event loop; where it raises, that is a problem as well. `sleep` is injected for tests.
+    """
+
+    def __init__(
+        self,
+        files: Sequence[Path],
+        load: Callable[[], _T],
+        on_change: Callable[[_T], Awaitable[None]],
+        *,
+        on_problem: Callable[[list[str]], None],
+        interval: float = INTERVAL,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+    ) -> None:
+        self._files = tuple(files)
+        self._load = load
+        self._on_change = on_change
+        self._on_problem = on_problem
+        self._interval = interval
+        self._sleep = sleep
+        self._stamps = self._look()
+        self._digest = _digest(self._files)
+
+    async def run(self) -> None:
+        while True:
+            await self._sleep(self._interval)
+            await self.poll()
+
+    async def poll(self) -> bool:
+        """Look once; True where new settings were handed on."""
+        stamps = self._look()
+        if stamps == self._stamps:
+            return False
+        await self._sleep(SETTLE)
+        if self._look() != stamps:
+            return False  # somebody is still writing: the next look will tell
+        self._stamps = stamps
+        digest = await asyncio.to_thread(_digest, self._files)
+        if digest == self._digest:
+            return False
+        self._digest = digest
+        return await self._take()
+
+    async def _take(self) -> bool:
+        try:
+            await self._on_change(await asyncio.to_thread(self._load))
+        except ConfigurationError as error:
+            self._on_problem(error.problems)
+        except Exception as error:  # noqa: BLE001 - the boundary: whatever a file does to us, the old settings stay
+            _LOG.exception("the changed configuration could not be taken")
+            self._on_problem([f"the changed configuration could not be taken ({type(error).__name__})"])
+        else:
+            return True
+        return False
+
+    def _look(self) -> list[_Stamp]:
+        return [_stamp(path) for path in self._files]
+
+
+def _stamp(path: Path) -> _Stamp:
+    with contextlib.suppress(OSError):
+        status = path.stat()
+        return status.st_mtime_ns, status.st_size, status.st_ino
+    return None
+
+
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for path in files:
+        try:
+            digest.update(path.read_bytes())
+        except OSError:
+            digest.update(b"\0absent")
+        digest.update(b"\0\0")
+    return digest.hexdigest()
