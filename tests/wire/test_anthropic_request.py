@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from typing import Any
@@ -156,6 +157,27 @@ def test_effort_is_a_budget_for_older_models_and_adaptive_for_newer_ones():
 
 
 @pytest.mark.parametrize(
+    ("effort", "budget", "word"),
+    [
+        ("minimal", 1024, "low"),
+        ("low", 2048, "low"),
+        ("medium", 8192, "medium"),
+        ("high", 16_384, "high"),
+        ("xhigh", 32_768, "max"),
+        ("max", 32_768, "max"),
+    ],
+)
+def test_each_effort_has_its_budget_and_its_word(effort, budget, word):
+    roomy = dataclasses.replace(OLD, max_output=128_000)
+    assert wire(model=roomy, reasoning_effort=effort, max_tokens=100_000)["thinking"]["budget_tokens"] == budget
+    assert wire(model=NEW, reasoning_effort=effort)["output_config"] == {"effort": word}
+
+
+def test_a_budget_leaves_half_of_the_tokens_for_the_answer():
+    assert wire(reasoning_effort="high", max_tokens=10_000)["thinking"]["budget_tokens"] == 5000
+
+
+@pytest.mark.parametrize(
     ("model", "more"),
     [
         (OLD, {"reasoning_effort": "none"}),
@@ -220,6 +242,12 @@ def test_beside_other_tools_any_may_be_called():
     got = wire(response_format=schema({"type": "object"}), tools=[TOOL])
     assert [tool["name"] for tool in got["tools"]] == ["light", JSON_TOOL]
     assert got["tool_choice"] == {"type": "any"}
+
+
+def test_no_parallel_calls_stay_forbidden_beside_a_schema():
+    more = {"tool_choice": "required", "parallel_tool_calls": False}
+    got = wire(response_format=schema({"type": "object"}), tools=[TOOL], **more)
+    assert got["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
 
 
 def test_a_schema_of_an_array_is_wrapped():

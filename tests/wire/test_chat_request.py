@@ -59,6 +59,23 @@ def test_a_wrong_field_is_named(wrong, param):
     assert caught.value.status == 400
 
 
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": "hot"}, "`temperature` must be a number, got a string."),
+        ({"tools": {}}, "`tools` must be an array, got an object."),
+        ({"max_completion_tokens": 1.5}, "`max_completion_tokens` must be an integer, got a number."),
+        ({"max_tokens": True}, "`max_tokens` must be an integer, got a boolean."),
+        ({"n": 0}, "`n` must be at least 1, got 0."),
+        ({"model": " "}, "`model` must be a non-empty string, got ' '."),
+    ],
+)
+def test_it_is_said_what_was_wanted_and_what_came(wrong, said):
+    with pytest.raises(InvalidRequestError) as caught:
+        parse(body(**wrong))
+    assert caught.value.message == said
+
+
 @pytest.mark.parametrize("junk", [None, [], "text", 3])
 def test_a_body_that_is_no_object_is_refused(junk):
     with pytest.raises(InvalidRequestError):
