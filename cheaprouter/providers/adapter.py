@@ -318,6 +318,5 @@ class Anthropic(Adapter):
 
 
 def adapter_for(provider: ProviderSettings) -> Adapter:
-    """The adapter that speaks this provider's wire."""
     kind = kind_of(provider)
     return Anthropic(provider, kind) if kind.wire == "anthropic" else OpenAICompatible(provider, kind)

@@ -138,9 +138,8 @@ def _text(body: Json, asked: str, script: Script) -> str:
 
 def _tool_call(body: Json, script: Script) -> tuple[str, str] | None:
     """A call where the marker or `tool_choice` wants one, unless a tool has just answered."""
-    tools = [
-        t["function"] for t in body.get("tools") or () if isinstance(t, dict) and isinstance(t.get("function"), dict)
-    ]
+    offered = [tool.get("function") for tool in body.get("tools") or () if isinstance(tool, dict)]
+    tools = [function for function in offered if isinstance(function, dict)]
     if not tools or (body["messages"] and body["messages"][-1].get("role") == "tool"):
         return None
     choice = body.get("tool_choice")

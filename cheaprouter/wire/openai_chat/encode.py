@@ -26,7 +26,6 @@ class ChunkEncoder:
         self._usage: Json | None = None
 
     def encode(self, events: Iterable[ev.WireEvent]) -> bytes:
-        """All of them as one piece."""
         return b"".join(map(self.event, events))
 
     def end(self) -> bytes:
@@ -71,7 +70,6 @@ class ChunkEncoder:
 
 
 def _fields(event: ev.Part | ev.Extra) -> Json:  # noqa: PLR0911 - one return for each kind of event
-    """An event as fields of a delta."""
     match event:
         case ev.Text():
             return {"content": event.text}
@@ -107,7 +105,6 @@ class Assembler:
         self._choices: dict[int, Json] = {}
 
     def add(self, event: ev.WireEvent) -> None:
-        """Take an event."""
         match event:
             case ev.Start():
                 told = {"id": event.id, "created": event.created, "model": event.model}
@@ -133,7 +130,6 @@ class Assembler:
         return self._choices.setdefault(index, new)
 
     def completion(self) -> Json:
-        """All of it so far."""
         return {**self._reply, "choices": [_closed(self._choices[index]) for index in sorted(self._choices)]}
 
 
@@ -176,7 +172,6 @@ def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
 
 
 def assemble(events: Iterable[ev.WireEvent]) -> Json:
-    """One completion from the events of a complete stream."""
     whole = Assembler()
     for event in events:
         whole.add(event)
@@ -196,7 +191,6 @@ def error_object(error: CheapRouterError) -> Json:
 
 
 def error_body(error: CheapRouterError) -> bytes:
-    """The same as bytes."""
     return orjson.dumps(error_object(error))
 
 
