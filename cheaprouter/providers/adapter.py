@@ -116,9 +116,7 @@ class Adapter(ABC):
         self.url = f"{self.base_url}{self.chat_path}"
         self._models_url = f"{self.base_url}{kind.models_path}"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
-        self._headers: dict[str | None, dict[str, str]] = {
-            key: self._with_key(kind.auth, key, settings.headers) for key in (None, *settings.api_keys)
-        }
+        self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
 
     def _with_key(self, auth: str, key: str | None, own: Mapping[str, str]) -> dict[str, str]:
         """The headers of every request with this key; the user's own win."""

@@ -48,9 +48,6 @@ class Script:
     words: Mapping[str, str] = field(default_factory=dict)
 
 
-_NO_SCRIPT: Final = Script()
-
-
 @dataclass(frozen=True, slots=True)
 class MockAnswer:
     """An answer before it has a wire shape. Delays in seconds; `tokens` are the text's pieces, one an event."""
@@ -70,7 +67,7 @@ class MockAnswer:
 def read_marker(text: str) -> Script:
     """The first marker of a text, or an empty script."""
     if (found := _MARKER.search(text)) is None:
-        return _NO_SCRIPT
+        return Script()
     inner, words = found[1], {}
     if tail := _TAIL.search(inner):
         words[tail[1]] = tail[2]

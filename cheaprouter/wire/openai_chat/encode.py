@@ -88,9 +88,7 @@ def _fields(event: ev.Part | ev.Extra) -> Json:  # noqa: PLR0911 - one return fo
 
 
 def _call(start: ev.ToolStart) -> Json:
-    call: Json = {"index": start.index, "id": start.id, "type": "function"}
-    if not start.id:
-        del call["id"]
+    call: Json = {"index": start.index, **({"id": start.id} if start.id else {}), "type": "function"}
     if start.name or "type" not in start.extra:
         call["function"] = {"name": start.name, "arguments": ""}
     _merge(call, dict(start.extra))
@@ -161,13 +159,10 @@ def _merge(target: Json, delta: Json) -> None:
 
 
 def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
-    for delta in deltas:
-        if not isinstance(delta, dict):
-            continue
+    for delta in (delta for delta in deltas if isinstance(delta, dict)):
         known = next((call for call in calls if call["index"] == delta.get("index")), None)
         if known is None:
-            known = {"index": delta.get("index", len(calls))}
-            calls.append(known)
+            calls.append(known := {"index": delta.get("index", len(calls))})
         _merge(known, delta)
 
 
