@@ -52,7 +52,7 @@ class ProviderKind:
 
     `local`: a server that people run at home: no key, no price. `port`: where it listens unless told otherwise.
     `needs_url`: the address differs for every customer. `key_path`: what only a valid key may ask, where the list of
-    models is public.
+    models is public. `models_path`: its list of models.
     """
 
     name: str
@@ -65,6 +65,7 @@ class ProviderKind:
     needs_url: bool = False
     timeouts: Timeouts = CLOUD_TIMEOUTS
     key_path: str = ""
+    models_path: str = "/models"
 
 
 _AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
@@ -143,7 +144,13 @@ def _local(name: str, port: int) -> ProviderKind:
 
 _TABLE: Final = (
     ProviderKind("openai", "https://api.openai.com/v1", quirks=_OPENAI, timeouts=PATIENT),
-    ProviderKind("anthropic", "https://api.anthropic.com/v1", wire="anthropic", auth="x-api-key"),
+    ProviderKind(
+        "anthropic",
+        "https://api.anthropic.com/v1",
+        wire="anthropic",
+        auth="x-api-key",
+        models_path="/models?limit=1000",
+    ),
     ProviderKind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
     ProviderKind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
     ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),

@@ -8,7 +8,7 @@ from typing import Any
 from ..core.errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
 from ..core.models import Json
 from ..wire.decode import decode
-from ..wire.openai_chat.errors import error_object
+from ..wire.openai_chat.encode import error_object
 from .messages import Incoming, Outgoing
 from .payloads import encode
 from .publisher import Publisher

@@ -5,9 +5,9 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from decimal import Decimal
-from typing import Any, ClassVar, Final, Protocol
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import ClassVar, Final, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -16,16 +16,18 @@ from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..wire.anthropic.reply import MessageReader, MessageStream
-from ..wire.anthropic.request import json_tool, learned_only, to_messages
+from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
 from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
+from ..wire.sse import looks_like_events
 from . import unsupported
 from .failures import Failure, clean_message, degraded, in_band, judge
-from .listing import parse_listing
+from .unsupported import Changes
 
+_NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
 """With so few tokens allowed, an empty answer is no surprise: clients probe with 1 or 3."""
 
@@ -55,17 +57,25 @@ class Response(Protocol):
     status: int
     headers: Mapping[str, str]
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body, decompressed. Raises TransportError where it breaks off or is longer than `limit` bytes."""
-
     async def chunk(self) -> bytes:
-        """What has come, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
+        """What has come, decompressed, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
 
     def abort(self) -> None:
         """Drop the connection now; nothing when it is already done."""
 
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+    async def read(self, limit: int) -> bytes:
+        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes."""
+        parts, size = [], 0
+        while part := await self.chunk():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                self.abort()
+                raise TransportError("invalid_reply", "The reply is too long.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
 
 class Transport(Protocol):
@@ -80,11 +90,12 @@ class Transport(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Completion:
-    """A whole reply, as bytes for the client, and what it says of itself."""
+    """A whole reply, as bytes for the client, and what it says of itself. `output_characters`: where they were counted."""
 
     body: bytes
     usage: Usage | None
     finish_reason: str | None
+    output_characters: int = 0
 
 
 class Adapter(ABC):
@@ -116,22 +127,46 @@ class Adapter(ABC):
         taken = {name.lower() for name in own}
         return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(own)
 
-    @abstractmethod
-    def prepare(
-        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
-    ) -> WireRequest:
-        """Turn a request into what this provider wants. `learned`: parameters to rename, or drop (None).
-
-        Raises UntranslatableError.
-        """
+    def prepare(self, request: Operation, model: Model, api_key: str | None, learned: Changes) -> WireRequest:
+        """Turn a request into what this provider wants. Raises UntranslatableError."""
+        body = orjson.dumps(self._body(request, model, learned))
+        return WireRequest("POST", self.url, self._headers[api_key], body)
 
     @abstractmethod
-    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
-        """Judge a whole reply of status 200, whatever its content type says."""
+    def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
+
+    def complete(
+        self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS
+    ) -> Completion | Failure:
+        """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for."""
+        try:
+            done = self._read(body, request)
+        except orjson.JSONEncodeError:
+            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+        return done if isinstance(done, Failure) else replace(done, usage=self.with_cost(done.usage, headers))
+
+    def _read(self, body: bytes, request: Operation) -> Completion | Failure:
+        try:
+            return self._whole(body, request)
+        except orjson.JSONDecodeError:
+            if looks_like_events(body):
+                return self._assembled(body, request)
+            return self._degraded("invalid_reply", "answered with something that is not JSON")
+
+    @abstractmethod
+    def _whole(self, body: bytes, request: Operation) -> Completion | Failure: ...
+
+    def _assembled(self, body: bytes, request: Operation) -> Completion | Failure:
+        reader = self.reader(request, "events")
+        pieces = reader.feed(body) + reader.finish()
+        if (failure := self.judge_stream(reader, request.max_tokens)) is not None:
+            return failure
+        reply = orjson.dumps(assemble(piece for piece in pieces if not isinstance(piece, bytes)))
+        return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
     def reader(self, request: Operation, wire: str) -> StreamReader:
-        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`)."""
+        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
         """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
@@ -149,10 +184,11 @@ class Adapter(ABC):
             code = "empty_reply"
         return degraded(code, f"{self.name} {words}.")
 
-    def reported_cost(self, headers: Mapping[str, str]) -> Decimal | None:
-        """USD that the response headers say this request was billed; None where they do not."""
+    def with_cost(self, usage: Usage | None, headers: Mapping[str, str]) -> Usage | None:
+        """Usage with the USD that the response headers say this request was billed."""
         name = self.quirks.cost_header
-        return parse_amount(headers.get(name)) if name else None
+        cost = parse_amount(headers.get(name)) if name else None
+        return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
 
     def clean(self, text: str) -> str:
         """The same text without any of this provider's keys."""
@@ -165,10 +201,6 @@ class Adapter(ABC):
     def key_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask whether a key is good, where the list of models does not tell; else None."""
         return WireRequest("GET", self._key_url, self._headers[api_key]) if self._key_url and api_key else None
-
-    def parse_models(self, body: bytes) -> list[Json]:
-        """See `listing.parse_listing`."""
-        return parse_listing(body)
 
     def _degraded(self, code: str, words: str) -> Failure:
         return degraded(code, f"{self.name} {words}.")
@@ -200,9 +232,7 @@ def address(given: str, kind: ProviderKind) -> str:
 class OpenAICompatible(Adapter):
     """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
 
-    def prepare(
-        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
-    ) -> WireRequest:
+    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = {**request.body, "model": model.upstream}
         for name in _INTEGERS:
@@ -217,21 +247,13 @@ class OpenAICompatible(Adapter):
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
             unsupported.apply(body, learned)
-        return WireRequest("POST", self.url, self._headers[api_key], orjson.dumps(body))
+        return body
 
-    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
+    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
         """Its bytes are handed on as they are, unless a quirk needs them changed."""
-        try:
-            reply = orjson.loads(body)
-            if isinstance(reply, list) and reply and isinstance(reply[0], dict) and reply[0].get("error"):
-                reply = reply[0]
-            return self._judged(body, reply, request.max_tokens)
-        except orjson.JSONDecodeError:
-            return self._degraded("invalid_reply", "answered with something that is not JSON")
-        except orjson.JSONEncodeError:
-            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
-
-    def _judged(self, body: bytes, reply: Any, max_tokens: int | None) -> Completion | Failure:
+        reply = orjson.loads(body)
+        if isinstance(reply, list) and reply and isinstance(reply[0], dict) and reply[0].get("error"):
+            reply = reply[0]
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if reply.get("error"):
@@ -248,13 +270,12 @@ class OpenAICompatible(Adapter):
         reason = choices[0].get("finish_reason")
         if reason == "error":
             return self._degraded("upstream_error", "broke off with an error")
-        if not said and reason in _EMPTY_ENDS and not _tiny(max_tokens):
+        if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
         told = reason if isinstance(reason, str) else None
         return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
-        """Bytes pass where they can."""
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
 
 
@@ -268,24 +289,14 @@ class Anthropic(Adapter):
         super().__init__(settings, kind)
         self._now = now
 
-    def prepare(
-        self, request: Operation, model: Model, api_key: str | None, learned: Mapping[str, str | None]
-    ) -> WireRequest:
-        """The same request in Anthropic's words."""
+    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
+        """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
         body = to_messages(request.body, model)
-        unsupported.apply(body, learned_only(learned))
-        return WireRequest("POST", self.url, self._headers[api_key], orjson.dumps(body))
+        unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
+        return body
 
-    def complete(self, body: bytes, request: Operation) -> Completion | Failure:
-        """Judge and translate."""
-        try:
-            return self._translated(orjson.loads(body), request)
-        except orjson.JSONDecodeError:
-            return self._degraded("invalid_reply", "answered with something that is not JSON")
-        except orjson.JSONEncodeError:
-            return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
-
-    def _translated(self, message: Any, request: Operation) -> Completion | Failure:
+    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
+        message = orjson.loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
@@ -301,13 +312,8 @@ class Anthropic(Adapter):
         return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
-        """Events, or those as OpenAI's chunks."""
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
-
-    def models_request(self, api_key: str | None) -> WireRequest:
-        """All models on one page."""
-        return WireRequest("GET", f"{self._models_url}?limit=1000", self._headers[api_key])
 
 
 def adapter_for(provider: ProviderSettings) -> Adapter:

@@ -8,12 +8,13 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from math import isnan
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Json
-from .unsupported import adaptation
+from .unsupported import Changes, adaptation
 
 LONGEST_MESSAGE: Final = 500
 LONGEST_CODE: Final = 64
@@ -50,7 +51,7 @@ class Failure:
     retry_after: float | None = None
     error_type: str | None = None
     param: str | None = None
-    adapt: Mapping[str, str | None] = field(default_factory=dict)
+    adapt: Changes = field(default_factory=dict)
     cooldown: float | None = None
 
 
@@ -80,6 +81,20 @@ _CREDENTIAL: Final = re.compile(
     r"(?i:\bbearer\s+)[^\s\"',;]{6,}|\b(?:cr|sk|gsk|brk_live|xai|nvapi|AIza|rk|pk|hf|r8)[-_]?[A-Za-z0-9][A-Za-z0-9_*.\-]{10,}"
 )
 
+_NO_CODE: Final = re.compile(r"(?!)")
+_TOO_LONG: Final = re.compile("^context_length_exceeded$")
+_FILTERED: Final = re.compile("^content_(?:filter|policy_violation)$")
+_RULES: Final = (
+    ((400, 404, 413, 422, 500), _TOO_LONG, _CONTEXT, Action.CONTEXT, "context_length_exceeded"),
+    ((400, 403, 422), _FILTERED, _FILTER, Action.FINAL, "content_filter"),
+    ((403,), _NO_CODE, _MODEL_ACCESS, Action.NEXT, "model_not_allowed"),
+    ((400, 429), _QUOTA, _QUOTA, Action.KEY, "upstream_payment"),
+    ((400,), _NO_CODE, _BAD_KEY, Action.KEY, "upstream_authentication"),
+    ((500, 502), _NO_CODE, _OVERLOAD, Action.COOL, "upstream_overloaded"),
+)
+"""Statuses, and what the upstream's code or words look like: what to do, and our code for it. The first that fits."""
+
+_COOLDOWNS: Final = {"model_not_found": ABSENT_COOLDOWN, "model_not_allowed": ABSENT_COOLDOWN}
 _BY_STATUS: Final[Mapping[int, tuple[Action, str]]] = {
     401: (Action.KEY, "upstream_authentication"),
     402: (Action.KEY, "upstream_payment"),
@@ -132,19 +147,18 @@ def error_object(decoded: Any) -> Json:
     if not isinstance(decoded, dict):
         return {}
     error = decoded.get("error")
-    if isinstance(error, dict):
-        return error
     if isinstance(error, str):
         return {**{k: v for k, v in decoded.items() if k != "error"}, "message": error}
-    return decoded
+    return error if isinstance(error, dict) else decoded
 
 
 def error_message(error: Json, decoded: Any) -> str:
     """The vendor's own words, or nothing."""
-    message = error.get("message")
-    if isinstance(message, str):
-        return message
-    for value in (message, error.get("detail"), decoded.get("detail") if isinstance(decoded, dict) else None):
+    for value in (
+        error.get("message"),
+        error.get("detail"),
+        decoded.get("detail") if isinstance(decoded, dict) else None,
+    ):
         if isinstance(value, str):
             return value
         if value:
@@ -165,66 +179,39 @@ def judge(
 ) -> Failure:
     """Say what a reply with an error status means. `name`: the provider's, for messages."""
     error, decoded = error_payload(body)
-    return _judged(name, status, headers, error, decoded, now=now, secrets=secrets)
+    words = error_message(error, decoded)
+    return _judged(name, status, error, words, decoded, retry_after(headers, error, words, now), secrets)
 
 
 def _judged(
-    name: str,
-    status: int,
-    headers: Mapping[str, str],
-    error: Json,
-    decoded: Any,
-    *,
-    now: float = 0.0,
-    secrets: tuple[str, ...],
+    name: str, status: int, error: Json, words: str, decoded: Any, wait: float | None, secrets: tuple[str, ...]
 ) -> Failure:
-    words = error_message(error, decoded)
-    failure = classify(status, error, words, decoded)
-    wait = retry_after(headers, error, words, now)
+    action, code, adapt = classify(status, error, words, decoded)
     return Failure(
-        action=failure.action,
-        code=_word(failure.code, LONGEST_CODE, secrets) or "invalid_value",
+        action=action,
+        code=_word(code, LONGEST_CODE, secrets) or "invalid_value",
         message=clean_message(words, secrets) or f"{name} answered with status {status}.",
         status=status,
         retry_after=wait,
         error_type=_word(error.get("type"), LONGEST_CODE, secrets),
         param=_word(error.get("param"), LONGEST_PARAM, secrets),
-        adapt=failure.adapt,
-        cooldown=_cooldown(failure, wait),
+        adapt=adapt,
+        cooldown=max(OVERLOAD_COOLDOWN, wait or 0.0) if action is Action.COOL else _COOLDOWNS.get(code),
     )
 
 
-def _cooldown(failure: Failure, wait: float | None) -> float | None:
-    """Seconds that this failure alone is reason enough to leave the target alone for."""
-    if failure.action is Action.COOL:
-        return max(OVERLOAD_COOLDOWN, wait or 0.0)
-    return ABSENT_COOLDOWN if failure.code in ("model_not_found", "model_not_allowed") else None
-
-
-def classify(status: int, error: Json, words: str, decoded: Any) -> Failure:
-    """The action and code alone; the message is the caller's to add."""
-    code = _text(error.get("code")) or _text(error.get("type")) or ""
-    action, ours = _BY_STATUS.get(status, (Action.RETRY if status >= 500 else Action.NEXT, "upstream_error"))
-    adapt: Mapping[str, str | None] = {}
-    if status in (400, 404, 413, 422, 500) and (code == "context_length_exceeded" or _CONTEXT.search(words)):
-        action, ours = Action.CONTEXT, "context_length_exceeded"
-    elif status in (400, 403, 422) and (
-        code in ("content_filter", "content_policy_violation") or _FILTER.search(words)
-    ):
-        action, ours = Action.FINAL, "content_filter"
-    elif status == 403 and _MODEL_ACCESS.search(words):
-        action, ours = Action.NEXT, "model_not_allowed"
-    elif status in (400, 429) and (_QUOTA.search(code) or _QUOTA.search(words)):
-        action, ours = Action.KEY, "upstream_payment"
-    elif status == 400 and _BAD_KEY.search(words):
-        action, ours = Action.KEY, "upstream_authentication"
-    elif adapt := adaptation(status, error, words, decoded):
-        action, ours = Action.ADAPT, "unsupported_parameter"
-    elif status in (500, 502) and _OVERLOAD.search(words):
-        action, ours = Action.COOL, "upstream_overloaded"
-    elif status in (400, 422):
-        ours = _text(error.get("code")) or "invalid_value"
-    return Failure(action=action, code=ours, message="", status=status, adapt=adapt)
+def classify(status: int, error: Json, words: str, decoded: Any) -> tuple[Action, str, Changes]:
+    """The action, the code, and what is to be learned."""
+    told = _text(error.get("code"))
+    code = told or _text(error.get("type")) or ""
+    for statuses, by_code, by_words, action, ours in _RULES:
+        if status in statuses and (by_code.search(code) or by_words.search(words)):
+            return action, ours, {}
+    if adapt := adaptation(status, error, words, decoded):
+        return Action.ADAPT, "unsupported_parameter", adapt
+    if status in (400, 422):
+        return Action.NEXT, told or "invalid_value", {}
+    return *_BY_STATUS.get(status, (Action.RETRY if status >= 500 else Action.NEXT, "upstream_error")), {}
 
 
 def in_band(name: str, decoded: Any, secrets: tuple[str, ...]) -> Failure:
@@ -232,7 +219,8 @@ def in_band(name: str, decoded: Any, secrets: tuple[str, ...]) -> Failure:
     error = error_object(decoded)
     code = str(error.get("code", error.get("status")))
     status = int(code) if _STATUS.fullmatch(code) else _status_of_type(error)
-    return _judged(name, status, {}, error, {"error": error}, secrets=secrets)
+    words = error_message(error, None)
+    return _judged(name, status, error, words, {"error": error}, retry_after({}, error, words, 0.0), secrets)
 
 
 def _status_of_type(error: Json) -> int:
@@ -270,9 +258,11 @@ def retry_after(headers: Mapping[str, str], payload: Json, message: str, now: fl
     `now`: seconds since the epoch, for dates. Read in this order: `retry-after-ms`, `retry-after` (seconds or an HTTP
     date), Google's RetryInfo detail, and "try again in 1.5s" in the message.
     """
-    found = _milliseconds(headers.get("retry-after-ms"))
+    found = _number(headers.get("retry-after-ms"), 0.001)
     if found is None:
-        found = _header(headers.get("retry-after"), now)
+        found = _number(headers.get("retry-after"))
+    if found is None:
+        found = _date(headers.get("retry-after"), now)
     if found is None:
         found = _detail(payload)
     if found is None and (words := _WORDS.search(message)):
@@ -289,24 +279,17 @@ def span(text: str) -> float | None:
     return hours * 3600 + minutes * 60 + seconds + millis / 1000
 
 
-def _milliseconds(value: str | None) -> float | None:
+def _number(value: str | None, scale: float = 1.0) -> float | None:
     try:
-        return None if value is None else float(value) / 1000
+        number = float(value or "nan") * scale
     except ValueError:
         return None
+    return None if isnan(number) else number
 
 
-def _header(value: str | None, now: float) -> float | None:
+def _date(value: str | None, now: float) -> float | None:
     if value is None:
         return None
-    try:
-        seconds = float(value)
-    except ValueError:
-        return _date(value, now)
-    return seconds if seconds == seconds else None  # noqa: PLR0124 - a NaN is the one number unlike itself
-
-
-def _date(value: str, now: float) -> float | None:
     try:
         moment = parsedate_to_datetime(value)
     except (TypeError, ValueError, OverflowError):

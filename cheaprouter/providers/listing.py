@@ -62,26 +62,23 @@ def _price(entry: Json) -> dict[str, str] | None:
         return None
     if entry.get("billing_mode") == "flat":
         found = {"input": Decimal(0), "output": Decimal(0), "per_request": parse_amount(told.get("flat"))}
-    elif "prompt" in told:
-        found = {
-            ours: parse_amount(told.get(theirs), scale) for ours, (theirs, scale) in _BY_TOKEN.items() if theirs in told
-        }
     else:
-        found = {ours: parse_amount(told.get(theirs)) for ours, theirs in _BY_MILLION.items() if theirs in told}
+        rates = _BY_TOKEN if "prompt" in told else _BY_MILLION
+        found = {ours: parse_amount(told[theirs], scale) for ours, theirs, scale in rates if theirs in told}
     if any(amount is None for amount in found.values()) or not {"input", "output"} <= found.keys():
         return None
     return {name: format(amount.normalize(), "f") for name, amount in found.items() if amount is not None}
 
 
 _MILLION: Final = 1_000_000
-_BY_TOKEN: Final = {
-    "input": ("prompt", _MILLION),
-    "output": ("completion", _MILLION),
-    "cached_input": ("input_cache_read", _MILLION),
-    "cache_write": ("input_cache_write", _MILLION),
-    "per_request": ("request", 1),
-}
-_BY_MILLION: Final = {"input": "input", "output": "output", "cached_input": "cached_input"}
+_BY_TOKEN: Final = (
+    ("input", "prompt", _MILLION),
+    ("output", "completion", _MILLION),
+    ("cached_input", "input_cache_read", _MILLION),
+    ("cache_write", "input_cache_write", _MILLION),
+    ("per_request", "request", 1),
+)
+_BY_MILLION: Final = (("input", "input", 1), ("output", "output", 1), ("cached_input", "cached_input", 1))
 
 
 def _first(entry: Any, names: tuple[str, ...]) -> int | None:

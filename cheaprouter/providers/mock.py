@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from .adapter import Response, TransportError, WireRequest
+from .adapter import Response, Transport, TransportError, WireRequest
 from .mock_script import MockAnswer, plan
 
 CREATED: Final = 1_700_000_000
@@ -23,18 +23,14 @@ MODEL: Final = "default"
 _EVENT_STREAM: Final = {"content-type": "text/event-stream"}
 _JSON: Final = {"content-type": "application/json"}
 _TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    429: "rate_limit_error",
-}
+    400: "invalid_request_error", 401: "authentication_error", 403: "permission_error", 429: "rate_limit_error",
+}  # fmt: skip
 
 
 class MockTransport:
     """See `adapter.Transport`."""
 
     async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        """Answer a chat or a models request."""
         del connect_timeout  # there is nothing to connect to
         if request.method == "GET":
             model = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}
@@ -55,36 +51,30 @@ class MockTransport:
             raise TransportError("upstream_reset", "The mock dropped the connection, as it was told to.")
         return _Whole(200, _completion(answer, body))
 
-    async def close(self) -> None:
-        """Nothing is open."""
+    async def close(self) -> None: ...
 
 
-class _Whole:
-    """A JSON reply."""
+class _Whole(Response):
+    """A JSON reply: there at once, so that nothing runs and nothing is held."""
 
     def __init__(self, status: int, body: Json, headers: Mapping[str, str] = _JSON) -> None:
         self.status = status
         self.headers = headers
         self._body = orjson.dumps(body)
 
-    async def read(self, limit: int) -> bytes:
-        """All of it; the mock's replies are within any limit."""
-        del limit
+    async def read(self, limit: int = 0) -> bytes:
+        del limit  # the mock's replies are within any
         body, self._body = self._body, b""
         return body
 
-    async def chunk(self) -> bytes:
-        """All of it at once, then the end."""
-        return await self.read(0)
+    chunk = read
 
-    def abort(self) -> None:
-        """Nothing runs."""
+    def abort(self) -> None: ...
 
-    def release(self) -> None:
-        """Nothing is held."""
+    def release(self) -> None: ...
 
 
-class _Stream:
+class _Stream(Response):
     """Server-sent events, each when it is due. `chunk` may be cancelled while it waits and asked again."""
 
     def __init__(self, answer: MockAnswer, body: Json) -> None:
@@ -103,10 +93,7 @@ class _Stream:
             self._next = next(self._batches, None)
         if self._next is None or self._over:
             return b""
-        if self._wait > 0:
-            await asyncio.sleep(self._wait)
-        else:
-            await asyncio.sleep(0)  # a stream as fast as it can be still lets others have their turn
+        await asyncio.sleep(self._wait)  # a stream as fast as it can be still lets others have their turn
         self._wait = self._answer.delay
         data, self._next = self._next, None
         if data is _CUT:
@@ -114,22 +101,11 @@ class _Stream:
             raise TransportError("upstream_reset", "The mock dropped the connection, as it was told to.")
         return data
 
-    async def read(self, limit: int) -> bytes:
-        """All of it. Raises TransportError where it is cut or longer than `limit`."""
-        parts = []
-        while part := await self.chunk():
-            parts.append(part)
-            if sum(map(len, parts)) > limit:
-                raise TransportError("invalid_reply", "The reply is too long.")
-        return b"".join(parts)
-
     def abort(self) -> None:
         """Say no more."""
         self._over = True
 
-    def release(self) -> None:
-        """Say no more."""
-        self._over = True
+    release = abort
 
 
 _CUT: Final = b"\0cut"
@@ -148,9 +124,8 @@ def _batches(answer: MockAnswer, body: Json) -> Iterator[bytes]:
                     yield head
                 yield _CUT if what == "cut" else _frame(_error_body(500, "The mock failed, as it was told to."))
                 return
-        yield head + b"".join(
-            _event(answer, d, index=i) for d in contents[start : start + size] for i in range(answer.choices)
-        )
+        batch = contents[start : start + size]
+        yield head + b"".join(_event(answer, d, index=i) for d in batch for i in range(answer.choices))
         head = b""
     tail = b"".join(_event(answer, {}, finish=answer.finish, index=i) for i in range(answer.choices))
     if answer.usage is not None and (body.get("stream_options") or {}).get("include_usage"):
@@ -182,13 +157,9 @@ def _completion(answer: MockAnswer, body: Json) -> Json:
         "object": "chat.completion",
         "created": CREATED,
         "model": str(body.get("model", MODEL)),
-        "choices": [{"index": 0, **choice}] if answer.choices == 1 else _several(choice, answer.choices),
+        "choices": [{"index": i, **choice} for i in range(answer.choices)],
     }
     return reply if answer.usage is None else {**reply, "usage": answer.usage}
-
-
-def _several(choice: Json, count: int) -> list[Json]:
-    return [{"index": i, **choice} for i in range(count)]
 
 
 def _call(answer: MockAnswer, name: str, arguments: str) -> Json:
@@ -200,9 +171,8 @@ def _base(answer: MockAnswer) -> Json:
 
 
 def _event(answer: MockAnswer, delta: Json, *, finish: str | None = None, index: int = 0) -> bytes:
-    return _frame(
-        {**_base(answer), "choices": [{"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}]}
-    )
+    choice = {"index": index, "delta": delta, "logprobs": None, "finish_reason": finish}
+    return _frame({**_base(answer), "choices": [choice]})
 
 
 def _frame(data: Json) -> bytes:
@@ -218,11 +188,25 @@ def _error(status: int, answer: MockAnswer) -> Response:
 
 
 def _error_body(status: int, message: str) -> Json:
-    return {
-        "error": {
-            "message": message,
-            "type": _TYPES.get(status, "server_error"),
-            "param": None,
-            "code": f"mock_{status}",
-        }
-    }
+    kind = _TYPES.get(status, "server_error")
+    return {"error": {"message": message, "type": kind, "param": None, "code": f"mock_{status}"}}
+
+
+class SchemeTransport:
+    """See `Transport`. Sends `mock://…` to the built-in provider and everything else over the network."""
+
+    def __init__(self, network: Transport, mock: Transport | None) -> None:
+        self._network = network
+        self._mock = mock
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        if request.url.startswith("mock:"):
+            if self._mock is None:
+                raise TransportError("upstream_unreachable", "There is no mock provider here.")
+            return await self._mock.open(request, connect_timeout)
+        return await self._network.open(request, connect_timeout)
+
+    async def close(self) -> None:
+        await self._network.close()
+        if self._mock is not None:
+            await self._mock.close()

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Final
 
-from ..core.models import Json
+from ..core.models import Json, Model
+
+Changes = Mapping[str, str | None]
+"""Parameters to rename, or to leave out (None)."""
 
 DROPPABLE: Final = frozenset({
     "temperature", "top_p", "top_k", "min_p", "top_a", "presence_penalty", "frequency_penalty", "repetition_penalty",
@@ -31,7 +35,7 @@ _BARE: Final = re.compile(
 )
 
 
-def adaptation(status: int, error: Json, message: str, body: Any) -> Mapping[str, str | None]:
+def adaptation(status: int, error: Json, message: str, body: Any) -> Changes:
     """The change to learn from a complaint: parameter to its new name, or None to leave it out. Empty: none to learn.
 
     `error`: the error object, `message` its text, `body` the whole decoded reply (for validators' `detail` lists).
@@ -44,17 +48,16 @@ def adaptation(status: int, error: Json, message: str, body: Any) -> Mapping[str
     complains = bool(_COMPLAINT.search(message)) or code.startswith(("unsupported_", "unknown_parameter", "extra_"))
     if not named and not complains:
         return {}
-    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *_bare(message)]
-    for name in names:
-        change = _change(name)
-        if change:
-            return change
+    bare = [next(filter(None, groups)) for groups in _BARE.findall(message)]
+    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *bare]
+    if change := next(filter(None, map(_change, names)), None):
+        return change
     if "name" in names and any(name.startswith("messages") for name in names):
         return {"messages.name": None}
     return {}
 
 
-def _change(name: str) -> Mapping[str, str | None]:
+def _change(name: str) -> Changes:
     if name in _RENAMES:
         return {name: _RENAMES[name]}
     root = re.split(r"[.\[]", name, maxsplit=1)[0]
@@ -72,16 +75,11 @@ def _from_detail(value: Any) -> list[str]:
         loc = item.get("loc") if isinstance(item, dict) else None
         if not isinstance(loc, list) or "forbidden" not in str(item.get("type", "")):
             continue
-        path = [str(part) for part in loc if part not in ("body", "query")]
-        names.append(".".join(path))
+        names.append(".".join(str(part) for part in loc if part not in ("body", "query")))
     return names
 
 
-def _bare(message: str) -> list[str]:
-    return [next(filter(None, groups)) for groups in _BARE.findall(message)]
-
-
-def apply(body: Json, learned: Mapping[str, str | None]) -> None:
+def apply(body: Json, learned: Changes) -> None:
     """Rename or drop in a body that is ours to change."""
     for name, new in learned.items():
         if name == "messages.name":
@@ -93,3 +91,40 @@ def apply(body: Json, learned: Mapping[str, str | None]) -> None:
             value = body.pop(name)
             if new is not None:
                 body.setdefault(new, value)
+
+
+_MOST: Final = 500
+_NOTHING: Final[Changes] = MappingProxyType({})
+
+
+class Learned:
+    """Changes by provider and upstream model, as long as the process runs; the oldest go first."""
+
+    def __init__(self) -> None:
+        self._changes: dict[tuple[str, str], dict[str, str | None]] = {}
+
+    def of(self, model: Model) -> Changes:
+        """The changes for requests to this model."""
+        return self._changes.get((model.provider, model.upstream), _NOTHING) if self._changes else _NOTHING
+
+    def learn(self, model: Model, change: Changes) -> bool:
+        """Remember a change; False where it was known already, so that another try is pointless.
+
+        A rename that was refused too turns into leaving out, never back into the first name.
+        """
+        known = self._changes.setdefault((model.provider, model.upstream), {})
+        fresh = {name: new for name, new in change.items() if name not in known and name not in known.values()}
+        if not fresh:
+            return False
+        known.update(fresh)
+        while len(self._changes) > _MOST:
+            del self._changes[next(iter(self._changes))]
+        return True
+
+    def status(self, provider: str) -> Json:
+        """For people: upstream model to its changes; "" for a parameter that is left out."""
+        return {
+            model: {name: new or "" for name, new in changes.items()}
+            for (owner, model), changes in self._changes.items()
+            if owner == provider and changes
+        }

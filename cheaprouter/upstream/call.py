@@ -3,22 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 import orjson
 
 from ..config.kinds import Timeouts
-from ..core.models import Model, Operation, Usage
+from ..core.models import Model, Operation
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
 from ..providers.failures import Action, Failure, degraded
+from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
-from ..wire.openai_chat.encode import assemble, to_stream
+from ..wire.openai_chat.encode import to_stream
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
@@ -34,7 +34,6 @@ class Answered:
 
     completion: Completion
     pieces: list[Piece] | None = None
-    output_characters: int = 0
 
 
 @dataclass(slots=True)
@@ -45,7 +44,6 @@ class Streaming:
     reader: StreamReader
     first: list[Piece]
     ended: bool
-    cost: Decimal | None
 
 
 @dataclass(slots=True)
@@ -56,7 +54,7 @@ class Call:
     model: Model
     request: Operation
     api_key: str | None
-    learned: Mapping[str, str | None]
+    learned: Learned
     transport: Transport
     watch: Watchdog
     utcnow: Callable[[], datetime]
@@ -69,9 +67,9 @@ class Call:
         keep = False
         watch.enter()
         try:
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned)
             limits = self.adapter.timeouts
             watch.expect("headers", header_limit(limits, stream=self.request.stream))
+            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
             response = await self.transport.open(wire, limits.connect)
             outcome = await self._receive(response, limits)
             keep = isinstance(outcome, Streaming)
@@ -95,11 +93,7 @@ class Call:
             return await self._refused(response, limits)
         if self.request.stream:
             return await self._stream(response, limits)
-        body = await response.read(LONGEST_REPLY)
-        self.watch.what = "read"
-        if looks_like_events(body):
-            return self._assembled(body, response)
-        return self._judged(body, response)
+        return await self._whole(response)
 
     async def _refused(self, response: Response, limits: Timeouts) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
@@ -114,33 +108,15 @@ class Call:
             return replace(failure, action=Action.NEXT)
         return failure
 
-    def _judged(self, body: bytes, response: Response) -> Answered | Failure:
-        completion = self.adapter.complete(body, self.request)
+    async def _whole(self, response: Response, start: bytes = b"") -> Answered | Failure:
+        body = start + await response.read(LONGEST_REPLY)
+        self.watch.what = "read"
+        completion = self.adapter.complete(body, self.request, response.headers)
         if isinstance(completion, Failure):
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
-        return Answered(self._with_cost(completion, response))
-
-    def _assembled(self, body: bytes, response: Response) -> Answered | Failure:
-        """A stream came though none was asked for."""
-        reader = self.adapter.reader(self.request, "events")
-        pieces = reader.feed(body) + reader.finish()
-        if (failure := self.adapter.judge_stream(reader, self.request.max_tokens)) is not None:
-            return failure
-        reply = assemble(piece for piece in pieces if not isinstance(piece, bytes))
-        try:
-            completion = Completion(orjson.dumps(reply), reader.usage, reader.finish_reason)
-        except orjson.JSONEncodeError:
-            return self._too_deep()
-        return Answered(self._with_cost(completion, response), output_characters=reader.output_characters)
-
-    def _too_deep(self) -> Failure:
-        return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
-
-    def _with_cost(self, completion: Completion, response: Response) -> Completion:
-        cost = self.adapter.reported_cost(response.headers)
-        return completion if cost is None else replace(completion, usage=with_cost(completion.usage, cost))
+        return Answered(completion)
 
     async def _stream(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
@@ -167,13 +143,11 @@ class Call:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         if self.request.wire != "events":
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
-        return Streaming(response, reader, pieces, ended, self.adapter.reported_cost(response.headers))
+        return Streaming(response, reader, pieces, ended)
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
-        body = start + await response.read(LONGEST_REPLY)
-        self.watch.what = "read"
-        answered = self._judged(body, response)
+        answered = await self._whole(response, start)
         if isinstance(answered, Failure):
             return answered
         events = explode(orjson.loads(answered.completion.body))
@@ -181,7 +155,7 @@ class Call:
             made = to_stream(events, want_usage=self.request.include_usage)
             answered.pieces = [*(events if self.request.wire == "events" else made)]
         except orjson.JSONEncodeError:
-            return self._too_deep()
+            return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
         return answered
 
 
@@ -190,11 +164,6 @@ def header_limit(limits: Timeouts, *, stream: bool) -> float:
     if limits.headers is not None:
         return limits.headers
     return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
-
-
-def with_cost(usage: Usage | None, cost: Decimal | None) -> Usage | None:
-    """Usage with what the provider said it billed."""
-    return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:
@@ -206,11 +175,6 @@ def transport_failure(adapter: Adapter, error: TransportError) -> Failure:
 
 def timeout_failure(adapter: Adapter, watch: Watchdog) -> Failure:
     """A limit ran out: the next, and this one is left alone for a moment."""
-    words = {
-        "headers": "did not answer",
-        "first_token": "sent nothing",
-        "read": "did not finish",
-        "error": "did not finish",
-    }
-    message = f"{adapter.name} {words.get(watch.what, 'fell silent')} within {watch.limit:g} s."
+    words = {"headers": "did not answer", "first_token": "sent nothing"}
+    message = f"{adapter.name} {words.get(watch.what, 'did not finish')} within {watch.limit:g} s."
     return Failure(Action.NEXT, "upstream_timeout", message, status=504, cooldown=TIMEOUT_COOLDOWN)

@@ -23,7 +23,7 @@ from aiohttp.client_proto import ResponseHandler
 from aiohttp.http import RawResponseMessage
 from aiohttp.streams import StreamReader
 
-from ..providers.adapter import Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Response, TransportError, WireRequest
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""
@@ -38,6 +38,12 @@ _MOST_HOSTS: Final = 256
 _SECOND_ADDRESS: Final = 0.25
 """Seconds until a host's next address is tried beside the first: a broken IPv6 must not cost a time-out (RFC 8305)."""
 
+_CONNECT_ERRORS: Final = (
+    (TimeoutError, "The server did not accept a connection in time."),
+    (socket.gaierror, "The server's name could not be resolved."),
+    (ssl.SSLError, "The secure connection could not be set up."),
+    ((OSError, ValueError), "No connection to the server."),
+)
 _READ_ERRORS: Final = (aiohttp.ClientError, http_exceptions.HttpProcessingError, OSError, ValueError)
 
 
@@ -56,7 +62,7 @@ class Host:
         self.idle: deque[tuple[ResponseHandler, float]] = deque()
 
 
-class DirectResponse:
+class DirectResponse(Response):
     """See `providers.adapter.Response`."""
 
     __slots__ = ("_connection", "_content", "_host", "headers", "status")
@@ -71,24 +77,7 @@ class DirectResponse:
         self.headers: Mapping[str, str] = message.headers
         content.on_eof(self._ended)
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body."""
-        try:
-            parts = [await self._content.readany()]
-            size = len(parts[0])
-            while parts[-1]:
-                if size > limit:
-                    self.abort()
-                    raise TransportError("invalid_reply", "The reply is too long.")
-                parts.append(await self._content.readany())
-                size += len(parts[-1])
-        except _READ_ERRORS as error:
-            self.abort()
-            raise _read_error(error) from error
-        return parts[0] if len(parts) == 2 else b"".join(parts)
-
     async def chunk(self) -> bytes:
-        """What has come."""
         try:
             return await self._content.readany()
         except _READ_ERRORS as error:
@@ -96,7 +85,6 @@ class DirectResponse:
             raise _read_error(error) from error
 
     def abort(self) -> None:
-        """Drop the connection."""
         if self._connection is not None:
             self._connection.abort()
             self._connection = None
@@ -156,7 +144,6 @@ class DirectTransport:
             raise
 
     async def close(self) -> None:
-        """Drop the waiting connections."""
         for host in self._hosts.values():
             for connection, _ in host.idle:
                 connection.close()
@@ -177,19 +164,12 @@ class DirectTransport:
         try:
             async with asyncio.timeout(limit):
                 return await self._new_connection(host)
-        except TimeoutError as error:
-            raise TransportError("upstream_unreachable", "The server did not accept a connection in time.") from error
-        except socket.gaierror as error:
-            raise TransportError("upstream_unreachable", "The server's name could not be resolved.") from error
-        except (ssl.SSLError, ssl.CertificateError) as error:
-            raise TransportError("upstream_tls", "The secure connection could not be set up.") from error
-        except ConnectionError as error:
-            code = (
-                "upstream_tls" if host.tls and not isinstance(error, ConnectionRefusedError) else "upstream_unreachable"
-            )
-            raise TransportError(code, "No connection to the server.") from error
         except (OSError, ValueError) as error:
-            raise TransportError("upstream_unreachable", "No connection to the server.") from error
+            refused = isinstance(error, ConnectionRefusedError)
+            broken = isinstance(error, ssl.SSLError | ConnectionError) and not refused
+            code = "upstream_tls" if host.tls and broken else "upstream_unreachable"
+            words = next(words for kind, words in _CONNECT_ERRORS if isinstance(error, kind))
+            raise TransportError(code, words) from error
 
     async def _new_connection(self, host: Host) -> ResponseHandler:
         loop = asyncio.get_running_loop()
@@ -198,11 +178,9 @@ class DirectTransport:
         try:
             if host.tls and self._tls is None:
                 self._tls = await loop.run_in_executor(None, ssl.create_default_context)
+            tls, name = (self._tls, host.name) if host.tls else (None, None)
             _, connection = await loop.create_connection(
-                lambda: ResponseHandler(loop),
-                sock=sock,
-                ssl=self._tls if host.tls else None,
-                server_hostname=host.name if host.tls else None,
+                lambda: ResponseHandler(loop), sock=sock, ssl=tls, server_hostname=name
             )
         except BaseException:
             sock.close()
@@ -210,28 +188,6 @@ class DirectTransport:
         # Long-lived streams have their own limits of time (`watchdog`); one parser serves every reply of the connection.
         connection.set_response_params(read_until_eof=True, auto_decompress=True, read_bufsize=READ_BUFFER)
         return connection
-
-
-class SchemeTransport:
-    """Sends `mock://…` to the built-in provider and everything else over the network."""
-
-    def __init__(self, network: Transport, mock: Transport | None) -> None:
-        self._network = network
-        self._mock = mock
-
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        """See `Transport`."""
-        if request.url.startswith("mock:"):
-            if self._mock is None:
-                raise TransportError("upstream_unreachable", "There is no mock provider here.")
-            return await self._mock.open(request, connect_timeout)
-        return await self._network.open(request, connect_timeout)
-
-    async def close(self) -> None:
-        """See `Transport`."""
-        await self._network.close()
-        if self._mock is not None:
-            await self._mock.close()
 
 
 def _split(url: str) -> SplitResult:
@@ -270,9 +226,8 @@ def _head(request: WireRequest, host: Host) -> bytes:
     try:
         return text.encode("latin-1") + b"\r\n\r\n"
     except UnicodeEncodeError as error:
-        raise TransportError(
-            "upstream_unreachable", "A configured header holds characters that HTTP has not."
-        ) from error
+        words = "A configured header holds characters that HTTP has not."
+        raise TransportError("upstream_unreachable", words) from error
 
 
 def _send(connection: ResponseHandler, head: bytes, body: bytes | None) -> None:

@@ -6,13 +6,18 @@ When that is over, one request goes ahead as a probe; until it is back, others c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import logging
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Final
 
+from ..core.calendar import Clock
+from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Model
 from ..providers.failures import Action, Failure
+
+_LOG = logging.getLogger(__name__)
 
 KEY_COOLDOWN: Final = 600.0
 """A key that was refused is tried again after ten minutes: bills get paid, keys get their rights."""
@@ -27,6 +32,21 @@ _TRIP_AFTER: Final = 3
 
 _PROBE_SECONDS: Final = 60.0
 """A probe that has not come back by then no longer keeps others away."""
+
+
+UNREACHABLE: Final = frozenset({"upstream_unreachable", "upstream_tls"})
+"""The whole provider is out of reach: all its models wait together."""
+
+_DATED: Final = (Action.WAIT, Action.COOL)
+_PROVIDER, _KEY, _MODEL = range(3)
+_PLACES: Final[Mapping[str, tuple[int, int]]] = {
+    Action.KEY: (_KEY, _TRIP_AFTER),
+    **dict.fromkeys(UNREACHABLE, (_PROVIDER, 2)),  # a failure and its quick retry
+}
+"""Which of a target's breakers a failure concerns, by its code or action, and after how many it trips. Else the model's."""
+
+Scope = tuple[str, int, str]
+"""A breaker's name: provider, the key's place (-1: all), model id ("": all)."""
 
 
 class State(StrEnum):
@@ -61,7 +81,7 @@ class Breaker:
 
     def allows(self, now: float) -> bool:
         """Whether a request may go ahead, as a probe where a cool-down has just ended."""
-        return self.until is None or (self.state(now) is State.AVAILABLE)
+        return self.state(now) is State.AVAILABLE
 
     def begin(self, now: float) -> None:
         """A request goes ahead: the probe, if one is due."""
@@ -77,9 +97,7 @@ class Breaker:
         self.until = self.since = self.probe = None
         self.told = False
 
-    def fail(
-        self, failure: Failure, now: float, cooldown: float | None, *, told: bool = False, after: int = _TRIP_AFTER
-    ) -> bool:
+    def fail(self, failure: Failure, now: float, cooldown: float | None, *, after: int = _TRIP_AFTER) -> bool:
         """It failed; cool down that long, or where None, once it failed `after` times in a row, by its record.
 
         True at the transition from up to down.
@@ -90,15 +108,19 @@ class Breaker:
         if cooldown is None:
             if self.failures < after and self.until is None:
                 return False
-            cooldown = min(_LONGEST, _FIRST * 2 ** min(self.trips, 10))
+            cooldown = self.guess()
         self.trips += 1
         until = now + cooldown
         if self.until is None or until > self.until:
-            self.until, self.told = until, told
+            self.until, self.told = until, failure.action in _DATED and failure.retry_after is not None
         was_up = self.since is None
         if was_up:
             self.since = now
         return was_up
+
+    def guess(self) -> float:
+        """Seconds to leave it alone for, by its record."""
+        return min(_LONGEST, _FIRST * 2.0 ** min(self.trips, 10))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +131,7 @@ class Target:
     key: int = 0
 
     @property
-    def scopes(self) -> tuple[tuple[str, int, str], tuple[str, int, str], tuple[str, int, str]]:
+    def scopes(self) -> tuple[Scope, Scope, Scope]:
         """Names of the three breakers that a request to it passes: provider, key, model."""
         provider = self.model.provider
         return ((provider, -1, ""), (provider, self.key, ""), (provider, self.key, self.model.id))
@@ -130,7 +152,7 @@ class Down:
 class Health:
     """All breakers. Only those that have failed are kept."""
 
-    breakers: dict[tuple[str, int, str], Breaker] = field(default_factory=dict)
+    breakers: dict[Scope, Breaker] = field(default_factory=dict)
 
     def allows(self, target: Target, now: float) -> bool:
         """Whether all three breakers let a request go ahead."""
@@ -160,29 +182,22 @@ class Health:
 
     def fail(self, target: Target, failure: Failure, now: float) -> Down | None:
         """Book a failure with the breaker it concerns. What went down by it, at the transition only."""
-        provider, key, model = target.scopes
-        scope, cooldown, told, after = model, failure.cooldown, False, _TRIP_AFTER
-        if failure.action in (Action.NEXT, Action.FINAL, Action.ADAPT, Action.CONTEXT) and not _blames(failure):
-            self.abandon(target)
+        self.abandon(target)
+        if not _blames(failure):
             return None
-        if failure.action is Action.KEY:
-            scope, cooldown = key, failure.retry_after or KEY_COOLDOWN
-        elif failure.action is Action.WAIT:
-            cooldown, told = failure.retry_after, failure.retry_after is not None
-            cooldown = self._guess(model) if cooldown is None else cooldown
-        elif failure.action is Action.COOL:
-            told = failure.retry_after is not None
-        elif failure.code in UNREACHABLE:
-            scope, after = provider, 2  # a failure and its quick retry
-            if (known := self.breakers.get(provider)) is not None and known.failures:
-                cooldown = min(_LONGEST_UNREACHABLE, self._guess(provider))
-        for other in (provider, key, model):
-            if other != scope and other in self.breakers:
-                self.breakers[other].abandon()
+        place, after = _PLACES.get(failure.code) or _PLACES.get(failure.action, (_MODEL, _TRIP_AFTER))
+        scope = target.scopes[place]
         breaker = self.breakers.setdefault(scope, Breaker())
-        if not breaker.fail(failure, now, cooldown, told=told, after=after) or breaker.until is None:
+        cooldown = failure.cooldown
+        if failure.action is Action.KEY:
+            cooldown = failure.retry_after or KEY_COOLDOWN
+        elif failure.action is Action.WAIT:
+            cooldown = breaker.guess() if failure.retry_after is None else failure.retry_after
+        elif place == _PROVIDER and breaker.failures:
+            cooldown = min(_LONGEST_UNREACHABLE, breaker.guess())
+        if not breaker.fail(failure, now, cooldown, after=after) or breaker.until is None:
             return None
-        return Down(scope[0], scope[1], scope[2], failure.code, breaker.until - now)
+        return Down(*scope, failure.code, breaker.until - now)
 
     def remaining(self, target: Target, now: float) -> float:
         """Seconds until it may be asked again; 0 when it may be now."""
@@ -196,11 +211,9 @@ class Health:
 
     def forget(self, provider: str | None = None) -> None:
         """End all cool-downs, of one provider or of all."""
-        for scope in list(self.breakers):
-            if provider is None or scope[0] == provider:
-                del self.breakers[scope]
+        self.breakers = {s: b for s, b in self.breakers.items() if provider is not None and s[0] != provider}
 
-    def of_provider(self, provider: str) -> Iterator[tuple[tuple[str, int, str], Breaker]]:
+    def of_provider(self, provider: str) -> Iterator[tuple[Scope, Breaker]]:
         """Its breakers with their names."""
         return ((scope, breaker) for scope, breaker in self.breakers.items() if scope[0] == provider)
 
@@ -210,19 +223,89 @@ class Health:
                 if (breaker := self.breakers.get(scope)) is not None:
                     yield breaker
 
-    def _guess(self, scope: tuple[str, int, str]) -> float:
-        breaker = self.breakers.get(scope)
-        return min(_LONGEST, _FIRST * 2.0 ** min(breaker.trips if breaker else 0, 10))
-
-
-UNREACHABLE: Final = frozenset({"upstream_unreachable", "upstream_tls"})
-"""The whole provider is out of reach: all its models wait together."""
-
-_TIMEOUTS: Final = frozenset({"upstream_timeout"})
-
 
 def _blames(failure: Failure) -> bool:
-    """Whether a failure that asks for no cool-down says something about the target all the same."""
-    return failure.action is Action.NEXT and (
-        failure.cooldown is not None or failure.code in _TIMEOUTS or (failure.status or 0) >= 500
-    )
+    """Whether it says something about the target, not about the request."""
+    if failure.action is Action.NEXT:
+        return failure.cooldown is not None or failure.code == "upstream_timeout" or (failure.status or 0) >= 500
+    return failure.action in (Action.KEY, Action.WAIT, Action.COOL, Action.RETRY)
+
+
+_WEIGHT: Final = 0.2
+"""Of the newest latency in the moving average: the last ten or so count."""
+
+
+class Observer:
+    """Books outcomes. `latency`: model id to milliseconds until the first token, moving average."""
+
+    def __init__(self, health: Health, bus: EventBus, clock: Clock) -> None:
+        self._health = health
+        self._bus = bus
+        self._clock = clock
+        self._known: dict[str, dict[tuple[int, str], Target]] = {}
+        self._down: dict[str, float] = {}
+        self.latency: dict[str, float] = {}
+
+    def answering(self, target: Target, seconds: float) -> None:
+        """First content of a stream came after so long: the target is up, though it has not finished yet."""
+        self._note(target.model.id, seconds)
+        self._remember(target)
+        self._health.answer(target)
+        self._up(target.model.provider)
+
+    def succeeded(self, target: Target, seconds: float | None) -> None:
+        """A complete answer; `seconds` to its first content, where that was measured."""
+        if seconds is not None:
+            self._note(target.model.id, seconds)
+        self._remember(target)
+        self._health.succeed(target)
+        self._up(target.model.provider)
+
+    def _up(self, provider: str) -> None:
+        since = self._down.pop(provider, None)
+        if since is not None:
+            downtime = self._clock.monotonic() - since
+            _LOG.info("%s answers again after %.0f s", provider, downtime)
+            self._bus.publish(ProviderUp(provider, downtime, self._clock.utcnow()))
+
+    def failed(self, target: Target, failure: Failure) -> None:
+        """A failed try, or a stream that broke off."""
+        self._remember(target)
+        now = self._clock.monotonic()
+        down = self._health.fail(target, failure, now)
+        if down is None:
+            return
+        _LOG.warning("%s is left alone for %.0f s: %s", _what(down), down.cooldown, failure.message)
+        provider = target.model.provider
+        if provider in self._down or not (failure.action is Action.KEY or self._all_down(provider, now)):
+            return
+        self._down[provider] = now
+        cooldown = None if failure.action is Action.KEY else down.cooldown
+        reason = f"{_what(down)}: {failure.message.removeprefix(f'{provider}: ')}"
+        self._bus.publish(ProviderDown(provider, reason, cooldown, self._clock.utcnow()))
+
+    def down_since(self, provider: str) -> float | None:
+        """The monotonic second since when it is down, None while it is up."""
+        return self._down.get(provider)
+
+    def forget(self, provider: str) -> None:
+        """It was reconfigured or removed."""
+        self._down.pop(provider, None)
+        self._known.pop(provider, None)
+
+    def _remember(self, target: Target) -> None:
+        self._known.setdefault(target.model.provider, {})[target.key, target.model.id] = target
+
+    def _all_down(self, provider: str, now: float) -> bool:
+        """Whether nothing of it that was ever asked may be asked now."""
+        return not any(self._health.allows(target, now) for target in self._known.get(provider, {}).values())
+
+    def _note(self, model_id: str, seconds: float) -> None:
+        old = self.latency.get(model_id)
+        self.latency[model_id] = seconds * 1000 if old is None else old + _WEIGHT * (seconds * 1000 - old)
+
+
+def _what(down: Down) -> str:
+    if down.model:
+        return down.model
+    return down.provider if down.key < 0 else f"{down.provider} (key {down.key + 1})"

@@ -1,22 +1,24 @@
-"""What the pool gives back: an answer, whole or coming, or what a client is told when nobody answered."""
+"""What the pool gives back: an answer, whole or coming, or the error for a client whom nobody answered."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Sequence
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
+from ..providers.adapter import Adapter, TransportError
 from ..providers.failures import Action, Failure
-from ..wire.events import Piece
-from .health import UNREACHABLE
+from ..wire.events import Failed, Piece, Ping
+from ..wire.openai_chat.encode import HEARTBEAT as BEAT
+from ..wire.openai_chat.encode import error_event
+from .call import Streaming
+from .watchdog import HEARTBEAT, Watchdog
 
-_ABOUT_KEYS: Final = frozenset({401, 402, 403})
-"""Clients take these for a fault of their own key, and ask their users for another one."""
-
-_CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
-
+HEARTBEAT_SECONDS: Final = 15.0
 
 TopUp = Callable[[Model], None]
 """Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
@@ -61,67 +63,127 @@ class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request,
         self.error = error
 
 
-def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> UpstreamError:
-    """One error for all failures.
+class Relay:
+    """The rest of a stream, from the first content to its end: iterates over what goes to the client.
 
-    `waits`: seconds until each candidate that is cooling down may be asked
-    again; none for a sole one, which stays usable.
-
-    What is temporary wins over what is the request's fault, for a retry may then help; a provider that refused *our*
-    key is never told as 401: the caller's own key is fine.
+    `on_end` is called once, with the failure where there was one.
     """
-    wait = min((w for w in waits if w > 0), default=None)
-    faults = [f for f in failures if _is_clients(f)]
-    others = [f for f in failures if not _is_clients(f) and f.action is not Action.KEY]
-    if final := next((f for f in failures if f.action is Action.FINAL), None):
-        return _as_it_came(final)
-    if others:
-        return _temporary(others, wait)
-    if faults:
-        return _as_it_came(faults[0])
-    if failures:
-        return UpstreamError(
-            f"No provider accepts its key: {failures[-1].message}", status=502, code=failures[-1].code, retry=False
-        )
-    return UpstreamError(
-        "No model that could answer is available just now.", status=503, code="all_down", retry_after=wait
-    )
+
+    __slots__ = ("_adapter", "_call", "_ended", "_events", "_on_end", "_over", "_ready", "_watch", "reply")
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        call: Streaming,
+        watch: Watchdog,
+        on_end: Callable[[Failure | None], None],
+        heartbeat: float,
+        *,
+        events: bool = False,
+    ) -> None:
+        self._adapter = adapter
+        self._call = call
+        self._watch = watch
+        self._on_end = on_end
+        self._events = events
+        self._ready = deque(call.first)
+        self._ended = call.ended
+        self._over = False
+        self.reply: StreamReply | None = None
+        watch.flow(adapter.timeouts.idle, heartbeat)
+
+    def __aiter__(self) -> AsyncIterator[Piece]:
+        return self
+
+    async def __anext__(self) -> Piece:
+        reader = self._call.reader
+        while not self._ready:
+            if self._over:
+                raise StopAsyncIteration
+            if reader.trouble is not None and (failure := self._judged()) is not None:
+                return self._broken(failure)
+            if self._ended or reader.done:
+                self._finish(None)
+                raise StopAsyncIteration
+            data = await self._wait()
+            if data is None:
+                return Ping() if self._events else BEAT
+            if isinstance(data, Failure):
+                return self._broken(data)
+            self._ended = not data
+            self._ready.extend(reader.feed(data) if data else reader.finish())
+        return self._ready.popleft()
+
+    def _judged(self) -> Failure | None:
+        """Whether it failed. A stream without any content came this far because that was no surprise."""
+        reader = self._call.reader
+        return self._adapter.judge_stream(reader) if reader.said else None
+
+    async def _wait(self) -> bytes | Failure | None:
+        """The next bytes; None where a heartbeat is due; a failure where the stream broke."""
+        watch = self._watch
+        watch.enter()
+        try:
+            data = await self._call.response.chunk()
+        except asyncio.CancelledError:
+            reason = watch.caught()
+            if not reason:
+                self.close()
+                raise
+            if reason == HEARTBEAT:
+                watch.beat = asyncio.get_running_loop().time()
+                return None
+            message = f"{self._adapter.name} fell silent."
+            return Failure(Action.NEXT, reason, message, status=504)
+        except TransportError:
+            return b""  # whether anything is missing, the reader knows
+        else:
+            watch.seen = watch.now()
+            return data
+        finally:
+            watch.leave()
+
+    def _broken(self, failure: Failure) -> Piece:
+        """The last thing a client hears of a stream that failed: never a finish, never [DONE]."""
+        self._ended = True
+        status = 502 if failure.status is None or failure.status < 500 else failure.status
+        error = UpstreamError(failure.message, status=status, code=failure.code)
+        if self.reply is not None:
+            self.reply.error_code = failure.code
+        self._finish(failure)
+        return Failed(error) if self._events else error_event(error)
+
+    def _finish(self, failure: Failure | None) -> None:
+        if self._over:
+            return
+        self._over = True
+        self._watch.stop()
+        if failure is None:
+            self._call.response.release()
+        else:
+            self._call.response.abort()
+        self._tell()
+        self._on_end(failure)
+
+    def close(self) -> None:
+        """Stop now: the connection is dropped, what was used so far is told."""
+        if self._over:
+            return
+        self._over = self._ended = True
+        self._ready.clear()
+        self._watch.stop()
+        self._call.response.abort()
+        self._tell()
+
+    def _tell(self) -> None:
+        reader, reply = self._call.reader, self.reply
+        if reply is not None:
+            reply.usage = self._adapter.with_cost(reader.usage, self._call.response.headers)
+            reply.finish_reason = reader.finish_reason
+            reply.output_characters = reader.output_characters
 
 
-def _is_clients(failure: Failure) -> bool:
-    return failure.action in _CLIENTS_FAULT or (
-        failure.action is Action.NEXT and failure.status is not None and 400 <= failure.status < 500
-    )
-
-
-def _as_it_came(failure: Failure) -> UpstreamError:
-    status = failure.status or 400
-    if status in _ABOUT_KEYS:
-        status = 404 if failure.code == "model_not_allowed" else 400
-    kind = "invalid_request_error" if status < 500 else "server_error"
-    return UpstreamError(
-        failure.message,
-        status=status if 400 <= status < 500 else 400,
-        code=failure.code,
-        error_type=failure.error_type or kind,
-        param=failure.param,
-    )
-
-
-def _temporary(failures: Sequence[Failure], wait: float | None) -> UpstreamError:
-    last = failures[-1]
-    told = min((f.retry_after for f in failures if f.retry_after is not None), default=None)
-    if told is not None:
-        wait = told if wait is None else min(wait, told)
-    if all(f.action is Action.WAIT for f in failures):
-        return UpstreamError(
-            last.message, status=429, code="rate_limit_exceeded", error_type="rate_limit_error", retry_after=wait
-        )
-    if all(f.code == "upstream_timeout" for f in failures):
-        return UpstreamError(last.message, status=504, code="upstream_timeout")
-    if any(
-        f.action is Action.COOL or f.action is Action.WAIT or f.code in UNREACHABLE or f.code == "all_down"
-        for f in failures
-    ):
-        return UpstreamError(last.message, status=503, code=last.code, retry_after=wait)
-    return UpstreamError(last.message, status=502, code=last.code)
+async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
+    """Pieces that are all there already."""
+    for piece in pieces:
+        yield piece

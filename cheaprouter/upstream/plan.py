@@ -1,4 +1,4 @@
-"""Which target is tried next, and when to give up. Pure: the pool does what it says."""
+"""Which target is tried next, when to give up, and what a client is told then. Pure: the pool does what it says."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
+from ..core.errors import UpstreamError
 from ..core.models import Model
 from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
@@ -81,7 +82,7 @@ class SendPlan:
     def pass_over(self, target: Target) -> None:
         """It was not tried after all: the caller may not use that model."""
         self.attempts -= 1
-        self._keep(lambda t: t.model.id != target.model.id)
+        self._keep(_other_model, target)
 
     def failed(self, target: Target, failure: Failure, now: float, left: float, jitter: float, *, fresh: bool) -> float:
         """Book a failure; seconds to wait before `next`.
@@ -117,26 +118,29 @@ class SendPlan:
 
     def _exclude(self, target: Target, failure: Failure) -> None:
         """Leave out what would fail for the same reason."""
-        model = target.model
-        if failure.action is Action.FINAL:
-            self.targets.clear()
-        elif failure.action is Action.CONTEXT:
-            self._keep(lambda t: t.model.id != model.id and _wider(t.model, model))
-        elif failure.code in UNREACHABLE:
-            self._keep(lambda t: t.model.provider != model.provider)
-        elif failure.action is Action.KEY:
-            self._keep(lambda t: (t.model.provider, t.key) != (model.provider, target.key))
-        elif failure.action is not Action.WAIT:
-            self._keep(lambda t: t.model.id != model.id)
+        self._keep(_STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model), target)
 
-    def _keep(self, wanted: Callable[[Target], bool]) -> None:
-        self.targets = deque(t for t in self.targets if wanted(t))
+    def _keep(self, stays: Callable[[Target, Target], bool], failed: Target) -> None:
+        self.targets = deque(target for target in self.targets if stays(target, failed))
 
 
-def _wider(model: Model, than: Model) -> bool:
-    if model.context is None:
-        return False
-    return than.context is None or model.context > than.context
+def _other_model(target: Target, failed: Target) -> bool:
+    return target.model.id != failed.model.id
+
+
+def _wider(target: Target, failed: Target) -> bool:
+    context, narrow = target.model.context, failed.model.context
+    return context is not None and (narrow is None or context > narrow) and _other_model(target, failed)
+
+
+_STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
+    Action.FINAL: lambda *_: False,
+    Action.CONTEXT: _wider,
+    Action.KEY: lambda target, failed: target.scopes[1] != failed.scopes[1],
+    Action.WAIT: lambda *_: True,
+    **dict.fromkeys(UNREACHABLE, lambda target, failed: target.model.provider != failed.model.provider),
+}
+"""Which of the targets left may do after a failure, by its code or action."""
 
 
 def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int]) -> SendPlan:
@@ -151,3 +155,71 @@ def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turn
             keys, turn = len(adapter.api_keys) or 1, turns.get(model.provider, 0)
             targets.extend(Target(model, (turn + place) % keys) for place in range(keys))
     return SendPlan(targets, health, upstreams.most_attempts, sole=len(targets) == 1)
+
+
+_ABOUT_KEYS: Final = frozenset({401, 402, 403})
+"""Clients take these for a fault of their own key, and ask their users for another one."""
+
+_CLIENTS_FAULT: Final = frozenset({Action.ADAPT, Action.CONTEXT, Action.FINAL})
+_PASSING: Final = frozenset({Action.COOL, Action.WAIT})
+
+
+def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> UpstreamError:
+    """One error for all failures.
+
+    `waits`: seconds until each candidate that is cooling down may be asked
+    again; none for a sole one, which stays usable.
+
+    What is temporary wins over what is the request's fault, for a retry may then help; a provider that refused *our*
+    key is never told as 401: the caller's own key is fine.
+    """
+    wait = min((w for w in waits if w > 0), default=None)
+    faults = [f for f in failures if _is_clients(f)]
+    others = [f for f in failures if not _is_clients(f) and f.action is not Action.KEY]
+    if final := next((f for f in failures if f.action is Action.FINAL), None):
+        return _as_it_came(final)
+    if others:
+        return _temporary(others, wait)
+    if faults:
+        return _as_it_came(faults[0])
+    if failures:
+        last = failures[-1]
+        return UpstreamError(f"No provider accepts its key: {last.message}", status=502, code=last.code, retry=False)
+    message = "No model that could answer is available just now."
+    return UpstreamError(message, status=503, code="all_down", retry_after=wait)
+
+
+def _is_clients(failure: Failure) -> bool:
+    return failure.action in _CLIENTS_FAULT or (
+        failure.action is Action.NEXT and failure.status is not None and 400 <= failure.status < 500
+    )
+
+
+def _as_it_came(failure: Failure) -> UpstreamError:
+    status = failure.status or 400
+    if status in _ABOUT_KEYS:
+        status = 404 if failure.code == "model_not_allowed" else 400
+    kind = "invalid_request_error" if status < 500 else "server_error"
+    return UpstreamError(
+        failure.message,
+        status=status if 400 <= status < 500 else 400,
+        code=failure.code,
+        error_type=failure.error_type or kind,
+        param=failure.param,
+    )
+
+
+def _temporary(failures: Sequence[Failure], wait: float | None) -> UpstreamError:
+    last = failures[-1]
+    told = min((f.retry_after for f in failures if f.retry_after is not None), default=None)
+    if told is not None:
+        wait = told if wait is None else min(wait, told)
+    if all(f.action is Action.WAIT for f in failures):
+        return UpstreamError(
+            last.message, status=429, code="rate_limit_exceeded", error_type="rate_limit_error", retry_after=wait
+        )
+    if all(f.code == "upstream_timeout" for f in failures):
+        return UpstreamError(last.message, status=504, code="upstream_timeout")
+    if any(f.action in _PASSING or f.code in UNREACHABLE or f.code == "all_down" for f in failures):
+        return UpstreamError(last.message, status=503, code=last.code, retry_after=wait)
+    return UpstreamError(last.message, status=502, code=last.code)

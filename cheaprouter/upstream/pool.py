@@ -18,14 +18,13 @@ from ..core.events import EventBus
 from ..core.models import Attempt, Json, Model, Operation
 from ..providers.adapter import Adapter, Transport
 from ..providers.failures import Failure
+from ..providers.mock import SchemeTransport
+from ..providers.unsupported import Learned
 from . import survey
 from .call import Answered, Call, Streaming
-from .direct import SchemeTransport
-from .health import Health, Target
-from .observe import Learned, Observer
-from .outcome import StreamReply, TopUp, UpstreamFailed, WholeReply, final_error
-from .plan import SendPlan, Upstreams, make_plan
-from .stream import HEARTBEAT_SECONDS, Relay, replay
+from .health import Health, Observer, Target
+from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, TopUp, UpstreamFailed, WholeReply, replay
+from .plan import SendPlan, Upstreams, final_error, make_plan
 from .watchdog import Watchdog
 
 _LOG = logging.getLogger(__name__)
@@ -126,7 +125,7 @@ class Pool:
             model,
             request,
             key,
-            self.learned.of(model),
+            self.learned,
             self._transport,
             watch,
             self._clock.utcnow,
@@ -169,7 +168,7 @@ class Pool:
             self._observer.succeeded(target, spent if request.stream else None)
             done = outcome.completion
             if outcome.pieces is None:
-                return WholeReply(model, attempts, done.body, done.usage, done.finish_reason, outcome.output_characters)
+                return WholeReply(model, attempts, done.body, done.usage, done.finish_reason, done.output_characters)
             return StreamReply(model, attempts, replay(outcome.pieces), lambda: None, done.usage, done.finish_reason)
         self._observer.answering(target, spent)
         relay = Relay(

@@ -10,9 +10,10 @@ from ..core.calendar import Clock
 from ..core.models import Json
 from ..providers.adapter import Adapter, Transport, TransportError, WireRequest
 from ..providers.failures import Action, Failure
+from ..providers.listing import parse_listing
+from ..providers.unsupported import Learned
 from .call import transport_failure
-from .health import Breaker, Health, State, Target
-from .observe import Learned, Observer
+from .health import Breaker, Health, Observer, State, Target
 
 CHECK_SECONDS: Final = 10.0
 _LONGEST_LISTING: Final = 16 * 1024 * 1024
@@ -102,7 +103,7 @@ class ListingError(Exception):
 async def listing(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> list[Json]:
     """What a provider says it has. Raises ListingError."""
     try:
-        return adapter.parse_models(await _get(adapter, adapter.models_request(key), transport, clock))
+        return parse_listing(await _get(adapter, adapter.models_request(key), transport, clock))
     except ValueError as error:
         raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
 

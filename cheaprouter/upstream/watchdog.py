@@ -18,33 +18,18 @@ class Watchdog:
     """
 
     __slots__ = (
-        "_base",
-        "_due",
-        "_idle",
-        "_loop",
-        "_quiet",
-        "_task",
-        "_timer",
-        "beat",
-        "end",
-        "limit",
-        "reason",
-        "seen",
-        "what",
-    )
+        "_base", "_due", "_idle", "_loop", "_quiet", "_task", "_timer", "beat", "end", "limit", "reason", "seen", "what",
+    )  # fmt: skip
 
     def __init__(self, loop: asyncio.AbstractEventLoop, end: float) -> None:
         self._loop = loop
         self._task: asyncio.Task[object] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._base = 0
-        self._due = _NEVER
-        self._idle = self._quiet = _NEVER
+        self._due = self._idle = self._quiet = _NEVER
         self.end = end
-        self.seen = self.beat = 0.0
-        self.limit = 0.0
-        self.what = ""
-        self.reason = ""
+        self.seen = self.beat = self.limit = 0.0
+        self.what = self.reason = ""
 
     def expect(self, what: str, seconds: float) -> None:
         """From now on, `what` must have come within so many seconds; replaces what was expected before."""

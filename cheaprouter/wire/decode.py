@@ -38,7 +38,7 @@ def _shallow(raw: bytes) -> bool:
 
 def _deeper(value: Any) -> bool:
     level = [value]
-    for _ in range(DEEPEST + 1):
+    for _ in range(DEEPEST):
         level = [
             child
             for node in level

@@ -128,20 +128,10 @@ class Ping:
     """Nothing new, but it goes on."""
 
 
-WireEvent = (
-    Start
-    | Text
-    | Reasoning
-    | Thinking
-    | RefusalText
-    | ToolStart
-    | ToolArguments
-    | Extra
-    | Used
-    | Finish
-    | Failed
-    | Ping
-)
+Part = Text | Reasoning | Thinking | RefusalText | ToolStart | ToolArguments
+"""What a message is made of."""
+
+WireEvent = Start | Part | Extra | Used | Finish | Failed | Ping
 Piece = bytes | WireEvent
 """What a stream is made of: bytes of the front door's own wire, or events."""
 

@@ -50,9 +50,7 @@ class EventCutter:
 
     def rest(self) -> bytes:
         """What is left at the end of the stream: an event whose blank line never came, or nothing."""
-        if self._carriage:
-            self._parts.append(b"\n")
-        whole = b"".join(self._parts)
+        whole = b"".join(self._parts) + (b"\n" if self._carriage else b"")
         self._parts.clear()
         self._held = 0
         self._carriage = False
@@ -99,9 +97,7 @@ def parse(block: bytes) -> tuple[str, bytes | None]:
 
 def event(data: bytes, name: str = "") -> bytes:
     """One event as bytes. `data` has no line breaks: JSON never does."""
-    if name:
-        return b"event: " + name.encode() + b"\ndata: " + data + b"\n\n"
-    return b"data: " + data + b"\n\n"
+    return (b"event: " + name.encode() + b"\n" if name else b"") + b"data: " + data + b"\n\n"
 
 
 DONE: Final = event(b"[DONE]")

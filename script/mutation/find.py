@@ -15,6 +15,9 @@ from typing import Any
 
 PACKAGE = Path(__file__).resolve().parent.parent.parent / "cheaprouter"
 
+MODULES = {"gateway": ("gateway.py", "world.py", "control.py")}
+"""Rooms that are modules of the package's root, where they are more than one."""
+
 NEAR: dict[type, type] = {ast.Lt: ast.LtE, ast.LtE: ast.Lt, ast.Gt: ast.GtE, ast.GtE: ast.Gt}
 OPPOSITES = (ast.Lt, ast.GtE), (ast.Gt, ast.LtE), (ast.Eq, ast.NotEq), (ast.Is, ast.IsNot), (ast.In, ast.NotIn)
 OPPOSITE: dict[type, type] = {a: b for pair in OPPOSITES for a, b in (pair, pair[::-1])}
@@ -193,9 +196,16 @@ def _short(node: ast.AST) -> str:
     return text if len(text) <= 90 else text[:87] + "…"
 
 
+def room_of(name: str) -> str:
+    """The room of a mutant's id or of a file."""
+    first = name.split(":", maxsplit=1)[0].split("/", maxsplit=1)[0].removesuffix(".py")
+    return next((room for room, modules in MODULES.items() if f"{first}.py" in modules), first)
+
+
 def candidates(room: str) -> list[Mutant]:
     """Every mutant of a room."""
-    paths = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / f"{room}.py"]
+    modules = MODULES.get(room, (f"{room}.py",))
+    paths = sorted((PACKAGE / room).rglob("*.py")) or [PACKAGE / name for name in modules]
     return [mutant for path in paths for mutant in Finder(room, path).found]
 
 

@@ -21,12 +21,15 @@ from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any
 
-from .find import PACKAGE, Mutant
+from .find import MODULES, PACKAGE, Mutant
 
 ROOT = PACKAGE.parent
 TESTS = ROOT / "tests"
 MEASURED = ROOT / ".cache" / "mutate.json"
 MEMORY = 4 << 30
+PATIENCE = 20
+"""Seconds that a test may take on top of what it took before."""
+
 ALWAYS = (
     "-p",
     "no:cacheprovider",
@@ -41,8 +44,9 @@ THROUGH = (
     "e2e/test_faults.py",
     "e2e/test_routing.py",
 )
+CONTROL = ("dashboard/test_status.py", "mqtt/test_commands.py", "mqtt/test_bridge.py", "mqtt/test_publisher.py")
 FURTHER = {  # a room's tests are tests/<room> and the files that import the room; these are its tests as well
-    "gateway": (*THROUGH, "e2e/test_limits.py", "e2e/test_outside.py"),
+    "gateway": (*THROUGH, "e2e/test_limits.py", "e2e/test_outside.py", "e2e/test_reload.py", *CONTROL),
     "accounts": ("e2e/test_limits.py",),
     "upstream": ("e2e/test_faults.py",),
     "wire": ("providers", "e2e/test_outside.py"),
@@ -51,7 +55,8 @@ FURTHER = {  # a room's tests are tests/<room> and the files that import the roo
 
 def tests_of(room: str) -> list[str]:
     """The test files of a room."""
-    imports = re.compile(rf"^\s*(from|import) cheaprouter(\.| import ){room}\b", re.MULTILINE)
+    modules = "|".join(name.removesuffix(".py") for name in MODULES.get(room, (room,)))
+    imports = re.compile(rf"^\s*(from|import) cheaprouter(\.| import )({modules})\b", re.MULTILINE)
     named = [TESTS / room, TESTS / f"test_{room}.py", *(TESTS / name for name in FURTHER.get(room, ()))]
     return [
         str(path.relative_to(ROOT))
@@ -63,7 +68,7 @@ def tests_of(room: str) -> list[str]:
 class Watch:
     """A plugin of pytest: runs what is wanted, in that order; or runs all, and notes the time and the functions that ran."""
 
-    def __init__(self, wanted: list[str] | None) -> None:
+    def __init__(self, wanted: dict[str, float] | None) -> None:
         self.wanted = wanted
         self.seconds: Counter[str] = Counter()
         self.failed: list[str] = []
@@ -83,6 +88,8 @@ class Watch:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self.now = self.ran.setdefault(nodeid, {})
+        if self.wanted is not None:  # a test that hangs ends the run: the signal is deadly
+            signal.alarm(PATIENCE + int(8 * self.wanted.get(nodeid, 0.0)))
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         self.seconds[report.nodeid] += report.duration
@@ -108,11 +115,11 @@ def _place(code: CodeType) -> str:
 
 @dataclass
 class Run:
-    """One pytest. `folder` shadows the package, but for the baseline; `wanted`: ids of tests, None for all in `files`."""
+    """One pytest. `folder` shadows the package, but for the baseline; `wanted`: tests by id and seconds, None for all."""
 
     folder: Path
     files: list[str]
-    wanted: list[str] | None
+    wanted: dict[str, float] | None
     limit: float
     mutant: Mutant | None = None
     pid: int = 0
@@ -149,6 +156,7 @@ class Run:
         os.setsid()
         os.chdir(ROOT)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGALRM, signal.SIG_DFL)
         output = os.open(self.folder / "output", os.O_WRONLY | os.O_CREAT)
         os.dup2(output, 1)
         os.dup2(output, 2)
@@ -165,11 +173,13 @@ class Run:
     def poll(self) -> dict[str, Any] | None:
         """What came of it, once it has ended or had its time."""
         late = time.monotonic() > self.began + self.limit
-        if not late and os.waitpid(self.pid, os.WNOHANG)[0] == 0:
+        ended, status = (0, 0) if late else os.waitpid(self.pid, os.WNOHANG)
+        if not late and ended == 0:
             return None
         self._end()
         if late:
             os.waitpid(self.pid, 0)
+        if late or (os.WIFSIGNALED(status) and os.WTERMSIG(status) == signal.SIGALRM):
             return {"code": "timeout", "failed": []}
         file = self.folder / "result"
         return json.loads(file.read_text(encoding="utf-8")) if file.exists() else {"code": "died", "failed": []}
@@ -262,7 +272,7 @@ def face(
         for index, mutant in enumerate(mutants):
             if wanted := tests[mutant.id]:
                 files = sorted({test.partition("::")[0] for test in wanted})
-                yield Run(folder / str(index), files, list(wanted), 20 + 4 * sum(wanted.values()), mutant)
+                yield Run(folder / str(index), files, wanted, PATIENCE + 4 * sum(wanted.values()), mutant)
 
     yield from ((mutant, "survived", "no test of its room runs it", None) for mutant in mutants if not tests[mutant.id])
     for run, result in parallel(runs(), jobs):

@@ -214,3 +214,14 @@ def test_spend_of_years_takes_no_more_memory_than_of_days():
             spend.book(year * 10000 + month * 100 + 1, 1)
     assert len(spend._days) <= 4
     assert len(spend._months) <= 4
+
+
+def test_what_is_used_while_a_limit_is_lifted_is_no_debt_to_the_next_one():
+    ledger, limits = Ledger(), Limits(rpm=1, tpm=100)
+    for limit in (limits, Limits()):
+        reservation = ledger.admit("a", limit, 0.0)
+        assert not isinstance(reservation, Refusal)
+        assert ledger.reserve(reservation, 100, 0, limit, Limits(), 0.0, DAY) is None
+        ledger.settle(reservation, 100, 0, 0.0, DAY)
+    snapshot = ledger.snapshot("a", limits, 0.0, DAY)
+    assert (snapshot.requests_remaining, snapshot.tokens_remaining) == (1, 100)

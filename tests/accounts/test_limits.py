@@ -12,8 +12,8 @@ from cheaprouter.accounts.refusals import duration
 from cheaprouter.books import totals
 from cheaprouter.config.settings import BudgetAction, BudgetSettings, DeviceSettings
 from cheaprouter.core.errors import BudgetError, LimitError
-from cheaprouter.core.events import BudgetReached, BudgetWarning, RateLimited
-from cheaprouter.core.models import Caller
+from cheaprouter.core.events import BudgetReached, BudgetWarning, FallbackUsed, RateLimited
+from cheaprouter.core.models import Caller, Usage
 
 
 def defaults(**settings):
@@ -457,3 +457,32 @@ async def test_a_provider_that_reports_a_negative_cost_earns_nobody_anything(hom
     home.ask(cost="0.01", paid="0.01")
     refused(home, BudgetError)
     assert home.metrics.snapshot("kitchen")["cost_total"] == 0.01
+
+
+async def test_a_request_that_used_nothing_costs_nothing_even_where_each_request_has_a_price(home):
+    home = home(device_defaults=defaults(daily_budget=Decimal(1)))
+    account = home.admit(Caller("kitchen"))
+    home.reserve(account, 100, "0.01")
+    account.model = account.decision.model
+    assert account.close(502, usage=Usage(), error="upstream_error").cost == 0
+    assert home.accounts.ledger.spent("kitchen", 20261122) == (0, 0, 0)
+
+
+async def test_output_without_counts_is_estimated_at_four_characters_a_token(home):
+    home = home()
+    account = home.admit(Caller("kitchen"))
+    home.reserve(account, 100, "0.01")
+    account.model = account.decision.model
+    usage = account.close(200, output_characters=9).usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (99, 3, True)
+
+
+async def test_the_model_that_was_chosen_is_no_fallback(home):
+    home = home()
+    account = home.admit(Caller("kitchen"))
+    home.reserve(account, 100, "0.01")
+    account.model = account.decision.model
+    account.tell_fallback()
+    account.model = dataclasses.replace(account.model, id="lab/spare")
+    account.tell_fallback()
+    assert [(event.from_model, event.to_model) for event in home.told(FallbackUsed)] == [("lab/small", "lab/spare")]

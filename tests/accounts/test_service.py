@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import random
+import sqlite3
 import subprocess
 import sys
 from decimal import Decimal
@@ -12,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from cheaprouter.accounts import keys
+from cheaprouter.accounts import keys, known
 from cheaprouter.books import totals as books
 from cheaprouter.config.settings import Auth, BudgetSettings, DeviceSettings, ModelSettings, ProviderSettings
 from cheaprouter.core.errors import AuthenticationError, LimitError, SettingError
@@ -474,3 +476,34 @@ async def test_a_key_removed_while_keys_are_read_again_does_not_return(home):
     with pytest.raises(AuthenticationError):
         home.identify({"x-api-key": key}, "")
     assert home.accounts.callers.keyed == {"den"}
+
+
+async def test_a_device_that_could_not_be_written_down_is_once_the_database_is_back(home):
+    home = home()
+    home.ask("Living Room")
+    await home.database.close()
+    await home.accounts.tend()
+    home.database.open()
+    await home.accounts.tend()
+    assert [row[0] for row in await home.database.read(known.load)] == ["Living Room"]
+
+
+async def test_the_device_that_called_longest_ago_is_forgotten_first(home):
+    home = home(max_devices=2)
+    for device in ("kitchen", "den", "kitchen", "attic"):
+        home.ask(device)
+    assert home.accounts.known.ids() == ["attic", "kitchen"]
+
+
+async def test_a_round_in_which_nothing_changed_writes_nothing_to_the_disk(home):
+    home = home()
+    home.ask()
+    await home.accounts.tend()
+    with contextlib.closing(sqlite3.connect(home.database.path)) as other:
+
+        def version():
+            return other.execute("PRAGMA data_version").fetchone()
+
+        before = version()
+        await home.accounts.tend()
+        assert version() == before

@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from decimal import Decimal
 
+import openai
+import pytest
 import yaml
 
 from cheaprouter.config import loader
 from cheaprouter.core.events import RequestCompleted
-from tests.fakes.fault_server import GOOD, completion, fault_server, reply
+from cheaprouter.gateway import format_usd
+from tests.builders import until
+from tests.fakes.fault_server import GOOD, ROLE, Stall, completion, fault_server, reply, stream, words
 from tests.fakes.faults import error
 from tests.fakes.router import model, provider, router
 
@@ -100,3 +105,114 @@ async def test_only_an_admin_acknowledges_what_was_lost(tmp_path):
     async with fault_server() as server, router(tmp_path, two(server)) as client:
         async with client.http.post(f"{client.url}/router/problems/ack") as refused:
             assert refused.status == 403
+
+
+async def test_a_rate_limit_of_every_upstream_is_no_limit_of_the_device(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        for name in ("good", "spare"):
+            server.script(name, error(429, retry_after="60"))
+        with pytest.raises(openai.RateLimitError):
+            await ask(client)
+        state = client.app.house.control.device_state("test")
+    assert (state["limit_hits"], state["errors"]) == (0, 1)
+
+
+async def test_an_answer_from_memory_is_booked_with_the_time_to_its_first_token(tmp_path):
+    seen = []
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        client.app.house.bus.on(seen.append)
+        for _ in range(2):
+            await ask(client)
+    first, replayed = [event.record for event in seen if isinstance(event, RequestCompleted)]
+    assert (first.cached, replayed.cached) == (False, True)
+    assert replayed.first_token_ms is not None
+
+
+async def test_a_free_model_that_a_budget_left_over_takes_its_tokens_of_the_limit(tmp_path):
+    defaults = {"daily_budget": 0.000001, "budget_action": "free", "tpm": 1000}
+    async with fault_server() as server:
+        settings = two(server, devices={"defaults": defaults})
+        settings["providers"]["lab"]["models"].append(model("lab/gift", price={"input": 0, "output": 0}))
+        async with router(tmp_path, settings) as client:
+            raw = await ask(client, stream=True)
+            await raw.parse().close()
+    assert raw.headers["x-cheaprouter-model"] == "lab/gift"
+    assert int(raw.headers["x-ratelimit-remaining-tokens"]) < 1000
+
+
+async def test_a_budget_that_leaves_only_free_models_where_there_are_none_is_a_spent_budget(tmp_path):
+    defaults = {"daily_budget": 0, "budget_action": "free"}
+    async with fault_server() as server, router(tmp_path, two(server, devices={"defaults": defaults})) as client:
+        with pytest.raises(openai.RateLimitError, match="no model that costs nothing") as caught:
+            await ask(client)
+    assert caught.value.code == "insufficient_quota"
+
+
+async def test_a_bug_in_the_router_is_booked_as_its_own_error_and_leaves_nothing_running(tmp_path, monkeypatch):
+    def decide(*_args):
+        raise RuntimeError("a bug")
+
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        monkeypatch.setattr(client.app.house.gateway.world.router, "decide", decide)
+        with pytest.raises(openai.InternalServerError):
+            await ask(client)
+        row = (await client.audit())[0]
+        assert client.app.house.gateway.running == 0
+    assert (row["status"], row["error"]) == (500, "internal_error")
+
+
+async def test_it_is_idle_once_the_last_of_several_has_ended(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        server.script("good", stream(ROLE, *words("a"), then=(Stall(),)))
+        first, second = [
+            await client.sdk.chat.completions.create(model="lab/good", messages=HELLO, stream=True) for _ in range(2)
+        ]
+        waiting = asyncio.create_task(client.app.house.gateway.idle())
+        await first.close()
+        await until(lambda: client.app.house.gateway.running == 1)
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        await second.close()
+        await asyncio.wait_for(waiting, 5)
+
+
+async def test_an_answer_whose_price_nobody_knows_has_no_cost_in_its_headers(tmp_path):
+    async with fault_server() as server:
+        settings = two(server)
+        settings["providers"]["lab"]["models"].append({"id": "lab/mystery", "upstream": "good"})
+        async with router(tmp_path, settings) as client:
+            raw = await ask(client, model="lab/mystery")
+    assert raw.headers["x-cheaprouter-model"] == "lab/mystery"
+    assert "x-cheaprouter-cost-usd" not in raw.headers
+
+
+async def test_a_body_that_cannot_be_understood_is_booked_as_no_stream(tmp_path):
+    seen = []
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        client.app.house.bus.on(seen.append)
+        with pytest.raises(openai.BadRequestError):
+            await ask(client, temperature="hot")
+        row = (await client.audit())[0]
+    assert row["status"] == 400
+    (record,) = [event.record for event in seen if isinstance(event, RequestCompleted)]
+    assert not record.stream
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"), [("0.000012", "0.000012"), ("1.50", "1.5"), ("100", "100"), ("1E-7", "0.0000001"), ("0", "0")]
+)
+def test_an_amount_is_a_plain_decimal(amount, text):
+    assert format_usd(Decimal(amount)) == text
+
+
+async def test_answers_are_kept_over_a_reload_until_the_settings_of_the_memory_change(tmp_path):
+    async def hit(client):
+        return (await ask(client)).headers.get("x-cheaprouter-cache") == "hit"
+
+    async with fault_server() as server, router(tmp_path, two(server, cache={"enabled": True})) as client:
+        hits = [await hit(client)]
+        await reload(client, tmp_path, two(server, cache={"enabled": True}, log_level="info"))
+        hits.append(await hit(client))
+        await reload(client, tmp_path, two(server, cache={"enabled": True, "max_mb": 7}))
+        hits.append(await hit(client))
+    assert hits == [False, True, False]

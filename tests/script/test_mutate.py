@@ -83,6 +83,22 @@ def test_a_seed_picks_the_same_again_in_equal_shares():
     assert [m.room for m in first].count("gateway") == 20
 
 
+def test_a_room_may_be_several_modules():
+    assert {m.file for m in find.candidates("gateway")} == {"gateway.py", "world.py", "control.py"}
+    assert [find.room_of(name) for name in ("world.py:a:not:0", "wire/sse.py:a:not:0")] == ["gateway", "wire"]
+    assert "tests/accounts/test_service.py" in run.tests_of("gateway")  # it imports the world
+
+
+def test_a_test_that_hangs_ends_its_run(tmp_path, monkeypatch, found):
+    hanging = tmp_path / "test_hanging.py"
+    hanging.write_text("import time\ndef test_hang():\n    time.sleep(60)\n")
+    monkeypatch.setattr(run, "PATIENCE", 1)
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    one = run.Run(tmp_path / "run", [hanging.name], {"test_hanging.py::test_hang": 0.0}, 60.0)
+    ((_, result),) = run.parallel(iter([one]), 1)
+    assert result["code"] == "timeout"
+
+
 def test_a_rooms_tests_are_its_folder_and_what_imports_it():
     assert {"tests/accounts/test_ledger.py", "tests/e2e/test_limits.py"} <= set(run.tests_of("accounts"))
 

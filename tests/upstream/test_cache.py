@@ -93,3 +93,20 @@ def test_an_answer_that_would_fill_the_cache_is_not_kept(cache):
 
 def test_bytes_and_events_of_the_same_question_are_kept_apart():
     assert cache_key("kitchen", "lab/a", BODY, "events") != KEY
+
+
+def test_an_answer_that_was_used_outlives_one_that_was_not(cache):
+    keys = [cache_key("kitchen", f"lab/{i}", BODY) for i in range(5)]
+    for key in keys[:4]:
+        cache.put(key, MODEL, (b"x" * 800,), None, "stop")
+    cache.get(keys[0])
+    cache.put(keys[4], MODEL, (b"x" * 800,), None, "stop")
+    assert [cache.get(key) is not None for key in keys] == [True, False, True, True, True]
+
+
+def test_an_answer_that_is_given_anew_takes_the_place_of_the_old_one(cache):
+    other = cache_key("kitchen", "lab/b", BODY)
+    cache.put(other, MODEL, (b"other",), None, "stop")
+    for _ in range(20):
+        cache.put(KEY, MODEL, (b"x" * 800,), None, "stop")
+    assert cache.get(other) is not None

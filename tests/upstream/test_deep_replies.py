@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from cheaprouter.upstream.reply import StreamReply, UpstreamFailed, WholeReply
 
+from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.fakes.fault_server import DONE, FINISH, ROLE, event, reply, stream, words
 from tests.upstream.conftest import chat
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+from dataclasses import replace
 
 import pytest
 
@@ -37,7 +38,7 @@ from tests.fakes.fault_server import (
     stream,
     words,
 )
-from tests.fakes.faults import FAULTS, SECRET
+from tests.fakes.faults import FAULTS, QUICK, SECRET
 from tests.providers.test_anthropic_reply import events, message, text, thinking, tool
 from tests.upstream.conftest import chat
 from tests.upstream.test_faults import set_up
@@ -146,3 +147,12 @@ async def test_a_harmless_oddity_is_none_in_events(make_bench, fault):
     assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == fault.text
     assert [type(piece) for piece in pieces].count(Finish) == 1
     assert got.error_code is None
+
+
+async def test_a_stream_that_falls_silent_is_a_timeout_in_events_too(make_bench):
+    bench = make_bench(timeouts=replace(QUICK, idle=0.05))
+    bench.server.script("faulty", stream(ROLE, *words("a"), then=(Stall(),)))
+    got = await bench.pool.send([bench.faulty], chat(stream=True, wire="events"))
+    last = (await pieces_of(got))[-1]
+    assert isinstance(last, Failed)
+    assert last.error.status == 504

@@ -158,3 +158,13 @@ def test_a_cooldown_is_extended_and_never_shortened(steps):
         end = max(end, breaker.until or 0.0)
         assert breaker.allows(end)
         assert end <= now or not breaker.allows((now + end) / 2 if now < end else now) or breaker.until is None
+
+
+def test_each_trip_doubles_the_cooldown_up_to_two_minutes(health):
+    waits, now = [], 0.0
+    for _ in range(3 + 6):
+        health.fail(T, failure(), now)
+        if wait := health.remaining(T, now):
+            waits.append(wait)
+        now += wait
+    assert waits == [5, 10, 20, 40, 80, 120, 120]

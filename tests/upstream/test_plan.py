@@ -101,6 +101,16 @@ def test_a_refused_key_is_not_tried_with_the_next_model():
     assert walk([A, B, C], {"a": [refused], "b": [refused]})[0] == ["a", "c"]
 
 
+def test_a_refused_key_is_left_alone_for_the_whole_request_even_if_its_time_is_over_meanwhile():
+    plan = make_plan([A, B, C], Upstreams({name: Keys(("k",)) for name in KEYS}), Health(), {})
+    target = plan.next(0.0)
+    assert target is not None
+    plan.failed(target, fail(Action.KEY, status=401), 0.0, 100.0, 0.5, fresh=False)
+    following = plan.next(1000.0)
+    assert following is not None
+    assert following.model is C
+
+
 def test_another_key_rather_than_waiting():
     assert walk([A], {"a": [fail(Action.WAIT, retry_after=2.0)]}, {"lab": 2})[0] == ["a0", "a1", "a1"]
 

@@ -563,3 +563,48 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
     bench.pool.change({})
     got = await read(await asking)
     assert b"hello" in b"".join(got)
+
+
+async def test_who_is_left_alone_is_shown_with_the_reason_and_for_how_long(bench):
+    bench.server.script("faulty", error(503, Retry_After="30"))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    bench.time.now += 10
+    (cooling,) = bench.pool.status()[0]["cooldowns"]
+    assert cooling | {"message": ""} == {
+        "key": 1,
+        "model": "lab/faulty",
+        "state": "cooling_down",
+        "reason": "upstream_overloaded",
+        "message": "",
+        "seconds": 20.0,
+    }
+    assert "It did not work." in cooling["message"]
+
+
+async def test_an_outage_says_which_model_began_it(bench):
+    bench.server.script("faulty", error(503))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    (down,) = bench.events
+    assert isinstance(down, ProviderDown)
+    assert down.reason.startswith("lab/faulty: ")
+
+
+async def test_what_was_asked_before_a_provider_was_reconfigured_says_nothing_about_it_now(bench):
+    await bench.pool.send([bench.model("fine")], chat())
+    adapters = dict(bench.pool.upstreams.adapters)
+    adapters["lab"] = adapter_for(ProviderSettings("lab", "openai", bench.server.url, ("sk-new-cccccccccccc",)))
+    bench.pool.change(adapters)
+    bench.server.script("faulty", error(503))
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert [type(event) for event in bench.events] == [ProviderDown]
+
+
+async def test_nothing_comes_of_a_stream_that_was_closed_before_it_was_read(bench):
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    assert isinstance(got, StreamReply)
+    got.close()
+    assert [chunk async for chunk in got.chunks] == []
+
+
+async def test_check_tells_how_long_it_took(bench):
+    assert (await bench.pool.check("lab"))["latency_ms"] == 0.0  # no time passes here

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import json
 from typing import Any
@@ -14,9 +15,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Capability, Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.wire import UntranslatableError
-from cheaprouter.wire.anthropic import content
-from cheaprouter.wire.anthropic.content import tool_id
-from cheaprouter.wire.anthropic.request import JSON_TOOL, to_messages
+from cheaprouter.wire.anthropic.request import JSON_TOOL, mark_cache, to_messages, tool_id
 from cheaprouter.wire.openai_chat.request import parse
 
 OLD = Model("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5-20250929", max_output=64_000)
@@ -158,6 +157,27 @@ def test_effort_is_a_budget_for_older_models_and_adaptive_for_newer_ones():
 
 
 @pytest.mark.parametrize(
+    ("effort", "budget", "word"),
+    [
+        ("minimal", 1024, "low"),
+        ("low", 2048, "low"),
+        ("medium", 8192, "medium"),
+        ("high", 16_384, "high"),
+        ("xhigh", 32_768, "max"),
+        ("max", 32_768, "max"),
+    ],
+)
+def test_each_effort_has_its_budget_and_its_word(effort, budget, word):
+    roomy = dataclasses.replace(OLD, max_output=128_000)
+    assert wire(model=roomy, reasoning_effort=effort, max_tokens=100_000)["thinking"]["budget_tokens"] == budget
+    assert wire(model=NEW, reasoning_effort=effort)["output_config"] == {"effort": word}
+
+
+def test_a_budget_leaves_half_of_the_tokens_for_the_answer():
+    assert wire(reasoning_effort="high", max_tokens=10_000)["thinking"]["budget_tokens"] == 5000
+
+
+@pytest.mark.parametrize(
     ("model", "more"),
     [
         (OLD, {"reasoning_effort": "none"}),
@@ -224,6 +244,12 @@ def test_beside_other_tools_any_may_be_called():
     assert got["tool_choice"] == {"type": "any"}
 
 
+def test_no_parallel_calls_stay_forbidden_beside_a_schema():
+    more = {"tool_choice": "required", "parallel_tool_calls": False}
+    got = wire(response_format=schema({"type": "object"}), tools=[TOOL], **more)
+    assert got["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
+
+
 def test_a_schema_of_an_array_is_wrapped():
     got = wire(response_format=schema({"type": "array"}))
     assert got["tools"][0]["input_schema"]["properties"] == {"value": {"type": "array"}}
@@ -235,7 +261,7 @@ def test_a_json_object_is_asked_for_in_words():
 
 def cached(**body: Any) -> list[str]:
     got = wire(**body) if "messages" not in body else to_messages({"model": "x", **body}, OLD)
-    content.mark_cache(got)
+    mark_cache(got)
     places = [name for name in ("system", "tools") if any("cache_control" in block for block in got.get(name, ()))]
     return places + [
         str(i) for i, turn in enumerate(got["messages"]) if any("cache_control" in b for b in turn["content"])

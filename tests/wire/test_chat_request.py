@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.errors import CheapRouterError, InvalidRequestError
-from cheaprouter.wire.openai_chat.errors import error_event, error_object
+from cheaprouter.wire.openai_chat.encode import error_event, error_object
 from cheaprouter.wire.openai_chat.request import parse
 
 HELLO = [{"role": "user", "content": "hello"}]
@@ -57,6 +57,23 @@ def test_a_wrong_field_is_named(wrong, param):
         parse(body(**wrong))
     assert caught.value.param == param
     assert caught.value.status == 400
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({"temperature": "hot"}, "`temperature` must be a number, got a string."),
+        ({"tools": {}}, "`tools` must be an array, got an object."),
+        ({"max_completion_tokens": 1.5}, "`max_completion_tokens` must be an integer, got a number."),
+        ({"max_tokens": True}, "`max_tokens` must be an integer, got a boolean."),
+        ({"n": 0}, "`n` must be at least 1, got 0."),
+        ({"model": " "}, "`model` must be a non-empty string, got ' '."),
+    ],
+)
+def test_it_is_said_what_was_wanted_and_what_came(wrong, said):
+    with pytest.raises(InvalidRequestError) as caught:
+        parse(body(**wrong))
+    assert caught.value.message == said
 
 
 @pytest.mark.parametrize("junk", [None, [], "text", 3])

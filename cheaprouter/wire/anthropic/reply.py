@@ -8,21 +8,8 @@ from typing import Any, Final, Protocol
 import orjson
 
 from ...core.models import Json, Usage
+from .. import events as ev
 from .. import sse
-from ..events import (
-    Finish,
-    Piece,
-    Reasoning,
-    Start,
-    Text,
-    Thinking,
-    ToolArguments,
-    ToolStart,
-    Trouble,
-    Used,
-    WireEvent,
-    characters,
-)
 from ..openai_chat.chunks import count
 from .request import WRAPPED
 
@@ -38,8 +25,7 @@ JsonTool = tuple[str, bool] | None
 class Encoder(Protocol):
     """Makes bytes of another wire out of the events."""
 
-    def encode(self, events: Iterable[WireEvent]) -> bytes:
-        """All of them as one piece."""
+    def encode(self, events: Iterable[ev.WireEvent]) -> bytes: ...
 
     def end(self) -> bytes:
         """What closes a stream that finished."""
@@ -61,83 +47,80 @@ class MessageReader:
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
 
-    def whole(self, message: Json) -> Iterator[WireEvent]:
-        """A whole message."""
+    def whole(self, message: Json) -> Iterator[ev.WireEvent]:
         yield self.start(message)
         for index, block in enumerate(message["content"]):
             if isinstance(block, dict):
                 yield from self.start_block(index, block)
                 yield from self.stop_block(index)
         if not self._calls and not self._held_text:
-            yield Text("")
+            yield ev.Text("")
         yield from self.stop(message.get("stop_reason"))
         yield self.used()
 
-    def start(self, message: Json) -> WireEvent:
-        """The message begins."""
+    def start(self, message: Json) -> ev.WireEvent:
         self.count(message.get("usage"))
-        return Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
+        return ev.Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
 
-    def start_block(self, index: int, given: Json) -> Iterator[WireEvent]:
+    def start_block(self, index: int, given: Json) -> Iterator[ev.WireEvent]:
         """A block begins, with all that it holds already."""
         block = self._blocks[index] = dict(given)
         kind = block.get("type")
         if kind == "text":
             yield from self._text(_string(block, "text"))
         elif kind == "thinking" and (text := _string(block, "thinking")):
-            yield Reasoning(text)
+            yield ev.Reasoning(text)
         elif kind == "tool_use" and self._tool is not None and block.get("name") == self._tool[0]:
             self._held_text.clear()
         elif kind == "tool_use":
             block["place"] = self._calls
             self._calls += 1
-            yield ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
+            yield ev.ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
 
-    def delta(self, index: int, delta: Json) -> Iterator[WireEvent]:
-        """A block goes on."""
+    def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
         block = self._blocks.get(index, {})
         kind = delta.get("type")
         if kind == "text_delta":
             yield from self._text(_string(delta, "text"))
         elif kind == "thinking_delta" and (text := _string(delta, "thinking")):
             block["thinking"] = _string(block, "thinking") + text
-            yield Reasoning(text)
+            yield ev.Reasoning(text)
         elif kind == "signature_delta":
             block["signature"] = _string(block, "signature") + _string(delta, "signature")
         elif kind == "input_json_delta" and (text := _string(delta, "partial_json")):
             block["json"] = True
             if "place" in block:
-                yield ToolArguments(block["place"], text)
+                yield ev.ToolArguments(block["place"], text)
             elif self._tool is not None and self._tool[1]:
                 block["held"] = block.get("held", "") + text
             else:
-                yield Text(text)
+                yield ev.Text(text)
 
-    def stop_block(self, index: int) -> Iterator[WireEvent]:
+    def stop_block(self, index: int) -> Iterator[ev.WireEvent]:
         """Signed thinking goes out whole; so does an answer that has to be unwrapped first."""
         block = self._blocks.pop(index, {})
         kind = block.get("type")
         wrapped = self._tool is not None and self._tool[1]
         if kind in ("thinking", "redacted_thinking"):
-            yield Thinking(block)
+            yield ev.Thinking(block)
         elif kind == "tool_use" and not block.get("json"):
             if "place" in block:
-                yield ToolArguments(block["place"], orjson.dumps(block.get("input") or {}).decode())
+                yield ev.ToolArguments(block["place"], orjson.dumps(block.get("input") or {}).decode())
             else:
-                yield Text(_answer(block.get("input"), wrapped=wrapped))
+                yield ev.Text(_answer(block.get("input"), wrapped=wrapped))
         elif held := block.get("held"):
             try:
-                yield Text(_answer(orjson.loads(held), wrapped=True))
+                yield ev.Text(_answer(orjson.loads(held), wrapped=True))
             except orjson.JSONDecodeError:
-                yield Text(held)
+                yield ev.Text(held)
 
-    def stop(self, reason: Any) -> Iterator[WireEvent]:
+    def stop(self, reason: Any) -> Iterator[ev.WireEvent]:
         """The message is complete. A call of the answer-carrying tool is no call to the client."""
         if text := "".join(self._held_text):
-            yield Text(text)
+            yield ev.Text(text)
         ours = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
         self.finish_reason = "stop" if ours == "tool_calls" and not self._calls else ours
-        yield Finish(self.finish_reason)
+        yield ev.Finish(self.finish_reason)
 
     def count(self, usage: Any) -> None:
         """Counts are cumulative; the last ones told hold."""
@@ -145,78 +128,66 @@ class MessageReader:
             self._told.update({name: value for name, value in usage.items() if value is not None})
             self.usage = to_usage(self._told)
 
-    def used(self) -> WireEvent:
-        """The counts as they are now."""
-        return Used(self.usage, usage_json(to_usage(self._told)))
+    def used(self) -> ev.WireEvent:
+        return ev.Used(self.usage, usage_json(to_usage(self._told)))
 
-    def _text(self, text: str) -> Iterator[WireEvent]:
+    def _text(self, text: str) -> Iterator[ev.WireEvent]:
         if self._tool is not None:
             self._held_text.append(text)
         elif text:
-            yield Text(text)
+            yield ev.Text(text)
 
 
-class MessageStream:
+class MessageStream(MessageReader):
     """See `StreamReader`. `encoder`: makes bytes of the events; None: they are wanted as they are."""
 
     def __init__(self, *, created: int, tool: JsonTool, encoder: Encoder | None) -> None:
-        self._message = MessageReader(created=created, tool=tool)
+        super().__init__(created=created, tool=tool)
         self._encoder = encoder
         self._cutter = sse.EventCutter()
         self.output_characters = 0
         self.malformed = 0
         self.said = self.done = False
-        self.trouble: Trouble | None = None
+        self.trouble: ev.Trouble | None = None
         self.error: Json = {}
 
-    @property
-    def usage(self) -> Usage | None:
-        """Counts so far."""
-        return self._message.usage
-
-    @property
-    def finish_reason(self) -> str | None:
-        """OpenAI's word for why it stopped, once it has."""
-        return self._message.finish_reason
-
-    def feed(self, data: bytes) -> list[Piece]:
-        """Read every whole event."""
+    def feed(self, data: bytes) -> list[ev.Piece]:
         try:
             whole = self._cutter.feed(data)
         except sse.EventTooLargeError:
-            self.trouble = Trouble.ENDLESS
+            self.trouble = ev.Trouble.ENDLESS
             return []
         return self._pieces(self._walk(whole))
 
-    def finish(self) -> list[Piece]:
+    def finish(self) -> list[ev.Piece]:
         """Take what is left, and judge the end."""
         pieces = self._pieces(self._walk(self._cutter.rest()))
         if self.trouble is None and self.finish_reason is None:
-            self.trouble = Trouble.EARLY
+            self.trouble = ev.Trouble.EARLY
         elif self.trouble is None and not self.said and self.finish_reason in ("stop", "tool_calls"):
-            self.trouble = Trouble.EMPTY
-        if self.trouble in (None, Trouble.EMPTY) and not self.done:
+            self.trouble = ev.Trouble.EMPTY
+        if self.trouble in (None, ev.Trouble.EMPTY) and not self.done:
             pieces += self._pieces(self._end())
         return pieces
 
-    def _pieces(self, events: Iterator[WireEvent]) -> list[Piece]:
+    def _pieces(self, events: Iterator[ev.WireEvent]) -> list[ev.Piece]:
         made = list(events)
         for event in made:
-            size = characters(event)
+            size = ev.characters(event)
             self.output_characters += size
-            self.said = self.said or size > 0 or isinstance(event, Thinking | ToolStart)
+            self.said = self.said or size > 0 or isinstance(event, ev.Thinking | ev.ToolStart)
         if self._encoder is None:
             return [*made]
         try:
             data = self._encoder.encode(made)
         except orjson.JSONEncodeError:  # a block nested deeper than can be written
-            self.trouble = Trouble.ERROR
+            self.trouble = ev.Trouble.ERROR
             return []
-        if made and isinstance(made[-1], Used):
+        if made and isinstance(made[-1], ev.Used):
             data += self._encoder.end()
         return [data] if data else []
 
-    def _walk(self, whole: bytes) -> Iterator[WireEvent]:
+    def _walk(self, whole: bytes) -> Iterator[ev.WireEvent]:
         for block in sse.split(whole):
             if self.done or self.trouble is not None:
                 return
@@ -232,34 +203,33 @@ class MessageStream:
             except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
                 self.malformed += 1
 
-    def _event(self, event: Json) -> Iterator[WireEvent]:
-        kind, index, message = event.get("type"), event.get("index", 0), self._message
+    def _event(self, event: Json) -> Iterator[ev.WireEvent]:
+        kind, index = event.get("type"), event.get("index", 0)
         if kind == "content_block_delta":
-            yield from message.delta(index, event.get("delta") or {})
+            yield from self.delta(index, event.get("delta") or {})
         elif kind == "content_block_start":
-            yield from message.start_block(index, event.get("content_block") or {})
+            yield from self.start_block(index, event.get("content_block") or {})
         elif kind == "content_block_stop":
-            yield from message.stop_block(index)
+            yield from self.stop_block(index)
         elif kind == "message_start":
-            yield message.start(event.get("message") or {})
+            yield self.start(event.get("message") or {})
         elif kind == "message_delta":
-            message.count(event.get("usage"))
+            self.count(event.get("usage"))
             reason = (event.get("delta") or {}).get("stop_reason")
             if isinstance(reason, str) and self.finish_reason is None:
-                yield from message.stop(reason)
+                yield from self.stop(reason)
         elif kind == "message_stop":
             yield from self._end()
         elif kind == "error" or event.get("error"):
-            self.trouble, self.error = Trouble.ERROR, event
+            self.trouble, self.error = ev.Trouble.ERROR, event
 
-    def _end(self) -> Iterator[WireEvent]:
+    def _end(self) -> Iterator[ev.WireEvent]:
         self.done = True
         if self.finish_reason is not None:
-            yield self._message.used()
+            yield self.used()
 
 
 def _string(block: Json, name: str) -> str:
-    """A text in a block, or nothing."""
     value = block.get(name)
     return value if isinstance(value, str) else ""
 
@@ -285,7 +255,6 @@ def to_usage(told: Json) -> Usage:
 
 
 def usage_json(tokens: Usage) -> Json:
-    """The same as OpenAI's clients read it."""
     return {
         "prompt_tokens": tokens.prompt_tokens,
         "completion_tokens": tokens.completion_tokens,

@@ -1,4 +1,4 @@
-"""OpenAI chat requests as Anthropic Messages requests: what is asked for, and how.
+"""OpenAI chat requests as Anthropic Messages requests: what is asked for and how, then the messages as turns and blocks.
 
 Left out on purpose: logprobs, logit_bias, penalties, seed, audio and n > 1, which Anthropic has nothing like.
 """
@@ -6,12 +6,14 @@ Left out on purpose: logprobs, logit_bias, penalties, seed, audio and n > 1, whi
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator
 from typing import Any, Final
+
+import orjson
 
 from ...core.models import Capability, Json, Model
 from .. import UntranslatableError
-from .content import mark_cache, to_system, to_turns, unsigned_calls
+from ..openai_chat.quirks import short_id
 
 DEFAULT_MAX_TOKENS: Final = 8192
 _MOST_DEFAULT_TOKENS: Final = 32_000
@@ -25,6 +27,14 @@ _EFFORTS: Final = {"minimal": "low", "xhigh": "max"}
 _LEAST_BUDGET: Final = 1024
 _CHOICES: Final = {"auto": "auto", "none": "none", "required": "any"}
 _KEPT: Final = ("top_k", "service_tier", "context_management", "output_config", "container", "mcp_servers")
+_TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+_INSTRUCTING: Final = ("system", "developer")
+_DATA_URL: Final = re.compile(r"data:([^;,]+)(?:;[^,]*)?;base64,(.+)", re.DOTALL)
+LEAST_BYTES: Final = 4 * 4096
+"""About 4096 tokens: the largest of the models' minimums for a cached beginning."""
+
+_THOUGHTS: Final = ("thinking", "redacted_thinking")
+_MARK: Final = {"type": "ephemeral"}
 
 
 def to_messages(body: Json, model: Model) -> Json:
@@ -42,8 +52,8 @@ def to_messages(body: Json, model: Model) -> Json:
 def _translated(body: Json, model: Model) -> Json:
     if int(body.get("n") or 1) > 1:
         raise UntranslatableError("several choices (n > 1)")
-    limit = _max_tokens(body, model)
-    wire: Json = {"model": model.upstream, "max_tokens": limit, "messages": to_turns(body["messages"])}
+    turns = to_turns(body["messages"])
+    wire: Json = {"model": model.upstream, "max_tokens": _max_tokens(body, model), "messages": turns}
     if system := to_system(body["messages"]):
         wire["system"] = system
     if body.get("stream"):
@@ -51,13 +61,10 @@ def _translated(body: Json, model: Model) -> Json:
     _tools(body, wire)
     _shape(body, wire)
     _sampling(body, wire)
-    for name in _KEPT:
-        if name in body:
-            wire[name] = body[name]
+    wire |= {name: body[name] for name in _KEPT if name in body}
     _thinking(body, wire, model)
-    if isinstance(user := body.get("user"), str) and user:
-        wire["metadata"] = {"user_id": user}
-    return wire
+    user = body.get("user")
+    return {**wire, "metadata": {"user_id": user}} if isinstance(user, str) and user else wire
 
 
 def json_tool(body: Json) -> tuple[str, bool] | None:
@@ -67,11 +74,10 @@ def json_tool(body: Json) -> tuple[str, bool] | None:
 
 
 def _max_tokens(body: Json, model: Model) -> int:
-    asked = body.get("max_completion_tokens")
-    asked = body.get("max_tokens") if asked is None else asked
-    if asked is None:
-        return min(model.max_output or DEFAULT_MAX_TOKENS, _MOST_DEFAULT_TOKENS)
-    return int(asked) if model.max_output is None else min(int(asked), model.max_output)
+    for asked in (body.get("max_completion_tokens"), body.get("max_tokens")):
+        if asked is not None:
+            return int(asked) if model.max_output is None else min(int(asked), model.max_output)
+    return min(model.max_output or DEFAULT_MAX_TOKENS, _MOST_DEFAULT_TOKENS)
 
 
 def _tools(body: Json, wire: Json) -> None:
@@ -91,22 +97,18 @@ def _tool(tool: Json) -> Json:
     function = tool.get("function")
     if not isinstance(function, dict):
         return tool  # Anthropic's own kinds of tools, as they are
-    wire: Json = {
-        "name": function.get("name"),
-        "input_schema": function.get("parameters") or {"type": "object", "properties": {}},
-    }
-    if function.get("description"):
-        wire["description"] = function["description"]
+    schema = function.get("parameters") or {"type": "object", "properties": {}}
+    wire: Json = {"name": function.get("name"), "input_schema": schema}
+    if description := function.get("description"):
+        wire["description"] = description
     if isinstance(cache := tool.get("cache_control"), dict):
         wire["cache_control"] = cache
     return wire
 
 
 def _choice(choice: Any) -> Json:
-    if isinstance(choice, str):
-        return {"type": _CHOICES[choice]} if choice in _CHOICES else {}
     if not isinstance(choice, dict):
-        return {}
+        return {"type": _CHOICES[choice]} if isinstance(choice, str) and choice in _CHOICES else {}
     function = choice.get("function")
     name = function.get("name") if isinstance(function, dict) else choice.get("name")
     if isinstance(name, str):
@@ -129,21 +131,17 @@ def _shape(body: Json, wire: Json) -> None:
     if isinstance(wanted, dict) and wanted.get("type") == "json_object":
         order = {"type": "text", "text": "Answer with one JSON object and nothing else: no explanation, no code fence."}
         wire["system"] = [*wire.get("system", ()), order]
-    schema = _wanted_schema(body)
-    if schema is None:
+    if (schema := _wanted_schema(body)) is None:
         return
     if schema.get("type", "object") != "object":
         schema = {"type": "object", "properties": {WRAPPED: schema}, "required": [WRAPPED]}
     description = (wanted or {}).get("json_schema", {}).get("description") or "Give the final answer in this shape."
     tool = {"name": JSON_TOOL, "description": description, "input_schema": {"type": "object", **schema}}
-    others = bool(wire.get("tools"))
-    wire["tools"] = [*wire.get("tools", ()), tool]
     choice = wire.get("tool_choice", {})
-    if choice.get("type") == "none":
-        others = False
+    others = bool(wire.get("tools")) and choice.get("type") != "none"
+    wire["tools"] = [*wire.get("tools", ()), tool]
     if choice.get("type") != "tool":
-        kept = {k: v for k, v in choice.items() if k == "disable_parallel_tool_use"}
-        wire["tool_choice"] = {"type": "any", **kept} if others else {"type": "tool", "name": JSON_TOOL}
+        wire["tool_choice"] = {**choice, "type": "any"} if others else {"type": "tool", "name": JSON_TOOL}
 
 
 def _sampling(body: Json, wire: Json) -> None:
@@ -189,7 +187,7 @@ def _by_effort(effort: Any, wire: Json, model: Model) -> Json | None:
 
 
 def _version(upstream: str) -> tuple[int, int]:
-    """A Claude model's version by its name; the newest where the name says none."""
+    """By a Claude model's name; the newest where that says none."""
     if not (match := _VERSION.search(upstream)):
         return (99, 0)
     if match[0].startswith("claude-3") and not match[2]:
@@ -197,6 +195,156 @@ def _version(upstream: str) -> tuple[int, int]:
     return int(match[1]), int(match[2] or 0)
 
 
-def learned_only(learned: Mapping[str, str | None]) -> dict[str, str | None]:
-    """Of what was learned, what may be left out here: names are never changed, they are all required."""
-    return {name: None for name, new in learned.items() if new is None}
+def to_system(messages: list[Json]) -> list[Json]:
+    """All instructions, wherever they stand: Anthropic has one place for them."""
+    return [block for m in messages if m["role"] in _INSTRUCTING for block in _parts(m.get("content"))]
+
+
+def to_turns(messages: list[Json]) -> list[Json]:
+    """Turns of user and assistant, neighbours of the same role put together, the user first."""
+    turns: list[Json] = []
+    legacy = 0
+    for message in messages:
+        if message["role"] in _INSTRUCTING:
+            continue
+        old: Json = {}
+        if message["role"] == "function":
+            old, legacy = {"role": "tool", "tool_call_id": f"function_{legacy}"}, legacy + 1
+        elif isinstance(call := message.get("function_call"), dict):
+            old = {"tool_calls": [{"id": f"function_{legacy}", "function": call}]}
+        role = "assistant" if message["role"] == "assistant" else "user"
+        blocks = [*(_assistant if role == "assistant" else _user)({**message, **old})]
+        if turns and turns[-1]["role"] == role:
+            turns[-1]["content"] += blocks
+        elif blocks:
+            turns.append({"role": role, "content": blocks})
+    if not turns or turns[0]["role"] != "user":
+        turns.insert(0, {"role": "user", "content": [{"type": "text", "text": "..."}]})
+    last = turns[-1]
+    if last["role"] == "assistant" and last["content"][-1]["type"] == "text":  # to be continued: no white space there
+        block = last["content"].pop()
+        last["content"].append({**block, "text": block["text"].rstrip() or "..."})
+    return turns
+
+
+def _user(message: Json) -> list[Json]:
+    content = _parts(message.get("content"))
+    if message["role"] != "tool":
+        return content
+    result: Json = {"type": "tool_result", "tool_use_id": tool_id(message.get("tool_call_id"))}
+    return [{**result, "content": content} if content else result]
+
+
+def _assistant(message: Json) -> Iterator[Json]:
+    """Thinking first, as it was signed; then what was said, then what was called."""
+    for block in message.get("thinking_blocks") or ():
+        if isinstance(block, dict) and (block.get("signature") or block.get("type") == "redacted_thinking"):
+            yield block
+    yield from _parts(message.get("content"))
+    if isinstance(refusal := message.get("refusal"), str) and refusal:
+        yield {"type": "text", "text": refusal}
+    for call in message.get("tool_calls") or ():
+        function = call.get("function") or {}
+        yield {
+            "type": "tool_use",
+            "id": tool_id(call.get("id")),
+            "name": str(function.get("name") or "unknown"),
+            "input": arguments(function.get("arguments")),
+        }
+
+
+def arguments(text: Any) -> Json:
+    """A call's arguments as an object; what is no JSON object is kept as one's only value."""
+    if isinstance(text, dict):
+        return text
+    try:
+        value = orjson.loads(text or "{}")
+    except (orjson.JSONDecodeError, TypeError):
+        value = str(text)
+    return value if isinstance(value, dict) else {"arguments": value}
+
+
+def tool_id(given: Any) -> str:
+    """An id as Anthropic allows it, always the same for the same given one."""
+    text = given if isinstance(given, str) else ""
+    return text if _TOOL_ID.fullmatch(text) else "toolu_" + short_id(text + "\0", 24)
+
+
+def _parts(content: Any) -> list[Json]:
+    """Content as blocks; empty text, which Anthropic refuses, is left out."""
+    if isinstance(content, str):
+        return [{"type": "text", "text": content}] if content.strip() else []
+    return [block for part in content or () if (block := _part(part)) is not None]
+
+
+def _part(part: Json) -> Json | None:
+    block = _block(part, part["type"])
+    if block is not None and isinstance(cache := part.get("cache_control"), dict):
+        block["cache_control"] = cache
+    return block
+
+
+def _block(part: Json, kind: str) -> Json | None:
+    if kind in ("text", "input_text", "output_text", "refusal"):
+        text = part.get("text") or part.get("refusal")
+        return {"type": "text", "text": text} if isinstance(text, str) and text.strip() else None
+    if kind == "image_url":
+        image = part.get("image_url")
+        return {"type": "image", "source": _source(image.get("url") if isinstance(image, dict) else image, "image/")}
+    if kind == "file" and isinstance(file := part.get("file"), dict) and file.get("file_data"):
+        return {"type": "document", "source": _source(file["file_data"], "application/pdf")}
+    if kind in ("image", "document") and "source" in part:
+        return dict(part)
+    raise UntranslatableError(f"content of type {kind!r}")
+
+
+def _source(url: Any, kind: str) -> Json:
+    text = url if isinstance(url, str) else ""
+    if match := _DATA_URL.fullmatch(text):
+        if not match[1].startswith(kind):
+            raise UntranslatableError(f"data of type {match[1]!r}")
+        return {"type": "base64", "media_type": match[1], "data": match[2]}
+    if text.startswith(("https://", "http://")):
+        return {"type": "url", "url": text}
+    raise UntranslatableError("a picture or file that is neither a data: URL nor a web address")
+
+
+def unsigned_calls(messages: list[Json]) -> bool:
+    """Whether the turn at work holds tool calls whose thinking is lost: Anthropic then refuses to go on thinking."""
+    for message in reversed(messages):
+        kinds = [block["type"] for block in message["content"]]
+        if message["role"] == "user" and "tool_result" not in kinds:
+            return False
+        if message["role"] == "assistant" and "tool_use" in kinds and kinds[0] not in _THOUGHTS:
+            return True
+    return False
+
+
+def mark_cache(wire: Json) -> None:
+    """Where prompt caching pays: breakpoints for long beginnings that will be sent again; none where the client set its own.
+
+    Writing costs a quarter more than plain input, reading a tenth of it (https://docs.claude.com/en/docs/build-with-claude/
+    prompt-caching, 2026), so one repeat within five minutes pays. A repeat is likely in a conversation, and where tools
+    are offered: their results come back with the same beginning.
+    """
+    turns = wire["messages"]
+    talk = any(turn["role"] == "assistant" for turn in turns)
+    if not (talk or wire.get("tools")) or _marked(wire):
+        return
+    size = len(orjson.dumps([wire.get("tools"), wire.get("system")]))
+    if size >= LEAST_BYTES:
+        _mark_last(wire.get("system") or wire.get("tools") or [])
+    if talk and size + len(orjson.dumps(turns)) >= LEAST_BYTES:
+        _mark_last(turns[-1]["content"])
+
+
+def _mark_last(blocks: list[Json]) -> None:
+    for place, block in reversed([*enumerate(blocks)]):
+        if block.get("type") not in _THOUGHTS:
+            blocks[place] = {**block, "cache_control": _MARK}
+            return
+
+
+def _marked(wire: Json) -> bool:
+    said = (block for turn in wire["messages"] for block in turn["content"])
+    return any("cache_control" in block for block in (*wire.get("system", ()), *wire.get("tools", ()), *said))

@@ -9,20 +9,7 @@ from typing import Any, Final
 import orjson
 
 from ...core.models import Json, Usage
-from ..events import (
-    Extra,
-    Finish,
-    Reasoning,
-    RefusalText,
-    Start,
-    Text,
-    Thinking,
-    ToolArguments,
-    ToolStart,
-    Used,
-    Where,
-    WireEvent,
-)
+from .. import events as ev
 from ..sse import event
 
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
@@ -32,7 +19,6 @@ MOST_USD: Final = 10**6
 
 
 def choices_of(chunk: Json) -> list[Json]:
-    """The choices in a chunk that are any."""
     return _objects(chunk.get("choices"))
 
 
@@ -44,17 +30,13 @@ _ANSWERS: Final = ("content", "tool_calls", "refusal", "function_call", "audio",
 _CONTENT: Final = (*_ANSWERS, "reasoning_content", "reasoning", "reasoning_details", "thinking_blocks")
 
 
-def has_content(message: Any) -> bool:
-    """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
-    return _holds(message, _CONTENT)
-
-
 def answers(message: Any) -> bool:
-    """The same without reasoning: something that a user came for."""
-    return _holds(message, _ANSWERS)
+    """Whether a delta or message holds something that a user came for: content without reasoning."""
+    return has_content(message, _ANSWERS)
 
 
-def _holds(message: Any, names: tuple[str, ...]) -> bool:
+def has_content(message: Any, names: tuple[str, ...] = _CONTENT) -> bool:
+    """Whether a delta or message holds text, a tool call, reasoning, a refusal, sound or a picture."""
     if isinstance(message, dict):
         for name in names:
             if message.get(name):
@@ -63,7 +45,6 @@ def _holds(message: Any, names: tuple[str, ...]) -> bool:
 
 
 def reasoning_of(message: Json) -> str:
-    """The reasoning text in a delta or message, or nothing."""
     text = message.get("reasoning_content") or message.get("reasoning")
     return text if isinstance(text, str) else ""
 
@@ -72,29 +53,24 @@ def characters(message: Any) -> int:
     """Characters of text, reasoning and tool arguments in a delta or message."""
     if not isinstance(message, dict):
         return 0
+    texts = list(map(message.get, _TEXTS))
+    for call in _objects(message.get("tool_calls")):
+        if isinstance(function := call.get("function"), dict):
+            texts += function.get("name"), function.get("arguments")
     count = 0
-    for name in _TEXTS:
-        value = message.get(name)
-        if isinstance(value, str):
-            count += len(value)
-    calls = message.get("tool_calls")
-    for call in calls if isinstance(calls, list) else ():
-        function = call.get("function") if isinstance(call, dict) else None
-        if isinstance(function, dict):
-            count += sum(len(function[name]) for name in ("name", "arguments") if isinstance(function.get(name), str))
+    for text in texts:
+        if isinstance(text, str):
+            count += len(text)
     return count
 
 
 def chunk_event(chunk: Json) -> bytes:
-    """A chunk as one server-sent event."""
     return event(orjson.dumps(chunk))
 
 
 def needs_split(choice: Any) -> bool:
     """Whether simple clients would lose part of it: several tool calls at once, or content beside the finish."""
-    if not isinstance(choice, dict):
-        return False
-    delta = choice.get("delta")
+    delta = choice.get("delta") if isinstance(choice, dict) else None
     if not isinstance(delta, dict):
         return False
     calls = delta.get("tool_calls")
@@ -113,14 +89,9 @@ def split_chunk(chunk: Json) -> Iterator[Json]:
         for part in _parts(choice):
             yield {**base, "choices": [part]}
         if choice.get("finish_reason"):
-            finished.append(
-                {**choice, "delta": {}, "logprobs": None} if "logprobs" in choice else {**choice, "delta": {}}
-            )
-    last = {**base, "choices": finished}
-    if "usage" in chunk:
-        last["usage"] = chunk["usage"]
+            finished.append({**choice, "delta": {}, **({"logprobs": None} if "logprobs" in choice else {})})
     if finished or chunk.get("usage"):
-        yield last
+        yield {**base, "choices": finished, **({"usage": chunk["usage"]} if "usage" in chunk else {})}
 
 
 def _parts(choice: Json) -> Iterator[Json]:
@@ -205,9 +176,9 @@ class ChunkReader:
     def __init__(self) -> None:
         self._head: Json = {}
         self._started = False
-        self._calls: dict[tuple[int, int], ToolStart] = {}
+        self._calls: dict[tuple[int, int], ev.ToolStart] = {}
 
-    def read(self, chunk: Json) -> Iterator[WireEvent]:
+    def read(self, chunk: Json) -> Iterator[ev.WireEvent]:
         """All that a chunk says."""
         head = {n: v for n, v in chunk.items() if n not in _NOT_HEAD and v is not None and self._head.get(n) != v}
         self._head |= head
@@ -218,13 +189,13 @@ class ChunkReader:
             self._started = True
             yield _start(dict(self._head))
         elif head:
-            yield Extra(Where.REPLY, head)
+            yield ev.Extra(ev.Where.REPLY, head)
         for choice in choices:
             yield from self._choice(choice)
         if isinstance(usage, dict):
-            yield Used(parse_usage(usage), usage)
+            yield ev.Used(parse_usage(usage), usage)
 
-    def _choice(self, choice: Json) -> Iterator[WireEvent]:
+    def _choice(self, choice: Json) -> Iterator[ev.WireEvent]:
         index = choice.get("index")
         index = index if isinstance(index, int) else 0
         delta = choice.get("delta")
@@ -232,30 +203,30 @@ class ChunkReader:
         if isinstance(delta, dict):
             yield from self._delta({n: v for n, v in delta.items() if v is not None}, index, more)
         if more:
-            yield Extra(Where.CHOICE, more, index)
+            yield ev.Extra(ev.Where.CHOICE, more, index)
         if isinstance(reason := choice.get("finish_reason"), str) and reason:
-            yield Finish(reason, index)
+            yield ev.Finish(reason, index)
 
-    def _delta(self, delta: Json, index: int, more: Json) -> Iterator[WireEvent]:
+    def _delta(self, delta: Json, index: int, more: Json) -> Iterator[ev.WireEvent]:
         """Each field that has an event of its own is taken out of the delta; thoughts told twice count once."""
         if text := _text_of(delta, "reasoning_content"):
-            yield Reasoning(text, index)
+            yield ev.Reasoning(text, index)
         elif text := _text_of(delta, "reasoning"):
-            yield Reasoning(text, index, "reasoning")
+            yield ev.Reasoning(text, index, "reasoning")
         for block in _objects(delta.pop("thinking_blocks", None)):
-            yield Thinking(block, index)
+            yield ev.Thinking(block, index)
         if text := _text_of(delta, "content"):
-            yield Text(text, index, more.pop("logprobs", None))
+            yield ev.Text(text, index, more.pop("logprobs", None))
         if text := _text_of(delta, "refusal"):
-            yield RefusalText(text, index)
+            yield ev.RefusalText(text, index)
         for call in _objects(delta.pop("tool_calls", None)):
             yield from self._call(call, index)
         if delta.get("role") == "assistant":
             del delta["role"]
         if delta:
-            yield Extra(Where.MESSAGE, delta, index)
+            yield ev.Extra(ev.Where.MESSAGE, delta, index)
 
-    def _call(self, call: Json, choice: int) -> Iterator[WireEvent]:
+    def _call(self, call: Json, choice: int) -> Iterator[ev.WireEvent]:
         index = call.get("index")
         if not isinstance(index, int):
             index = sum(1 for known, _ in self._calls if known == choice)
@@ -269,12 +240,12 @@ class ChunkReader:
             extra["function"] = function
         known = self._calls.get((choice, index))
         if known is None:
-            known = self._calls[choice, index] = ToolStart(index, str(call_id or ""), str(name or ""), choice, extra)
+            known = self._calls[choice, index] = ev.ToolStart(index, str(call_id or ""), str(name or ""), choice, extra)
             yield known
         elif changed := _changed(known, call_id, name, extra):
-            yield Extra(Where.MESSAGE, {"tool_calls": [{"index": index, **changed}]}, choice)
+            yield ev.Extra(ev.Where.MESSAGE, {"tool_calls": [{"index": index, **changed}]}, choice)
         if text:
-            yield ToolArguments(index, text, choice)
+            yield ev.ToolArguments(index, text, choice)
 
 
 def _text_of(fields: Json, name: str) -> str:
@@ -286,7 +257,7 @@ def _text_of(fields: Json, name: str) -> str:
     return text
 
 
-def _changed(known: ToolStart, call_id: Any, name: Any, extra: Json) -> Json:
+def _changed(known: ev.ToolStart, call_id: Any, name: Any, extra: Json) -> Json:
     """What a later piece of a call says of it that is new."""
     changed = dict(extra)
     if call_id and call_id != known.id:
@@ -300,16 +271,16 @@ _NOT_HEAD: Final = frozenset({"object", "choices", "usage"})
 _NOT_CHOICE: Final = frozenset({"index", "delta", "message", "finish_reason"})
 
 
-def _start(head: Json) -> Start:
+def _start(head: Json) -> ev.Start:
     """What is not as it should be stays where nothing has to be of a kind."""
     known: Json = {}
     for name, kind in (("id", str), ("model", str), ("created", int)):
         if isinstance(head.get(name), kind):
             known[name] = head.pop(name)
-    return Start(**known, extra=head)
+    return ev.Start(**known, extra=head)
 
 
-def explode(reply: Json) -> Iterator[WireEvent]:
+def explode(reply: Json) -> Iterator[ev.WireEvent]:
     """A whole reply as the events that its stream would have had."""
     choices = []
     for place, choice in enumerate(choices_of(reply)):

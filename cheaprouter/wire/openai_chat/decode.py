@@ -239,18 +239,13 @@ def plain_events(whole: bytes) -> int:
         not whole.startswith(b'data: {"')
         or whole.count(b'}\n\ndata: {"') != count - 1
         or not whole.endswith(b"}\n\n")
-        or b'"finish_reason":"' in whole
-        or b'"finish_reason": "' in whole
-        or b'"usage":{' in whole
-        or b'"usage": {' in whole
-        or b'"error"' in whole
-        or b'_calls":[{' in whole
-        or b'_calls": [{' in whole
-        or b"event:" in whole
         or whole.count(b"{") != whole.count(b"}")
         or whole.count(b"[") != whole.count(b"]")
     ):
         return 0
+    for mark in _MARKS:
+        if mark in whole:
+            return 0
     return count
 
 

@@ -1,4 +1,4 @@
-"""Events in OpenAI's wire: as the chunks of a stream, or put together as one completion."""
+"""Events in OpenAI's wire: as the chunks of a stream, or put together as one completion; and errors."""
 
 from __future__ import annotations
 
@@ -7,26 +7,11 @@ from typing import Any
 
 import orjson
 
+from ...core.errors import CheapRouterError
 from ...core.models import Json
+from .. import events as ev
 from .. import sse
-from ..events import (
-    Extra,
-    Failed,
-    Finish,
-    Ping,
-    Reasoning,
-    RefusalText,
-    Start,
-    Text,
-    Thinking,
-    ToolArguments,
-    ToolStart,
-    Used,
-    Where,
-    WireEvent,
-)
 from .chunks import chunk_event
-from .errors import error_event
 
 HEARTBEAT = b": keep-alive\n\n"
 
@@ -40,7 +25,7 @@ class ChunkEncoder:
         self._prefix = b""
         self._usage: Json | None = None
 
-    def encode(self, events: Iterable[WireEvent]) -> bytes:
+    def encode(self, events: Iterable[ev.WireEvent]) -> bytes:
         """All of them as one piece."""
         return b"".join(map(self.event, events))
 
@@ -49,30 +34,30 @@ class ChunkEncoder:
         usage = self._usage if self._want_usage else None
         return (chunk_event({**self._base, "choices": [], "usage": usage}) if usage else b"") + sse.DONE
 
-    def event(self, event: WireEvent) -> bytes:  # noqa: PLR0911 - one return for each kind of event
+    def event(self, event: ev.WireEvent) -> bytes:  # noqa: PLR0911 - one return for each kind of event
         """One event; nothing where OpenAI's clients need none for it."""
         match event:
-            case Start():
+            case ev.Start():
                 head = {"id": event.id, "created": event.created, "model": event.model}
                 self._open({**head, **event.extra})
                 return self._chunk(0, {"role": "assistant", "content": ""})
-            case Extra(Where.REPLY, fields):
+            case ev.Extra(ev.Where.REPLY, fields):
                 self._open(fields)
                 return b""
-            case Extra(Where.CHOICE, fields, choice):
+            case ev.Extra(ev.Where.CHOICE, fields, choice):
                 rest = {"index": choice, "delta": {}, "logprobs": None, "finish_reason": None, **fields}
                 return chunk_event({**self._base, "choices": [rest]})
-            case Finish():
+            case ev.Finish():
                 return self._chunk(event.choice, {}, finish=event.reason)
-            case Used():
+            case ev.Used():
                 self._usage = event.told
                 return b""
-            case Failed():
+            case ev.Failed():
                 return error_event(event.error)
-            case Ping():
+            case ev.Ping():
                 return HEARTBEAT
             case _:
-                return self._chunk(event.choice, _fields(event), event.logprobs if isinstance(event, Text) else None)
+                return self._chunk(event.choice, _fields(event), event.logprobs if isinstance(event, ev.Text) else None)
 
     def _open(self, fields: Json) -> None:
         self._base |= fields
@@ -85,28 +70,26 @@ class ChunkEncoder:
         ))  # fmt: skip
 
 
-def _fields(  # noqa: PLR0911 - one return for each kind of event
-    event: Text | Reasoning | Thinking | RefusalText | ToolStart | ToolArguments | Extra,
-) -> Json:
+def _fields(event: ev.Part | ev.Extra) -> Json:  # noqa: PLR0911 - one return for each kind of event
     """An event as fields of a delta."""
     match event:
-        case Text():
+        case ev.Text():
             return {"content": event.text}
-        case Reasoning():
+        case ev.Reasoning():
             return {event.name: event.text}
-        case Thinking():
+        case ev.Thinking():
             return {"thinking_blocks": [event.block]}
-        case RefusalText():
+        case ev.RefusalText():
             return {"refusal": event.text}
-        case ToolArguments():
+        case ev.ToolArguments():
             return {"tool_calls": [{"index": event.index, "function": {"arguments": event.text}}]}
-        case ToolStart():
+        case ev.ToolStart():
             return {"tool_calls": [_call(event)]}
-        case Extra():
+        case ev.Extra():
             return event.fields
 
 
-def _call(start: ToolStart) -> Json:
+def _call(start: ev.ToolStart) -> Json:
     call: Json = {"index": start.index, "id": start.id, "type": "function"}
     if not start.id:
         del call["id"]
@@ -123,32 +106,31 @@ class Assembler:
         self._reply: Json = {"object": "chat.completion"}
         self._choices: dict[int, Json] = {}
 
-    def add(self, event: WireEvent) -> None:
+    def add(self, event: ev.WireEvent) -> None:
         """Take an event."""
         match event:
-            case Start():
+            case ev.Start():
                 told = {"id": event.id, "created": event.created, "model": event.model}
                 self._reply |= {**{name: value for name, value in told.items() if value}, **event.extra}
-            case Used():
+            case ev.Used():
                 self._reply["usage"] = event.told
-            case Extra(Where.REPLY, fields):
+            case ev.Extra(ev.Where.REPLY, fields):
                 self._reply |= fields
-            case Failed() | Ping():
+            case ev.Failed() | ev.Ping():
                 return
-            case Finish():
+            case ev.Finish():
                 self._choice(event.choice)["finish_reason"] = event.reason
-            case Extra(Where.CHOICE, fields, index):
+            case ev.Extra(ev.Where.CHOICE, fields, index):
                 _merge(self._choice(index), fields)
             case _:
                 choice = self._choice(event.choice)
                 _merge(choice["message"], _fields(event))
-                if isinstance(event, Text) and event.logprobs is not None:
+                if isinstance(event, ev.Text) and event.logprobs is not None:
                     _merge(choice, {"logprobs": event.logprobs})
 
     def _choice(self, index: int) -> Json:
-        return self._choices.setdefault(
-            index, {"index": index, "message": {"role": "assistant"}, "finish_reason": None}
-        )
+        new = {"index": index, "message": {"role": "assistant"}, "finish_reason": None}
+        return self._choices.setdefault(index, new)
 
     def completion(self) -> Json:
         """All of it so far."""
@@ -193,7 +175,7 @@ def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
         _merge(known, delta)
 
 
-def assemble(events: Iterable[WireEvent]) -> Json:
+def assemble(events: Iterable[ev.WireEvent]) -> Json:
     """One completion from the events of a complete stream."""
     whole = Assembler()
     for event in events:
@@ -201,8 +183,23 @@ def assemble(events: Iterable[WireEvent]) -> Json:
     return whole.completion()
 
 
-def to_stream(events: Iterable[WireEvent], *, want_usage: bool) -> Iterator[bytes]:
+def to_stream(events: Iterable[ev.WireEvent], *, want_usage: bool) -> Iterator[bytes]:
     """A complete reply's events as the stream that a client asked for."""
     encoder = ChunkEncoder(want_usage=want_usage)
     yield from filter(None, map(encoder.event, events))
     yield encoder.end()
+
+
+def error_object(error: CheapRouterError) -> Json:
+    """The object that clients read `message`, `type`, `param` and `code` from."""
+    return {"error": {"message": error.message, "type": error.type, "param": error.param, "code": error.code}}
+
+
+def error_body(error: CheapRouterError) -> bytes:
+    """The same as bytes."""
+    return orjson.dumps(error_object(error))
+
+
+def error_event(error: CheapRouterError) -> bytes:
+    """The same as one server-sent event, for a stream that has begun: SDKs raise on it."""
+    return sse.event(error_body(error))

@@ -93,37 +93,24 @@ def _parameters(body: Json, rename: Mapping[str, str], drop: frozenset[str], onl
 
 
 def _message(message: Json, quirks: Quirks, signatures: bool) -> Json:  # noqa: FBT001 - internal, one caller
-    role = message["role"]
-    calls = message.get("tool_calls")
-    answers = quirks.call_id is not None and "tool_call_id" in message
-    if (
-        role not in quirks.roles
-        and not calls
-        and not answers
-        and not (quirks.drop_message and quirks.drop_message & message.keys())
-    ):
-        return message
     changed = {name: value for name, value in message.items() if name not in quirks.drop_message}
-    changed["role"] = quirks.roles.get(role, role)
-    if isinstance(calls, list) and calls:
+    changed["role"] = quirks.roles.get(message["role"], message["role"])
+    if isinstance(calls := message.get("tool_calls"), list) and calls:
         changed["tool_calls"] = _calls(calls, quirks, signatures)
-    if answers and isinstance(call := message["tool_call_id"], str):
+    if isinstance(call := message.get("tool_call_id"), str):
         changed["tool_call_id"] = short_id(call, quirks.call_id)
     return changed
 
 
 def _calls(calls: Sequence[Any], quirks: Quirks, signatures: bool) -> list[Any]:  # noqa: FBT001 - internal, one caller
-    changed = []
+    changed = list(calls)
     for position, call in enumerate(calls):
         if isinstance(call, dict):
-            kept = {name: value for name, value in call.items() if name not in quirks.drop_call}
+            kept = changed[position] = {name: value for name, value in call.items() if name not in quirks.drop_call}
             if isinstance(kept.get("id"), str):
                 kept["id"] = short_id(kept["id"], quirks.call_id)
             if signatures and not position and not _signed(kept):  # the first of parallel calls carries it
                 kept["extra_content"] = {"google": {"thought_signature": DUMMY_SIGNATURE}}
-            changed.append(kept)
-        else:
-            changed.append(call)
     return changed
 
 

@@ -40,7 +40,7 @@ class ChatRequest:
     """A checked request. `body` is the client's own object, unknown fields included; nobody changes it in place.
 
     `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream. `wire`: what that
-    stream is to be made of, see `core.models.Operation`.
+    stream is to be made of, see `core.models`.
     """
 
     kind: ClassVar[str] = "chat"
