@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Final
-
-import orjson
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from ..core.events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
 from ..core.models import Json
-from ..home_assistant.entities import PROVIDER_STATES
+from ..home_assistant.discovery import PROVIDER_STATES
 from ..home_assistant.topics import Topics
-from .messages import Outgoing
+from .messages import Outgoing, encode
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
@@ -21,28 +18,10 @@ OFFLINE: Final = b"offline"
 DOWN: Final = frozenset({"down", "cooling_down", "unauthorized"})
 """Provider states in which it answers nobody."""
 
-_LARGEST: Final = 2**53
-"""Whole numbers from there on are no longer exact where JSON is read."""
-
 QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""
 
 _PAIRS: Final = 256
-
-
-def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON; money leaves as a number (an endless budget as null), times as ISO 8601."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            return None
-        return int(value) if value == value.to_integral_value() and abs(value) < _LARGEST else float(value)
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    raise TypeError(type(value).__name__)
 
 
 def visible(providers: Sequence[Json]) -> list[Json]:
