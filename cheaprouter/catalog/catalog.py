@@ -11,8 +11,7 @@ from importlib import resources
 from typing import Any, Self
 
 from ..core.models import Capability, Json, Price, PriceTier, Rates
-from .names import canonical
-from .quality import QualityTable
+from .quality import QualityTable, canonical
 
 
 @dataclass(frozen=True, slots=True)
