@@ -76,11 +76,6 @@ class DifficultyModel:
         """The model that ships with the package. Raises ValueError for a damaged file."""
         return cls(read_trained(resources.files("cheaprouter.routing").joinpath("data", FILE).read_bytes()))
 
-    @property
-    def cutoffs(self) -> tuple[float, float, float]:
-        """Scores from which MEDIUM, COMPLEX and REASONING begin."""
-        return self.trained.cutoffs
-
     def score(self, features: Features) -> Difficulty:
         """The difficulty of what is asked now; a short follow-up keeps most of that of the question before it."""
         own = self._score(features.asked, features.images)
@@ -190,7 +185,7 @@ class Trained:
     average: float
     slope: float
     scale: float
-    cutoffs: tuple[float, float, float]
+    cutoffs: tuple[float, ...]
     raw: array[float]
     calibrated: array[float]
     counts: tuple[str, ...]
@@ -239,29 +234,15 @@ def read_trained(data: bytes) -> Trained:
     if len(weights) != 1 << head["bits"]:
         raise ValueError(f"a difficulty model with {len(weights)} weights, expected {1 << head['bits']}")
     base, scale, slope, *cutoffs = floats[:6]
-    at, table = 6, head["table"]
-    raw, calibrated = floats[at : at + table], floats[at + table : at + 2 * table]
-    at += 2 * table
+    at = 6 + 2 * head["table"]
+    raw, calibrated = floats[6 : 6 + head["table"]], floats[6 + head["table"] : at]
     thresholds, values = floats[at : at + inner * head["trees"]], floats[at + inner * head["trees"] :]
     nodes = tuple(values[t * every : (t + 1) * every] for t in range(head["trees"]))
     trees = tuple(
         _node(0, features[t * inner :], thresholds[t * inner : (t + 1) * inner], nodes[t]) for t in range(head["trees"])
     )
-    average = base + sum(means[0] for means in nodes)
-    medium, complex_, reasoning = cutoffs
-    return Trained(
-        base,
-        average,
-        slope,
-        scale,
-        (medium, complex_, reasoning),
-        raw,
-        calibrated,
-        tuple(head["counts"]),
-        trees,
-        nodes,
-        weights,
-    )
+    average, names = base + sum(means[0] for means in nodes), tuple(head["counts"])
+    return Trained(base, average, slope, scale, tuple(cutoffs), raw, calibrated, names, trees, nodes, weights)
 
 
 def _node(place: int, features: bytes, thresholds: array[float], means: array[float]) -> Any:

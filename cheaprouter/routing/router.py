@@ -208,21 +208,16 @@ class Router:
     def _named(self, work: _Work, model: Model) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
         route, context, needs = work.route, work.context, work.needs
-        stand_ins = []
-        for name in self.settings.fallbacks.get(model.id, ()):
-            other = self.table.get(name)
-            if other is not None and self._may_stand_in(other, work):
-                stand_ins.append(other)
+        named = map(self.table.get, self.settings.fallbacks.get(model.id, ()))
+        stand_ins = [other for other in named if other is not None and self._may_stand_in(other, work)]
         output = needs.reply(context.outputs.get(model.id))
         return self._decision(work, (model, *stand_ins), output, reasons.named(route.target, model))
 
     def _may_stand_in(self, model: Model, work: _Work) -> bool:
         needs, limit = work.needs, work.route.constraints.max_cost
-        if (
-            not needs.capabilities <= model.capabilities
-            or too_big(model, needs)
-            or not work.route.access.permits(model)
-        ):
+        if not needs.capabilities <= model.capabilities or too_big(model, needs):
+            return False
+        if not work.route.access.permits(model):
             return False
         if limit is None:
             return True
@@ -291,29 +286,24 @@ class Router:
     def _chosen(self, work: _Work, ranked: list[RankedCandidate]) -> RouteDecision:
         """The best that may be asked now and its stand-ins; those that may not go last."""
         down, route = work.context.down, work.route
-        ready, cooling = ranked[:_LOOKED_AT], list[RankedCandidate]()
-        if down:
-            ready = []
-            for one in ranked:
-                (cooling if one.candidate.id in down else ready).append(one)
-                if len(ready) >= _LOOKED_AT:
-                    break
+        ready, cooling = list[RankedCandidate](), list[RankedCandidate]()
+        for one in ranked:
+            (cooling if one.candidate.id in down else ready).append(one)
+            if len(ready) >= _LOOKED_AT:
+                break
         chain = mixed([one.candidate.model for one in ready], self._fallbacks)
         if cooling:
             chain = (*chain, *(one.candidate.model for one in cooling))[: self._fallbacks + 1]
         first = ready[0] if ready else cooling[0]
         kept_on = work.kept_on and first is ranked[0]
-        how = reasons.How(len(ranked), work.difficulty, kept_on, work.escalated, not ready)
-        reason = reasons.chosen(route.who, route.access.profile, first, how)
+        found, hard, escalated = len(ranked), work.difficulty, work.escalated
+        reason = reasons.chosen(
+            route.who, route.access.profile, first, found, hard, kept_on=kept_on, escalated=escalated, cooling=not ready
+        )
         return self._decision(work, chain, first.output, reason, first)
 
     def _decision(
-        self,
-        work: _Work,
-        chain: tuple[Model, ...],
-        output: int,
-        reason: str,
-        chosen: RankedCandidate | None = None,
+        self, work: _Work, chain: tuple[Model, ...], output: int, why: str, chosen: RankedCandidate | None = None
     ) -> RouteDecision:
         model, context, estimate = chain[0], work.context, work.needs.prompt_tokens
         prompt = max(1, round(estimate * context.corrections.get(model.id, 1.0)))
@@ -321,7 +311,7 @@ class Router:
         return RouteDecision(
             model=model,
             fallbacks=chain[1:],
-            reason=reason if reason.isascii() and reason.isprintable() else reasons.ascii_line(reason),
+            reason=why if why.isascii() and why.isprintable() else reasons.ascii_line(why),
             profile=None if chosen is None else work.route.access.profile,
             named=chosen is None,
             difficulty=work.difficulty,
