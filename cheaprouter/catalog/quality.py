@@ -53,8 +53,6 @@ _VERSION: Final = re.compile(r"(?<!\d)\d{1,2}(?![\dbe])(?!x\d)")
 _OLDER: Final = 3.0
 """An unmeasured version older than a measured one is placed at least this far below it."""
 
-MEASURED: Final = ("LiveBench", "configured")
-
 
 @lru_cache(maxsize=4096)
 def canonical(name: str) -> str:
@@ -98,7 +96,7 @@ def sees(name: str) -> bool:
 
 def measured(quality: Quality) -> bool:
     """Whether the figure is somebody's measurement, or the user's own word."""
-    return quality.source.startswith(MEASURED)
+    return quality.source.startswith(("LiveBench", "configured"))
 
 
 class QualityTable:

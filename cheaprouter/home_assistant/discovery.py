@@ -142,13 +142,8 @@ def _hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) ->
 def _device_entities(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
     details = topics.details(slug)
     entities = _measurements(choices.currency, details)
-    entities["limit_resets_at"] = _sensor(
-        "Limit resets at",
-        device_class="timestamp",
-        entity_category="diagnostic",
-        state_topic=details,
-        value_template=_get("limit_resets_at"),
-    )
+    resets = _sensor("Limit resets at", device_class="timestamp", entity_category="diagnostic", state_topic=details)
+    entities["limit_resets_at"] = resets | {"value_template": _get("limit_resets_at")}
     entities["event"] = _event(topics, slug, DEVICE_EVENTS)
     return entities | _device_controls(topics, slug, choices) if choices.commands else entities
 

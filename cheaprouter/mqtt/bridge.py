@@ -19,7 +19,7 @@ from ..gateway import Gateway
 from . import payloads
 from .connection import Connection, ConnectionLostError, Connector
 from .inbox import Inbox
-from .messages import Incoming, Outgoing
+from .messages import Outgoing
 from .pacing import Backoff, Once
 from .publisher import Publisher
 from .retained import Memory, Send
@@ -209,9 +209,8 @@ class Bridge:
         )
         for topic in filters:
             if (refusal := await connection.subscribe(topic)) is not None:
-                self._once.warning(
-                    f"subscribe {topic}", "The MQTT broker refuses to let us read %s: %s", topic, refusal
-                )
+                told = "The MQTT broker refuses to let us read %s: %s"
+                self._once.warning(f"subscribe {topic}", told, topic, refusal)
 
     async def _serve(self, connection: Connection, send: Send) -> None:
         """Read and write until told to leave; whichever fails first ends both."""
@@ -231,14 +230,11 @@ class Bridge:
 
     async def _read(self, connection: Connection) -> None:
         async for incoming in connection.messages():
-            if incoming.topic == self._publisher.topics.birth:
-                self._home_assistant_started(incoming)
-            else:
+            if incoming.topic != self._publisher.topics.birth:
                 self._inbox.take(incoming)
-
-    def _home_assistant_started(self, message: Incoming) -> None:
-        if message.payload == payloads.ONLINE and not message.retain:
-            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))  # noqa: S311 - no secret
+            elif incoming.payload == payloads.ONLINE and not incoming.retain:
+                delay = random.uniform(*BIRTH_DELAY)  # noqa: S311 - no secret
+                self._publisher.repeat_all(self._clock.monotonic() + delay)
 
     async def _write(self, send: Send) -> None:
         while not self._leaving:
@@ -258,12 +254,8 @@ class Bridge:
             return
         if (refusal := await connection.publish(message)) is not None:
             self._denied[area] = now + DENIED_SECONDS
-            self._once.warning(
-                f"publish {area}",
-                "The MQTT broker refuses what we publish on %s: %s. Its ACL must let this user write there.",
-                message.topic,
-                refusal,
-            )
+            told = "The MQTT broker refuses what we publish on %s: %s. Its ACL must let this user write there."
+            self._once.warning(f"publish {area}", told, message.topic, refusal)
 
     async def _say_offline(self, send: Send, message: Outgoing) -> None:
         with contextlib.suppress(ConnectionLostError, TimeoutError):

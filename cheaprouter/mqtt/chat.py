@@ -80,9 +80,15 @@ class Chat:
             self._streaming.discard(what)
 
     def _device(self, slug: str | None) -> str:
+        """The device's id: the one of that topic level, or the level itself as far as it is printable."""
         if slug is None:
             return OWN_DEVICE
-        return self._control.device_for_slug(slug) or _printable(slug)
+        if known := self._control.device_for_slug(slug):
+            return known
+        name = "".join(c for c in slug if c.isprintable()).strip()[:64]
+        if not name:
+            raise InvalidRequestError("The topic names no device.")
+        return name
 
     def _parse(self, body: Json, device_id: str) -> ChatRequest:
         try:
@@ -153,11 +159,3 @@ def _text(completion: Json) -> str:
     message = choices[0].get("message") if isinstance(choices, list) and choices else None
     content = message.get("content") if isinstance(message, dict) else None
     return content if isinstance(content, str) else ""
-
-
-def _printable(slug: str) -> str:
-    """A device id of a topic level: printable, at most 64 characters."""
-    name = "".join(c for c in slug if c.isprintable()).strip()[:64]
-    if not name:
-        raise InvalidRequestError("The topic names no device.")
-    return name

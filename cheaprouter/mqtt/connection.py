@@ -204,11 +204,6 @@ def _may_be_too_new(error: aiomqtt.MqttError) -> bool:
 
 
 def _incoming(message: aiomqtt.Message) -> Incoming:
-    properties = message.properties
-    return Incoming(
-        topic=str(message.topic),
-        payload=message.payload,
-        retain=bool(message.retain),
-        response_topic=getattr(properties, "ResponseTopic", None),
-        correlation=getattr(properties, "CorrelationData", None),
-    )
+    answer_on = getattr(message.properties, "ResponseTopic", None)
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return Incoming(str(message.topic), message.payload, bool(message.retain), answer_on, correlation)

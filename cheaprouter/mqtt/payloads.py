@@ -50,16 +50,6 @@ def hub_details(
     }
 
 
-def device_details(device_id: str, name: str, tokens_per_second: float | None, limit_resets_at: str | None) -> Json:
-    """What a device tells beyond its totals. `tokens_per_second`: of its last streamed reply."""
-    return {
-        "id": device_id,
-        "name": name,
-        "tokens_per_second": tokens_per_second,
-        "limit_resets_at": limit_resets_at,
-    }
-
-
 class Notices:
     """Bus events as messages: on the hub's event topic, and on the device's that they are about. `slug` and `name` of a device come from control."""
 

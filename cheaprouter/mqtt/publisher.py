@@ -243,7 +243,8 @@ class Publisher:
         elif control.knows(device_id):
             self._retained.remember(device_id, slug)
             state, resets = control.device_state(device_id), self._limit_resets.get(device_id)
-            details = payloads.device_details(device_id, control.device_name(device_id), speed, resets)
+            details = {"id": device_id, "name": control.device_name(device_id)}
+            details |= {"tokens_per_second": speed, "limit_resets_at": resets}
         else:
             return
         await self._put(send, self.topics.state(slug), encode(state))

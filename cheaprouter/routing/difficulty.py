@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any, Final, Self
 
@@ -45,24 +46,19 @@ class Contributions(Mapping[str, float]):
 
     def __init__(self, work: Callable[[], dict[str, float]]) -> None:
         self._work = work
-        self._parts: dict[str, float] | None = None
 
-    def _all(self) -> dict[str, float]:
-        if self._parts is None:
-            self._parts = self._work()
-        return self._parts
+    @cached_property
+    def _parts(self) -> dict[str, float]:
+        return self._work()
 
     def __getitem__(self, name: str) -> float:
-        return self._all()[name]
+        return self._parts[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._parts)
 
     def __len__(self) -> int:
-        return len(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
+        return len(self._parts)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final
 
 from ..catalog.prices import cost
 from ..catalog.table import ModelTable
@@ -20,6 +20,7 @@ from . import reasons
 from .access import Access, Resolution, Resolver, access
 from .candidates import Constraints, Needs, Shortlist, Shortlists, ceiling, select, too_big
 from .choose import CACHE_LIFE, RETRY_SPAN, Pin, RankedCandidate, StickyStore, close, fitting, mixed, order
+from .difficulty import DifficultyModel
 from .features import Features, extract
 
 _FEW: Final = 6
@@ -39,13 +40,6 @@ _SCORED: Final = (Profile.AUTO, Profile.ECO)
 """Profiles that ask how hard a request is."""
 
 _FREE: Final = Decimal(0)
-
-
-class DifficultyScorer(Protocol):
-    """What a router needs of the difficulty model."""
-
-    def score(self, features: Features) -> Difficulty:
-        """How hard a request is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +100,7 @@ class Router:
         self,
         table: ModelTable,
         settings: Settings,
-        difficulty: DifficultyScorer,
+        difficulty: DifficultyModel,
         *,
         sticky: StickyStore | None = None,
         monotonic: Callable[[], float] = time.monotonic,
