@@ -111,7 +111,6 @@ class Inbox:
         self._publisher.say(Outgoing(topic, encode(body), correlation=message.correlation))
 
     async def close(self) -> None:
-        """End what is running."""
         for task in self._jobs:
             task.cancel()
         await asyncio.gather(*self._jobs, return_exceptions=True)

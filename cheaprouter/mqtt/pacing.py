@@ -30,7 +30,6 @@ class Backoff:
         return wait * (0.5 + self.random() / 2)
 
     def worked(self) -> None:
-        """Start over."""
         self._failures = 0
 
 
@@ -100,7 +99,6 @@ class Throttle(Generic[KeyT]):
         return iter(self._due.keys() | self._last.keys())
 
     def forget(self, key: KeyT) -> None:
-        """The key is gone."""
         self._due.pop(key, None)
         self._last.pop(key, None)
         self._counted.discard(key)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -93,23 +94,18 @@ class Notices:
         return payload
 
     def _fallback(self, event: FallbackUsed, now: float) -> Json | None:
-        repeats = self._unless_told((event.device_id, event.from_model, event.to_model), now)
-        if repeats is None:
-            return None
-        return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
-                "code": event.code, "repeats": repeats}  # fmt: skip
-
-    def _unless_told(self, key: tuple[str, str, str], now: float) -> int | None:
-        """How many of the kind were kept quiet since the last one told; None: keep this one quiet, too."""
-        told = self._told.get(key)
-        if told is not None and now - told[0] < QUIET_SECONDS:
-            self._told[key] = (told[0], told[1] + 1)
+        """`repeats`: how many of the kind were kept quiet since the last one told. None: keep this one quiet, too."""
+        key = (event.device_id, event.from_model, event.to_model)
+        last, repeats = self._told.get(key, (-math.inf, 0))
+        if now - last < QUIET_SECONDS:
+            self._told[key] = (last, repeats + 1)
             return None
         self._told[key] = (now, 0)
         self._told.move_to_end(key)
         if len(self._told) > _PAIRS:
             self._told.popitem(last=False)
-        return 0 if told is None else told[1]
+        return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
+                "code": event.code, "repeats": repeats}  # fmt: skip
 
 
 def _budget(event: BudgetWarning | BudgetReached) -> Json:

@@ -170,8 +170,7 @@ class Publisher:
 
     def show(self, device_id: str | None) -> None:
         """Publish this state even if the broker has it: someone tried to change it."""
-        slug = None if device_id is None else self._control.slug(device_id)
-        self._sent.pop(self.topics.state(slug), None)
+        self._sent.pop(self.topics.state(self._slug(device_id or HUB)), None)
         self._states.touch_at(device_id or HUB, self._clock.monotonic())
         self._wake()
 

@@ -29,6 +29,9 @@ from .publisher import Publisher
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
 
+_CHANGES: Final = ("set_device", "set_hub", "reset_budget")
+"""Verbs that need `mqtt.commands`."""
+
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
 """What is told of a provider; `keys` is their number."""
 
@@ -113,7 +116,7 @@ def _decode(payload: bytes) -> str:
 
 
 class Requests:
-    """One method for each verb; those that change something need `mqtt.commands`."""
+    """One method for each verb."""
 
     questions = "requests"
 
@@ -139,13 +142,14 @@ class Requests:
         return self._topics.response(str(what) if what in self._verbs else "unknown")
 
     def read(self, message: Incoming) -> Json:
-        """A JSON object."""
         return message.read_object()
 
     async def answer(self, what: str | None, body: Json, _: Incoming) -> Any:
         """Do what is asked. Raises NotFoundError for an unknown verb."""
         if what is None or what not in self._verbs:
             raise NotFoundError(f"No such request; there are: {', '.join(self._verbs)}.")
+        if what in _CHANGES and not self._commands:
+            raise PermissionDeniedError("Changes over MQTT are switched off (mqtt.commands).")
         return await self._verbs[what](body)
 
     async def _usage(self, body: Json) -> Json:
@@ -162,11 +166,8 @@ class Requests:
         return [{k: p[k] for k in _PROVIDER_KEYS if k in p} for p in self._control.providers()]
 
     async def _devices(self, _: Json) -> list[Json]:
-        control = self._control
-        return [
-            {"id": d, "slug": control.slug(d), "name": control.device_name(d), **control.device_state(d)}
-            for d in control.device_ids()
-        ]
+        house, ids = self._control, self._control.device_ids()
+        return [{"id": i, "slug": house.slug(i), "name": house.device_name(i), **house.device_state(i)} for i in ids]
 
     async def _models(self, _: Json) -> list[Json]:
         return list(self._control.models())
@@ -175,29 +176,22 @@ class Requests:
         return self._control.health()
 
     async def _set_device(self, body: Json) -> Json:
-        self._check_allowed()
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        self._control.set_device_many(device_id, _checked(values, fields.DEVICE), "mqtt")
+        self._control.set_device_many(device_id, _published(values, fields.DEVICE), "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
-        self._check_allowed()
-        self._control.set_hub_many(_checked(body, fields.HUB), "mqtt")
+        self._control.set_hub_many(_published(body, fields.HUB), "mqtt")
         self._show(None)
         return self._control.hub_state()
 
     async def _reset_budget(self, body: Json) -> Json:
-        self._check_allowed()
         device_id = self._device(body) if "device" in body else None
         self._control.reset_budget(device_id)
         self._show(device_id)
         return {"device": device_id}
-
-    def _check_allowed(self) -> None:
-        if not self._commands:
-            raise PermissionDeniedError("Changes over MQTT are switched off (mqtt.commands).")
 
     def _device(self, body: Json) -> str:
         """The device meant, by its id or its slug."""
@@ -211,16 +205,12 @@ class Requests:
         return device_id
 
 
-def _checked(values: Json, table: Mapping[str, Field]) -> Json:
-    """All values as control takes them, each read before any is set. Raises InvalidRequestError."""
+def _published(values: Json, table: Mapping[str, Field]) -> Json:
+    """All values as control takes them, which checks each before it sets any. Raises InvalidRequestError."""
     allowed = [name for name, field in table.items() if field.mqtt]
     if not values:
         raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
-    checked: Json = {}
-    for name, value in values.items():
+    for name in values:
         if name not in allowed:
             raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
-        checked[name] = table[name].published(value)
-        if checked[name] is not None:
-            fields.read(table, name, checked[name])
-    return checked
+    return {name: table[name].published(value) for name, value in values.items()}
