@@ -66,14 +66,16 @@ class Response(Protocol):
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
 
-    async def read(self, limit: int) -> bytes:
-        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes."""
+    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""
         parts, size = [], 0
         while part := await self.chunk():
             parts.append(part)
             size += len(part)
             if size > limit:
                 self.abort()
+                if cut:
+                    break
                 raise TransportError("invalid_reply", "The reply is too long.")
         return parts[0] if len(parts) == 1 else b"".join(parts)
 

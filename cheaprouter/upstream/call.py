@@ -98,7 +98,7 @@ class Call:
     async def _refused(self, response: Response, limits: Timeouts) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
         self.watch.expect("error", limits.first_token)
-        body = await response.read(LONGEST_ERROR)
+        body = await response.read(LONGEST_ERROR, cut=True)
         self.watch.what = "read"
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."

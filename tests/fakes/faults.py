@@ -114,6 +114,7 @@ def _later(seconds: int) -> str:
 
 _STATUSES = (
     refused(400, 400, "invalid_value"),
+    refused(400, 400, "invalid_value", name="status_400_endless", script=error(400, "x" * 500_000)),
     refused(401, 502, "upstream_authentication"),
     refused(402, 502, "upstream_payment"),
     refused(403, 502, "upstream_forbidden"),
