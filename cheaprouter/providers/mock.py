@@ -62,12 +62,9 @@ class _Whole(Response):
         self.headers = headers
         self._body = orjson.dumps(body)
 
-    async def read(self, limit: int = 0) -> bytes:
-        del limit  # the mock's replies are within any
+    async def chunk(self) -> bytes:
         body, self._body = self._body, b""
         return body
-
-    chunk = read
 
     def abort(self) -> None: ...
 
