@@ -33,7 +33,7 @@ from cheaprouter.wire.events import (
 from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode
 from cheaprouter.wire.openai_chat.encode import Assembler, ChunkEncoder, assemble, to_stream
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, event, joined, text_of, words
-from tests.providers.test_anthropic_reply import blocks, message
+from tests.providers.test_anthropic_reply import blocks, message, text, thinking, tool
 from tests.providers.test_anthropic_reply import events as anthropic_events
 from tests.wire.test_openai_stream import deltas, events_of, run
 
@@ -142,6 +142,13 @@ def test_wherever_the_network_cuts_anthropics_events_are_the_same(content, stop,
         return pieces + stream.finish()
 
     assert read(size) == read(len(data))
+
+
+def test_all_that_anthropic_says_is_counted_for_an_estimate():
+    said = message(thinking("Hmm."), text("Sure."), tool("light", {"on": True}), stop="tool_use")
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    stream.feed(b"".join(anthropic_events(said)))
+    assert stream.output_characters == len("Hmm.Sure.light") + len(json.dumps({"on": True}))
 
 
 names = st.sampled_from(["a", "b"])
