@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import KW_ONLY, InitVar, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,12 +20,11 @@ from ..core.calendar import Calendar, Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json
-from . import keys, known, overrides
-from .callers import Callers
+from . import keys, known
+from .keys import Callers, identify
 from .known import KnownDevices
 from .ledger import Baseline, Ledger, Period, reached
-from .overrides import HUB_SCOPE, Override, Overrides
-from .policy import Policies, Policy, baseline
+from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
 from .refusals import Alerts, percent, rate_headers
 
 _LOG = logging.getLogger(__name__)
@@ -35,44 +34,37 @@ HOUSEKEEPING: Final = 1.0
 """Seconds between two looks at what another process changed, and between two writings of new devices."""
 
 
+@dataclass(eq=False)
 class Accounts:
     """The parts that a request's account is charged with. In the event loop's thread; nothing here waits for a disk.
 
-    `policies`: asks for those in force; `changed`: called once settings made at run time have changed.
+    `most`: how many devices are known. `policies`: asks for those in force; `changed`: called once settings made at run
+    time have changed. `admin_key_file` None: there is no admin key but the one in the settings.
     """
 
-    def __init__(
-        self,
-        database: Database,
-        recorder: Recorder,
-        habits: Habits,
-        calendar: Calendar,
-        bus: EventBus,
-        clock: Clock,
-        *,
-        most: int,
-        policies: Callable[[], Policies],
-        changed: Callable[[], None],
-        admin_key_file: Path | None = None,
-    ) -> None:
-        self.database = database
-        self.recorder = recorder
-        self.habits = habits
-        self.calendar = calendar
-        self.bus = bus
-        self.clock = clock
-        self.policies = policies
-        self._changed = changed
+    database: Database
+    recorder: Recorder
+    habits: Habits
+    calendar: Calendar
+    bus: EventBus
+    clock: Clock
+    _: KW_ONLY
+    most: InitVar[int]
+    policies: Callable[[], Policies]
+    changed: Callable[[], None]
+    admin_key_file: InitVar[Path | None] = None
+
+    def __post_init__(self, most: int, admin_key_file: Path | None) -> None:
         self._failing = False
         self.ledger = Ledger()
-        self.alerts = Alerts(bus)
-        self.known = KnownDevices(most, bus, self._kept, self._forgotten)
+        self.alerts = Alerts(self.bus)
+        self.known = KnownDevices(most, self.bus, self._kept, self._forgotten)
         self.callers = Callers(admin_key_file)
-        self.overrides = Overrides(database)
+        self.overrides = Overrides(self.database)
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
-        caller = self.callers.identify(headers, peer, auth)
+        caller = identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
         device_id = self.known.stand_in(caller.device_id)
         return caller if device_id == caller.device_id else replace(caller, device_id=device_id)
 
@@ -84,7 +76,7 @@ class Accounts:
         `drop_outdated`: not what the file has overtaken. A file that could not be read says nothing about it.
         """
         try:
-            found, kept = self.database.read_sync(lambda c: (keys.load(c), overrides.load(c)))
+            found, kept = self.database.read_sync(lambda c: (keys.load(c), Overrides.load(c)))
         except sqlite3.Error as error:
             _LOG.error("Keys and run-time settings cannot be read from the database, they begin anew: %s", error)
             found, kept = {}, []
@@ -174,29 +166,24 @@ class Accounts:
 
     # --- settings made at run time -----------------------------------------------------------------------------
 
-    def check(self, device_id: str | None, changes: Mapping[str, Any]) -> dict[str, Any]:
-        """The values as they would be set; None: back to the file. Raises SettingError for the first that is wrong."""
-        table = fields.HUB if device_id is None else fields.DEVICE
-        return {
-            name: None if value is None and name in table else fields.read(table, name, value)
-            for name, value in changes.items()
-        }
-
     def set_many(
         self, settings: Settings, device_id: str | None, changes: Mapping[str, Any], source: str
     ) -> dict[str, Any]:
         """Set values at run time, from the next request on and over restarts: all, or none where one is wrong.
 
-        None: back to what the file says. Returns the checked values. Raises SettingError.
+        None: back to what the file says. Returns the checked values. Raises SettingError for the first that is wrong.
         """
-        scope = HUB_SCOPE if device_id is None else device_scope(device_id)
-        checked = self.check(device_id, changes)
+        scope, table = (HUB_SCOPE, fields.HUB) if device_id is None else (device_scope(device_id), fields.DEVICE)
+        checked = {
+            name: None if value is None and name in table else fields.read(table, name, value)
+            for name, value in changes.items()
+        }
         made = {
             name: None if value is None else Override(fields.dump(value), baseline(settings, scope, name), source)
             for name, value in checked.items()
         }
         self.overrides.set_many(scope, made, int(self.clock.utcnow().timestamp()))
-        self._changed()
+        self.changed()
         if scope and any(value is not None for value in checked.values()):
             self.known.register((scope,))
         self.bus.publish(SettingsChanged(scope or None, tuple(checked)))
@@ -218,10 +205,10 @@ class Accounts:
         """Forget a device: its settings, keys and counters. Its spend stays in the sums; one in the file stays configured."""
         names = self.overrides.drop(device_id)
         self.callers.forget(device_id)
-        self._changed()
+        self.changed()
 
         def erase(connection: sqlite3.Connection) -> None:
-            overrides.discard(connection, device_id, names)
+            Overrides.discard(connection, device_id, names)
             keys.erase(connection, device_id)
             connection.execute("DELETE FROM forgiven WHERE scope = ?", (device_id,))
 
@@ -283,12 +270,11 @@ class Accounts:
         policy = policies.ceiling if device_id is None else policies.of(device_id)
         snapshot = self.ledger.snapshot(device_id, policy.limits, now, day)
         budgets = ((snapshot.today, policy.daily), (snapshot.month, policy.monthly))
+        shares = [percent(spent, budget) for spent, budget in budgets if budget is not None]
         return {
             "requests_remaining": snapshot.requests_remaining,
             "tokens_remaining": snapshot.tokens_remaining,
-            "budget_percent": max(
-                (percent(spent, budget) for spent, budget in budgets if budget is not None), default=None
-            ),
+            "budget_percent": max(shares, default=None),
             "rate_limited": self.alerts.limited(device_id, now),
         }
 
@@ -300,9 +286,8 @@ class Accounts:
         return rate_headers(limits, self.ledger.snapshot(device_id, limits, self.clock.monotonic(), 0))
 
     def _kept(self, device_id: str) -> bool:
-        return (
-            self.policies().is_configured(device_id) or device_id in self.callers.keyed or self.ledger.busy(device_id)
-        )
+        configured = self.policies().is_configured(device_id)
+        return configured or device_id in self.callers.keyed or self.ledger.busy(device_id)
 
     def _forgotten(self, device_ids: list[str]) -> None:
         self.ledger.forget(device_ids)

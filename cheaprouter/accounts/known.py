@@ -5,6 +5,8 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from itertools import islice
 from typing import Final
 
 from ..books import totals
@@ -16,30 +18,28 @@ OVERFLOW: Final = "other-devices"
 """Who newcomers count as while no known device can be forgotten for them."""
 
 
+@dataclass(slots=True)
 class Device:
     """One device. Times in Unix seconds."""
 
-    __slots__ = ("first_seen", "last_seen", "slug")
-
-    def __init__(self, slug: str, first_seen: int, last_seen: int) -> None:
-        self.slug = slug
-        self.first_seen = first_seen
-        self.last_seen = last_seen
+    slug: str
+    first_seen: int
+    last_seen: int
 
 
+@dataclass(eq=False)
 class KnownDevices:
     """Devices in the order in which they last called. `most`: how many; `keep`: which ones must not be forgotten.
 
     `forgotten` is called with those that went.
     """
 
-    def __init__(
-        self, most: int, bus: EventBus, keep: Callable[[str], bool], forgotten: Callable[[list[str]], None]
-    ) -> None:
-        self.most = most
-        self._bus = bus
-        self._keep = keep
-        self._forgotten = forgotten
+    most: int
+    bus: EventBus
+    keep: Callable[[str], bool]
+    forgotten: Callable[[list[str]], None]
+
+    def __post_init__(self) -> None:
         self._devices: OrderedDict[str, Device] = OrderedDict()
         self._slugs: dict[str, str] = {}
         self._unsaved: set[str] = set()
@@ -62,13 +62,9 @@ class KnownDevices:
         """Whose slug that is."""
         return self._slugs.get(slug)
 
-    def get(self, device_id: str) -> Device | None:
-        """What is known of a device."""
-        return self._devices.get(device_id)
-
     def stand_in(self, device_id: str) -> str:
         """Who that device counts as: itself, or for a newcomer that there is no room for, `OVERFLOW`."""
-        if device_id in self._devices or len(self._devices) < self.most or not all(map(self._keep, self._devices)):
+        if device_id in self._devices or len(self._devices) < self.most or not all(map(self.keep, self._devices)):
             return device_id
         return OVERFLOW
 
@@ -100,43 +96,28 @@ class KnownDevices:
 
     def remove(self, device_id: str) -> None:
         """Forget a device by hand."""
-        if self._drop(device_id):
-            self._dropped([device_id])
+        if device_id in self._devices:
+            self._forget([device_id])
 
     def trim(self, but: str | None = None) -> None:
         """Forget the longest idle ones that nothing is set for, never `but`, until the rest is few enough."""
-        over = len(self._devices) - self.most
-        if over <= 0:
-            return
-        gone: list[str] = []
-        for device_id in self._devices:
-            if device_id != but and not self._keep(device_id):
-                gone.append(device_id)
-                if len(gone) == over:
-                    break
-        for device_id in gone:
-            self._drop(device_id)
-        self._dropped(gone)
+        idle = (device_id for device_id in self._devices if device_id != but and not self.keep(device_id))
+        if gone := list(islice(idle, max(0, len(self._devices) - self.most))):
+            self._forget(gone)
 
     def _added(self, device_id: str) -> None:
         self._unsaved.add(device_id)
-        self._bus.publish(DeviceAdded(device_id))
+        self.bus.publish(DeviceAdded(device_id))
         self.trim(but=device_id)
 
-    def _drop(self, device_id: str) -> bool:
-        device = self._devices.pop(device_id, None)
-        if device is not None:
-            del self._slugs[device.slug]
-        return device is not None
-
-    def _dropped(self, device_ids: list[str]) -> None:
-        if not device_ids:
-            return
-        self._forgotten(device_ids)
+    def _forget(self, device_ids: list[str]) -> None:
+        for device_id in device_ids:
+            del self._slugs[self._devices.pop(device_id).slug]
+        self.forgotten(device_ids)
         self._unsaved.difference_update(device_ids)
         self._gone.update(device_ids)
         for device_id in device_ids:
-            self._bus.publish(DeviceRemoved(device_id))
+            self.bus.publish(DeviceRemoved(device_id))
 
     # --- on disk -----------------------------------------------------------------------------------------------
 

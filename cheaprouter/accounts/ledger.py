@@ -6,10 +6,13 @@ Each call is one step that nothing can come between, and takes the time it happe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final, Literal
 
-from .buckets import TokenBucket
+MINUTE: Final = 60.0
+
+_ROUNDING: Final = 1e-6
+"""A level that misses a whole unit by less than this is whole: sums of fractions are not exact."""
 
 PARALLEL_WAIT: Final = 1.0
 """Seconds to suggest where all parallel slots are taken: nobody knows when one is free."""
@@ -19,6 +22,63 @@ _KEPT: Final = 4
 
 Period = Literal["day"] | None
 """What a reset is about: the day's budget alone, or (None) the month's too."""
+
+
+class TokenBucket:
+    """Holds one minute's limit, starts full, refills evenly.
+
+    `level` may fall below zero where actual use exceeded what was reserved; the debt is paid before anything else.
+    A monotonic clock (seconds) is handed in with each call; one that steps back is taken to stand still.
+    """
+
+    __slots__ = ("_at", "capacity", "level")
+
+    def __init__(self, capacity: int, now: float) -> None:
+        self.capacity = capacity
+        self.level = float(capacity)
+        self._at = now
+
+    def refill(self, now: float) -> None:
+        """Let time pass."""
+        if now > self._at:
+            self.level = min(float(self.capacity), self.level + (now - self._at) * self.capacity / MINUTE)
+            self._at = now
+
+    def wait(self, amount: int, now: float) -> float:
+        """Seconds until `amount` can be taken, 0 if it can now; infinite where it is more than the bucket ever holds."""
+        self.refill(now)
+        if self.level + _ROUNDING >= amount:
+            return 0.0
+        if amount > self.capacity:
+            return float("inf")
+        return (amount - self.level) * MINUTE / self.capacity
+
+    def take(self, amount: int) -> None:
+        """Use up; after `wait` said 0, or to book what was used beyond a reservation."""
+        self.level -= amount
+
+    def give(self, amount: int) -> None:
+        """Put back what was taken and not used."""
+        self.level = min(float(self.capacity), self.level + amount)
+
+    def resize(self, capacity: int, now: float) -> None:
+        """Change the limit; what was used of the old one stays used, as far as the new one is not simply empty then."""
+        if capacity == self.capacity:
+            return
+        self.refill(now)
+        level = self.level + capacity - self.capacity
+        self.level = level if level >= 0 else min(0.0, self.level)
+        self.capacity = capacity
+
+    def remaining(self, now: float) -> int:
+        """Whole units that could be taken now."""
+        self.refill(now)
+        return max(0, int(self.level + _ROUNDING))
+
+    def full_in(self, now: float) -> float:
+        """Seconds until the bucket is full again."""
+        self.refill(now)
+        return max(0.0, (self.capacity - self.level) * MINUTE / self.capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,19 +123,17 @@ class Baseline:
     month_amount: int = 0
 
 
+@dataclass(slots=True)
 class Balance:
     """A device's buckets, slots and spend; days are integers such as 20261122, months such as 202611."""
 
-    __slots__ = ("_days", "_months", "baseline", "requests", "reserved", "running", "tokens")
-
-    def __init__(self) -> None:
-        self.requests: TokenBucket | None = None
-        self.tokens: TokenBucket | None = None
-        self.running = 0
-        self.reserved = 0
-        self._days: dict[int, int] = {}
-        self._months: dict[int, int] = {}
-        self.baseline = Baseline()
+    requests: TokenBucket | None = None
+    tokens: TokenBucket | None = None
+    running: int = 0
+    reserved: int = 0
+    baseline: Baseline = Baseline()
+    _days: dict[int, int] = field(default_factory=dict)
+    _months: dict[int, int] = field(default_factory=dict)
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
@@ -101,17 +159,15 @@ class Balance:
         return self.baseline
 
 
+@dataclass(slots=True)
 class Reservation:
     """What a request has taken so far: a slot and a request's token, then tokens and money. Ends with `settle`."""
 
-    __slots__ = ("balance", "cost", "open", "refused", "tokens")
-
-    def __init__(self, balance: Balance) -> None:
-        self.balance = balance
-        self.tokens = 0
-        self.cost = 0
-        self.refused = False
-        self.open = True
+    balance: Balance
+    tokens: int = 0
+    cost: int = 0
+    refused: bool = False
+    open: bool = True
 
 
 class Ledger:
@@ -237,15 +293,12 @@ class Ledger:
     def _named(self, device_id: str | None) -> Balance:
         return self._all if device_id is None else self._balances.setdefault(device_id, Balance())
 
-    def _over_budget(
-        self, reservation: Reservation, more: int, limits: Limits, ceiling: Limits, day: int
-    ) -> Refusal | None:
+    def _over_budget(self, mine: Reservation, more: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
         if more <= 0:
             return None
-        held, cost = reservation.cost, reservation.cost + more
-        return _over(reservation.balance, cost, held, limits, day, "") or _over(
-            self._all, cost, held, ceiling, day, "global_"
-        )
+        held, cost = mine.cost, mine.cost + more
+        refusal = _over(mine.balance, cost, held, limits, day, "")
+        return refusal or _over(self._all, cost, held, ceiling, day, "global_")
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
@@ -254,10 +307,7 @@ class Ledger:
 
 
 def _add(spent: dict[int, int], period: int, amount: int) -> None:
-    if period in spent:
-        spent[period] += amount
-        return
-    spent[period] = amount
+    spent[period] = spent.get(period, 0) + amount
     if len(spent) > _KEPT:
         del spent[min(spent)]
 

@@ -1,14 +1,22 @@
-"""Which settings hold for a device: set at run time, by the file, or by the defaults, in this order. Frozen once made."""
+"""Which settings hold for a device: set at run time, by the file, or by the defaults, in this order.
+
+What is set at run time is kept in memory and in the database, beside what the file said then. Policies are frozen once made.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import logging
-from collections.abc import Iterable, Mapping
+import sqlite3
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
+import orjson
+
+from ..books.database import Database
 from ..config import fields
 from ..config.fields import Field
 from ..config.settings import BudgetAction, DeviceSettings, HubSettings, Settings
@@ -18,9 +26,11 @@ from ..core.errors import SettingError
 from ..core.ids import clean_id
 from ..core.money import to_pico
 from .ledger import Limits
-from .overrides import HUB_SCOPE, Override
 
 _LOG = logging.getLogger(__name__)
+
+HUB_SCOPE: Final = ""
+"""The router's own settings in the table of settings; no device has an empty id."""
 
 DEFAULT: Final = "default"
 FILE: Final = "file"
@@ -29,10 +39,77 @@ RUN_TIME: Final = "run time"
 _COUNTS: Final = ("rpm", "tpm", "parallel")
 _BUDGETS: Final = ("daily_budget", "monthly_budget")
 
-_Layers = Mapping[str, Mapping[str, Override]]
-
-
 _T = TypeVar("_T", HubSettings, DeviceSettings)
+
+
+@dataclass(frozen=True, slots=True)
+class Override:
+    """A value set at run time, and what the file said then (both as JSON), by whom."""
+
+    value: Any
+    baseline: Any
+    source: str
+
+
+class Overrides:
+    """By scope (a device's id, or `HUB_SCOPE`) and name. What changes here is written down in the background."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+        self.scopes: dict[str, dict[str, Override]] = {}
+
+    def restore(self, kept: Iterable[tuple[str, str, Override]]) -> None:
+        """Take up what was kept."""
+        for scope, name, override in kept:
+            self.scopes.setdefault(scope, {})[name] = override
+
+    def set_many(self, scope: str, changes: Mapping[str, Override | None], now: int) -> None:
+        """Set checked values, and drop those that are None, all at once. `now`: Unix seconds."""
+        mine = {name: o for name, o in {**self.scopes.pop(scope, {}), **changes}.items() if o is not None}
+        if mine:
+            self.scopes[scope] = mine
+        gone = [name for name, override in changes.items() if override is None]
+        rows = [
+            (scope, name, orjson.dumps(o.value).decode(), orjson.dumps(o.baseline).decode(), o.source, now)
+            for name, o in changes.items()
+            if o is not None
+        ]
+
+        def write(connection: sqlite3.Connection) -> None:
+            self.discard(connection, scope, gone)
+            connection.executemany("INSERT OR REPLACE INTO setting VALUES (?, ?, ?, ?, ?, ?)", rows)
+
+        self._database.keep(write)
+
+    def drop(self, scope: str) -> list[str]:
+        """Forget a scope, here alone: the caller sees to the database; returns the names there were."""
+        return list(self.scopes.pop(scope, {}))
+
+    def outdated(self, baseline: Callable[[str, str], Any]) -> list[tuple[str, str]]:
+        """(scope, name) of those that the file has overtaken: `baseline` says what it says now."""
+        return [
+            (scope, name)
+            for scope, mine in self.scopes.items()
+            for name, override in mine.items()
+            if override.baseline != baseline(scope, name)
+        ]
+
+    @staticmethod
+    def load(connection: sqlite3.Connection) -> list[tuple[str, str, Override]]:
+        """All overrides in the database; one that cannot be read is left out."""
+        found = []
+        for scope, name, *texts, source in connection.execute(
+            "SELECT scope, name, value, baseline, source FROM setting"
+        ):
+            with suppress(orjson.JSONDecodeError, TypeError):
+                value, said = map(orjson.loads, texts)
+                found.append((scope, name, Override(value, said, source)))
+        return found
+
+    @staticmethod
+    def discard(connection: sqlite3.Connection, scope: str, names: Iterable[str]) -> None:
+        """Remove some from the database."""
+        connection.executemany("DELETE FROM setting WHERE scope = ? AND name = ?", [(scope, name) for name in names])
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +164,7 @@ def make_policy(device: DeviceSettings, warn_percent: float, action: BudgetActio
 class Policies:
     """All layers put together for one configuration and the settings made at run time by then."""
 
-    def __init__(self, settings: Settings, layers: _Layers) -> None:
+    def __init__(self, settings: Settings, layers: Mapping[str, Mapping[str, Override]]) -> None:
         self._settings = settings
         self._layers = {scope: dict(values) for scope, values in layers.items() if values}
         self._file = {clean_id(name): device for name, device in settings.devices.items()}

@@ -132,15 +132,18 @@ class Alerts:
         `refused`: a request did not fit into the rest, so a budget that is nearly spent counts as spent.
         """
         today, month, _ = ledger.spent(device_id, day)
-        for name, period, spent, budget in (
-            ("daily", day, today, policy.daily),
-            ("monthly", day // 100, month, policy.monthly),
-        ):
+        periods = (("daily", day, today, policy.daily), ("monthly", day // 100, month, policy.monthly))
+        for name, period, spent, budget in periods:
             if budget is None or spent < budget * policy.warn:
                 continue
             reached = refused or spent >= budget
-            if self._is_news(device_id, name, period, budget, reached=reached) and at is not None:
-                self._tell(device_id, name, spent, budget, policy.action, at, reached=reached)
+            if not self._is_news(device_id, name, period, budget, reached=reached) or at is None:
+                continue
+            money, limit = from_pico(spent), from_pico(budget)
+            if reached:
+                self._bus.publish(BudgetReached(device_id, name, money, limit, policy.action.value, at))
+            else:
+                self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), at))
 
     def _is_news(self, device_id: str | None, name: str, period: int, budget: int, *, reached: bool) -> bool:
         told = self._told.get((device_id, name))
@@ -150,23 +153,6 @@ class Alerts:
             return False
         self._told[device_id, name] = (period, budget, reached)
         return True
-
-    def _tell(
-        self,
-        device_id: str | None,
-        name: str,
-        spent: int,
-        budget: int,
-        action: BudgetAction,
-        at: datetime,
-        *,
-        reached: bool,
-    ) -> None:
-        money, limit = from_pico(spent), from_pico(budget)
-        if reached:
-            self._bus.publish(BudgetReached(device_id, name, money, limit, action.value, at))
-        else:
-            self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), at))
 
     def again(self, device_id: str | None, period: Period = None) -> None:
         """A budget was reset: what was told of it may come again."""

@@ -16,13 +16,13 @@ from pathlib import Path
 from typing import Any, Final, TypeVar
 
 from . import totals
-from .migrations import migrate, refuse_newer
+from .migrations import migrate, refuse_newer, transaction
 from .salvage import Damage, check, salvage
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
 
-_log = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 BUSY_MS: Final = 5000
 """How long to wait for another process (the command line) that writes."""
@@ -41,32 +41,24 @@ class Database:
 
     All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
     lives in memory until the process ends (`volatile`), so that everything but lasting goes on. So it does where another
-    router has the file (`taken`): two that book into one would spoil each other's books.
-
-    `damage`: what of the books was lost, and where the copy is, in words, until it is acknowledged.
+    router has the file (`taken`): two that book into one would spoil each other's books. `path` None: in memory, as asked for.
     """
 
-    def __init__(self, path: Path | None, *, log: logging.Logger = _log) -> None:
-        self._path = path
-        self._log = log
+    def __init__(self, path: Path | None) -> None:
+        self.path = path
         self._thread: ThreadPoolExecutor | None = None
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
-        self._damage = Damage(None if path is None else path.with_name("damage.json"), log)
+        self._damage = Damage(None if path is None else path.with_name("damage.json"))
         self._ours = False
         self.volatile = path is None
         self.taken = False
         self.moved_aside: Path | None = None
 
     @property
-    def path(self) -> Path | None:
-        """Where the file is; None: in memory only, as asked for."""
-        return self._path
-
-    @property
     def damage(self) -> tuple[str, ...]:
-        """What was lost of the books, in words; over restarts, until `acknowledge`."""
+        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`."""
         return self._damage.words
 
     def add_damage(self, words: Iterable[str]) -> None:
@@ -101,84 +93,75 @@ class Database:
         """The same for start and for the command line: blocks the caller."""
         return self.submit(work).result()
 
-    def submit(self, work: Work[T]) -> Future[T]:
-        """Queue `work` without waiting for it; the caller looks after the result."""
-        if self._thread is None:
-            raise sqlite3.ProgrammingError("the database is not open")
-        return self._thread.submit(self._transact, work)
-
-    def keep(self, work: Work[object]) -> None:
-        """Do `work` in the background, and make it safe from a power cut at once; failures go to the log."""
-        for done in (self.submit(work), self.submit_read(checkpoint)):
-            done.add_done_callback(self._tell)
-
     async def read(self, work: Work[T]) -> T:
         """Do `work` that changes nothing, or looks after its own transactions."""
-        return await asyncio.wrap_future(self.submit_read(work))
+        return await asyncio.wrap_future(self.submit(work, self._guard))
 
     def read_sync(self, work: Work[T]) -> T:
         """The same, blocking."""
-        return self.submit_read(work).result()
+        return self.submit(work, self._guard).result()
 
-    def submit_read(self, work: Work[T]) -> Future[T]:
-        """The same, without waiting."""
+    def keep(self, work: Work[object]) -> None:
+        """Do `work` in the background, and make it safe from a power cut at once; failures go to the log."""
+        for done in (self.submit(work), self.submit(checkpoint, self._guard)):
+            done.add_done_callback(self._tell)
+
+    def submit(self, work: Work[T], do: Callable[[Work[T]], T] | None = None) -> Future[T]:
+        """Queue `work` without waiting for it, in a transaction unless `do` does it otherwise; look after the result."""
         if self._thread is None:
             raise sqlite3.ProgrammingError("the database is not open")
-        return self._thread.submit(self._guard, work)
+        return self._thread.submit(do or self._transact, work)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""
-        if self._thread is not None:
-            thread, self._thread = self._thread, None
-            await asyncio.wrap_future(thread.submit(self._close))
-            thread.shutdown(wait=True)
+        await asyncio.to_thread(self.close_sync)
 
     def close_sync(self) -> None:
         """The same, blocking."""
-        if self._thread is not None:
-            thread, self._thread = self._thread, None
+        thread, self._thread = self._thread, None
+        if thread is not None:
             thread.submit(self._close).result()
-            thread.shutdown(wait=True)
+            thread.shutdown()
 
     # From here on: in the database's own thread.
 
     def _open(self, strict: bool) -> None:  # noqa: FBT001 - handed through a thread pool, by position
-        if self._path is None:
+        if self.path is None:
             self._connection = self._connect(None)
             return
-        refuse_newer(self._path)
-        if not strict and not self._claim(self._path):
+        refuse_newer(self.path)
+        if not strict and not self._claim(self.path):
             self.taken = True
             self._fall_back(BlockingIOError("another router uses it"))
             return
         self._ours = not strict
         try:
             self._damage.load()
-            gone = _gone(self._path)
-            self._connection = self._connect_patiently(self._path)
+            gone = _gone(self.path)
+            self._connection = self._connect_patiently(self.path)
             if gone:
-                self.add_damage([f"The books, {self._path}, are gone: they begin anew. A backup may still hold them."])
+                self.add_damage([f"The books, {self.path}, are gone: they begin anew. A backup may still hold them."])
             if self._ours:
                 self._check(self._connection)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
+            if strict and isinstance(error, UnicodeDecodeError):
+                raise sqlite3.DatabaseError("the file is damaged") from error
             if strict:
-                if isinstance(error, UnicodeDecodeError):
-                    raise sqlite3.DatabaseError("the file is damaged") from error
                 raise
             if _code(error) in _MALFORMED:
                 self._start_anew(error)
-                return
-            self._fall_back(error)
+            else:
+                self._fall_back(error)
 
     def _check(self, connection: sqlite3.Connection) -> None:
         """Take out single rows that cannot be right, before anybody reads them."""
-        assert self._path is not None
+        assert self.path is not None
         totals.applied(connection)
         totals.recent(connection, 0)
         try:
-            self.add_damage(check(connection, _free_name(self._path, "rows")))
+            self.add_damage(check(connection, _free_name(self.path, "rows")))
         except OSError as error:
-            self.add_damage([f"Rows of {self._path} cannot be read, and there is no room to keep a copy ({error})."])
+            self.add_damage([f"Rows of {self.path} cannot be read, and there is no room to keep a copy ({error})."])
 
     def _claim(self, path: Path) -> bool:
         """Take the lock that says whose file it is; the system gives it back however the process ends."""
@@ -186,11 +169,9 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             self._lock = os.open(f"{path}.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
             fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            return False
-        except OSError:
-            # No lock to be had here, a network drive say: then nobody can be told from anybody.
-            return True
+        except OSError as error:
+            # No lock to be had here, on a network drive say: then nobody can be told from anybody.
+            return not isinstance(error, BlockingIOError)
         return True
 
     def _connect_patiently(self, path: Path | None) -> sqlite3.Connection:
@@ -227,55 +208,40 @@ class Database:
         return connection
 
     def _start_anew(self, error: BaseException) -> None:
-        assert self._path is not None
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
-        aside = _free_name(self._path, "corrupt")
+        assert self.path is not None
+        self._disconnect()
+        aside = _free_name(self.path, "corrupt")
         try:
             for suffix in ("-wal", "-shm"):
                 with suppress(FileNotFoundError):
-                    Path(f"{self._path}{suffix}").rename(f"{aside}{suffix}")
-            self._path.rename(aside)
+                    Path(f"{self.path}{suffix}").rename(f"{aside}{suffix}")
+            self.path.rename(aside)
             self.moved_aside = aside
-            self._connection = self._connect(self._path)
+            self._connection = self._connect(self.path)
             saved = salvage(aside, self._connection)
-            self.add_damage([
-                f"The database {self._path} is damaged ({error}): it is kept as {aside}, and a new one begins. Saved: {saved}.",
-            ])  # fmt: skip
+            kept = f"it is kept as {aside}, and a new one begins. Saved: {saved}."
+            self.add_damage([f"The database {self.path} is damaged ({error}): {kept}"])
             self._check(self._connection)
         except (sqlite3.Error, OSError) as again:
-            self.add_damage([f"The database {self._path} is damaged ({error}); what it holds could not be saved."])
+            self.add_damage([f"The database {self.path} is damaged ({error}); what it holds could not be saved."])
             self._fall_back(again)
 
     def _tell(self, done: Future[Any]) -> None:
         if not done.cancelled() and (error := done.exception()) is not None:
-            self._log.error("A change could not be kept; it holds until the restart only: %s", error)
+            _LOG.error("A change could not be kept; it holds until the restart only: %s", error)
 
     def _fall_back(self, error: BaseException) -> None:
-        self._log.error(
-            "The database %s cannot be used (%s): what happens now is kept in memory only.", self._path, error
-        )
-        if self._connection is not None:
-            with suppress(sqlite3.Error):
-                self._connection.close()
+        _LOG.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self.path, error)
+        self._disconnect()
         self.volatile = True
         self._connection = self._connect(None)
 
     def _transact(self, work: Work[T]) -> T:
-        def in_transaction(connection: sqlite3.Connection) -> T:
-            connection.execute("BEGIN IMMEDIATE")
-            try:
-                result = work(connection)
-                connection.execute("COMMIT")
-            except BaseException:
-                # A full disk may have rolled back already.
-                if connection.in_transaction:
-                    connection.execute("ROLLBACK")
-                raise
-            return result
+        def whole(connection: sqlite3.Connection) -> T:
+            with transaction(connection):
+                return work(connection)
 
-        return self._guard(in_transaction)
+        return self._guard(whole)
 
     def _guard(self, work: Work[T]) -> T:
         assert self._connection is not None
@@ -293,12 +259,17 @@ class Database:
         before, self._data_version = self._data_version, version
         return version != before
 
+    def _disconnect(self) -> None:
+        connection, self._connection = self._connection, None
+        if connection is not None:
+            with suppress(sqlite3.Error):
+                connection.close()
+
     def _close(self) -> None:
         if self._connection is not None:
             with suppress(sqlite3.Error):
                 checkpoint(self._connection)
-            self._connection.close()
-            self._connection = None
+        self._disconnect()
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None

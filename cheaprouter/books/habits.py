@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Final
 
 from ..core.models import Usage
@@ -29,12 +30,10 @@ _STATUS, _MODEL, _COMPLETION = (INDEX[name] for name in ("status", "model_id", "
 _ESTIMATED, _CACHED = INDEX["estimated"], INDEX["cached"]
 
 
+@dataclass(slots=True)
 class _Mean:
-    __slots__ = ("count", "value")
-
-    def __init__(self) -> None:
-        self.count = 0
-        self.value = 0.0
+    count: int = 0
+    value: float = 0.0
 
     def add(self, sample: float) -> bool:
         """Take a sample; whether there were enough to believe the average."""

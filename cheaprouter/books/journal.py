@@ -19,7 +19,7 @@ import orjson
 
 from .rows import COLUMNS, Row, from_disk
 
-_log = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 SEGMENT_BYTES: Final = 512 * 1024
 """A segment longer than this is followed by a new one at the next batch."""
@@ -29,21 +29,23 @@ _FIRST_COLUMNS: Final = COLUMNS[:31]
 
 
 class Journal:
-    """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying."""
+    """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying.
 
-    def __init__(self, folder: Path | None, *, log: logging.Logger = _log) -> None:
-        self._folder = folder
-        self._log = log
+    `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`.
+    """
+
+    def __init__(self, folder: Path | None) -> None:
+        self.folder = folder
         self._file = -1
         self._size = 0
         self._torn = False
-        self._dirty = False
-        self._ended: list[tuple[Path, int]] = []
+        self._ended: dict[Path, int] = {}
         self._last = 0
         self._current: Path | None = None
         self._left: list[int] = []
         self._new = False
         self._damaged: set[Path] = set()
+        self.dirty = False
         self.failing = False
         self.damage: list[str] = []
 
@@ -75,13 +77,9 @@ class Journal:
         self._damaged.add(path)
         self.damage.append(f"{words} The file is kept as {_aside(path).name}.")
 
-    def disable(self) -> None:
-        """Neither read nor write: the folder is another router's."""
-        self._folder = None
-
     def start(self, next_seq: int) -> None:
         """Begin a new segment; those of before are kept until `forget`."""
-        self._ended = [(path, next_seq - 1) for path in self._segments()]
+        self._ended = dict.fromkeys(self._segments(), next_seq - 1)
         self._last = next_seq - 1
         self._begin(next_seq)
 
@@ -98,7 +96,7 @@ class Journal:
         except OSError as error:
             return self._refused(error)
         self._size += written
-        self._dirty = True
+        self.dirty = True
         self._torn = written != len(line)
         if self._torn:
             return self._refused(None)
@@ -108,42 +106,36 @@ class Journal:
 
     def sync(self) -> None:
         """Wait until the disk holds what was appended. Blocks: for a thread."""
-        dirty, self._dirty = self._dirty, False
+        dirty, self.dirty = self.dirty, False
         try:
             while self._left:
                 os.fdatasync(self._left[0])
                 os.close(self._left.pop(0))
             if dirty and self._file >= 0:
                 os.fdatasync(self._file)
-            if self._new and self._folder is not None:
+            if self._new and self.folder is not None:
                 self._new = False
-                _sync_folder(self._folder)
+                _sync_folder(self.folder)
         except OSError as error:
             self._refused(error)
-
-    @property
-    def dirty(self) -> bool:
-        """Whether something was appended since the last `sync`."""
-        return self._dirty
 
     def rotate(self) -> None:
         """Begin a new segment if the current one is long. Cheap; in the thread that appends."""
         if self._size >= SEGMENT_BYTES and self._current is not None:
             ended, previous = self._current, self._file
             if self._begin(self._last + 1):
-                self._ended.append((ended, self._last))
+                self._ended[ended] = self._last
                 self._left.append(previous)
 
     def forget(self, applied: int) -> None:
         """Remove ended segments whose rows are all in SQLite for good (up to seq `applied`)."""
-        for path, last in list(self._ended):
-            if last <= applied:
-                with suppress(OSError):
-                    if path in self._damaged:
-                        path.rename(_aside(path))
-                    else:
-                        path.unlink(missing_ok=True)
-                    self._ended.remove((path, last))
+        for path in [path for path, last in self._ended.items() if last <= applied]:
+            with suppress(OSError):
+                if path in self._damaged:
+                    path.rename(_aside(path))
+                else:
+                    path.unlink(missing_ok=True)
+                del self._ended[path]
 
     def close(self) -> None:
         """Stop appending."""
@@ -153,16 +145,16 @@ class Journal:
             self._file = -1
 
     def _segments(self) -> list[Path]:
-        if self._folder is None or not self._folder.is_dir():
+        if self.folder is None or not self.folder.is_dir():
             return []
-        return sorted(self._folder.glob("*.log"))
+        return sorted(self.folder.glob("*.log"))
 
     def _begin(self, seq: int) -> bool:
-        if self._folder is None:
+        if self.folder is None:
             return False
-        path = self._folder / f"{seq:020d}.log"
+        path = self.folder / f"{seq:020d}.log"
         try:
-            self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+            self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)
             self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
             self._size = os.fstat(self._file).st_size
         except OSError as error:
@@ -175,14 +167,14 @@ class Journal:
                 self._torn = self._size != len(_HEAD)
         self._current = path
         self._new = True
-        self._ended = [(p, last) for p, last in self._ended if p != path]
+        self._ended.pop(path, None)
         return True
 
     def _refused(self, error: OSError | None) -> bool:
         if not self.failing:
-            self._log.error(
+            _LOG.error(
                 "The journal in %s cannot be written (%s): bookings are kept in memory until the database takes them.",
-                self._folder,
+                self.folder,
                 error or "no space left",
             )
         self.failing = True

@@ -7,6 +7,7 @@ import sqlite3
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
 from typing import Final
 
 from ..core.calendar import Calendar, Clock
@@ -36,6 +37,7 @@ BUCKETS_MS: Final = (50, 100, 250, 500, 1000, 2500, 5000, 10000, 30000, 60000, 1
 """Upper bounds of the histograms, milliseconds."""
 
 _AT, _DAY, _DEVICE, _MODEL = (INDEX[name] for name in ("at", "day", "device_id", "model_id"))
+_COUNTS: Final = ("requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits")
 _REASON, _STATUS = INDEX["reason"], INDEX["status"]
 _LATENCY, _FIRST = INDEX["latency_ms"], INDEX["first_token_ms"]
 
@@ -52,28 +54,23 @@ def _no_limits(_device_id: str | None) -> Json:
     return dict.fromkeys(("requests_remaining", "tokens_remaining", "budget_percent")) | {"rate_limited": False}
 
 
+def _recent() -> deque[float]:
+    return deque(maxlen=KEPT)
+
+
+@dataclass(slots=True)
 class Figures:
     """One device's, or all devices', figures."""
 
-    __slots__ = (
-        "day",
-        "first_token",
-        "last_at",
-        "last_model",
-        "last_reason",
-        "latency",
-        "month",
-        "today",
-        "total",
-    )
-
-    def __init__(self) -> None:
-        self.total, self.month, self.today = Sums(), Sums(), Sums()
-        self.day = 0
-        self.latency, self.first_token = deque[float](maxlen=KEPT), deque[float](maxlen=KEPT)
-        self.last_model: str | None = None
-        self.last_reason: str | None = None
-        self.last_at: int | None = None
+    total: Sums = field(default_factory=Sums)
+    month: Sums = field(default_factory=Sums)
+    today: Sums = field(default_factory=Sums)
+    day: int = 0
+    latency: deque[float] = field(default_factory=_recent)
+    first_token: deque[float] = field(default_factory=_recent)
+    last_model: str | None = None
+    last_reason: str | None = None
+    last_at: int | None = None
 
     def roll(self, day: int) -> None:
         """Begin a new day, and month, where one has come; a clock that steps back changes nothing."""
@@ -101,15 +98,13 @@ class Figures:
                     self.first_token.append(row[_FIRST])
 
 
+@dataclass(slots=True)
 class Histogram:
     """Counts by `BUCKETS_MS` (each value in one bucket), and their sum."""
 
-    __slots__ = ("count", "counts", "sum")
-
-    def __init__(self) -> None:
-        self.counts = [0] * len(BUCKETS_MS)
-        self.count = 0
-        self.sum = 0.0
+    counts: list[int] = field(default_factory=lambda: [0] * len(BUCKETS_MS))
+    count: int = 0
+    sum: float = 0.0
 
     def add(self, value: float) -> None:
         """Take one value, in milliseconds."""
@@ -139,13 +134,12 @@ class Metrics:
         day = self._today()
         month = day // 100
         try:
-            whole, this_month, today, models, rows = database.read_sync(lambda c: (
-                books.totals(c), books.totals(c, month * 100, month * 100 + 99), books.totals(c, day, day),
-                books.model_totals(c), books.recent(c, RECENT),
-            ))  # fmt: skip
+            spans = {"total": (0, 99991231), "month": (month * 100, month * 100 + 99), "today": (day, day)}
+            kept = database.read_sync(lambda c: {name: books.totals(c, *span) for name, span in spans.items()})
+            models, rows = database.read_sync(lambda c: (books.model_totals(c), books.recent(c, RECENT)))
         except sqlite3.Error:
             return
-        for found, name in ((whole, "total"), (this_month, "month"), (today, "today")):
+        for name, found in kept.items():
             for device_id, values in found.items():
                 for figures in self._figures(device_id, day):
                     getattr(figures, name).add(values)
@@ -183,25 +177,15 @@ class Metrics:
     def snapshot(self, device_id: str | None) -> Json:
         """A device's state, or (None) everyone's, by the names that MQTT publishes. Money in USD, times in ISO 8601."""
         figures = self._seen(device_id)
-        total = figures.total
-        limits = self.limits(device_id)
         return {
-            "requests": total.requests,
-            "input_tokens": total.input_tokens,
-            "output_tokens": total.output_tokens,
-            "cached_tokens": total.cached_tokens,
-            "errors": total.errors,
-            "limit_hits": total.limit_hits,
+            **{name: getattr(figures.total, name) for name in _COUNTS},
             "cost_today": usd(figures.today.cost),
             "cost_month": usd(figures.month.cost),
-            "cost_total": usd(total.cost),
+            "cost_total": usd(figures.total.cost),
             "saved_month": usd(figures.month.saved),
             "latency_p50_ms": _rounded(percentile(figures.latency, 0.5)),
             "first_token_p50_ms": _rounded(percentile(figures.first_token, 0.5)),
-            "requests_remaining": limits["requests_remaining"],
-            "tokens_remaining": limits["tokens_remaining"],
-            "budget_percent": limits["budget_percent"],
-            "rate_limited": limits["rate_limited"],
+            **self.limits(device_id),
             "last_model": figures.last_model,
             "last_reason": figures.last_reason,
             "last_seen": None if figures.last_at is None else moment(figures.last_at).isoformat(timespec="seconds"),
@@ -214,10 +198,8 @@ class Metrics:
             "today": figures.today.shown(),
             "month": figures.month.shown(),
             "total": figures.total.shown(),
-            "latency_ms": {f"p{share}": _rounded(percentile(figures.latency, share / 100)) for share in (50, 95)},
-            "first_token_ms": {
-                f"p{share}": _rounded(percentile(figures.first_token, share / 100)) for share in (50, 95)
-            },
+            "latency_ms": _percentiles(figures.latency),
+            "first_token_ms": _percentiles(figures.first_token),
         }
 
     def devices(self) -> dict[str, Sums]:
@@ -270,6 +252,10 @@ class Metrics:
                 model_id = OTHER
             sums = self._models.setdefault(model_id, Sums())
         return sums
+
+
+def _percentiles(values: Iterable[float]) -> Json:
+    return {"p50": _rounded(percentile(values, 0.5)), "p95": _rounded(percentile(values, 0.95))}
 
 
 def _rounded(value: float | None) -> float | None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Final
 
@@ -65,36 +65,38 @@ def forgiven_spend(connection: sqlite3.Connection) -> None:
         ) WITHOUT ROWID""")
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (
-    requests_and_daily_totals,
-    devices_and_their_settings,
-    forgiven_spend,
-)
-
-
+MIGRATIONS: Final[tuple[Migration, ...]] = (requests_and_daily_totals, devices_and_their_settings, forgiven_spend)
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
+
+
+@contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[None]:
+    """All or nothing, with the write lock from the beginning. The connection is in autocommit mode."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield
+        connection.execute("COMMIT")
+    except BaseException:
+        if connection.in_transaction:  # a full disk may have rolled back already
+            connection.execute("ROLLBACK")
+        raise
 
 
 def migrate(connection: sqlite3.Connection, migrations: tuple[Migration, ...] = MIGRATIONS) -> list[str]:
     """Apply what is missing, each step in its own transaction; returns the names of the steps applied.
 
-    The connection is in autocommit mode. Two processes may start at once: the write lock is taken before looking.
+    Two processes may start at once: the write lock is taken before looking.
     """
     connection.execute("CREATE TABLE IF NOT EXISTS migration (name TEXT PRIMARY KEY) WITHOUT ROWID")
     applied = []
     for step in migrations:
-        connection.execute("BEGIN IMMEDIATE")
-        try:
+        with transaction(connection):
             known = connection.execute("SELECT 1 FROM migration WHERE name = ?", (step.__name__,)).fetchone()
             if known is None:
                 step(connection)
                 connection.execute("INSERT INTO migration VALUES (?)", (step.__name__,))
                 connection.execute("INSERT OR REPLACE INTO meta VALUES ('version', ?)", (VERSION,))
                 applied.append(step.__name__)
-            connection.execute("COMMIT")
-        except sqlite3.Error:
-            connection.execute("ROLLBACK")
-            raise
     return applied
 
 

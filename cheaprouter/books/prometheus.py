@@ -13,15 +13,15 @@ from .totals import Sums, usd
 MOST_SERIES: Final = 100
 """Devices, and models, with series of their own: the busiest; the others share one."""
 
-_FAMILIES: Final = (
-    ("requests", "Requests, refused and failed ones included.", "requests"),
-    ("input_tokens", "Prompt tokens, cached ones included.", "input_tokens"),
-    ("output_tokens", "Completion tokens, reasoning included.", "output_tokens"),
-    ("cached_tokens", "Prompt tokens that the provider had cached.", "cached_tokens"),
-    ("errors", "Requests that failed.", "errors"),
-    ("limit_hits", "Requests refused by a limit or budget.", "limit_hits"),
-    ("cost_usd", "What requests cost, in USD.", "cost"),
-)
+_FAMILIES: Final = {
+    "requests": "Requests, refused and failed ones included.",
+    "input_tokens": "Prompt tokens, cached ones included.",
+    "output_tokens": "Completion tokens, reasoning included.",
+    "cached_tokens": "Prompt tokens that the provider had cached.",
+    "errors": "Requests that failed.",
+    "limit_hits": "Requests refused by a limit or budget.",
+    "cost_usd": "What requests cost, in USD.",
+}
 
 
 def render(metrics: Metrics, providers: Iterable[Json] = ()) -> str:
@@ -40,24 +40,20 @@ def render(metrics: Metrics, providers: Iterable[Json] = ()) -> str:
 
 def _sums(prefix: str, label: str, found: Mapping[str, Sums]) -> list[str]:
     busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    shown, rest = busiest[:MOST_SERIES], busiest[MOST_SERIES:]
+    if rest:
+        others = Sums()
+        for _, sums in [*rest, *(item for item in shown if item[0] == OTHER)]:
+            others.add(sums.values())
+        shown = [*(item for item in shown if item[0] != OTHER), (OTHER, others)]
     lines = []
-    for name, words, attribute in _FAMILIES:
+    for name, words in _FAMILIES.items():
         full = f"cheaprouter_{prefix}{name}_total"
         lines += [f"# HELP {full} {words}", f"# TYPE {full} counter"]
-        values = [(key, _value(sums, attribute)) for key, sums in busiest[:MOST_SERIES]]
-        if rest := busiest[MOST_SERIES:]:
-            values = [(key, value) for key, value in values if key != OTHER]
-            others = sum(_value(sums, attribute) for key, sums in rest)
-            values.append((OTHER, others + sum(_value(s, attribute) for k, s in busiest[:MOST_SERIES] if k == OTHER)))
-        for key, value in values:
+        for key, sums in shown:
             labels = f'{{{label}="{_escape(key)}"}}' if label else ""
-            lines.append(f"{full}{labels} {_number(value)}")
+            lines.append(f"{full}{labels} {_number(usd(sums.cost) if name == 'cost_usd' else getattr(sums, name))}")
     return lines
-
-
-def _value(sums: Sums, attribute: str) -> float:
-    value: int = getattr(sums, attribute)
-    return usd(value) if attribute == "cost" else value
 
 
 def _histogram(name: str, words: str, histogram: Histogram) -> list[str]:

@@ -1,4 +1,4 @@
-"""Books finished requests: in memory and in the journal at once, in SQLite in batches."""
+"""Books finished requests: in memory and in the journal at once, in SQLite in batches, and there within bounds."""
 
 from __future__ import annotations
 
@@ -7,19 +7,22 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
+from dataclasses import dataclass
+from datetime import date
+from itertools import islice
 from pathlib import Path
 from typing import Any, Final
 
-from ..core.calendar import Clock
+from ..config.settings import StorageSettings
+from ..core.calendar import Clock, from_date
 from ..core.models import RequestRecord
 from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
-from .retention import Retention
-from .rows import Row, from_row, microseconds, to_row
+from .rows import FIRST_AT, Row, from_row, microseconds, to_row
 
-_log = logging.getLogger(__name__)
+_LOG: Final = logging.getLogger(__name__)
 
 BATCH_SECONDS: Final = 0.5
 """How long the first booking waits for others until the journal is synced, and until SQLite gets them; half of what a
@@ -37,28 +40,83 @@ MOST_UNMOVED: Final = 20_000
 MOST_WAITING: Final = 10_000
 """Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
+CHUNK: Final = 2000
+"""Rows deleted in one transaction: bookings wait for no more than that."""
+
+FEW: Final = 64
+"""Free pages not worth returning: they are used again soon."""
+
+DAYS_KEPT: Final = 400
+"""Days with totals of their own: a year can be compared with the one before. Older ones are kept by month."""
+
+_DAY_US: Final = 86_400 * 1_000_000
+_MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
+
+
+@dataclass(slots=True)
+class Retention:
+    """What is kept: requests for so many days, and a file of at most so many megabytes."""
+
+    settings: StorageSettings
+    clock: Clock
+    _added_up: int = 0
+
+    async def apply(self, database: Database) -> int:
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
+        gone = 0
+        before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
+        while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
+            gone += step
+        while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
+            if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
+                break
+            gone += step
+        await self._add_up(database)
+        while await database.read(_give_back):
+            pass
+        return gone
+
+    async def _add_up(self, database: Database) -> None:
+        """Once a day: totals of long ago need no days of their own."""
+        before = from_date(date.fromordinal(max(1, self.clock.utcnow().toordinal() - DAYS_KEPT)))
+        if before != self._added_up:
+            await database.run(lambda c: books.by_month(c, before))
+            self._added_up = before
+
+
+def _delete(connection: sqlite3.Connection, which: str, *parameters: int) -> int:
+    """Delete some requests; returns how many."""
+    query = f"DELETE FROM request WHERE seq IN (SELECT seq FROM request {which} LIMIT {CHUNK})"  # noqa: S608 - our own words
+    return connection.execute(query, parameters).rowcount
+
+
+def _used(connection: sqlite3.Connection) -> int:
+    """Bytes of the file that hold something."""
+    pages, free, size = (
+        connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
+    )
+    return int((pages - free) * size)
+
+
+def _give_back(connection: sqlite3.Connection) -> bool:
+    """Return some free pages to the disk; whether that may have left more. The next checkpoint shortens the file."""
+    free = int(connection.execute("PRAGMA freelist_count").fetchone()[0])
+    if free < FEW:
+        return False
+    # A script runs each statement to its end; `execute` stops after the first page.
+    connection.executescript(f"PRAGMA incremental_vacuum({CHUNK})")
+    return int(connection.execute("PRAGMA freelist_count").fetchone()[0]) < free
 
 
 class Recorder:
     """`record` is synchronous and costs one small write(). `run` does the rest for ever, in the background."""
 
-    def __init__(
-        self,
-        database: Database,
-        journal: Journal,
-        metrics: Metrics,
-        retention: Retention,
-        *,
-        clock: Clock | None = None,
-        log: logging.Logger = _log,
-    ) -> None:
+    def __init__(self, database: Database, journal: Journal, metrics: Metrics, retention: Retention) -> None:
         self._database = database
         self._journal = journal
         self._metrics = metrics
         self._retention = retention
-        self._clock = clock or Clock()
-        self._log = log
         self._seq = 0
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
@@ -73,7 +131,7 @@ class Recorder:
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
         if self._database.taken:
-            self._journal.disable()
+            self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
         self._moved_aside = self._database.moved_aside
@@ -81,11 +139,11 @@ class Recorder:
             last = self._database.run_sync(lambda c: books.apply(c, rows))
             safe = self._database.read_sync(checkpoint)
         except sqlite3.Error as error:
-            self._log.error("The journal could not be brought into the database, it is kept: %s", error)
+            _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
             last, safe = 0, False
             self._waiting.extend(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
-        self._seq = max([microseconds(self._clock.utcnow()), last, *(row[0] for row in rows)])
+        self._seq = max([microseconds(self._retention.clock.utcnow()), last, *(row[0] for row in rows)])
         self._journal.start(self._seq + 1)
         if safe and not self._database.volatile:
             self._journal.forget(last)
@@ -93,14 +151,14 @@ class Recorder:
 
     def problems(self) -> tuple[str, ...]:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
+        words = self._database.damage
         if self._database.taken:
             return ("another router uses this data folder: what is booked here is lost at the end",)
         if self._database.volatile:
-            return ("the data folder cannot be used: what is booked is lost at the end", *self._database.damage)
+            return ("the data folder cannot be used: what is booked is lost at the end", *words)
         if self._failing or self._journal.failing:
-            waiting = "bookings cannot be written to the data folder (is the disk full?): they wait in memory"
-            return (waiting, *self._database.damage)
-        return self._database.damage
+            return ("bookings cannot be written to the data folder (is the disk full?): they wait in memory", *words)
+        return words
 
     def record(self, record: RequestRecord, day: int) -> None:
         """Book one request on a local day, its account's. Never raises, never waits: kill -9 after this loses nothing."""
@@ -110,7 +168,7 @@ class Recorder:
             self._journal.append(row)
             self._metrics.add(row)
         except Exception:  # noqa: BLE001 - whatever is in a record: its request was answered, and others follow
-            self._log.exception("A request could not be booked: %.200s", record.id)
+            _LOG.exception("A request could not be booked: %.200s", record.id)
             return
         self._waiting.append(row)
         self._recent.append(row)
@@ -134,7 +192,7 @@ class Recorder:
                 last = await self._database.run(lambda c: books.apply(c, rows))
             except sqlite3.Error as error:
                 if not self._failing:
-                    self._log.error("Bookings cannot be written to the database, they wait in memory: %s", error)
+                    _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
                 return
             self._failing = self._overflowed = False
@@ -219,7 +277,7 @@ class Recorder:
 
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._untidy:
-            self._log.error("The database could not be tidied up: %s", error)
+            _LOG.error("The database could not be tidied up: %s", error)
         self._untidy = True
 
     async def close(self) -> None:
@@ -230,5 +288,4 @@ class Recorder:
 
     def recent(self, limit: int) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
-        rows = list(self._recent)[-limit:]
-        return [from_row(row) for row in reversed(rows)]
+        return [from_row(row) for row in islice(reversed(self._recent), limit)]

@@ -49,17 +49,15 @@ class Query:
     model: str | None = None
 
 
+@dataclass(frozen=True, slots=True)
 class Reports:
     """Reads the books; the newest bookings are written first, so that a finished request is seen at once."""
 
-    def __init__(
-        self, database: Database, recorder: Recorder, metrics: Metrics, calendar: Calendar, clock: Clock
-    ) -> None:
-        self._database = database
-        self._recorder = recorder
-        self._metrics = metrics
-        self._calendar = calendar
-        self._clock = clock
+    _database: Database
+    _recorder: Recorder
+    _metrics: Metrics
+    _calendar: Calendar
+    _clock: Clock
 
     async def audit(self, limit: int = 100) -> list[Json]:
         """The newest requests first, refusals included: the predecessor's fields."""
@@ -85,8 +83,7 @@ class Reports:
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        parsed = self.parse(query)
-        rows = await self._rows(parsed)
+        parsed, rows = await self._rows(query)
         whole = {name: sum(row[name] for row in rows) for name in TOTALS}
         return {
             "from": to_date(parsed.first).isoformat(),
@@ -99,13 +96,12 @@ class Reports:
 
     async def usage_csv(self, query: Mapping[str, str]) -> str:
         """The same rows as CSV, with a heading."""
-        parsed = self.parse(query)
-        rows = [_shown(row) for row in await self._rows(parsed)]
+        parsed, rows = await self._rows(query)
         out = io.StringIO()
         names = [*parsed.group_by, *_shown(dict.fromkeys(TOTALS, 0))]
         writer = csv.DictWriter(out, names, lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        writer.writerows({key: _cell(value) for key, value in _shown(row).items()} for row in rows)
         return out.getvalue()
 
     async def summary(self) -> Json:
@@ -130,7 +126,7 @@ class Reports:
             "byDevice": _ranked("device_id", self._metrics.devices()),
         }
 
-    def parse(self, query: Mapping[str, str]) -> Query:
+    def _parse(self, query: Mapping[str, str]) -> Query:
         """Check a query. Raises InvalidRequestError naming the parameter."""
         for name in query:
             if name not in _PARAMETERS:
@@ -163,7 +159,8 @@ class Reports:
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
 
-    async def _rows(self, query: Query) -> list[Json]:
+    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json]]:
+        query = self._parse(asked)
         await self._recorder.flush()
         hourly = "hour" in query.group_by
         columns = [GROUPS[g] for g in query.group_by]
@@ -184,7 +181,7 @@ class Reports:
             found = connection.execute(sql, filters)
             return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
 
-        return await self._read(rows)
+        return query, await self._read(rows)
 
     def _last_day(self, connection: sqlite3.Connection) -> Json:
         since = max(FIRST_AT, microseconds(self._clock.utcnow()) - 86_400_000_000)
@@ -232,14 +229,10 @@ def _shown(row: Mapping[str, Any]) -> Json:
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
     """The busiest first."""
+    busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
     return [
-        {
-            name: key,
-            "requests": sums.requests,
-            "tokens": sums.input_tokens + sums.output_tokens,
-            "cost_usd": usd(sums.cost),
-        }
-        for key, sums in sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+        {name: key, "requests": s.requests, "tokens": s.input_tokens + s.output_tokens, "cost_usd": usd(s.cost)}
+        for key, s in busiest
     ]
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
 from typing import Any, Final
 
 from ..core.models import RequestRecord, Usage
@@ -68,6 +70,11 @@ COLUMNS: Final = tuple(SHAPE)
 INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
 
 _RULES: Final = tuple(SHAPE.values())
+_AT, _DAY = INDEX["at"], INDEX["day"]
+_COSTS: Final = tuple(INDEX[name] for name, rule in SHAPE.items() if rule is _MONEY)
+_OF_USAGE: Final = tuple(field.name for field in fields(Usage))
+_PLACES: Final = {"at": "timestamp"} | {name: f"usage.{name}" for name in _OF_USAGE}
+_READ: Final = attrgetter(*(_PLACES.get(name, name) for name in COLUMNS if name not in {"seq", "day"}))
 _NUMBERS: Final = (int, float)
 
 
@@ -83,41 +90,12 @@ def moment(at: int) -> datetime:
 
 def to_row(seq: int, day: int, record: RequestRecord) -> Row:
     """Flatten a record. Texts are cut, impossible numbers too."""
-    usage = record.usage
-    cost, baseline, reported = record.cost, record.baseline_cost, usage.reported_cost
-    row = [
-        seq,
-        record.id,
-        (record.timestamp - _EPOCH) // _MICROSECOND,
-        day,
-        record.device_id,
-        record.requested_model,
-        record.model_id,
-        record.provider,
-        usage.prompt_tokens,
-        usage.completion_tokens,
-        usage.cached_tokens,
-        usage.cache_write_tokens,
-        usage.reasoning_tokens,
-        usage.estimated,
-        record.status,
-        record.latency_ms,
-        record.stream,
-        record.first_token_ms,
-        record.error,
-        None if cost is None else charge(cost) if cost else 0,
-        record.cost_source,
-        None if baseline is None else charge(baseline) if baseline else 0,
-        record.attempts,
-        record.profile,
-        record.reason,
-        record.tier,
-        record.score,
-        record.cached,
-        record.via,
-        record.sub_identity,
-        None if reported is None else charge(reported) if reported else 0,
-    ]
+    row = [seq, *_READ(record)]
+    row[_AT] = (record.timestamp - _EPOCH) // _MICROSECOND
+    row.insert(_DAY, day)
+    for index in _COSTS:
+        if row[index] is not None:
+            row[index] = charge(row[index])
     _bound(row)
     return tuple(row)
 
@@ -125,20 +103,14 @@ def to_row(seq: int, day: int, record: RequestRecord) -> Row:
 def from_row(row: Row) -> RequestRecord:
     """The record that a row was made of, times and money exact."""
     value = dict(zip(COLUMNS, row, strict=True))
-    usage = Usage(
-        prompt_tokens=value.pop("prompt_tokens"),
-        completion_tokens=value.pop("completion_tokens"),
-        cached_tokens=value.pop("cached_tokens"),
-        cache_write_tokens=value.pop("cache_write_tokens"),
-        reasoning_tokens=value.pop("reasoning_tokens"),
-        estimated=bool(value.pop("estimated")),
-        reported_cost=_usd(value.pop("reported_cost")),
-    )
-    value["timestamp"] = moment(value.pop("at"))
-    value["cost"], value["baseline_cost"] = _usd(value["cost"]), _usd(value["baseline_cost"])
-    value["stream"], value["cached"] = bool(value["stream"]), bool(value["cached"])
+    for name, rule in SHAPE.items():
+        if rule is _FLAG:
+            value[name] = bool(value[name])
+        elif rule is _MONEY and value[name] is not None:
+            value[name] = from_pico(value[name])
     del value["seq"], value["day"]
-    return RequestRecord(usage=usage, **value)
+    usage = Usage(**{name: value.pop(name) for name in _OF_USAGE})
+    return RequestRecord(usage=usage, timestamp=moment(value.pop("at")), **value)
 
 
 def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | None:
@@ -151,10 +123,6 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     row = before.copy()
     _bound(row)
     return tuple(row) if row[0] and row == before else None
-
-
-def _usd(pico: int | None) -> Any:
-    return None if pico is None else from_pico(pico)
 
 
 def _bound(row: list[Any]) -> None:

@@ -6,17 +6,20 @@ import logging
 import os
 import sqlite3
 import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing, suppress
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
 import orjson
 
 from . import totals
-from .migrations import TABLES
+from .migrations import TABLES, transaction
 from .rows import COLUMNS, from_disk
+
+_LOG: Final = logging.getLogger(__name__)
 
 UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 """What reading a damaged file raises; Python cannot even decode some of SQLite's messages about it."""
@@ -53,9 +56,8 @@ _BAD_TOTALS: Final = " OR ".join(
 class Damage:
     """What was lost, in words; in a file, so that no restart forgets it, until somebody says that it was seen."""
 
-    def __init__(self, path: Path | None, log: logging.Logger) -> None:
+    def __init__(self, path: Path | None) -> None:
         self._path = path
-        self._log = log
         self._lock = threading.Lock()
         self.words: tuple[str, ...] = ()
 
@@ -73,12 +75,11 @@ class Damage:
         """Tell and keep what was lost now."""
         with self._lock:
             new = [word for word in dict.fromkeys(words) if word not in self.words]
-            if not new:
-                return
             for word in new:
-                self._log.error("%s", word)
+                _LOG.error("%s", word)
             self.words = (*self.words, *new)[-MOST_WORDS:]
-            self._write()
+            if new and self._path is not None:
+                self._write(self._path)
 
     def acknowledge(self) -> None:
         """Somebody has read it."""
@@ -88,20 +89,19 @@ class Damage:
                 with suppress(OSError):
                     self._path.unlink(missing_ok=True)
 
-    def _write(self) -> None:
-        if self._path is None:
-            return
-        partial = self._path.with_name(f"{self._path.name}.partial")
+    def _write(self, path: Path) -> None:
+        partial = path.with_name(f"{path.name}.partial")
         try:
             write_private(partial, orjson.dumps(self.words, option=orjson.OPT_INDENT_2))
-            partial.replace(self._path)
+            partial.replace(path)
         except OSError as error:
-            self._log.error("What was lost cannot be noted in %s: %s", self._path, error)
+            _LOG.error("What was lost cannot be noted in %s: %s", path, error)
 
 
 def write_private(path: Path, data: bytes) -> None:
-    """Write and sync a file that nobody else can read. Raises OSError."""
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+    """Write and sync a new file that nobody else can read. Raises OSError."""
+    path.unlink(missing_ok=True)
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -113,48 +113,35 @@ def check(connection: sqlite3.Connection, kept: Path) -> list[str]:
     Raises sqlite3.Error, OSError; then nothing was taken out.
     """
     lost: list[tuple[str, dict[str, Any]]] = []
-    before = connection.text_factory
-    connection.execute("BEGIN IMMEDIATE")
+    before, connection.text_factory = connection.text_factory, _text_or_bytes
     try:
-        connection.text_factory = _text_or_bytes
-        for table, rules in _RULES.items():
-            lost += [(table, row) for row in _take_out(connection, table, rules)]
-        bad = connection.execute(f"SELECT {', '.join(totals.DAILY)} FROM daily WHERE {_BAD_TOTALS}").fetchall()  # noqa: S608 - our own names
-        if bad:
-            connection.execute(f"DELETE FROM daily WHERE {_BAD_TOTALS}")  # noqa: S608 - likewise
-            lost += [("daily", dict(zip(totals.DAILY, row, strict=True))) for row in bad]
-        if lost:
-            lines = [orjson.dumps({"table": table, "row": row}, default=bytes.hex) for table, row in lost]
-            write_private(kept, b"\n".join(lines) + b"\n")
-        connection.execute("COMMIT")
-    except BaseException:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
-        raise
+        with transaction(connection):
+            for table, rules in _RULES.items():
+                lost += [(table, row) for row in _take_out(connection, table, rules)]
+            bad = connection.execute(f"SELECT {', '.join(totals.DAILY)} FROM daily WHERE {_BAD_TOTALS}").fetchall()  # noqa: S608 - our own names
+            if bad:
+                connection.execute(f"DELETE FROM daily WHERE {_BAD_TOTALS}")  # noqa: S608 - likewise
+                lost += [("daily", dict(zip(totals.DAILY, row, strict=True))) for row in bad]
+            if lost:
+                lines = [orjson.dumps({"table": table, "row": row}, default=bytes.hex) for table, row in lost]
+                write_private(kept, b"\n".join(lines) + b"\n")
     finally:
         connection.text_factory = before
-    counts: dict[str, int] = {}
-    for table, _ in lost:
-        counts[table] = counts.get(table, 0) + 1
+    counts = Counter(table for table, _ in lost)
     return [f"{n} unreadable row(s) of `{table}` were lost; they are kept in {kept}." for table, n in counts.items()]
 
 
 def salvage(damaged: Path, target: sqlite3.Connection) -> str:
     """Take over every row that can be read, into fresh tables; tells what came over. Raises sqlite3.Error of the target."""
-    told = {}
     with closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as source:
         source.text_factory = _text_or_bytes
         target.execute("BEGIN")
-        for table in TABLES:
-            copy = _Copy(source, target, table)
-            whole = copy.all()
-            told[table] = f"{'all' if whole else 'only'} {copy.count} row(s) of `{table}`"
-            if table == "daily":
-                daily = whole
-        if not daily:
+        copies = {table: _Copy(source, target, table) for table in TABLES}
+        whole = {table: copy.all() for table, copy in copies.items()}
+        if not whole["daily"]:
             totals.rebuild(target)
         target.execute("COMMIT")
-    return ", ".join(told.values())
+    return ", ".join(f"{'all' if whole[t] else 'only'} {copy.count} row(s) of `{t}`" for t, copy in copies.items())
 
 
 class _Copy:
@@ -175,20 +162,19 @@ class _Copy:
         # The key comes first: it says how far a look got.
         self._columns = self._keys + [c[1] for c in ours if c[1] in theirs and c[1] not in self._keys]
         names = COLUMNS if table == "request" else self._columns
-        self._insert = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - our own names
+        self._insert = _insert(table, names)
 
     def all(self) -> bool:
         """Copy what can be read; whether that was everything."""
         if not self._there:
             return False
-        last, whole = self._look()
-        if whole:
+        if (reached := self._both_ways()) is None:
             return True
-        first, _ = self._look(backward=True)
         if (most := _MOST_KEY.get(self._keys[0])) is None:
-            self._by_letter()
+            for letters in pairwise(["", *map(chr, range(0x20, 0x80)), "\U0010ffff"]):
+                self._both_ways(letters)
         else:
-            self._between(last if isinstance(last, int) else 0, first if isinstance(first, int) else most)
+            self._between(*_within(reached, 0, most))
         return False
 
     def _between(self, low: int, high: int) -> None:
@@ -197,44 +183,30 @@ class _Copy:
         for _ in range(MOST_TRIES):
             if not spans:
                 return
-            low, high = spans.popleft()
-            span = (f"{self._keys[0]} BETWEEN ? AND ?", (low, high))
-            last, whole = self._look(*span)
-            if whole:
-                continue
-            first, _whole = self._look(*span, backward=True)
-            low, high = last if isinstance(last, int) else low, first if isinstance(first, int) else high
-            if low < high:
-                middle = (low + high) // 2
-                spans += [(low, middle), (middle + 1, high)]
+            span = spans.popleft()
+            if (reached := self._both_ways(span)) is not None:
+                low, high = _within(reached, *span)
+                if low < high:
+                    middle = (low + high) // 2
+                    spans += [(low, middle), (middle + 1, high)]
 
-    def _by_letter(self) -> None:
-        edges = ["", *map(chr, range(0x20, 0x80))]
-        for low, high in zip(edges, [*edges[1:], "\U0010ffff"], strict=True):
-            where, span = f"{self._keys[0]} >= ? AND {self._keys[0]} < ?", (low, high)
-            if not self._look(where, span)[1]:
-                self._look(where, span, backward=True)
+    def _both_ways(self, span: tuple[Any, Any] | None = None) -> tuple[Any, Any] | None:
+        """Copy rows whose keys are within, from both ends up to those that cannot be read; the last keys, None: all was read."""
+        last, whole = self._look(span)
+        return None if whole else (last, self._look(span, " DESC")[0])
 
-    def _look(self, where: str = "1", parameters: tuple[Any, ...] = (), *, backward: bool = False) -> tuple[Any, bool]:
+    def _look(self, span: tuple[Any, Any] | None, order: str = "") -> tuple[Any, bool]:
         """Copy rows in the key's order until the end or the first that cannot be read; its last key, and whether it was the end."""
-        order = ", ".join(f"{key} DESC" if backward else key for key in self._keys)
+        where = f"WHERE {self._keys[0]} BETWEEN ? AND ?" if span else ""
+        by = ", ".join(key + order for key in self._keys)
+        query = f"SELECT {', '.join(self._columns)} FROM {self._table} {where} ORDER BY {by}"  # noqa: S608 - our own names
         last = None
-        try:
-            rows = self._source.execute(
-                f"SELECT {', '.join(self._columns)} FROM {self._table} WHERE {where} ORDER BY {order}",  # noqa: S608 - our own names
-                parameters,
-            )
-        except UNREADABLE:
-            return None, False
-        while True:
-            try:
-                row = next(rows, None)
-            except UNREADABLE:
-                return last, False
+        for row in _readable(self._source, query, span or ()):
             if row is None:
-                return last, True
+                return last, False
             last = row[0]
             self._put(row)
+        return last, True
 
     def _put(self, row: tuple[Any, ...]) -> None:
         booking = from_disk(row, self._columns) if self._table == "request" else row
@@ -242,31 +214,46 @@ class _Copy:
             self.count += self._target.execute(self._insert, booking).rowcount
 
 
+def _within(reached: tuple[Any, Any], low: int, high: int) -> tuple[int, int]:
+    """What is left of a span between the keys reached; one that is damaged says nothing."""
+    first, last = reached
+    return first if isinstance(first, int) else low, last if isinstance(last, int) else high
+
+
+def _readable(source: sqlite3.Connection, query: str, parameters: tuple[Any, ...]) -> Iterator[tuple[Any, ...] | None]:
+    """Rows until the end, or until one cannot be read: None stands for that."""
+    try:
+        yield from source.execute(query, parameters)
+    except UNREADABLE:
+        yield None
+
+
 def _take_out(connection: sqlite3.Connection, table: str, rules: Mapping[str, str]) -> list[dict[str, Any]]:
     names = list(rules)
-    rows = connection.execute(f"SELECT {', '.join(names)} FROM {table}").fetchall()  # noqa: S608 - our own names
-    good = [row for row in rows if all(map(_fits, row, rules.values()))]
-    if len(good) == len(rows):
-        return []
-    connection.execute(f"DELETE FROM {table}")  # noqa: S608 - likewise
-    insert = f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - likewise
-    connection.executemany(insert, good)
-    return [dict(zip(names, row, strict=True)) for row in rows if not all(map(_fits, row, rules.values()))]
+    rows = connection.execute(f"SELECT {', '.join(names)} FROM {table}")  # noqa: S608 - our own names
+    good: list[tuple[Any, ...]] = []
+    bad: list[tuple[Any, ...]] = []
+    for row in rows:
+        (good if all(map(_fits, row, rules.values())) else bad).append(row)
+    if bad:
+        connection.execute(f"DELETE FROM {table}")  # noqa: S608 - likewise
+        connection.executemany(_insert(table, names), good)
+    return [dict(zip(names, row, strict=True)) for row in bad]
+
+
+def _insert(table: str, names: Sequence[str]) -> str:
+    return f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - likewise
 
 
 def _fits(value: Any, rule: str) -> bool:
-    if rule == _MAYBE and value is None:
-        return True
     if rule in {_TIME, _COUNT}:
         return isinstance(value, int) and 0 <= value < (_SECONDS if rule == _TIME else _MOST)
-    if not isinstance(value, str):
-        return False
-    if rule == _JSON:
+    if rule == _JSON and isinstance(value, str):
         try:
             orjson.loads(value)
         except ValueError:
             return False
-    return True
+    return isinstance(value, str) or (rule == _MAYBE and value is None)
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, fields
 from typing import Final
 
 from ..core.ids import FORGOTTEN
@@ -18,10 +19,40 @@ _DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("day", "device_id",
 _PROMPT, _COMPLETION, _CACHED = (INDEX[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))
 _STATUS, _ATTEMPTS, _COST, _BASELINE = (INDEX[name] for name in ("status", "attempts", "cost", "baseline_cost"))
 
-TOTALS: Final = (
-    "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost", "saved", "unpriced",
-)  # fmt: skip
-"""What is counted. Money in pico-dollars; `unpriced`: requests whose cost nobody knows."""
+
+@dataclass(slots=True)
+class Sums:
+    """Of anything: of a device's day, of a model, of everyone. Money in pico-dollars."""
+
+    requests: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+    errors: int = 0
+    limit_hits: int = 0
+    cost: int = 0
+    saved: int = 0
+    unpriced: int = 0
+    """Requests whose cost nobody knows."""
+
+    def add(self, values: Sequence[int]) -> None:
+        """Add values in the order of `TOTALS`."""
+        for name, value in zip(TOTALS, values, strict=True):
+            setattr(self, name, getattr(self, name) + value)
+
+    def values(self) -> tuple[int, ...]:
+        """In the order of `TOTALS`."""
+        return tuple(getattr(self, name) for name in TOTALS)
+
+    def shown(self) -> Json:
+        """By name, money in USD."""
+        found: Json = dict(zip(TOTALS, self.values(), strict=True))
+        found["cost"], found["saved"] = usd(self.cost), usd(self.saved)
+        return found
+
+
+TOTALS: Final = tuple(field.name for field in fields(Sums))
+"""What is counted, in the order in which it is written down."""
 
 DAILY: Final = ("day", "device_id", "model_id", "provider", *TOTALS)
 
@@ -37,52 +68,6 @@ REQUEST_SUMS: Final = """
     sum(status >= 400 AND status != 499 AND NOT (status = 429 AND attempts = 0)), sum(status = 429 AND attempts = 0),
     sum(coalesce(cost, 0)), sum(coalesce(baseline_cost - cost, 0)), sum(cost IS NULL)"""
 """The same over rows of `request`."""
-
-
-class Sums:
-    """`TOTALS` of anything: of a device's day, of a model, of everyone."""
-
-    __slots__ = TOTALS
-
-    requests: int
-    input_tokens: int
-    output_tokens: int
-    cached_tokens: int
-    errors: int
-    limit_hits: int
-    cost: int
-    saved: int
-    unpriced: int
-
-    def __init__(self) -> None:
-        self.requests = self.input_tokens = self.output_tokens = self.cached_tokens = 0
-        self.errors = self.limit_hits = self.cost = self.saved = self.unpriced = 0
-
-    def add(self, values: Sequence[int]) -> None:
-        """Add values in the order of `TOTALS`."""
-        requests, input_tokens, output_tokens, cached, errors, limit_hits, cost, saved, unpriced = values
-        self.requests += requests
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cached_tokens += cached
-        self.errors += errors
-        self.limit_hits += limit_hits
-        self.cost += cost
-        self.saved += saved
-        self.unpriced += unpriced
-
-    def values(self) -> tuple[int, ...]:
-        """In the order of `TOTALS`."""
-        return (
-            self.requests, self.input_tokens, self.output_tokens, self.cached_tokens, self.errors, self.limit_hits,
-            self.cost, self.saved, self.unpriced,
-        )  # fmt: skip
-
-    def shown(self) -> Json:
-        """By name, money in USD."""
-        found: Json = dict(zip(TOTALS, self.values(), strict=True))
-        found["cost"], found["saved"] = usd(self.cost), usd(self.saved)
-        return found
 
 
 def usd(pico: int) -> float:

@@ -1,48 +1,58 @@
-"""What handlers share: the application's parts, and who is asking."""
+"""What handlers share: the application's parts, who is asking, and errors in OpenAI's shape, ours and aiohttp's alike."""
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import orjson
 from aiohttp import web
 
-from ..config.settings import Auth
 from ..control import Control
-from ..core.errors import InvalidRequestError, PermissionDeniedError, UnsupportedMediaTypeError
+from ..core.const import MAX_BODY_BYTES
+from ..core.errors import (
+    BodyTooLargeError,
+    CheapRouterError,
+    InvalidRequestError,
+    MethodNotAllowedError,
+    NotFoundError,
+    PermissionDeniedError,
+    UnsupportedMediaTypeError,
+)
 from ..core.models import Caller, KeyKind
 from ..wire.decode import decode
+from ..wire.openai_chat.encode import error_body
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+_LOG: Final = logging.getLogger(__name__)
 
 CONTROL: Final = web.AppKey("control", Control)
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
 
 
 def identify(request: web.Request) -> Caller:
-    """Who asks. Raises AuthenticationError."""
+    """Who asks: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
     return gateway.accounts.identify(request.headers, request.remote or "", gateway.world.auth)
 
 
-def require_reader(request: web.Request) -> Caller:
-    """Anyone in open mode, any key otherwise (`identify` sees to it)."""
-    return identify(request)
+def for_reader(request: web.Request) -> Control:
+    """The application's parts, for whoever `identify` lets in."""
+    identify(request)
+    return request.app[CONTROL]
 
 
-def require_admin(request: web.Request) -> Caller:
-    """The admin key, in either mode. Raises PermissionDeniedError, AuthenticationError."""
-    caller = identify(request)
-    if caller.key is not KeyKind.ADMIN:
+def for_admin(request: web.Request) -> Control:
+    """The same for the admin key alone, in either mode. Raises PermissionDeniedError, AuthenticationError."""
+    if identify(request).key is not KeyKind.ADMIN:
         raise PermissionDeniedError(
             "This changes the router and needs its admin key: send `Authorization: Bearer <admin key>`. "
             "The key is in the file `admin_key` of the data folder; in Home Assistant it is in the app's log.",
             code="admin_key_required",
         )
-    return caller
-
-
-def is_open(request: web.Request) -> bool:
-    """Whether callers need no key now."""
-    return request.app[CONTROL].gateway.world.auth is Auth.OPEN
+    return request.app[CONTROL]
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:
@@ -73,3 +83,48 @@ def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | Non
     return web.Response(
         body=orjson.dumps(data, default=str), status=status, headers=headers, content_type="application/json"
     )
+
+
+def error_response(error: CheapRouterError, headers: dict[str, str] | None = None) -> web.Response:
+    """Render one of our errors."""
+    merged = {**error.headers, **(headers or {})}
+    return web.Response(body=error_body(error), status=error.status, headers=merged, content_type="application/json")
+
+
+@web.middleware
+async def errors_middleware(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Turn what handlers and aiohttp raise into a body that SDKs can read."""
+    try:
+        return await handler(request)
+    except CheapRouterError as error:
+        return error_response(error)
+    except web.HTTPException as error:
+        if error.status < 400:
+            raise
+        return error_response(translate(request, error), _kept_headers(error))
+    except ConnectionResetError:
+        raise
+    except Exception:  # noqa: BLE001 - a bug of ours must still leave as an error that clients can read
+        # The last line before a client: it gets a true 500, the log gets the traceback.
+        _LOG.exception("%s %s failed", request.method, request.path)
+        return error_response(CheapRouterError("The router failed to handle this request; its log says why."))
+
+
+def translate(request: web.Request, error: web.HTTPException) -> CheapRouterError:
+    """One of aiohttp's errors, as one of ours."""
+    if error.status == 404:
+        return NotFoundError(
+            f"There is no `{request.path}` here. The API lives under `/v1`, such as `/v1/chat/completions`."
+        )
+    if isinstance(error, web.HTTPMethodNotAllowed):
+        allowed = ", ".join(sorted(error.allowed_methods))
+        return MethodNotAllowedError(f"`{request.path}` does not take {request.method}; it takes {allowed}.")
+    if error.status == 413:
+        return BodyTooLargeError(f"The body is larger than {MAX_BODY_BYTES // (1024 * 1024)} MiB.")
+    failure = InvalidRequestError(error.reason or "Bad request.")
+    failure.status = error.status
+    return failure
+
+
+def _kept_headers(error: web.HTTPException) -> dict[str, str]:
+    return {"Allow": error.headers["Allow"]} if "Allow" in error.headers else {}

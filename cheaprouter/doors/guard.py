@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import functools
 import ipaddress
-from collections.abc import Awaitable, Callable
 from typing import Final
 from urllib.parse import urlsplit
 
 from aiohttp import hdrs, web
 
+from ..config.settings import Auth
 from ..core.errors import InvalidRequestError, PermissionDeniedError
-from .context import CONTROL, is_open
+from .context import CONTROL, Handler
 
 CORS: Final = web.RequestKey("cors", dict)
 _HOME_SUFFIXES: Final = (
@@ -36,7 +36,6 @@ _EXPOSED: Final = (
     "x-cheaprouter-cost-usd, x-cheaprouter-cache, retry-after, x-ratelimit-limit-requests, x-ratelimit-remaining-requests, "
     "x-ratelimit-limit-tokens, x-ratelimit-remaining-tokens"
 )
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @functools.lru_cache(maxsize=256)
@@ -84,11 +83,11 @@ async def guard_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _check_host(request: web.Request) -> None:
-    host = request.headers.get(hdrs.HOST, "")
-    if not host or request.path in _PUBLIC or not is_open(request):
+    host, world = request.headers.get(hdrs.HOST, ""), request.app[CONTROL].gateway.world
+    if not host or request.path in _PUBLIC or world.auth is not Auth.OPEN:
         return
     name = host_name(host)
-    if not is_home_name(name) and name not in request.app[CONTROL].world.settings.http.allowed_hosts:
+    if not is_home_name(name) and name not in world.settings.http.allowed_hosts:
         raise PermissionDeniedError(
             f"`{name[:100]}` is not a name of this home. Use the address or local name, turn keys on (`auth: keys`), "
             "or list the name under `http.allowed_hosts`.",
@@ -107,16 +106,13 @@ def _check_origin(request: web.Request, origin: str) -> None:
 
 
 def _preflight(request: web.Request) -> web.Response:
-    return web.Response(
-        status=204,
-        headers={
-            "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
-            "Access-Control-Allow-Headers": request.headers.get(
-                "Access-Control-Request-Headers", "authorization, content-type"
-            ),
-            "Access-Control-Max-Age": "600",
-        },
-    )
+    wanted = request.headers.get("Access-Control-Request-Headers", "authorization, content-type")
+    headers = {
+        "Access-Control-Allow-Methods": "GET, POST, PATCH, DELETE, OPTIONS",
+        "Access-Control-Allow-Headers": wanted,
+        "Access-Control-Max-Age": "600",
+    }
+    return web.Response(status=204, headers=headers)
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:

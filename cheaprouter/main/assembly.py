@@ -19,9 +19,8 @@ from ..books.database import Database
 from ..books.habits import Habits
 from ..books.journal import Journal
 from ..books.metrics import Metrics
-from ..books.recorder import Recorder
+from ..books.recorder import Recorder, Retention
 from ..books.reports import Reports
-from ..books.retention import Retention
 from ..catalog.build import build_models
 from ..catalog.catalog import Catalog
 from ..config import loader
@@ -205,7 +204,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
     database = Database(data / backup.DATABASE)
     database.open()
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
-    recorder = Recorder(database, Journal(data / "journal"), metrics, retention, clock=clock)
+    recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])

@@ -14,8 +14,7 @@ from cheaprouter.books.database import Database
 from cheaprouter.books.habits import Habits
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.recorder import Recorder
-from cheaprouter.books.retention import Retention
+from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.config.settings import Auth, Settings
 from cheaprouter.core.calendar import Calendar, Clock
 from cheaprouter.core.errors import LimitError
@@ -57,7 +56,7 @@ class Home:
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.settings.storage, self.clock)
         self.journal = Journal(self.folder / "journal")
-        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention)
         self.recorder.restore()
         self.habits = Habits()
         self.accounts = Accounts(

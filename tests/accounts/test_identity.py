@@ -4,8 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.callers import Keyring, identify
-from cheaprouter.accounts.keys import hash_key
+from cheaprouter.accounts.keys import Keyring, hash_key, identify
 from cheaprouter.core.errors import AuthenticationError
 from cheaprouter.core.ids import address_id, clean_id, slugify, unique_slug
 from cheaprouter.core.models import KeyKind

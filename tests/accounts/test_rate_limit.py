@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.buckets import TokenBucket
+from cheaprouter.accounts.ledger import TokenBucket
 
 capacities = st.integers(1, 100_000)
 

@@ -10,9 +10,8 @@ import pytest
 from cheaprouter.books.database import Database
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.recorder import Recorder
+from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.books.reports import Reports
-from cheaprouter.books.retention import Retention
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.calendar import Calendar, Clock
 from cheaprouter.core.models import RequestRecord, Usage
@@ -37,7 +36,7 @@ class Office:
         self.journal = Journal(self.folder / "journal")
         self.metrics = Metrics(calendar, self.clock)
         self.retention = Retention(self.storage, self.clock)
-        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention, clock=self.clock)
+        self.recorder = Recorder(self.database, self.journal, self.metrics, self.retention)
         self.recorder.restore()
         self.reports = Reports(self.database, self.recorder, self.metrics, calendar, self.clock)
 

@@ -12,8 +12,7 @@ from cheaprouter.books import totals as books
 from cheaprouter.books.database import Database
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.recorder import Recorder
-from cheaprouter.books.retention import Retention
+from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.calendar import Calendar, Clock
 
@@ -30,7 +29,6 @@ from cheaprouter.core.calendar import Calendar
 from cheaprouter.books.database import Database
 from cheaprouter.books import recorder as module
 from cheaprouter.books.metrics import Metrics
-from cheaprouter.books.retention import Retention
 
 module.BATCH_SECONDS, module.CHECKPOINT_SECONDS, journal.SEGMENT_BYTES = 0.005, 0.02, 4000
 
@@ -39,7 +37,7 @@ async def main(folder, prefix):
     database = Database(folder / "cheaprouter.db")
     database.open()
     recorder = module.Recorder(database, journal.Journal(folder / "journal"), Metrics(calendar, clock),
-                               Retention(StorageSettings(), clock))
+                               module.Retention(StorageSettings(), clock))
     recorder.restore()
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())

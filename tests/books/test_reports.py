@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.books import retention
+from cheaprouter.books import recorder
 from cheaprouter.books import totals as books
 from cheaprouter.books.prometheus import MOST_SERIES, _escape, render
 from cheaprouter.config.settings import StorageSettings
@@ -210,9 +210,9 @@ async def test_old_requests_go_and_totals_stay(office):
 
 
 async def test_a_file_beyond_its_size_loses_its_oldest_requests_and_shrinks(office, monkeypatch):
-    monkeypatch.setattr(retention, "_MEGABYTE", 1024)
-    monkeypatch.setattr(retention, "CHUNK", 50)
-    monkeypatch.setattr(retention, "FEW", 1)
+    monkeypatch.setattr(recorder, "_MEGABYTE", 1024)
+    monkeypatch.setattr(recorder, "CHUNK", 50)
+    monkeypatch.setattr(recorder, "FEW", 1)
     office = office(storage=StorageSettings(max_mb=400))
     for _ in range(3000):
         office.book(reason="x" * 200)

@@ -1,4 +1,4 @@
-"""`POST /v1/chat/completions`. What is left out: nothing of the request; unknown fields go on as they came."""
+"""OpenAI's endpoints. Of a request nothing is left out: unknown fields go on as they came."""
 
 from __future__ import annotations
 
@@ -6,13 +6,12 @@ from typing import Final
 
 from aiohttp import web
 
-from ...core.errors import CheapRouterError
-from ...core.ids import address_id
-from ...core.models import Caller
-from ...gateway import Reply, limit_headers
-from ...wire.openai_chat import request as protocol
-from ..context import CONTROL, identify, read_json
-from ..errors import error_response, translate
+from ..core.errors import CheapRouterError, ModelNotFoundError
+from ..core.ids import address_id
+from ..core.models import Caller
+from ..gateway import Reply, limit_headers
+from ..wire.openai_chat import request as protocol
+from .context import CONTROL, error_response, for_reader, identify, json_response, read_json, translate
 
 _STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -64,3 +63,26 @@ async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
     finally:
         reply.close()
     return response
+
+
+async def list_models(request: web.Request) -> web.Response:
+    """All ids that a client may name: profiles, aliases and every routable model."""
+    return json_response({"object": "list", "data": for_reader(request).models()})
+
+
+async def get_model(request: web.Request) -> web.Response:
+    """One of them; ids contain slashes. Raises ModelNotFoundError."""
+    wanted = request.match_info["id"]
+    for model in for_reader(request).models():
+        if model["id"] == wanted:
+            return json_response(model)
+    raise ModelNotFoundError(f"There is no model `{wanted}` here; `/v1/models` lists those there are.")
+
+
+ROUTES: Final = [
+    web.post("/v1/chat/completions", chat_completions),
+    web.post("/chat/completions", chat_completions),  # for clients given the address without /v1
+    web.get("/v1/models", list_models),
+    web.get("/models", list_models),
+    web.get("/v1/models/{id:.+}", get_model),
+]

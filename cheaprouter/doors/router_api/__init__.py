@@ -1,1 +1,0 @@
-"""Our own JSON API and pages."""
