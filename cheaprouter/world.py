@@ -25,7 +25,8 @@ from .upstream.plan import Upstreams
 class World:
     """Settings and all that is made of them. A change makes another world; requests under way keep the one they took.
 
-    `auth`: whether callers need a key. `locked`: nobody is served, for want of a configuration. `cache`: answers given before, kept from world to world while its settings stay.
+    `auth`: whether callers need a key. `locked`: nobody is served, for want of a configuration. `cache`: answers given
+    before, kept from world to world while its settings stay.
     """
 
     settings: Settings

@@ -21,10 +21,8 @@ from .refusals import budget_error, limit_error, unpriced_error
 if TYPE_CHECKING:
     from .accounts import Accounts
 
-
 RESERVED_OUTPUT: Final = 1024
 """Most output tokens that a reservation assumes; see the contract of the token limit."""
-
 
 _BY_PRICE: Final = frozenset({"computed", "estimated", "free"})
 
@@ -265,10 +263,15 @@ class Account:
             return Decimal(0), "free"
         return billed(usage, self.model, self.at)
 
+    def _baseline_cost(self, usage: Usage, amount: Decimal | None, source: str) -> Decimal | None:
+        """What the same usage would have cost at the baseline's price; None where nothing can be compared."""
+        if self.model is self._baseline and source in _BY_PRICE:
+            return amount
+        return cost(usage, self._baseline, self.at) if self._baseline and self.model else None
+
     def _record(self, status: int, usage: Usage, error: str | None, now: float, at: datetime) -> RequestRecord:
         amount, source = self._cost(usage)
         decision, model = self.decision, self.model
-        same = model is self._baseline and source in _BY_PRICE
         difficulty = decision.difficulty if decision else None
         return RequestRecord(
             id=self.id,
@@ -285,11 +288,7 @@ class Account:
             error=error,
             cost=amount,
             cost_source=source,
-            baseline_cost=amount
-            if same
-            else cost(usage, self._baseline, self.at)
-            if self._baseline and model
-            else None,
+            baseline_cost=self._baseline_cost(usage, amount, source),
             attempts=len(self.attempts),
             profile=decision.profile.value if decision and decision.profile else None,
             reason=decision.reason if decision else "",

@@ -18,7 +18,7 @@ from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
-from .names import family, sees
+from .quality import family, sees
 from .table import ModelTable, dangling, of_provider
 
 ASSUMED: Final = frozenset({Capability.TOOLS, Capability.JSON_SCHEMA})
@@ -99,17 +99,7 @@ class _Provider:
     def configured(self, model: ModelSettings) -> Model:
         upstream = model.upstream or self.upstream(model.id)
         entry = self.catalog.lookup(self.kind, upstream)
-        prices: tuple[Price, ...] = (model.price,) if model.price else self.prices(entry, upstream)
-        return self.described(
-            upstream,
-            entry,
-            prices,
-            model_id=model.id,
-            context=model.context,
-            max_output=model.max_output,
-            quality=None if model.quality is None else Quality(model.quality, "configured"),
-            capabilities=model.capabilities,
-        )
+        return self.described(upstream, entry, (model.price,) if model.price else self.prices(entry, upstream), model)
 
     def from_catalog(self, entry: CatalogEntry) -> Model:
         return self.described(entry.id, entry, self.prices(entry, entry.id))
@@ -146,27 +136,23 @@ class _Provider:
         upstream: str,
         entry: CatalogEntry | None,
         prices: tuple[Price, ...],
+        given: ModelSettings | None = None,
         *,
-        model_id: str | None = None,
-        context: int | None = None,
-        max_output: int | None = None,
-        quality: Quality | None = None,
-        capabilities: frozenset[Capability] | None = None,
         hidden: bool = False,
     ) -> Model:
-        listed = self.listed.get(upstream, {})
+        given, listed = given or ModelSettings(f"{self.settings.name}/{upstream}"), self.listed.get(upstream, {})
         facts = entry if entry and entry.capabilities is not None else self.catalog.facts(upstream)
-        if capabilities is None:
-            capabilities = facts.capabilities if facts else None
+        known = facts.capabilities if facts else None
+        assumed = _assumed(upstream) if known is None else known
         return Model(
-            id=model_id or f"{self.settings.name}/{upstream}",
+            id=given.id,
             provider=self.settings.name,
             upstream=upstream,
             prices=prices,
-            context=context or listed.get("context") or (entry.context if entry else None),
-            max_output=max_output or listed.get("max_output") or (entry.max_output if entry else None),
-            quality=quality or self.catalog.quality.of(upstream, prices),
-            capabilities=_assumed(upstream) if capabilities is None else capabilities,
+            context=given.context or listed.get("context") or (entry.context if entry else None),
+            max_output=given.max_output or listed.get("max_output") or (entry.max_output if entry else None),
+            quality=_quality(given) or self.catalog.quality.of(upstream, prices),
+            capabilities=assumed if given.capabilities is None else given.capabilities,
             local=self.local,
             hidden=hidden,
             family=family(upstream),
@@ -174,6 +160,10 @@ class _Provider:
 
     def upstream(self, model_id: str) -> str:
         return model_id.removeprefix(f"{self.settings.name}/")
+
+
+def _quality(given: ModelSettings) -> Quality | None:
+    return None if given.quality is None else Quality(given.quality, "configured")
 
 
 def _assumed(upstream: str) -> frozenset[Capability]:
@@ -209,24 +199,23 @@ def _catalog_kind(settings: ProviderSettings) -> str:
 
 def _mocks(settings: Settings) -> Iterator[Model]:
     """The built-in mock, behind every profile while there is nothing else, and what is configured of that kind."""
-    yield _mock(MOCK_MODEL, hidden=not settings.demo)
+    given = [ModelSettings(MOCK_MODEL)]
     for provider in settings.providers:
         if provider.kind == MOCK and provider.enabled:
-            listed = provider.models or (ModelSettings(f"{provider.name}/default"),)
-            yield from (_mock(model.id, hidden=not settings.demo, settings=model) for model in listed)
+            given += provider.models or (ModelSettings(f"{provider.name}/default"),)
+    yield from (_mock(model, hidden=not settings.demo) for model in given)
 
 
-def _mock(model_id: str, *, hidden: bool, settings: ModelSettings | None = None) -> Model:
-    given = settings or ModelSettings(model_id)
-    provider, _, upstream = model_id.partition("/")
+def _mock(given: ModelSettings, *, hidden: bool) -> Model:
+    provider, _, upstream = given.id.partition("/")
     return Model(
-        id=model_id,
+        id=given.id,
         provider=provider,
         upstream=given.upstream or upstream,
         prices=(given.price or FREE,),
         context=given.context or _MOCK_CONTEXT,
         max_output=given.max_output,
-        quality=_MOCK_QUALITY if given.quality is None else Quality(given.quality, "configured"),
+        quality=_quality(given) or _MOCK_QUALITY,
         capabilities=frozenset(Capability) if given.capabilities is None else given.capabilities,
         local=True,
         hidden=hidden,

@@ -11,15 +11,14 @@ from importlib import resources
 from typing import Any, Self
 
 from ..core.models import Capability, Json, Price, PriceTier, Rates
-from .names import canonical
-from .quality import QualityTable
+from .quality import QualityTable, canonical
 
 
 @dataclass(frozen=True, slots=True)
 class CatalogEntry:
     """One model of one provider. `capabilities` None: nobody says. `on_request`: only where the user lists it.
 
-    `retires`: the day (UTC) from which it is no longer served. `disputed`: a second source names another price.
+    `retires`: the day (UTC) from which it is no longer served.
     """
 
     id: str
@@ -30,7 +29,6 @@ class CatalogEntry:
     family: str
     on_request: bool = False
     retires: str | None = None
-    disputed: bool = False
 
 
 class Catalog:
@@ -69,12 +67,11 @@ class Catalog:
             return None
         if upstream_id in models:
             return self._entry(kind, upstream_id)
-        names = self._by_name.get(kind)
-        if names is None:
-            names = self._by_name[kind] = _names(models)
-        if (found := names.get(_spelled(upstream_id))) is None:
-            return None
-        return self._entry(kind, found)
+        if kind not in self._by_name:
+            # Of two that are spelled alike the first counts.
+            self._by_name[kind] = {_spelled(model_id): model_id for model_id in reversed(list(models))}
+        found = self._by_name[kind].get(_spelled(upstream_id))
+        return None if found is None else self._entry(kind, found)
 
     def facts(self, upstream_id: str) -> CatalogEntry | None:
         """The same model at any provider: what it can do is the same there. Its price is another matter."""
@@ -105,7 +102,6 @@ class Catalog:
             family=raw.get("family", ""),
             on_request=raw.get("on_request", False),
             retires=raw.get("retires"),
-            disputed="disputed" in raw,
         )
 
     def _price(self, raw: Json, source: str) -> Price:
@@ -123,13 +119,6 @@ def _rates(raw: Mapping[str, Any]) -> Rates:
         return Decimal(raw[key]) if key in raw else None
 
     return Rates(Decimal(raw["input"]), Decimal(raw["output"]), rate("cached_input"), rate("cache_write"))
-
-
-def _names(models: Mapping[str, Json]) -> dict[str, str]:
-    names: dict[str, str] = {}
-    for model_id in models:
-        names.setdefault(_spelled(model_id), model_id)
-    return names
 
 
 def _spelled(model_id: str) -> str:

@@ -1,4 +1,6 @@
-"""How good a model's answers are, 0 to 100, and how that is known. Pure.
+"""What a model's name tells: which one it is, who made it, how big it is; and so how good its answers are, 0 to 100. Pure.
+
+Providers add prefixes, dates and spellings of their own; `canonical` takes them off.
 
 Measured figures are LiveBench means (`data/quality.json` says which). Where there is none, a model is placed by an older
 version of itself, by its size or by its price, and its `source` says so. Such guesses are shaded: routing never ranks a
@@ -10,11 +12,29 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from ..core.models import Price, Quality
-from .names import canonical, parameters
+
+_DATE: Final = re.compile(
+    r"[-@](?:20\d{6}|20\d\d-\d\d-\d\d|(?:0[1-9]|1[0-2])[0-3]\d|2[4-9](?:0[1-9]|1[0-2])|\d\d-20\d\d|v\d+:\d+)(?=$|-)"
+)
+_NOISE: Final = re.compile(r"-(?:instruct|chat|it|hf|latest|preview|versatile|instant|maas|fp4|fp8|nvfp4|turbo)(?=$|-)")
+_SIZE: Final = re.compile(r"(?<![a-z\d.])(?:(\d+)x)?(\d+(?:\.\d+)?)([bt])(?![a-z\d])")
+_FAMILIES: Final = (
+    ("gpt-oss", "gpt-oss"), ("claude", "claude"), ("gemini", "gemini"), ("gemma", "gemma"), ("deepseek", "deepseek"),
+    ("codestral", "mistral"), ("magistral", "mistral"), ("devstral", "mistral"), ("ministral", "mistral"),
+    ("mixtral", "mistral"), ("pixtral", "mistral"), ("voxtral", "mistral"), ("mistral", "mistral"), ("grok", "grok"),
+    ("nemotron", "nemotron"), ("llama", "llama"), ("qwq", "qwen"), ("qwen", "qwen"), ("kimi", "kimi"),
+    ("moonshot", "kimi"), ("glm", "glm"), ("minimax", "minimax"), ("muse", "muse"), ("granite", "granite"),
+    ("phi", "phi"), ("chatgpt", "gpt"), ("gpt", "gpt"), ("command", "command"), ("smollm", "smollm"), ("olmo", "olmo"),
+)  # fmt: skip
+
+_SEES: Final = re.compile(
+    r"llava|vision|minicpm-?v|moondream|pixtral|internvl|gemma-?[34](?!.*270m)|(?<![a-z])(?:\d+(?:\.\d+)?)?-?vl(?![a-z])"
+)
+"""Open models that take pictures, by what their names have in common."""
 
 UNKNOWN: Final = 35.0
 """Where nothing at all is known of a model: about that of an 8-billion one."""
@@ -33,19 +53,50 @@ _VERSION: Final = re.compile(r"(?<!\d)\d{1,2}(?![\dbe])(?!x\d)")
 _OLDER: Final = 3.0
 """An unmeasured version older than a measured one is placed at least this far below it."""
 
-MEASURED: Final = ("LiveBench", "configured")
+
+@lru_cache(maxsize=4096)
+def canonical(name: str) -> str:
+    """A model's name without provider path, tag, date and wording, in one spelling: `GLM-5.3` and `glm-5p3` are one."""
+    base = name.lower().rsplit("/", 1)[-1]
+    base, _, tag = base.partition(":")
+    if re.search(r"\d", tag) or tag in ("mini", "small", "large"):
+        base = f"{base}-{tag}"
+    base = re.sub(r"(?<=\d)p(?=\d)", "-", base)
+    base = re.sub(r"[._ ]", "-", base)
+    base = re.sub(r"([a-z])-?(\d+)-(\d+)b(?=$|-)", r"\1\2-\3b", base)
+    previous = ""
+    while base != previous:
+        previous = base
+        base = _NOISE.sub("", _DATE.sub("", base))
+    return re.sub(r"-+", "-", base).strip("-")
+
+
+def family(name: str) -> str:
+    """Who made it and what line it is of: models of one family tend to fail and to be overloaded together."""
+    base = name.lower().rsplit("/", 1)[-1]
+    return next((found for word, found in _FAMILIES if word in base), re.split(r"[^a-z]", base)[0])
+
+
+def parameters(name: str) -> float | None:
+    """Billions of parameters, where a name such as `qwen3:8b` or `mixtral-8x7b` tells."""
+    found = _SIZE.search(name.lower().rsplit("/", 1)[-1])
+    if found is None:
+        return None
+    size = float(found[2]) * (1000 if found[3] == "t" else 1)
+    return size * int(found[1]) if found[1] else size
+
+
+def sees(name: str) -> bool:
+    """Whether an open model's name says that it takes pictures, as `llava` and `qwen2.5vl` do."""
+    return _SEES.search(name.lower().rsplit("/", 1)[-1]) is not None
+
+
+# --- how good -------------------------------------------------------------------------------------------------------
 
 
 def measured(quality: Quality) -> bool:
     """Whether the figure is somebody's measurement, or the user's own word."""
-    return quality.source.startswith(MEASURED)
-
-
-@dataclass(frozen=True, slots=True)
-class Line:
-    """The measured versions of one product line: version numbers and figures, oldest first."""
-
-    versions: tuple[tuple[tuple[int, ...], str, float, str], ...]
+    return quality.source.startswith(("LiveBench", "configured"))
 
 
 class QualityTable:
@@ -53,11 +104,12 @@ class QualityTable:
 
     def __init__(self, figures: Mapping[str, tuple[float, str]]) -> None:
         self._measured = {name: Quality(value, f"LiveBench {date}") for name, (value, date) in figures.items()}
-        lines: dict[str, list[tuple[tuple[int, ...], str, float, str]]] = {}
+        self._lines: dict[str, list[tuple[tuple[int, ...], str, float, str]]] = {}
         for name, (value, date) in figures.items():
             line, version = split_version(name)
-            lines.setdefault(line, []).append((version, name, value, date))
-        self._lines = {line: Line(tuple(sorted(versions))) for line, versions in lines.items()}
+            self._lines.setdefault(line, []).append((version, name, value, date))
+        for versions in self._lines.values():
+            versions.sort()
 
     def of(self, upstream: str, prices: tuple[Price, ...]) -> Quality:
         """A model's quality by its upstream name; its price helps where the name says nothing."""
@@ -67,21 +119,19 @@ class QualityTable:
         if (relative := self._relative(name, prices)) is not None:
             return relative
         if (size := parameters(upstream)) is not None:
-            return Quality(
-                _guess(_SIZE_AT_ONE_BILLION + _SIZE_SLOPE * math.log10(max(size, 0.1))), "estimated by its size"
-            )
+            guess = _guess(_SIZE_AT_ONE_BILLION + _SIZE_SLOPE * math.log10(max(size, 0.1)))
+            return Quality(guess, "estimated by its size")
         return by_price(prices)
 
     def _relative(self, name: str, prices: tuple[Price, ...]) -> Quality | None:
         line, version = split_version(name)
         known = self._lines.get(line)
-        if known is None or not version:
+        if not known or not version:
             return None
-        older = [item for item in known.versions if item[0] < version]
-        if older:
+        if older := [item for item in known if item[0] < version]:
             _, ancestor, value, date = older[-1]
             return Quality(value, f"estimated: not below its predecessor {ancestor} (LiveBench {date})")
-        _, successor, value, date = known.versions[0]
+        _, successor, value, date = known[0]
         price = by_price(prices)
         guess = min(price.value, value - _OLDER) if price.source != "unknown" else value - _OLDER
         return Quality(round(guess, 1), f"estimated: below its successor {successor} (LiveBench {date})")

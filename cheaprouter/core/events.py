@@ -155,8 +155,7 @@ class Subscription:
 class EventBus:
     """Hands each event to every listener at once, in the event loop's thread. No listener's failure reaches another."""
 
-    def __init__(self, log: logging.Logger = _LOG) -> None:
-        self._log = log
+    def __init__(self) -> None:
         self._listeners: list[tuple[Callable[[Any], Any], tuple[type[Event], ...]]] = []
         self._told: set[tuple[str, str, str]] = set()
 
@@ -190,4 +189,4 @@ class EventBus:
         kind = (listener, type(event).__name__, type(error).__name__)
         if kind not in self._told:
             self._told.add(kind)
-            self._log.error("%s could not take in %s", kind[0], kind[1], exc_info=error)
+            _LOG.error("%s could not take in %s", kind[0], kind[1], exc_info=error)

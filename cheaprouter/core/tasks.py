@@ -39,11 +39,9 @@ class Tasks:
         *,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         monotonic: Callable[[], float] = time.monotonic,
-        log: logging.Logger = _LOG,
     ) -> None:
         self._sleep = sleep
         self._monotonic = monotonic
-        self._log = log
         self._work: dict[str, _Work] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -96,10 +94,10 @@ class Tasks:
         """Log it, with its traceback where this kind is new since the task last ran well."""
         kind = _kind(failure)
         if kind in work.told:
-            self._log.debug("the task %s failed again (%s)", name, kind)
+            _LOG.debug("the task %s failed again (%s)", name, kind)
             return
         work.told.add(kind)
-        self._log.error("the task %s failed, and is started again in %.0f s", name, work.pause, exc_info=failure)
+        _LOG.error("the task %s failed, and is started again in %.0f s", name, work.pause, exc_info=failure)
 
 
 def _kind(failure: BaseException) -> str:

@@ -32,11 +32,10 @@ def admit(peer: str | None, headers: Mapping[str, str]) -> Visitor | None:
     address = _address(peer)
     if address is None:
         return None
-    if address == SUPERVISOR:
-        return Visitor(_name(headers), base_path(headers.get("X-Ingress-Path", "")))
-    if address.is_loopback and _host(headers.get("Host", "")) in _LOCAL_NAMES and _same_origin(headers):
-        return Visitor(_name(headers), base_path(headers.get("X-Ingress-Path", "")))
-    return None
+    local = address.is_loopback and _host(headers.get("Host", "")) in _LOCAL_NAMES and _same_origin(headers)
+    if address != SUPERVISOR and not local:
+        return None
+    return Visitor(_name(headers), base_path(headers.get("X-Ingress-Path", "")))
 
 
 def base_path(header: str) -> str:

@@ -94,9 +94,8 @@ async def _guard(
     peer = request.transport.get_extra_info("peername") if request.transport is not None else None
     visitor = admit(peer[0] if peer else None, request.headers)
     if visitor is None:
-        return web.Response(
-            status=403, text="This page is reached through Home Assistant's sidebar.\n", headers=_HEADERS
-        )
+        told = "This page is reached through Home Assistant's sidebar.\n"
+        return web.Response(status=403, text=told, headers=_HEADERS)
     request[_VISITOR] = visitor
     try:
         response = await handler(request)
@@ -189,6 +188,3 @@ def strings() -> Mapping[str, Mapping[str, str]]:
     """The page's words by language, English first; written by script/update-strings from translations/."""
     words: dict[str, dict[str, str]] = json.loads(_read("strings.json"))
     return words
-
-
-__all__ = ["Reach", "build_site", "strings"]

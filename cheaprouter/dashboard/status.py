@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any, Final
 
@@ -26,6 +26,7 @@ _DEVICE: Final = (
     "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen", "profile", "model", "enabled",
     "requests_remaining", "tokens_remaining",
 )  # fmt: skip
+_HEALTH: Final = ("status", "demo", "mqtt")
 _PROVIDER: Final = ("name", "kind", "state", "local")
 _REQUEST: Final = (
     "timestamp", "device_id", "model", "routed_model", "prompt_tokens", "completion_tokens", "latency_ms", "cost_usd",
@@ -58,19 +59,13 @@ async def status(control: Control, reach: Reach, now: datetime) -> Json:
         "now": now.isoformat(timespec="seconds"),
         "version": control.version,
         "currency": control.currency,
-        "health": {k: health.get(k) for k in ("status", "demo", "mqtt")}
-        | {"problems": list(health.get("problems", ()))},
+        "health": {k: health.get(k) for k in _HEALTH} | {"problems": list(health.get("problems", ()))},
         "hub": _hub(control),
         "providers": [_provider(p, models) for p in shown],
         "devices": _devices(control),
         "models": models,
         "recent": [_pick(r, _REQUEST) for r in await control.reports.recent(RECENT)],
-        "reach": {
-            "port": reach.port,
-            "lan_host": reach.lan_host,
-            "internal_host": reach.internal_host,
-            "keys": reach.keys,
-        },
+        "reach": asdict(reach),
     }
 
 

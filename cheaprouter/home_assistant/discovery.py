@@ -1,25 +1,53 @@
 """Home Assistant's device discovery as bytes. Pure: what is announced depends on nothing but what is handed in.
 
-The tables of entities are in `entities`; this is the frame around them. Needs Home Assistant 2024.12, for chosen
-entity ids 2025.10.
+A key is a component's id for ever: its unique id is made of it. Names never hold the device's name; Home Assistant puts it
+in front. Templates answer `None` for what is not known, which Home Assistant shows as unknown. Needs Home Assistant
+2024.12, for chosen entity ids 2025.10.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
+from ..config.fields import DEVICE, FOLLOW, HUB
 from ..core.models import Json
-from .entities import Choices, device_entities, hub_entities
 from .topics import Topics
+
+DEVICE_EVENTS: Final = ("rate_limited", "budget_warning", "budget_reached", "fallback_used")
+HUB_EVENTS: Final = (*DEVICE_EVENTS, "provider_down", "provider_up")
+PROVIDER_STATES: Final = (
+    "available",
+    "degraded",
+    "cooling_down",
+    "probing",
+    "down",
+    "paused",
+    "unauthorized",
+    "unknown",
+)
+PRESS: Final = "PRESS"
 
 _ID_LENGTH: Final = 12
 """Digits of the instance id in names at the broker: 48 bits keep two homes apart."""
 
 _SUPPORT_URL: Final = "https://github.com/cheaprouter/cheaprouter"
+_TODAY: Final = "{{ today_at('00:00').isoformat() }}"
+_MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """What selects offer, the unit of costs, and whether publishers may change anything at all."""
+
+    profiles: Sequence[str]
+    models: Sequence[str]
+    currency: str
+    commands: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,79 +70,234 @@ def device_id(instance_id: str, slug: str) -> str:
 
 
 def announce_hub(
-    topics: Topics,
-    instance_id: str,
-    version: str,
-    choices: Choices,
-    providers: Sequence[str],
-    gone: Mapping[str, str],
+    topics: Topics, instance_id: str, version: str, choices: Choices, providers: Sequence[str], gone: Mapping[str, str]
 ) -> Announcement:
-    """The router itself. `gone`: components of an earlier announcement to take out now."""
-    identifier = hub_id(instance_id)
-    device = {
-        "identifiers": [identifier],
-        "name": "CheapRouter",
-        "manufacturer": "CheapRouter",
-        "model": "LLM router",
-        "sw_version": version,
-    }
-    entities = hub_entities(topics, choices, providers)
-    availability = [{"topic": topics.status}]
-    return _announce(identifier, device, "cheaprouter", version, topics.state(None), availability, entities, gone)
+    """The router itself. `providers`: their names. `gone`: components of an earlier announcement to take out now."""
+    device = _device(hub_id(instance_id), "CheapRouter", "LLM router") | {"sw_version": version}
+    return _announce(topics, None, device, version, _hub_entities(topics, choices, providers), gone)
 
 
 def announce_device(
-    topics: Topics,
-    instance_id: str,
-    version: str,
-    slug: str,
-    name: str,
-    choices: Choices,
-    gone: Mapping[str, str],
+    topics: Topics, instance_id: str, version: str, slug: str, name: str, choices: Choices, gone: Mapping[str, str]
 ) -> Announcement:
     """A client of the router."""
-    identifier = device_id(instance_id, slug)
-    device = {
-        "identifiers": [identifier],
-        "name": name,
-        "manufacturer": "CheapRouter",
-        "model": "LLM client",
-        "via_device": hub_id(instance_id),
-    }
-    entities = device_entities(topics, slug, choices)
-    availability = [{"topic": topics.status}, {"topic": topics.availability(slug)}]
-    prefix = f"cheaprouter_{slug}"
-    return _announce(identifier, device, prefix, version, topics.state(slug), availability, entities, gone)
+    device = _device(device_id(instance_id, slug), name, "LLM client") | {"via_device": hub_id(instance_id)}
+    return _announce(topics, slug, device, version, _device_entities(topics, slug, choices), gone)
+
+
+def _device(identifier: str, name: str, model: str) -> Json:
+    return {"identifiers": [identifier], "name": name, "manufacturer": "CheapRouter", "model": model}
 
 
 def _announce(
-    identifier: str,
-    device: Json,
-    object_prefix: str,
-    version: str,
-    state_topic: str,
-    availability: Sequence[Json],
-    entities: Mapping[str, Json],
-    gone: Mapping[str, str],
+    topics: Topics, slug: str | None, device: Json, version: str, entities: Mapping[str, Json], gone: Mapping[str, str]
 ) -> Announcement:
-    components: dict[str, Any] = {}
-    for key, entity in entities.items():
-        components[key] = {
-            **entity,
-            "unique_id": f"{identifier}_{key}",
-            "default_entity_id": f"{entity['p']}.{object_prefix}_{key}",
-        }
-    for key, platform in gone.items():
-        if key not in components:
-            components[key] = {"p": platform}
+    (identifier,) = device["identifiers"]
+    prefix = "cheaprouter" if slug is None else f"cheaprouter_{slug}"
+    components: dict[str, Any] = {
+        key: {**entity, "unique_id": f"{identifier}_{key}", "default_entity_id": f"{entity['p']}.{prefix}_{key}"}
+        for key, entity in entities.items()
+    }
+    stubs = {key: {"p": platform} for key, platform in gone.items() if key not in components}
+    available = [topics.status] if slug is None else [topics.status, topics.availability(slug)]
     payload = {
         "dev": device,
         "o": {"name": "CheapRouter", "sw": version, "url": _SUPPORT_URL},
-        "availability": availability,
+        "availability": [{"topic": topic} for topic in available],
         "availability_mode": "all",
         "qos": 1,
-        "state_topic": state_topic,
-        "cmps": components,
+        "state_topic": topics.state(slug),
+        "cmps": components | stubs,
     }
-    platforms = {key: str(entity["p"]) for key, entity in entities.items()}
-    return Announcement(identifier, orjson.dumps(payload), platforms)
+    return Announcement(identifier, orjson.dumps(payload), {key: str(entity["p"]) for key, entity in entities.items()})
+
+
+# --- the entities of the hub and of each device -----------------------------------------------------------------------
+
+
+def _hub_entities(topics: Topics, choices: Choices, providers: Sequence[str]) -> dict[str, Json]:
+    details = topics.details(None)
+    entities = _measurements(choices.currency, details)
+    entities["provider_problem"] = _problem("Provider problem", "value_json.get('providers_down')", state_topic=details)
+    for name in providers:
+        entities[f"provider_{slug_of(name)}"] = _sensor(
+            f"Provider {name}",
+            entity_category="diagnostic",
+            device_class="enum",
+            options=PROVIDER_STATES,
+            icon="mdi:cloud-check-outline",
+            state_topic=details,
+            value_template=f"{{{{ value_json.get('providers', {{}}).get({_quoted(name)}) }}}}",
+        )
+    entities["event"] = _event(topics, None, HUB_EVENTS)
+    versions = (
+        "{{ {'installed_version': value_json.version,"
+        " 'latest_version': value_json.get('latest_version') or value_json.version} | to_json }}"
+    )
+    entities["version"] = {"p": "update", "name": "Version", "entity_category": "diagnostic"}
+    entities["version"] |= {"state_topic": details, "value_template": versions}
+    return entities | _hub_controls(topics, choices) if choices.commands else entities
+
+
+def _device_entities(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
+    details = topics.details(slug)
+    entities = _measurements(choices.currency, details)
+    resets = _sensor("Limit resets at", device_class="timestamp", entity_category="diagnostic", state_topic=details)
+    entities["limit_resets_at"] = resets | {"value_template": _get("limit_resets_at")}
+    entities["event"] = _event(topics, slug, DEVICE_EVENTS)
+    return entities | _device_controls(topics, slug, choices) if choices.commands else entities
+
+
+def slug_of(text: str) -> str:
+    """A provider's name as part of an id: `[a-z0-9_]`, two that would collide kept apart."""
+    plain = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")
+    checksum = sum((i + 1) * b for i, b in enumerate(text.encode())) % 0xFFFF
+    return plain if plain == text else f"{plain}_{checksum:04x}"
+
+
+def _measurements(currency: str, details: str) -> dict[str, Json]:
+    """What both kinds of device tell."""
+    entities: dict[str, Json] = {
+        "requests": _total("Requests", "requests", "mdi:counter"),
+        "input_tokens": _total("Input tokens", "tokens", "mdi:import"),
+        "output_tokens": _total("Output tokens", "tokens", "mdi:export"),
+        "cached_tokens": _total("Cached tokens", "tokens", "mdi:cached"),
+        "errors": _total("Errors", "requests", "mdi:alert-circle-outline"),
+        "limit_hits": _total("Limit hits", "requests", "mdi:speedometer"),
+        "cost_today": _money("Cost today", currency, last_reset=_TODAY),
+        "cost_month": _money("Cost this month", currency, last_reset=_MONTH),
+        "cost_total": _money("Total cost", currency),
+        "saved_month": _money("Saved this month", currency, last_reset=_MONTH),
+        "requests_remaining": _now("Requests remaining", "requests", "mdi:gauge"),
+        "tokens_remaining": _now("Tokens remaining", "tokens", "mdi:gauge"),
+        "budget_percent": _now("Budget used", "%", "mdi:piggy-bank-outline"),
+        "tokens_per_second": _now("Speed", "tokens/s", "mdi:speedometer-medium") | {"state_topic": details},
+        "latency_p50_ms": _duration("Latency"),
+        "first_token_p50_ms": _duration("Time to first token"),
+        "last_model": _text("Last model", "last_model", "mdi:brain"),
+        "last_reason": _text("Last reason", "last_reason", "mdi:comment-question-outline"),
+        "last_seen": _sensor("Last request", device_class="timestamp", entity_category="diagnostic"),
+        "rate_limited": _problem("Rate limited", "value_json.get('rate_limited')"),
+        "over_budget": _problem("Over budget", "(value_json.get('budget_percent') or 0) >= 100"),
+    }
+    for key, entity in entities.items():
+        entity.setdefault("value_template", _get(key))
+    return entities
+
+
+def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
+    acknowledge = _button(topics, None, "acknowledge_problems", "Acknowledge problems", "mdi:check-decagram")
+    return {
+        "profile": _select(topics, None, "profile", "Profile", choices.profiles, "mdi:tune"),
+        "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", 0.5),
+        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget"),
+        "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
+        "reset_today": _button(topics, None, "reset_today", "Reset today", "mdi:restore"),
+        "clear_cooldowns": _button(topics, None, "clear_cooldowns", "Clear cool-downs", "mdi:snowflake-off"),
+        "acknowledge_problems": acknowledge | {"entity_category": "diagnostic"},
+    }
+
+
+def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, Json]:
+    return {
+        "profile": _select(topics, slug, "profile", "Profile", (*choices.profiles, FOLLOW), "mdi:tune"),
+        "model": _select(topics, slug, "model", "Model", choices.models, "mdi:brain"),
+        "rpm": _limit(topics, slug, "rpm", "Requests per minute", "requests/min"),
+        "tpm": _limit(topics, slug, "tpm", "Tokens per minute", "tokens/min"),
+        "parallel": _limit(topics, slug, "parallel", "Parallel requests", "requests"),
+        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget"),
+        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget"),
+        "enabled": _switch(topics, slug, "enabled", "Enabled", "mdi:power", default="true"),
+        "reset_today": _button(topics, slug, "reset_today", "Reset today", "mdi:restore"),
+    }
+
+
+def _get(key: str) -> str:
+    return f"{{{{ value_json.get('{key}') }}}}"
+
+
+def _on_off(condition: str) -> str:
+    return f"{{{{ 'ON' if {condition} else 'OFF' }}}}"
+
+
+def _quoted(text: str) -> str:
+    """A string literal of the template language; quotes and escapes are not let through."""
+    safe = (c if ord(c) > 255 or c.isalnum() or c in "-_. " else f"\\x{ord(c):02x}" for c in text)
+    return f"'{''.join(safe)}'"
+
+
+def _sensor(name: str, **facts: Any) -> Json:
+    return {"p": "sensor", "name": name, **facts}
+
+
+def _total(name: str, unit: str, icon: str) -> Json:
+    return _sensor(name, state_class="total_increasing", unit_of_measurement=unit, icon=icon)
+
+
+def _now(name: str, unit: str, icon: str) -> Json:
+    return _sensor(name, state_class="measurement", unit_of_measurement=unit, icon=icon)
+
+
+def _money(name: str, currency: str, *, last_reset: str | None = None) -> Json:
+    """`monetary` takes no other state class than `total`."""
+    entity = _sensor(name, device_class="monetary", state_class="total", unit_of_measurement=currency)
+    entity["suggested_display_precision"] = 4
+    return entity if last_reset is None else entity | {"last_reset_value_template": last_reset}
+
+
+def _duration(name: str) -> Json:
+    entity = _sensor(name, device_class="duration", state_class="measurement", unit_of_measurement="ms")
+    return entity | {"entity_category": "diagnostic", "suggested_display_precision": 0}
+
+
+def _text(name: str, key: str, icon: str) -> Json:
+    """Home Assistant takes at most 255 characters as a state."""
+    return _sensor(name, icon=icon, value_template=f"{{{{ (value_json.get('{key}') | string)[:255] }}}}")
+
+
+def _problem(name: str, condition: str, **facts: Any) -> Json:
+    entity = {"p": "binary_sensor", "name": name, "device_class": "problem"}
+    return entity | {**facts, "value_template": _on_off(condition)}
+
+
+def _event(topics: Topics, slug: str | None, types: Sequence[str]) -> Json:
+    entity = {"p": "event", "name": "Event", "icon": "mdi:bell-outline", "event_types": types}
+    return entity | {"state_topic": topics.event(slug)}
+
+
+def _control(topics: Topics, slug: str | None, key: str, platform: str, name: str, icon: str, **facts: Any) -> Json:
+    entity = {"p": platform, "name": name, "icon": icon, "command_topic": topics.command(slug, key)}
+    return entity | {"entity_category": "config", **facts}
+
+
+def _select(topics: Topics, slug: str | None, key: str, name: str, options: Sequence[str], icon: str) -> Json:
+    template = f"{{{{ value_json.get('{key}') or 'auto' }}}}"
+    return _control(topics, slug, key, "select", name, icon, options=list(options), value_template=template)
+
+
+def _number(topics: Topics, slug: str | None, key: str, name: str, icon: str, step: float) -> Json:
+    least, most = (HUB if slug is None else DEVICE)[key].box
+    box = {"mode": "box", "min": least, "max": most, "step": step}
+    template = f"{{{{ value_json.get('{key}') or 0 }}}}"
+    return _control(topics, slug, key, "number", name, icon, **box, value_template=template)
+
+
+def _limit(topics: Topics, slug: str, key: str, name: str, unit: str) -> Json:
+    return _number(topics, slug, key, name, "mdi:speedometer", 1) | {"unit_of_measurement": unit}
+
+
+def _budget(topics: Topics, slug: str | None, key: str, name: str) -> Json:
+    """In USD, as the books are. The least of the box says that there is none: 0 means that nothing may be spent."""
+    number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", 0.01)
+    template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {number['min']} }}}}"
+    return number | {"unit_of_measurement": "USD", "value_template": template}
+
+
+def _switch(topics: Topics, slug: str | None, key: str, name: str, icon: str, *, default: str) -> Json:
+    template = _on_off(f"value_json.get('{key}', {default})")
+    return _control(topics, slug, key, "switch", name, icon, value_template=template)
+
+
+def _button(topics: Topics, slug: str | None, key: str, name: str, icon: str) -> Json:
+    return _control(topics, slug, key, "button", name, icon, payload_press=PRESS)

@@ -20,6 +20,8 @@ from ..core.models import Json
 
 _LOG: Final = logging.getLogger(__name__)
 
+Sleep = Callable[[float], Awaitable[None]]
+
 BASE_URL: Final = "http://supervisor"
 TOKEN_VARIABLE: Final = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, not a secret
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
@@ -52,13 +54,7 @@ class About:
     info: AppInfo | None = None
     learned: Callable[[AppInfo], None] = lambda _: None
 
-    async def learn(
-        self,
-        supervisor: Supervisor,
-        container_port: int,
-        *,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
-    ) -> None:
+    async def learn(self, supervisor: Supervisor, container_port: int, *, sleep: Sleep = asyncio.sleep) -> None:
         """Ask for ever: often until it is known, then rarely, since only the version in the store changes."""
         while True:
             info = await supervisor.info(container_port)
@@ -79,12 +75,7 @@ class Supervisor:
     """
 
     def __init__(
-        self,
-        token: str,
-        session: aiohttp.ClientSession,
-        *,
-        base_url: str | None = None,
-        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        self, token: str, session: aiohttp.ClientSession, *, base_url: str | None = None, sleep: Sleep = asyncio.sleep
     ) -> None:
         self._headers = {"Authorization": f"Bearer {token}"}
         self._session = session
@@ -95,10 +86,8 @@ class Supervisor:
     async def mqtt(self) -> MqttSettings | None:
         """Where the broker is and how to log in; None while there is none. Ask again: it may come or change."""
         data = await self._ask("/services/mqtt")
-        if data is None:
-            return None
         try:
-            return _mqtt_settings(data)
+            return None if data is None else _mqtt_settings(data)
         except (KeyError, TypeError, ValueError) as err:
             self._complain("/services/mqtt", f"its answer has no usable {err}")
             return None
@@ -150,9 +139,8 @@ class Supervisor:
         """Say it once for each path, until it works again."""
         if path not in self._silent:
             self._silent.add(path)
-            _LOG.warning(
-                "The Supervisor gave no answer for %s: %s. Going on without; it is asked again.", path, problem
-            )
+            told = "The Supervisor gave no answer for %s: %s. Going on without; it is asked again."
+            _LOG.warning(told, path, problem)
 
 
 class MqttCredentials:

@@ -15,6 +15,7 @@ from ..core.const import VERSION
 from ..core.errors import CheapRouterError, ConfigurationError, NewerDatabaseError
 
 _APP_DATA: Final = Path("/data")
+_DATA_HELP: Final = "folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)"
 
 
 def default_data(environ: Mapping[str, str] = os.environ) -> Path:
@@ -71,9 +72,7 @@ def _parser() -> argparse.ArgumentParser:
         sub = commands.add_parser(name, help=text, description=text)
         sub.set_defaults(command=run)
         sub.add_argument("--config", type=Path, help="YAML file (default: cheaprouter.yaml in the data folder)")
-        sub.add_argument(
-            "--data", type=Path, help="folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)"
-        )
+        sub.add_argument("--data", type=Path, help=_DATA_HELP)
         return sub
 
     serve = add("serve", _serve, "Serve the API.")

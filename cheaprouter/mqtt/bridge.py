@@ -14,15 +14,15 @@ from typing import Final
 from ..config.settings import MqttSettings
 from ..control import Control
 from ..core.calendar import Clock
-from ..core.events import Event, EventBus
+from ..core.events import EventBus
 from ..gateway import Gateway
 from . import payloads
 from .connection import Connection, ConnectionLostError, Connector
 from .inbox import Inbox
-from .messages import Incoming, Outgoing
+from .messages import Outgoing
 from .pacing import Backoff, Once
 from .publisher import Publisher
-from .retained import Memory
+from .retained import Memory, Send
 
 _LOG = logging.getLogger(__name__)
 
@@ -87,11 +87,6 @@ class Bridge:
         self._leaving = False
         self._attempt: asyncio.Timeout | None = None
         self._denied: dict[str, float] = {}
-        self._make_parts()
-
-    def _make_parts(self) -> None:
-        self._publisher = Publisher(self._settings, self._control, self._memory, self._clock, self._wake.set)
-        self._inbox = Inbox(self._settings, self._control, self._gateway, self._publisher, self._clock, self._once)
 
     # --- life
 
@@ -99,12 +94,10 @@ class Bridge:
         """Serve until `stop`."""
         self._ended.clear()
         self._memory.load()
-        unsubscribe = self._bus.on(self._on_event)
         try:
-            await self._keep_connected()
+            while not self._stopping:
+                await self._serve_as(self._settings)
         finally:
-            unsubscribe()
-            await self._inbox.close()
             self.state = "stopped"
             self._ended.set()
 
@@ -119,7 +112,7 @@ class Bridge:
         if settings == self._settings:
             return
         self._settings = settings
-        self._connector.forget()
+        self._connector.speaks = None
         self._denied.clear()
         self._leave()
 
@@ -130,29 +123,33 @@ class Bridge:
         self._wake.set()
         self._interrupt.set()
 
-    def _on_event(self, event: Event) -> None:
-        self._publisher.on_event(event)
+    async def _serve_as(self, settings: MqttSettings) -> None:
+        """Until the stop, or until there are other settings."""
+        self._publisher = Publisher(settings, self._control, self._memory, self._clock, self._wake.set)
+        self._inbox = Inbox(settings, self._control, self._gateway, self._publisher, self._clock, self._once)
+        unsubscribe = self._bus.on(self._publisher.on_event)
+        try:
+            while not self._stopping and settings == self._settings:
+                await self._try()
+        finally:
+            unsubscribe()
+            await self._inbox.close()
 
-    async def _keep_connected(self) -> None:
-        current = self._settings
-        while not self._stopping:
-            self._leaving = False
-            self._interrupt.clear()
-            if current != self._settings:
-                current = self._settings
-                await self._inbox.close()
-                self._make_parts()
-            broker = await self._broker()
-            if broker is None:
-                await self._pause(ASK_AGAIN_SECONDS)
-                continue
-            try:
-                await self._session(broker)
-            except TimeoutError:
-                continue  # told to leave while connecting
-            except ConnectionLostError as error:
-                self._lost(broker, error)
-                await self._pause(self._backoff.failed())
+    async def _try(self) -> None:
+        """One connection, or one attempt at it and a pause."""
+        self._leaving = False
+        self._interrupt.clear()
+        broker = await self._broker()
+        if broker is None:
+            await self._pause(ASK_AGAIN_SECONDS)
+            return
+        try:
+            await self._session(broker)
+        except TimeoutError:
+            pass  # told to leave while connecting
+        except ConnectionLostError as error:
+            self._lost(broker, error)
+            await self._pause(self._backoff.failed())
 
     async def _broker(self) -> MqttSettings | None:
         """Where to connect now; None: nowhere."""
@@ -187,7 +184,7 @@ class Bridge:
             await self._subscribe(connection)
             await self._publisher.open(send, f"{broker.host}:{broker.port}")
             self.state = "connected"
-            self._once.again()
+            self._once.again("lost ")
             _LOG.info("Connected to the MQTT broker at %s:%s", broker.host or "localhost", broker.port)
             began = self._clock.monotonic()
             try:
@@ -195,7 +192,7 @@ class Bridge:
             finally:
                 if self._clock.monotonic() - began >= self._backoff.longest:
                     self._backoff.worked()
-                await self._say_offline(send)
+                await self._say_offline(send, will)
 
     async def _connect(self, stack: contextlib.AsyncExitStack, broker: MqttSettings, will: Outgoing) -> Connection:
         """Raises TimeoutError when told to leave meanwhile."""
@@ -212,11 +209,10 @@ class Bridge:
         )
         for topic in filters:
             if (refusal := await connection.subscribe(topic)) is not None:
-                self._once.warning(
-                    f"subscribe {topic}", "The MQTT broker refuses to let us read %s: %s", topic, refusal
-                )
+                told = "The MQTT broker refuses to let us read %s: %s"
+                self._once.warning(f"subscribe {topic}", told, topic, refusal)
 
-    async def _serve(self, connection: Connection, send: Callable[[Outgoing], Awaitable[None]]) -> None:
+    async def _serve(self, connection: Connection, send: Send) -> None:
         """Read and write until told to leave; whichever fails first ends both."""
         tasks = [
             asyncio.create_task(self._read(connection), name="mqtt read"),
@@ -234,16 +230,13 @@ class Bridge:
 
     async def _read(self, connection: Connection) -> None:
         async for incoming in connection.messages():
-            if incoming.topic == self._publisher.topics.birth:
-                self._home_assistant_started(incoming)
-            else:
+            if incoming.topic != self._publisher.topics.birth:
                 self._inbox.take(incoming)
+            elif incoming.payload == payloads.ONLINE and not incoming.retain:
+                delay = random.uniform(*BIRTH_DELAY)  # noqa: S311 - no secret
+                self._publisher.repeat_all(self._clock.monotonic() + delay)
 
-    def _home_assistant_started(self, message: Incoming) -> None:
-        if message.payload == payloads.ONLINE and not message.retain:
-            self._publisher.repeat_all(self._clock.monotonic() + random.uniform(*BIRTH_DELAY))  # noqa: S311 - no secret
-
-    async def _write(self, send: Callable[[Outgoing], Awaitable[None]]) -> None:
+    async def _write(self, send: Send) -> None:
         while not self._leaving:
             self._wake.clear()
             await self._publisher.flush(send)
@@ -261,14 +254,9 @@ class Bridge:
             return
         if (refusal := await connection.publish(message)) is not None:
             self._denied[area] = now + DENIED_SECONDS
-            self._once.warning(
-                f"publish {area}",
-                "The MQTT broker refuses what we publish on %s: %s. Its ACL must let this user write there.",
-                message.topic,
-                refusal,
-            )
+            told = "The MQTT broker refuses what we publish on %s: %s. Its ACL must let this user write there."
+            self._once.warning(f"publish {area}", told, message.topic, refusal)
 
-    async def _say_offline(self, send: Callable[[Outgoing], Awaitable[None]]) -> None:
-        message = Outgoing(self._publisher.topics.status, payloads.OFFLINE, retain=True)
+    async def _say_offline(self, send: Send, message: Outgoing) -> None:
         with contextlib.suppress(ConnectionLostError, TimeoutError):
             await asyncio.wait_for(send(message), OFFLINE_SECONDS)

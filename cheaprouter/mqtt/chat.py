@@ -13,15 +13,14 @@ import orjson
 
 from ..control import Control
 from ..core.calendar import Clock
-from ..core.errors import CheapRouterError, InvalidRequestError, UpstreamError
+from ..core.errors import InvalidRequestError, UpstreamError
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply
 from ..wire.decode import decode
 from ..wire.events import Failed, Piece, Text
 from ..wire.openai_chat.encode import Assembler
 from ..wire.openai_chat.request import ChatRequest, parse
-from .answers import Answers, BusyError, InternalError, read, transaction_of
-from .messages import Incoming
+from .messages import BusyError, Incoming, Outgoing
 from .publisher import Publisher
 
 OWN_DEVICE: Final = "mqtt"
@@ -34,43 +33,62 @@ PIECE_SECONDS: Final = 0.1
 class Chat:
     """Asks the gateway for a publisher, and publishes what it says."""
 
+    questions = "chats"
+
     def __init__(self, control: Control, gateway: Gateway, publisher: Publisher, clock: Clock) -> None:
         self._control = control
         self._gateway = gateway
         self._topics = publisher.topics
         self._clock = clock
-        self._answers = Answers(publisher)
+        self._say = publisher.say
         self._streaming: set[str | None] = set()
 
-    def busy(self, slug: str | None, message: Incoming) -> None:
-        """Say so."""
-        error = BusyError("Too many chats at once; ask again.")
-        self._answers.error(self._topics.chat(slug, "response"), message, None, error)
+    def topic(self, what: str | None) -> str:
+        """The chat's response topic."""
+        return self._topics.chat(what, "response")
 
-    def failed(self, slug: str | None, message: Incoming) -> None:
-        """Say that it was our fault."""
-        self._answers.error(self._topics.chat(slug, "response"), message, None, InternalError())
-
-    async def answer(self, slug: str | None, message: Incoming) -> None:
-        """`slug` names the device that asks, known or not yet; None: nobody in particular."""
-        usual = self._topics.chat(slug, "response")
-        transaction = None
+    def read(self, message: Incoming) -> Json:
+        """The chat body in a message, whichever of the three forms it has. Raises InvalidRequestError."""
         try:
-            body = _body(message)
-            transaction = transaction_of(body)
-            device_id = self._device(slug)
-            body.pop("transaction", None)
-            request = self._parse(body, device_id)
-            data = await self._ask(slug, request, device_id, message)
-        except CheapRouterError as error:
-            self._answers.error(usual, message, transaction, error)
-        else:
-            self._answers.ok(usual, message, transaction, data)
+            text = message.read().decode()
+        except UnicodeDecodeError:
+            raise InvalidRequestError("The message must be UTF-8 text or JSON.") from None
+        if not text.strip():
+            raise InvalidRequestError("The message is empty; publish a prompt or a chat body.")
+        value = _object(text)
+        if value is None:
+            return {"messages": [{"role": "user", "content": text}]}
+        if "prompt" in value and "messages" not in value:
+            prompt = value.pop("prompt")
+            if not isinstance(prompt, str) or not prompt.strip():
+                raise InvalidRequestError("`prompt` must be a text.", param="prompt")
+            value["messages"] = [{"role": "user", "content": prompt}]
+        return value
+
+    async def answer(self, what: str | None, body: Json, message: Incoming) -> Json:
+        """`what`: the slug of the device that asks, known or not yet; None: nobody in particular."""
+        device_id = self._device(what)
+        request = self._parse(body, device_id)
+        if not request.stream:
+            return await self._ask(what, request, device_id, message)
+        if what in self._streaming:
+            raise BusyError("This device has a stream running; ask again when it is done.")
+        self._streaming.add(what)
+        try:
+            return await self._ask(what, request, device_id, message)
+        finally:
+            self._streaming.discard(what)
 
     def _device(self, slug: str | None) -> str:
+        """The device's id: the one of that topic level, or the level itself as far as it is printable."""
         if slug is None:
             return OWN_DEVICE
-        return self._control.device_for_slug(slug) or _printable(slug)
+        if known := self._control.device_for_slug(slug):
+            return known
+        name = "".join(c for c in slug if c.isprintable()).strip()[:64]
+        if not name:
+            raise InvalidRequestError("The topic names no device.")
+        return name
 
     def _parse(self, body: Json, device_id: str) -> ChatRequest:
         try:
@@ -85,19 +103,11 @@ class Chat:
         return f"blockrun/{profile}"
 
     async def _ask(self, slug: str | None, request: ChatRequest, device_id: str, message: Incoming) -> Json:
-        if request.stream and slug in self._streaming:
-            raise BusyError("This device has a stream running; ask again when it is done.")
-        if request.stream:
-            self._streaming.add(slug)
+        reply = await self._gateway.serve(request, _caller(device_id), via="mqtt")
         try:
-            reply = await self._gateway.serve(request, _caller(device_id), via="mqtt")
-            try:
-                return await self._read(slug, reply, message)
-            finally:
-                reply.close()
+            return await self._read(slug, reply, message)
         finally:
-            if request.stream:
-                self._streaming.discard(slug)
+            reply.close()
 
     async def _read(self, slug: str | None, reply: Reply, message: Incoming) -> Json:
         if reply.chunks is None:
@@ -122,35 +132,15 @@ class Chat:
             if isinstance(event, Text) and not event.choice:
                 waiting += event.text
             if waiting and self._clock.monotonic() - since >= PIECE_SECONDS:
-                self._answers.piece(topic, message, waiting)
+                self._say(Outgoing(topic, waiting.encode(), correlation=message.correlation))
                 waiting, since = "", self._clock.monotonic()
         if waiting:
-            self._answers.piece(topic, message, waiting)
+            self._say(Outgoing(topic, waiting.encode(), correlation=message.correlation))
         return whole.completion()
 
 
 def _caller(device_id: str) -> Caller:
     return Caller(device_id, source="mqtt")
-
-
-def _body(message: Incoming) -> Json:
-    """The chat body in a message, whichever of the three forms it has."""
-    payload = read(message)
-    try:
-        text = payload.decode()
-    except UnicodeDecodeError:
-        raise InvalidRequestError("The message must be UTF-8 text or JSON.") from None
-    if not text.strip():
-        raise InvalidRequestError("The message is empty; publish a prompt or a chat body.")
-    value = _object(text)
-    if value is None:
-        return {"messages": [{"role": "user", "content": text}]}
-    if "prompt" in value and "messages" not in value:
-        prompt = value.pop("prompt")
-        if not isinstance(prompt, str) or not prompt.strip():
-            raise InvalidRequestError("`prompt` must be a text.", param="prompt")
-        value["messages"] = [{"role": "user", "content": prompt}]
-    return value
 
 
 def _object(text: str) -> Json | None:
@@ -169,11 +159,3 @@ def _text(completion: Json) -> str:
     message = choices[0].get("message") if isinstance(choices, list) and choices else None
     content = message.get("content") if isinstance(message, dict) else None
     return content if isinstance(content, str) else ""
-
-
-def _printable(slug: str) -> str:
-    """A device id of a topic level: printable, at most 64 characters."""
-    name = "".join(c for c in slug if c.isprintable()).strip()[:64]
-    if not name:
-        raise InvalidRequestError("The topic names no device.")
-    return name

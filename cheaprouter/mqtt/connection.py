@@ -68,17 +68,13 @@ class Connection:
 
 
 class Connector:
-    """Opens connections; remembers which protocol worked last. `keepalive` and `timeout` in seconds."""
+    """Opens connections. `speaks`: which protocol worked last, None to try the newest first. Times in seconds."""
 
     def __init__(self, identifier: str, keepalive: int, timeout: float) -> None:
         self._identifier = identifier
         self._keepalive = keepalive
         self._timeout = timeout
         self.speaks: aiomqtt.ProtocolVersion | None = None
-
-    def forget(self) -> None:
-        """Another broker comes: try the newest protocol first."""
-        self.speaks = None
 
     @contextlib.asynccontextmanager
     async def connect(self, broker: MqttSettings, will: Outgoing) -> AsyncIterator[Connection]:
@@ -208,11 +204,6 @@ def _may_be_too_new(error: aiomqtt.MqttError) -> bool:
 
 
 def _incoming(message: aiomqtt.Message) -> Incoming:
-    properties = message.properties
-    return Incoming(
-        topic=str(message.topic),
-        payload=message.payload,
-        retain=bool(message.retain),
-        response_topic=getattr(properties, "ResponseTopic", None),
-        correlation=getattr(properties, "CorrelationData", None),
-    )
+    answer_on = getattr(message.properties, "ResponseTopic", None)
+    correlation = getattr(message.properties, "CorrelationData", None)
+    return Incoming(str(message.topic), message.payload, bool(message.retain), answer_on, correlation)

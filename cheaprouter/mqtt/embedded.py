@@ -51,9 +51,8 @@ def _broker(port: int) -> Any:
             from amqtt.broker import Broker  # noqa: PLC0415 - an optional extra that costs 37 MB
             from amqtt.contexts import BrokerConfig, ListenerConfig  # noqa: PLC0415 - likewise
     except ImportError as error:
-        raise ConfigurationError(
-            ["mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"]
-        ) from error
+        told = "mqtt: `embedded` needs the extra `demo`: pip install 'cheaprouter[demo]'"
+        raise ConfigurationError([told]) from error
     logging.getLogger("transitions").setLevel(logging.ERROR)
     config = BrokerConfig(
         listeners={"default": ListenerConfig(bind=f"{HOST}:{port}")},

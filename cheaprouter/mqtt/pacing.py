@@ -30,7 +30,6 @@ class Backoff:
         return wait * (0.5 + self.random() / 2)
 
     def worked(self) -> None:
-        """Start over."""
         self._failures = 0
 
 
@@ -54,7 +53,7 @@ class Once:
             self._seen.popitem(last=False)
         self._log.warning(message, *args)
 
-    def again(self, prefix: str = "lost ") -> None:
+    def again(self, prefix: str) -> None:
         """Keys that begin so are news again."""
         for key in [k for k in self._seen if k.startswith(prefix)]:
             del self._seen[key]
@@ -74,15 +73,13 @@ class Throttle(Generic[KeyT]):
 
     def touch(self, key: KeyT, now: float) -> None:
         """Something changed: due now, or one interval after the last time."""
-        last = self._last.get(key)
         self._counted.add(key)
-        self.touch_at(key, now if last is None else max(now, last + self.interval))
+        when = max(now, self._last[key] + self.interval) if key in self._last else now
+        self._due[key] = min(when, self._due.get(key, when))
 
     def touch_at(self, key: KeyT, when: float) -> None:
         """Due at that time, or earlier if it was already."""
-        due = self._due.get(key)
-        if due is None or when < due:
-            self._due[key] = when
+        self._due[key] = min(when, self._due.get(key, when))
 
     def take(self, now: float) -> list[KeyT]:
         """Keys that are due, the longest waiting first; they are to be published now."""
@@ -98,15 +95,10 @@ class Throttle(Generic[KeyT]):
         """When `take` will have something; None: nothing changed."""
         return min(self._due.values(), default=None)
 
-    def __len__(self) -> int:
-        """How much is noted; a key that is due again counts twice."""
-        return len(self._due) + len(self._last)
-
     def __iter__(self) -> Iterator[KeyT]:
         return iter(self._due.keys() | self._last.keys())
 
     def forget(self, key: KeyT) -> None:
-        """The key is gone."""
         self._due.pop(key, None)
         self._last.pop(key, None)
         self._counted.discard(key)

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
-from decimal import Decimal
-from typing import Any, Final
-
-import orjson
+from collections.abc import Callable, Sequence
+from typing import Final
 
 from ..core.events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
 from ..core.models import Json
-from ..home_assistant.entities import PROVIDER_STATES
+from ..home_assistant.discovery import PROVIDER_STATES
 from ..home_assistant.topics import Topics
-from .messages import Outgoing
+from .messages import Outgoing, encode
 
 ONLINE: Final = b"online"
 OFFLINE: Final = b"offline"
@@ -21,28 +19,10 @@ OFFLINE: Final = b"offline"
 DOWN: Final = frozenset({"down", "cooling_down", "unauthorized"})
 """Provider states in which it answers nobody."""
 
-_LARGEST: Final = 2**53
-"""Whole numbers from there on are no longer exact where JSON is read."""
-
 QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""
 
 _PAIRS: Final = 256
-
-
-def encode(value: Mapping[str, Any]) -> bytes:
-    """JSON; money leaves as a number (an endless budget as null), times as ISO 8601."""
-    return orjson.dumps(value, default=_plain, option=orjson.OPT_UTC_Z)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Decimal):
-        if not value.is_finite():
-            return None
-        return int(value) if value == value.to_integral_value() and abs(value) < _LARGEST else float(value)
-    if isinstance(value, (set, frozenset, tuple)):
-        return list(value)
-    raise TypeError(type(value).__name__)
 
 
 def visible(providers: Sequence[Json]) -> list[Json]:
@@ -68,16 +48,6 @@ def hub_details(
         "providers": states,
         "providers_down": [name for name, value in states.items() if value in DOWN],
         "tokens_per_second": tokens_per_second,
-    }
-
-
-def device_details(device_id: str, name: str, tokens_per_second: float | None, limit_resets_at: str | None) -> Json:
-    """What a device tells beyond its totals. `tokens_per_second`: of its last streamed reply."""
-    return {
-        "id": device_id,
-        "name": name,
-        "tokens_per_second": tokens_per_second,
-        "limit_resets_at": limit_resets_at,
     }
 
 
@@ -124,23 +94,18 @@ class Notices:
         return payload
 
     def _fallback(self, event: FallbackUsed, now: float) -> Json | None:
-        repeats = self._unless_told((event.device_id, event.from_model, event.to_model), now)
-        if repeats is None:
-            return None
-        return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
-                "code": event.code, "repeats": repeats}  # fmt: skip
-
-    def _unless_told(self, key: tuple[str, str, str], now: float) -> int | None:
-        """How many of the kind were kept quiet since the last one told; None: keep this one quiet, too."""
-        told = self._told.get(key)
-        if told is not None and now - told[0] < QUIET_SECONDS:
-            self._told[key] = (told[0], told[1] + 1)
+        """`repeats`: how many of the kind were kept quiet since the last one told. None: keep this one quiet, too."""
+        key = (event.device_id, event.from_model, event.to_model)
+        last, repeats = self._told.get(key, (-math.inf, 0))
+        if now - last < QUIET_SECONDS:
+            self._told[key] = (last, repeats + 1)
             return None
         self._told[key] = (now, 0)
         self._told.move_to_end(key)
         if len(self._told) > _PAIRS:
             self._told.popitem(last=False)
-        return 0 if told is None else told[1]
+        return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
+                "code": event.code, "repeats": repeats}  # fmt: skip
 
 
 def _budget(event: BudgetWarning | BudgetReached) -> Json:

@@ -28,10 +28,10 @@ from ..core.events import (
 )
 from ..core.models import RequestRecord
 from ..home_assistant import discovery
-from ..home_assistant.entities import Choices
+from ..home_assistant.discovery import Choices
 from ..home_assistant.topics import Topics
 from . import payloads
-from .messages import Outbox, Outgoing
+from .messages import Outbox, Outgoing, encode
 from .pacing import Throttle
 from .payloads import Notices
 from .retained import HUB, Memory, Published, Retained, Send
@@ -43,7 +43,7 @@ DEBOUNCE_SECONDS: Final = 0.75
 """Home Assistant loses components of a new device when two different announcements follow each other at once."""
 
 _MANY: Final = 2000
-"""Devices that are noted before it is asked which of them are strangers."""
+"""Events until it is asked which devices are strangers: so many may be noted before."""
 
 _SHORTEST_STREAM: Final = 0.05
 """Seconds below which a speed says nothing."""
@@ -74,76 +74,77 @@ class Publisher:
         self._limit_resets: dict[str, str] = {}
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
         self._gone: set[str] = set()
-        self._room = _MANY
+        self._events = 0
+        self._patience = _MANY
 
     # --- what happens
 
     def on_event(self, event: Event) -> None:
         """Note what an event changes; quick, never raises, never waits."""
         now = self._clock.monotonic()
+        self._events += 1
+        if self._events > self._patience:
+            self._forget_strangers()
         match event:
             case RequestCompleted(record=record):
-                self._note_speed(record)
+                if record.stream:
+                    self._note_speed(record)
                 self._states.touch(record.device_id, now)
-                self._keep_small()
                 self._states.touch(HUB, now)
-            case SettingsChanged(device_id=device_id):
-                self._setting_changed(device_id, now)
+            case SettingsChanged(device_id=None):
+                self.refresh(now)
+            case SettingsChanged(device_id=str(device_id)):
+                self._changed(device_id, now)
             case DeviceAdded(device_id=device_id):
                 self._gone.discard(device_id)
-                self._states.touch_at(device_id, now)
-                self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
+                self._changed(device_id, now)
             case DeviceRemoved(device_id=device_id):
                 self._forget(device_id)
                 self._states.touch(HUB, now)
             case ModelsChanged():
                 self.announce_all(now + DEBOUNCE_SECONDS)
                 self.refresh(now)
-            case ProviderDown() | ProviderUp():
-                self._states.touch_at(HUB, now)
-            case RateLimited(device_id=device_id):
-                self._note_limit(event, now)
-        for message in self._notices.messages(event, now):
-            self.outbox.put(message, now)
+            case _:
+                self._tell(event, now)
         self._wake()
 
-    def _setting_changed(self, device_id: str | None, now: float) -> None:
-        """Settings are shown at once, also those of devices that follow the hub's."""
-        if device_id is None:
-            self.refresh(now)
-            return
+    def _changed(self, device_id: str, now: float) -> None:
         self._states.touch_at(device_id, now)
         self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
 
+    def _tell(self, event: Event, now: float) -> None:
+        """What automations wait for, and the states that it changes."""
+        match event:
+            case ProviderDown() | ProviderUp():
+                self._states.touch_at(HUB, now)
+            case RateLimited(device_id=device_id):
+                self._states.touch_at(device_id, now)
+                if event.retry_after is not None:
+                    with contextlib.suppress(OverflowError):  # beyond the year 9999 it is as good as never
+                        until = event.timestamp + dt.timedelta(seconds=event.retry_after)
+                        self._limit_resets[device_id] = until.isoformat(timespec="seconds")
+        for message in self._notices.messages(event, now):
+            self.outbox.put(message, now)
+
     def _note_speed(self, record: RequestRecord) -> None:
         """Of streams alone: a whole reply comes in one piece, and so do streams out of the cache."""
-        if not record.stream or record.first_token_ms is None or record.usage.completion_tokens < 2:
+        if record.first_token_ms is None or record.usage.completion_tokens < 2:
             return
         seconds = (record.latency_ms - record.first_token_ms) / 1000
         if seconds >= _SHORTEST_STREAM:
             speed = round((record.usage.completion_tokens - 1) / seconds, 1)
             self._speed[record.device_id] = self._speed[HUB] = speed
 
-    def _note_limit(self, event: RateLimited, now: float) -> None:
-        self._states.touch_at(event.device_id, now)
-        if event.retry_after is not None:
-            with contextlib.suppress(OverflowError):  # beyond the year 9999 it is as good as never
-                until = event.timestamp + dt.timedelta(seconds=event.retry_after)
-                self._limit_resets[event.device_id] = until.isoformat(timespec="seconds")
-        self._keep_small()
-
-    def _keep_small(self) -> None:
+    def _forget_strangers(self) -> None:
         """Callers that are not remembered as devices must not pile up here, least of all while no broker is there.
 
-        After a sweep there is room for three times what was kept: the work for one event stays the same however many.
+        After a sweep there come twice as many events as was kept: the work for one event stays the same however many.
         """
-        if max(len(self._speed), len(self._states), len(self._limit_resets)) <= self._room:
-            return
         noted = {*self._states, *self._speed, *self._limit_resets} - {HUB}
         strangers = [device_id for device_id in noted if not self._control.knows(device_id)]
         for device_id in strangers:
             self._forget(device_id)
-        self._room = max(_MANY, 3 * (len(noted) - len(strangers)))
+        self._events, self._patience = 0, max(_MANY, 2 * (len(noted) - len(strangers)))
 
     def _forget(self, device_id: str) -> None:
         self._states.forget(device_id)
@@ -153,21 +154,23 @@ class Publisher:
         if device_id in self._memory.known:
             self._gone.add(device_id)
 
+    def _all(self) -> list[str]:
+        return [HUB, *self._control.device_ids()]
+
     def refresh(self, now: float) -> None:
         """Compare every state with what the broker has, now."""
-        for device_id in (HUB, *self._control.device_ids()):
+        for device_id in self._all():
             self._states.touch_at(device_id, now)
         self._refresh_at = now + REFRESH_SECONDS
 
     def announce_all(self, when: float) -> None:
         """Announce everything that changed, at that time."""
-        for device_id in (HUB, *self._control.device_ids()):
+        for device_id in self._all():
             self._announcements.touch_at(device_id, when)
 
     def show(self, device_id: str | None) -> None:
         """Publish this state even if the broker has it: someone tried to change it."""
-        slug = None if device_id is None else self._control.slug(device_id)
-        self._sent.pop(self.topics.state(slug), None)
+        self._sent.pop(self.topics.state(self._slug(device_id or HUB)), None)
         self._states.touch_at(device_id or HUB, self._clock.monotonic())
         self._wake()
 
@@ -180,7 +183,7 @@ class Publisher:
         """Publish everything again, at that time: Home Assistant started, and perhaps the broker lost what it had."""
         self._sent.clear()
         self.announce_all(when)
-        for device_id in (HUB, *self._control.device_ids()):
+        for device_id in self._all():
             self._states.touch_at(device_id, when)
         self._wake()
 
@@ -203,7 +206,7 @@ class Publisher:
         self.announce_all(now)
         self.refresh(now)
         await self.flush(send)
-        await self._put(send, Outgoing(self.topics.status, payloads.ONLINE, retain=True))
+        await self._put(send, self.topics.status, payloads.ONLINE)
 
     async def flush(self, send: Send) -> None:
         """Send what is due. Raises what `send` raises: the connection is lost then, and `open` on the next one sends all."""
@@ -225,50 +228,50 @@ class Publisher:
                 self._sent.pop(topic, None)
             self._gone.discard(device_id)
 
-    async def _put(self, send: Send, message: Outgoing) -> None:
+    async def _put(self, send: Send, topic: str, payload: bytes) -> None:
         """Send a retained message if the broker has other bytes."""
-        if self._sent.get(message.topic) != message.payload:
-            await send(message)
-            self._sent[message.topic] = message.payload
+        if self._sent.get(topic) != payload:
+            await send(Outgoing(topic, payload, retain=True))
+            self._sent[topic] = payload
 
     async def _show_state(self, send: Send, device_id: str) -> None:
+        control, speed, slug = self._control, self._speed.get(device_id), self._slug(device_id)
         if device_id == HUB:
-            await self._put(
-                send, Outgoing(self.topics.state(None), payloads.encode(self._control.hub_state()), retain=True)
-            )
-            control, providers = self._control, payloads.visible(self._control.providers())
-            details = payloads.hub_details(control.version, providers, self._speed.get(HUB), control.latest_version)
-            await self._put(send, Outgoing(self.topics.details(None), payloads.encode(details), retain=True))
+            state, providers = control.hub_state(), payloads.visible(control.providers())
+            details = payloads.hub_details(control.version, providers, speed, control.latest_version)
+        elif control.knows(device_id):
+            self._retained.remember(device_id, slug)
+            state, resets = control.device_state(device_id), self._limit_resets.get(device_id)
+            details = {"id": device_id, "name": control.device_name(device_id)}
+            details |= {"tokens_per_second": speed, "limit_resets_at": resets}
+        else:
             return
-        if not self._control.knows(device_id):
-            return
-        slug = self._control.slug(device_id)
-        self._retained.remember(device_id, slug)
-        body = payloads.encode(self._control.device_state(device_id))
-        await self._put(send, Outgoing(self.topics.state(slug), body, retain=True))
-        name, speed = self._control.device_name(device_id), self._speed.get(device_id)
-        details = payloads.device_details(device_id, name, speed, self._limit_resets.get(device_id))
-        await self._put(send, Outgoing(self.topics.details(slug), payloads.encode(details), retain=True))
-        await self._put(send, Outgoing(self.topics.availability(slug), payloads.ONLINE, retain=True))
+        await self._put(send, self.topics.state(slug), encode(state))
+        await self._put(send, self.topics.details(slug), encode(details))
+        if slug is not None:
+            await self._put(send, self.topics.availability(slug), payloads.ONLINE)
+
+    def _slug(self, device_id: str) -> str | None:
+        return None if device_id == HUB else self._control.slug(device_id)
 
     async def _announce(self, send: Send, device_id: str) -> None:
         if device_id != HUB and not self._control.knows(device_id):
             return
-        known = self._retained.remember(device_id, None if device_id == HUB else self._control.slug(device_id))
+        known = self._retained.remember(device_id, self._slug(device_id))
         topic = self.topics.discovery(known.discovery_id)
         if not self._settings.discovery or (device_id != HUB and not self._settings.device_discovery):
             if known.components:
-                await self._put(send, Outgoing(topic, b"", retain=True))
+                await self._put(send, topic, b"")
                 known.components = {}
                 self._memory.save()
             return
         new = self._announcement(device_id, known)
-        removed = known.components.keys() - new.components.keys()
         if self._sent.get(topic) == new.payload:
             return
+        removed = known.components.keys() - new.components.keys()
         known.components = {**known.components, **new.components}
         self._memory.save()
-        await self._put(send, Outgoing(topic, new.payload, retain=True))
+        await self._put(send, topic, new.payload)
         if removed:
             known.components = dict(new.components)
             self._memory.save()
@@ -276,13 +279,11 @@ class Publisher:
         await asyncio.sleep(GAP_SECONDS)
 
     def _announcement(self, device_id: str, known: Published) -> discovery.Announcement:
-        control, gone = self._control, known.components
-        options = control.options
+        control, names = self._control, (self.topics, self._control.instance_id, self._control.version)
+        models = () if device_id == HUB else control.options("model")
+        choices = Choices(control.options("profile"), models, control.currency, self._settings.commands)
         if device_id == HUB:
-            choices = Choices(options("profile"), (), control.currency, self._settings.commands)
             providers = sorted(str(p["name"]) for p in payloads.visible(control.providers()))
-            return discovery.announce_hub(self.topics, control.instance_id, control.version, choices, providers, gone)
-        choices = Choices(options("profile"), options("model"), control.currency, self._settings.commands)
+            return discovery.announce_hub(*names, choices, providers, known.components)
         name = control.device_name(device_id)
-        slug = known.slug or ""
-        return discovery.announce_device(self.topics, control.instance_id, control.version, slug, name, choices, gone)
+        return discovery.announce_device(*names, known.slug or "", name, choices, known.components)

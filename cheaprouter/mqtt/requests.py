@@ -1,33 +1,130 @@
-"""Questions over MQTT: `request/<verb>` is answered on `response/<verb>`. Nothing here shows or takes a secret."""
+"""Settings and questions over MQTT. Nothing here shows or takes a secret; whatever is refused is refused whole.
+
+A setting is changed on its `…/set` topic; `request/<verb>` is answered on `response/<verb>`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config import fields
 from ..config.fields import Field
 from ..config.settings import MqttSettings
 from ..control import Control
-from ..core.errors import CheapRouterError, InvalidRequestError, NotFoundError, PermissionDeniedError
+from ..core.errors import (
+    CheapRouterError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    SettingError,
+)
 from ..core.models import Json
-from .answers import Answers, BusyError, InternalError, read_object, transaction_of
+from ..home_assistant.discovery import PRESS
 from .messages import Incoming
+from .pacing import Once
 from .publisher import Publisher
+
+LONGEST: Final = 256
+"""Bytes of a value; the longest real one is a model's name."""
+
+_CHANGES: Final = ("set_device", "set_hub", "reset_budget")
+"""Verbs that need `mqtt.commands`."""
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
 """What is told of a provider; `keys` is their number."""
 
 
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a `…/set` topic takes: a setting's value, read by its `field`, or the one word of a button that is `pressed`.
+
+    `pressed` is handed control and the device's id (None: the hub).
+    """
+
+    field: Field | None = None
+    pressed: Callable[[Control, str | None], None] | None = None
+
+    def value(self, payload: str) -> Any:
+        """The value as control takes it; None: what the configuration says. Raises SettingError."""
+        if self.field is not None:
+            return self.field.published(payload)
+        if payload != PRESS:
+            raise SettingError(f"must be {PRESS}")
+        return None
+
+
+def _commands(table: Mapping[str, Field]) -> dict[str, Command]:
+    settings = {name: Command(field) for name, field in table.items() if field.mqtt}
+    return settings | {"reset_today": Command(pressed=lambda control, device: control.reset_budget(device, "day"))}
+
+
+DEVICE_COMMANDS: Final[Mapping[str, Command]] = _commands(fields.DEVICE)
+HUB_COMMANDS: Final[Mapping[str, Command]] = {
+    **_commands(fields.HUB),
+    "clear_cooldowns": Command(pressed=lambda control, _: control.clear_cooldowns()),
+    "acknowledge_problems": Command(pressed=lambda control, _: control.acknowledge_problems()),
+}
+
+
+class Commands:
+    """Takes a message on a `…/set` topic: does it, or refuses it and logs that once; shows the true state in any case."""
+
+    def __init__(self, control: Control, show: Callable[[str | None], None], once: Once) -> None:
+        self._control = control
+        self._show = show
+        self._once = once
+
+    def take(self, slug: str | None, setting: str, message: Incoming) -> None:
+        """`slug` None: the hub's setting."""
+        device_id = None if slug is None else self._control.device_for_slug(slug)
+        if slug is not None and device_id is None:
+            self._refuse(message.topic, "no such device")
+            return
+        try:
+            self._obey(device_id, setting, message)
+        except CheapRouterError as error:
+            self._refuse(message.topic, error.message)
+        self._show(device_id)
+
+    def _obey(self, device_id: str | None, setting: str, message: Incoming) -> None:
+        if message.retain:
+            raise SettingError("a retained command is stale; publish it without the retain flag")
+        command = (HUB_COMMANDS if device_id is None else DEVICE_COMMANDS).get(setting)
+        if command is None:
+            raise SettingError("no such setting")
+        value = command.value(_decode(message.payload))
+        if command.pressed is not None:
+            command.pressed(self._control, device_id)
+        elif device_id is None:
+            self._control.set_hub(setting, value, "mqtt")
+        else:
+            self._control.set_device(device_id, setting, value, "mqtt")
+
+    def _refuse(self, topic: str, reason: str) -> None:
+        self._once.warning(f"refused {topic} {reason}", "Refused what was published on %s: %s", topic, reason)
+
+
+def _decode(payload: bytes) -> str:
+    if len(payload) > LONGEST:
+        raise SettingError(f"longer than {LONGEST} bytes")
+    try:
+        return payload.decode().strip()
+    except UnicodeDecodeError:
+        raise SettingError("not UTF-8 text") from None
+
+
 class Requests:
-    """One method for each verb; those that change something need `mqtt.commands`."""
+    """One method for each verb."""
+
+    questions = "requests"
 
     def __init__(self, settings: MqttSettings, control: Control, publisher: Publisher) -> None:
         self._control = control
         self._topics = publisher.topics
         self._show = publisher.show
         self._commands = settings.commands
-        self._answers = Answers(publisher)
         self._verbs: Mapping[str, Callable[[Json], Awaitable[Any]]] = {
             "usage": self._usage,
             "route": self._route,
@@ -40,34 +137,20 @@ class Requests:
             "reset_budget": self._reset_budget,
         }
 
-    def busy(self, verb: str | None, message: Incoming) -> None:
-        """Say so."""
-        if verb in self._verbs:
-            error = BusyError("Too many requests at once; ask again.")
-            self._answers.error(self._topics.response(str(verb)), message, None, error)
+    def topic(self, what: str | None) -> str:
+        """`response/<verb>`, or `response/unknown`."""
+        return self._topics.response(str(what) if what in self._verbs else "unknown")
 
-    def failed(self, verb: str | None, message: Incoming) -> None:
-        """Say that it was our fault."""
-        usual = self._topics.response(str(verb) if verb in self._verbs else "unknown")
-        self._answers.error(usual, message, None, InternalError())
+    def read(self, message: Incoming) -> Json:
+        return message.read_object()
 
-    async def answer(self, verb: str | None, message: Incoming) -> None:
-        """Do what is asked and publish what came of it. An unknown verb is answered on `response/unknown`."""
-        usual = self._topics.response(str(verb) if verb in self._verbs else "unknown")
-        transaction = None
-        try:
-            body = read_object(message)
-            transaction = transaction_of(body)
-            data = await self._verb(verb)({k: v for k, v in body.items() if k != "transaction"})
-        except CheapRouterError as error:
-            self._answers.error(usual, message, transaction, error)
-        else:
-            self._answers.ok(usual, message, transaction, data)
-
-    def _verb(self, verb: str | None) -> Callable[[Json], Awaitable[Any]]:
-        if verb is None or verb not in self._verbs:
+    async def answer(self, what: str | None, body: Json, _: Incoming) -> Any:
+        """Do what is asked. Raises NotFoundError for an unknown verb."""
+        if what is None or what not in self._verbs:
             raise NotFoundError(f"No such request; there are: {', '.join(self._verbs)}.")
-        return self._verbs[verb]
+        if what in _CHANGES and not self._commands:
+            raise PermissionDeniedError("Changes over MQTT are switched off (mqtt.commands).")
+        return await self._verbs[what](body)
 
     async def _usage(self, body: Json) -> Json:
         for name, value in body.items():
@@ -83,11 +166,8 @@ class Requests:
         return [{k: p[k] for k in _PROVIDER_KEYS if k in p} for p in self._control.providers()]
 
     async def _devices(self, _: Json) -> list[Json]:
-        control = self._control
-        return [
-            {"id": d, "slug": control.slug(d), "name": control.device_name(d), **control.device_state(d)}
-            for d in control.device_ids()
-        ]
+        house, ids = self._control, self._control.device_ids()
+        return [{"id": i, "slug": house.slug(i), "name": house.device_name(i), **house.device_state(i)} for i in ids]
 
     async def _models(self, _: Json) -> list[Json]:
         return list(self._control.models())
@@ -96,29 +176,22 @@ class Requests:
         return self._control.health()
 
     async def _set_device(self, body: Json) -> Json:
-        self._check_allowed()
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        self._control.set_device_many(device_id, _checked(values, fields.DEVICE), "mqtt")
+        self._control.set_device_many(device_id, _published(values, fields.DEVICE), "mqtt")
         self._show(device_id)
         return self._control.device_state(device_id)
 
     async def _set_hub(self, body: Json) -> Json:
-        self._check_allowed()
-        self._control.set_hub_many(_checked(body, fields.HUB), "mqtt")
+        self._control.set_hub_many(_published(body, fields.HUB), "mqtt")
         self._show(None)
         return self._control.hub_state()
 
     async def _reset_budget(self, body: Json) -> Json:
-        self._check_allowed()
         device_id = self._device(body) if "device" in body else None
         self._control.reset_budget(device_id)
         self._show(device_id)
         return {"device": device_id}
-
-    def _check_allowed(self) -> None:
-        if not self._commands:
-            raise PermissionDeniedError("Changes over MQTT are switched off (mqtt.commands).")
 
     def _device(self, body: Json) -> str:
         """The device meant, by its id or its slug."""
@@ -132,16 +205,12 @@ class Requests:
         return device_id
 
 
-def _checked(values: Json, table: Mapping[str, Field]) -> Json:
-    """All values as control takes them, each read before any is set. Raises InvalidRequestError."""
+def _published(values: Json, table: Mapping[str, Field]) -> Json:
+    """All values as control takes them, which checks each before it sets any. Raises InvalidRequestError."""
     allowed = [name for name, field in table.items() if field.mqtt]
     if not values:
         raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
-    checked: Json = {}
-    for name, value in values.items():
+    for name in values:
         if name not in allowed:
             raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
-        checked[name] = table[name].published(value)
-        if checked[name] is not None:
-            fields.read(table, name, checked[name])
-    return checked
+    return {name: table[name].published(value) for name, value in values.items()}

@@ -6,10 +6,10 @@ It is remembered in a file before it is published, so that it can be taken away 
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import orjson
 
@@ -73,7 +73,7 @@ class Memory:
         """Write the file if anything changed, whole or not at all; called before a new topic is first published."""
         if self._path is None or self.place is None:
             return
-        raw = orjson.dumps({"place": _fields(self.place), "known": {k: _fields(v) for k, v in self.known.items()}})
+        raw = orjson.dumps({"place": self.place, "known": self.known})
         if raw == self._written:
             return
         draft = self._path.with_suffix(".new")
@@ -84,10 +84,6 @@ class Memory:
             _LOG.warning("%s cannot be written: %s", self._path, error)
             return
         self._written = raw
-
-
-def _fields(value: Place | Published) -> Mapping[str, Any]:
-    return {name: getattr(value, name) for name in value.__dataclass_fields__}
 
 
 class Retained:

@@ -115,9 +115,7 @@ class Adapter(ABC):
         self.url = f"{self.base_url}{self.chat_path}"
         self._models_url = f"{self.base_url}/models"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
-        self._headers: dict[str | None, dict[str, str]] = {
-            key: self._with_key(kind.auth, key, settings.headers) for key in (None, *settings.api_keys)
-        }
+        self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
 
     def _with_key(self, auth: str, key: str | None, own: Mapping[str, str]) -> dict[str, str]:
         """The headers of every request with this key; the user's own win."""
@@ -317,6 +315,5 @@ class Anthropic(Adapter):
 
 
 def adapter_for(provider: ProviderSettings) -> Adapter:
-    """The adapter that speaks this provider's wire."""
     kind = kind_of(provider)
     return Anthropic(provider, kind) if kind.wire == "anthropic" else OpenAICompatible(provider, kind)

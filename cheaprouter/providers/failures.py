@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
+from functools import partial
 from math import isnan
 from typing import Any, Final
 
@@ -55,27 +56,21 @@ class Failure:
     cooldown: float | None = None
 
 
-_CONTEXT: Final = re.compile(
+_said: Final = partial(re.compile, flags=re.IGNORECASE)
+_CONTEXT: Final = _said(
     r"context[ _](?:length|window|size)|maximum (?:context|prompt|input)|prompt is too long|too many (?:input )?tokens"
     r"|input (?:is too long|length)|exceed\w* (?:the )?(?:available )?(?:context|maximum|model'?s? (?:context|max))"
-    r"|reduce the length|token count .*exceeds|input token",
-    re.IGNORECASE,
+    r"|reduce the length|token count .*exceeds|input token"
 )
-_FILTER: Final = re.compile(
-    r"content[ _-]?(?:filter|policy|management)|responsible ?ai|safety system|flagged|moderation", re.IGNORECASE
-)
-_QUOTA: Final = re.compile(
-    r"insufficient[_ ](?:quota|balance|credit|funds)|credit balance|billing|payment required", re.IGNORECASE
-)
-_MODEL_ACCESS: Final = re.compile(
+_FILTER: Final = _said(r"content[ _-]?(?:filter|policy|management)|responsible ?ai|safety system|flagged|moderation")
+_QUOTA: Final = _said(r"insufficient[_ ](?:quota|balance|credit|funds)|credit balance|billing|payment required")
+_MODEL_ACCESS: Final = _said(
     r"(?:access|permission|permitted|allowed|entitled|subscri\w+|enabled).{0,40}\bmodel"
-    r"|\bmodel\b.{0,60}(?:access|permission|permitted|allowed|entitled|subscri|gated)",
-    re.IGNORECASE,
+    r"|\bmodel\b.{0,60}(?:access|permission|permitted|allowed|entitled|subscri|gated)"
 )
-_OVERLOAD: Final = re.compile(r"overloaded|at capacity|high demand|temporarily unavailable", re.IGNORECASE)
-_BAD_KEY: Final = re.compile(
-    r"(?:invalid|incorrect|expired|revoked|not valid).{0,20}api[ _-]?key|api[ _-]?key.{0,20}(?:invalid|not valid|expired)",
-    re.IGNORECASE,
+_OVERLOAD: Final = _said(r"overloaded|at capacity|high demand|temporarily unavailable")
+_BAD_KEY: Final = _said(
+    r"(?:invalid|incorrect|expired|revoked|not valid).{0,20}api[ _-]?key|api[ _-]?key.{0,20}(?:invalid|not valid|expired)"
 )
 _CREDENTIAL: Final = re.compile(
     r"(?i:\bbearer\s+)[^\s\"',;]{6,}|\b(?:cr|sk|gsk|brk_live|xai|nvapi|AIza|rk|pk|hf|r8)[-_]?[A-Za-z0-9][A-Za-z0-9_*.\-]{10,}"
@@ -154,11 +149,8 @@ def error_object(decoded: Any) -> Json:
 
 def error_message(error: Json, decoded: Any) -> str:
     """The vendor's own words, or nothing."""
-    for value in (
-        error.get("message"),
-        error.get("detail"),
-        decoded.get("detail") if isinstance(decoded, dict) else None,
-    ):
+    whole = decoded if isinstance(decoded, dict) else {}
+    for value in (error.get("message"), error.get("detail"), whole.get("detail")):
         if isinstance(value, str):
             return value
         if value:

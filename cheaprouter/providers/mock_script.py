@@ -48,9 +48,6 @@ class Script:
     words: Mapping[str, str] = field(default_factory=dict)
 
 
-_NO_SCRIPT: Final = Script()
-
-
 @dataclass(frozen=True, slots=True)
 class MockAnswer:
     """An answer before it has a wire shape. Delays in seconds; `tokens` are the text's pieces, one an event."""
@@ -70,7 +67,7 @@ class MockAnswer:
 def read_marker(text: str) -> Script:
     """The first marker of a text, or an empty script."""
     if (found := _MARKER.search(text)) is None:
-        return _NO_SCRIPT
+        return Script()
     inner, words = found[1], {}
     if tail := _TAIL.search(inner):
         words[tail[1]] = tail[2]
@@ -138,9 +135,8 @@ def _text(body: Json, asked: str, script: Script) -> str:
 
 def _tool_call(body: Json, script: Script) -> tuple[str, str] | None:
     """A call where the marker or `tool_choice` wants one, unless a tool has just answered."""
-    tools = [
-        t["function"] for t in body.get("tools") or () if isinstance(t, dict) and isinstance(t.get("function"), dict)
-    ]
+    offered = [tool.get("function") for tool in body.get("tools") or () if isinstance(tool, dict)]
+    tools = [function for function in offered if isinstance(function, dict)]
     if not tools or (body["messages"] and body["messages"][-1].get("role") == "tool"):
         return None
     choice = body.get("tool_choice")

@@ -12,13 +12,13 @@ from typing import Final
 
 from ..catalog.table import ModelTable
 from ..config.settings import Alias, BudgetAction, DeviceSettings, Settings
+from ..config.values import AUTO
 from ..core.const import PROFILE_OWNER
 from ..core.errors import InvalidRequestError, ModelNotFoundError, PermissionDeniedError
 from ..core.models import Model, Profile
 from .candidates import Bounds, matches, of_kind
 
 ANY: Final = "*"
-PINNED_BY_NOBODY: Final = (None, "", "auto")
 _SHOWN: Final = 80
 _PROFILES: Final = {profile.value: profile for profile in Profile}
 _PROFILE_IDS: Final = frozenset(profile.model_id for profile in Profile)
@@ -55,9 +55,8 @@ class Resolver:
 
     def resolve(self, requested: str, policy: DeviceSettings) -> Resolution:
         """What a request's model name stands for. Raises ModelNotFoundError with names that look alike."""
-        if policy.model in PINNED_BY_NOBODY:
+        if not policy.model or policy.model == AUTO:
             return self._made_out(requested)
-        assert policy.model is not None
         found = self._made_out(policy.model)
         return replace(found, steps=(requested, *found.steps), wildcard=False, pinned=True)
 
@@ -90,12 +89,9 @@ class Resolver:
         if name.startswith(f"{PROFILE_OWNER}/{Profile.AUTO.value}:"):
             return f"The model `{name}`{through} does not exist: after the colon belongs a number from 0 (cost) to 10 (quality)."
         near = self._table.near(name, (alias for alias in self._aliases if alias != ANY))
-        hint = (
-            f" Did you mean {' or '.join(f'`{other}`' for other in near)}?"
-            if near
-            else " GET /v1/models lists them all."
-        )
-        return f"The model `{name}`{through} does not exist here.{hint}"
+        likely = " or ".join(f"`{other}`" for other in near)
+        hint = f"Did you mean {likely}?" if near else "GET /v1/models lists them all."
+        return f"The model `{name}`{through} does not exist here. {hint}"
 
 
 def _profile_named(name: str) -> tuple[Profile, float | None] | None:
@@ -155,7 +151,7 @@ def access(
     excluded = policy.exclude or ()
     model, budget = target.model, None
     if model is not None:
-        _check(model, target, allow, excluded, kind, only_local=only_local)
+        _check(model, target, Bounds(allow=allow, exclude=excluded, only_local=only_local, kind=kind))
     if (instead := _ONCE_SPENT.get(action) if action is not None else None) is not None:
         cheaper, content = instead
         if profile not in content if model is None else not model.free:
@@ -194,29 +190,19 @@ def _allowed(target: Resolution, profile: Profile, policy: DeviceSettings) -> tu
     if named or profile.model_id in listed:
         return None
     if not patterns:
-        raise PermissionDeniedError(
-            f"This device may not use `{target.steps[0][:_SHOWN]}`; it may use {', '.join(listed) or 'nothing'}."
-        )
+        told = f"This device may not use `{target.steps[0][:_SHOWN]}`; it may use {', '.join(listed) or 'nothing'}."
+        raise PermissionDeniedError(told)
     return patterns
 
 
-def _check(
-    model: Model,
-    target: Resolution,
-    allow: tuple[str, ...] | None,
-    excluded: tuple[str, ...],
-    kind: str,
-    *,
-    only_local: bool,
-) -> None:
+def _check(model: Model, target: Resolution, bounds: Bounds) -> None:
     """Whether a model that was named may be asked, and can be. A device's fixed model needs no place on its list."""
+    allow, excluded, kind = bounds.allow, bounds.exclude, bounds.kind
     if not target.pinned and ((allow is not None and not matches(allow, model)) or matches(excluded, model)):
         raise PermissionDeniedError(f"This device may not use `{target.steps[0][:_SHOWN]}`.")
     if model.kind != kind:
-        raise InvalidRequestError(
-            f"`{model.id}` is {of_kind(model.kind)}, and this request needs {of_kind(kind)}.", param="model"
-        )
-    if only_local and not model.local:
-        raise PermissionDeniedError(
-            f"`{model.id}` runs in the cloud, and cloud models are paused.", code="cloud_paused"
-        )
+        told = f"`{model.id}` is {of_kind(model.kind)}, and this request needs {of_kind(kind)}."
+        raise InvalidRequestError(told, param="model")
+    if bounds.only_local and not model.local:
+        told = f"`{model.id}` runs in the cloud, and cloud models are paused."
+        raise PermissionDeniedError(told, code="cloud_paused")

@@ -57,9 +57,8 @@ class Needs:
     @classmethod
     def of(cls, features: Features, replies: int = 1) -> Needs:
         """The needs of a measured request."""
-        return cls(
-            features.needs, features.prompt_tokens, features.expected_output_tokens, features.max_tokens, replies
-        )
+        output, most = features.expected_output_tokens, features.max_tokens
+        return cls(features.needs, features.prompt_tokens, output, most, replies)
 
     def reply(self, usual: int | None) -> int:
         """Expected tokens of all replies; what a model usually writes counts as much as the guess from the request."""
@@ -243,14 +242,12 @@ class Shortlists:
     def get(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
         """The candidates for these needs and rules at a moment (UTC)."""
         key = (capabilities, bounds, int(at.timestamp()) // _QUARTER if self._timed else 0)
-        found = self._lists.get(key)
-        if found is not None:
-            self._lists.move_to_end(key)
-            return found
-        found = self._lists[key] = self._made(capabilities, bounds, at)
-        if len(self._lists) > _KEPT:
-            self._lists.popitem(last=False)
-        return found
+        if key not in self._lists:
+            self._lists[key] = self._made(capabilities, bounds, at)
+            if len(self._lists) > _KEPT:
+                self._lists.popitem(last=False)
+        self._lists.move_to_end(key)
+        return self._lists[key]
 
     def _made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
         every = tuple(

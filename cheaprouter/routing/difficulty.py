@@ -15,6 +15,7 @@ from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from importlib import resources
 from typing import Any, Final, Self
 
@@ -45,24 +46,19 @@ class Contributions(Mapping[str, float]):
 
     def __init__(self, work: Callable[[], dict[str, float]]) -> None:
         self._work = work
-        self._parts: dict[str, float] | None = None
 
-    def _all(self) -> dict[str, float]:
-        if self._parts is None:
-            self._parts = self._work()
-        return self._parts
+    @cached_property
+    def _parts(self) -> dict[str, float]:
+        return self._work()
 
     def __getitem__(self, name: str) -> float:
-        return self._all()[name]
+        return self._parts[name]
 
     def __iter__(self) -> Iterator[str]:
-        return iter(self._all())
+        return iter(self._parts)
 
     def __len__(self) -> int:
-        return len(self._all())
-
-    def __repr__(self) -> str:
-        return repr(self._all())
+        return len(self._parts)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +71,6 @@ class DifficultyModel:
     def load(cls) -> Self:
         """The model that ships with the package. Raises ValueError for a damaged file."""
         return cls(read_trained(resources.files("cheaprouter.routing").joinpath("data", FILE).read_bytes()))
-
-    @property
-    def cutoffs(self) -> tuple[float, float, float]:
-        """Scores from which MEDIUM, COMPLEX and REASONING begin."""
-        return self.trained.cutoffs
 
     def score(self, features: Features) -> Difficulty:
         """The difficulty of what is asked now; a short follow-up keeps most of that of the question before it."""
@@ -190,7 +181,7 @@ class Trained:
     average: float
     slope: float
     scale: float
-    cutoffs: tuple[float, float, float]
+    cutoffs: tuple[float, ...]
     raw: array[float]
     calibrated: array[float]
     counts: tuple[str, ...]
@@ -239,29 +230,15 @@ def read_trained(data: bytes) -> Trained:
     if len(weights) != 1 << head["bits"]:
         raise ValueError(f"a difficulty model with {len(weights)} weights, expected {1 << head['bits']}")
     base, scale, slope, *cutoffs = floats[:6]
-    at, table = 6, head["table"]
-    raw, calibrated = floats[at : at + table], floats[at + table : at + 2 * table]
-    at += 2 * table
+    at = 6 + 2 * head["table"]
+    raw, calibrated = floats[6 : 6 + head["table"]], floats[6 + head["table"] : at]
     thresholds, values = floats[at : at + inner * head["trees"]], floats[at + inner * head["trees"] :]
     nodes = tuple(values[t * every : (t + 1) * every] for t in range(head["trees"]))
     trees = tuple(
         _node(0, features[t * inner :], thresholds[t * inner : (t + 1) * inner], nodes[t]) for t in range(head["trees"])
     )
-    average = base + sum(means[0] for means in nodes)
-    medium, complex_, reasoning = cutoffs
-    return Trained(
-        base,
-        average,
-        slope,
-        scale,
-        (medium, complex_, reasoning),
-        raw,
-        calibrated,
-        tuple(head["counts"]),
-        trees,
-        nodes,
-        weights,
-    )
+    average, names = base + sum(means[0] for means in nodes), tuple(head["counts"])
+    return Trained(base, average, slope, scale, tuple(cutoffs), raw, calibrated, names, trees, nodes, weights)
 
 
 def _node(place: int, features: bytes, thresholds: array[float], means: array[float]) -> Any:

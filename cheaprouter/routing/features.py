@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Final
 
@@ -105,20 +105,18 @@ class Features:
         return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
 
 
+@dataclass(slots=True)
 class _Walk:
     """The running sums of one pass. Lives only inside `extract`."""
 
-    __slots__ = ("audio", "first_reply", "images", "role", "system", "tokens", "tool_talk", "users")
-
-    def __init__(self) -> None:
-        self.tokens = 0.0
-        self.images = 0
-        self.audio = False
-        self.tool_talk = False
-        self.users: list[str] = []
-        self.system = ""
-        self.first_reply: str | None = None
-        self.role = ""
+    tokens: float = 0.0
+    images: int = 0
+    audio: bool = False
+    tool_talk: bool = False
+    users: list[str] = field(default_factory=list)
+    system: str = ""
+    first_reply: str | None = None
+    role: str = ""
 
     def message(self, message: Mapping[Any, Any]) -> None:
         """Count one message."""

@@ -50,10 +50,7 @@ _LEXICON: Final = {
     word: tuple(i for i, words in enumerate(lexicon.GROUPS.values()) if word in words)
     for word in frozenset().union(*lexicon.GROUPS.values())
 }
-_SHOW: Final = lexicon.SHOW_THAT
 _GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
-
-
 _JOINING: Final = frozenset(
     {"and", "but", "if", "then", "while", "which", "who", "that", "than", "und", "et", "y", "e", "en", "och", "и"}
 )
@@ -79,7 +76,7 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
     length = size(ask.text)
     long = sum(1 for w in words if len(w) > 8)
     letters = sum(map(len, words))
-    row = [
+    return [
         math.log1p(length),
         math.log1p(len(words)),
         math.log1p(len(_STOPS.findall(text))),
@@ -108,11 +105,9 @@ def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
         math.log1p(len(set(numbers))),
         math.log1p(text.count(",") + text.count(";") + sum(1 for w in words if w in _JOINING)),
         math.log1p(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
+        _opening(words),
+        *_vocabulary(text, words),
     ]
-    hits = _vocabulary(text, words)
-    row.append(_opening(words))
-    row += hits
-    return row
 
 
 def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
@@ -123,7 +118,7 @@ def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
     if not text.isascii() and _WIDE.search(text):
         for match in lexicon.UNSPACED.finditer(text):
             hits[_GROUP_AT[match.lastgroup or ""]] += 1
-    if any(word in _SHOW and then in _SHOW[word] for word, then in pairwise(words)):
+    if any(then in lexicon.SHOW_THAT.get(word, ()) for word, then in pairwise(words)):
         hits[_GROUP_AT["proof"]] += 1
     return [math.log1p(hit) for hit in hits]
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..catalog.quality import measured
@@ -27,17 +26,6 @@ _SPENT: Final = {
     BudgetAction.ECO: "but the budget is spent, so eco",
 }
 _MOST_REASONS: Final = 4
-
-
-@dataclass(frozen=True, slots=True)
-class How:
-    """How a choice came about: among how many, at what difficulty (None: nobody had to ask), and what tipped it."""
-
-    candidates: int
-    difficulty: Difficulty | None
-    kept_on: bool
-    escalated: bool
-    cooling: bool
 
 
 def named(target: Resolution, model: Model) -> str:
@@ -63,21 +51,30 @@ def who(target: Resolution, granted: Access) -> str:
     return word if name == granted.profile.model_id else f"{name} as {word}"
 
 
-def chosen(asked: str, profile: Profile, one: RankedCandidate, how: How) -> str:
-    """Why a profile chose a model. `asked`: on whose word, see `who`."""
+def chosen(
+    asked: str,
+    profile: Profile,
+    one: RankedCandidate,
+    candidates: int,
+    hard: Difficulty | None,
+    *,
+    kept_on: bool,
+    escalated: bool,
+    cooling: bool,
+) -> str:
+    """Why a profile chose a model. `asked`: on whose word, see `who`. `hard`: how hard it is, None: nobody had to ask."""
     name = one.candidate.id
-    if how.candidates == 1:
+    if candidates == 1:
         told = f"{name} is the only model that can serve it"
-    elif how.kept_on:
+    elif kept_on:
         told = f"the conversation stays on {name}"
-    elif how.escalated:
+    elif escalated:
         told = f"{name} is better than the model that did not satisfy before"
     else:
-        told = f"{name} is the {_RULES[profile]} of {how.candidates} candidates"
-    hard = how.difficulty
+        told = f"{name} is the {_RULES[profile]} of {candidates} candidates"
     level = f"{hard.tier.value} {hard.score:.2f}, " if hard is not None else ""
     price = f"about ${one.cost:.6f}" if one.cost else "free"
-    late = "; it is cooling down, as all are" if how.cooling else ""
+    late = "; it is cooling down, as all are" if cooling else ""
     return f"{asked}: {told} ({level}quality {one.candidate.quality:.0f}, {price}){late}"
 
 
@@ -92,11 +89,8 @@ def no_candidate(granted: Access, dropped: Sequence[Dropped]) -> NoCandidateErro
     listing = "; ".join(f"{count} x {reason}" for reason, count in counted.most_common(_MOST_REASONS))
     told = f" ({listing})" if listing else ""
     if granted.budget is BudgetAction.FREE:
-        return BudgetError(
-            f"The budget is spent, and no model that costs nothing can serve this request{told}.",
-            retry_after=None,
-            limit="budget",
-        )
+        told = f"The budget is spent, and no model that costs nothing can serve this request{told}."
+        return BudgetError(told, retry_after=None, limit="budget")
     if granted.bounds.free_only:
         return NoCandidateError(
             f"No model that costs nothing can serve this request{told}. Add a server at home, such as Ollama, or list a free model."

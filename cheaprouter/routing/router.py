@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
-from typing import Final, Protocol
+from typing import Final
 
 from ..catalog.prices import cost
 from ..catalog.table import ModelTable
@@ -19,6 +19,7 @@ from . import reasons
 from .access import Access, Resolution, Resolver, access
 from .candidates import Constraints, Needs, Shortlist, Shortlists, ceiling, select, too_big
 from .choose import CACHE_LIFE, RETRY_SPAN, Pin, RankedCandidate, StickyStore, close, fitting, mixed, order
+from .difficulty import DifficultyModel
 from .features import Features, extract
 
 _FEW: Final = 6
@@ -38,13 +39,6 @@ _SCORED: Final = (Profile.AUTO, Profile.ECO)
 """Profiles that ask how hard a request is."""
 
 _FREE: Final = Decimal(0)
-
-
-class DifficultyScorer(Protocol):
-    """What a router needs of the difficulty model."""
-
-    def score(self, features: Features) -> Difficulty:
-        """How hard a request is."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +99,7 @@ class Router:
         self,
         table: ModelTable,
         settings: Settings,
-        difficulty: DifficultyScorer,
+        difficulty: DifficultyModel,
         *,
         sticky: StickyStore | None = None,
         monotonic: Callable[[], float] = time.monotonic,
@@ -207,21 +201,16 @@ class Router:
     def _named(self, work: _Work, model: Model) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
         route, context, needs = work.route, work.context, work.needs
-        stand_ins = []
-        for name in self.settings.fallbacks.get(model.id, ()):
-            other = self.table.get(name)
-            if other is not None and self._may_stand_in(other, work):
-                stand_ins.append(other)
+        named = map(self.table.get, self.settings.fallbacks.get(model.id, ()))
+        stand_ins = [other for other in named if other is not None and self._may_stand_in(other, work)]
         output = needs.reply(context.outputs.get(model.id))
         return self._decision(work, (model, *stand_ins), output, reasons.named(route.target, model))
 
     def _may_stand_in(self, model: Model, work: _Work) -> bool:
         needs, limit = work.needs, work.route.constraints.max_cost
-        if (
-            not needs.capabilities <= model.capabilities
-            or too_big(model, needs)
-            or not work.route.access.permits(model)
-        ):
+        if not needs.capabilities <= model.capabilities or too_big(model, needs):
+            return False
+        if not work.route.access.permits(model):
             return False
         if limit is None:
             return True
@@ -290,29 +279,24 @@ class Router:
     def _chosen(self, work: _Work, ranked: list[RankedCandidate]) -> RouteDecision:
         """The best that may be asked now and its stand-ins; those that may not go last."""
         down, route = work.context.down, work.route
-        ready, cooling = ranked[:_LOOKED_AT], list[RankedCandidate]()
-        if down:
-            ready = []
-            for one in ranked:
-                (cooling if one.candidate.id in down else ready).append(one)
-                if len(ready) >= _LOOKED_AT:
-                    break
+        ready, cooling = list[RankedCandidate](), list[RankedCandidate]()
+        for one in ranked:
+            (cooling if one.candidate.id in down else ready).append(one)
+            if len(ready) >= _LOOKED_AT:
+                break
         chain = mixed([one.candidate.model for one in ready], self._fallbacks)
         if cooling:
             chain = (*chain, *(one.candidate.model for one in cooling))[: self._fallbacks + 1]
         first = ready[0] if ready else cooling[0]
         kept_on = work.kept_on and first is ranked[0]
-        how = reasons.How(len(ranked), work.difficulty, kept_on, work.escalated, not ready)
-        reason = reasons.chosen(route.who, route.access.profile, first, how)
+        found, hard, escalated = len(ranked), work.difficulty, work.escalated
+        reason = reasons.chosen(
+            route.who, route.access.profile, first, found, hard, kept_on=kept_on, escalated=escalated, cooling=not ready
+        )
         return self._decision(work, chain, first.output, reason, first)
 
     def _decision(
-        self,
-        work: _Work,
-        chain: tuple[Model, ...],
-        output: int,
-        reason: str,
-        chosen: RankedCandidate | None = None,
+        self, work: _Work, chain: tuple[Model, ...], output: int, why: str, chosen: RankedCandidate | None = None
     ) -> RouteDecision:
         model, context, estimate = chain[0], work.context, work.needs.prompt_tokens
         prompt = max(1, round(estimate * context.corrections.get(model.id, 1.0)))
@@ -320,7 +304,7 @@ class Router:
         return RouteDecision(
             model=model,
             fallbacks=chain[1:],
-            reason=reason if reason.isascii() and reason.isprintable() else reasons.ascii_line(reason),
+            reason=why if why.isascii() and why.isprintable() else reasons.ascii_line(why),
             profile=None if chosen is None else work.route.access.profile,
             named=chosen is None,
             difficulty=work.difficulty,

@@ -74,7 +74,6 @@ class ResponseCache:
             self._forget(next(iter(self._entries)))
 
     def clear(self) -> None:
-        """Forget everything."""
         self._entries.clear()
         self._bytes = 0
 

@@ -50,8 +50,6 @@ Scope = tuple[str, int, str]
 
 
 class State(StrEnum):
-    """What a breaker is doing."""
-
     AVAILABLE = "available"
     COOLING = "cooling_down"
     PROBING = "probing"
@@ -72,7 +70,6 @@ class Breaker:
     told: bool = False
 
     def state(self, now: float) -> StrEnum:
-        """What it is doing now."""
         if self.until is None:
             return State.AVAILABLE
         if self.probe is not None and now - self.probe < _PROBE_SECONDS:
@@ -160,17 +157,14 @@ class Health:
         return not breakers or all(breakers[s].allows(now) for s in target.scopes if s in breakers)
 
     def begin(self, target: Target, now: float) -> None:
-        """A request goes ahead."""
         for breaker in self._of(target):
             breaker.begin(now)
 
     def abandon(self, target: Target) -> None:
-        """It ended without a word about the target."""
         for breaker in self._of(target):
             breaker.abandon()
 
     def answer(self, target: Target) -> None:
-        """Content came from it: all three are up."""
         for breaker in self._of(target):
             breaker.answer()
 
@@ -214,7 +208,6 @@ class Health:
         self.breakers = {s: b for s, b in self.breakers.items() if provider is not None and s[0] != provider}
 
     def of_provider(self, provider: str) -> Iterator[tuple[Scope, Breaker]]:
-        """Its breakers with their names."""
         return ((scope, breaker) for scope, breaker in self.breakers.items() if scope[0] == provider)
 
     def _of(self, target: Target) -> Iterator[Breaker]:

@@ -131,10 +131,9 @@ class Relay:
                 self.close()
                 raise
             if reason == HEARTBEAT:
-                watch.beat = asyncio.get_running_loop().time()
+                watch.beat = watch.now()
                 return None
-            message = f"{self._adapter.name} fell silent."
-            return Failure(Action.NEXT, reason, message, status=504)
+            return Failure(Action.NEXT, reason, f"{self._adapter.name} fell silent.", status=504)
         except TransportError:
             return b""  # whether anything is missing, the reader knows
         else:
@@ -154,33 +153,28 @@ class Relay:
         return Failed(error) if self._events else error_event(error)
 
     def _finish(self, failure: Failure | None) -> None:
-        if self._over:
-            return
-        self._over = True
-        self._watch.stop()
-        if failure is None:
-            self._call.response.release()
-        else:
-            self._call.response.abort()
-        self._tell()
-        self._on_end(failure)
+        if self._stop(keep=failure is None):
+            self._on_end(failure)
 
     def close(self) -> None:
         """Stop now: the connection is dropped, what was used so far is told."""
-        if self._over:
-            return
-        self._over = self._ended = True
+        self._ended = True
         self._ready.clear()
-        self._watch.stop()
-        self._call.response.abort()
-        self._tell()
+        self._stop(keep=False)
 
-    def _tell(self) -> None:
-        reader, reply = self._call.reader, self.reply
+    def _stop(self, *, keep: bool) -> bool:
+        """Let go of the upstream and tell what was used; False where that was done before."""
+        if self._over:
+            return False
+        self._over = True
+        self._watch.stop()
+        response, reader, reply = self._call.response, self._call.reader, self.reply
+        response.release() if keep else response.abort()
         if reply is not None:
-            reply.usage = self._adapter.with_cost(_usage_of(reader), self._call.response.headers)
+            reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.output_characters
+        return True
 
 
 def _usage_of(reader: StreamReader) -> Usage | None:
@@ -192,6 +186,5 @@ def _usage_of(reader: StreamReader) -> Usage | None:
 
 
 async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
-    """Pieces that are all there already."""
     for piece in pieces:
         yield piece

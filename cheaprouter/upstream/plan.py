@@ -190,9 +190,7 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
 
 
 def _is_clients(failure: Failure) -> bool:
-    return failure.action in _CLIENTS_FAULT or (
-        failure.action is Action.NEXT and failure.status is not None and 400 <= failure.status < 500
-    )
+    return failure.action in _CLIENTS_FAULT or (failure.action is Action.NEXT and 400 <= (failure.status or 0) < 500)
 
 
 def _as_it_came(failure: Failure) -> UpstreamError:
@@ -215,9 +213,8 @@ def _temporary(failures: Sequence[Failure], wait: float | None) -> UpstreamError
     if told is not None:
         wait = told if wait is None else min(wait, told)
     if all(f.action is Action.WAIT for f in failures):
-        return UpstreamError(
-            last.message, status=429, code="rate_limit_exceeded", error_type="rate_limit_error", retry_after=wait
-        )
+        code, kind = "rate_limit_exceeded", "rate_limit_error"
+        return UpstreamError(last.message, status=429, code=code, error_type=kind, retry_after=wait)
     if all(f.code == "upstream_timeout" for f in failures):
         return UpstreamError(last.message, status=504, code="upstream_timeout")
     if any(f.action in _PASSING or f.code in UNREACHABLE or f.code == "all_down" for f in failures):

@@ -69,14 +69,8 @@ async def check(adapter: Adapter, transport: Transport, clock: Clock) -> Json:
     keys: Sequence[str | None] = adapter.api_keys or (None,)
     results = [await _ask(adapter, key, transport, clock) for key in keys]
     best = next((r for r in results if r["ok"]), results[0])
-    return {
-        "name": adapter.name,
-        "ok": best["ok"],
-        "latency_ms": best["latency_ms"],
-        "models": best["models"],
-        "error": best["error"],
-        "keys": [{"key": i + 1, "ok": r["ok"], "error": r["error"]} for i, r in enumerate(results)],
-    }
+    told = [{"key": place, "ok": r["ok"], "error": r["error"]} for place, r in enumerate(results, 1)]
+    return {"name": adapter.name, **best, "keys": told}
 
 
 async def _ask(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> Json:

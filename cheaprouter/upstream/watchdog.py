@@ -66,7 +66,6 @@ class Watchdog:
         return reason if task.uncancel() <= self._base else ""
 
     def now(self) -> float:
-        """The loop's time."""
         return self._loop.time()
 
     def stop(self) -> None:

@@ -7,14 +7,16 @@ What a wire tells beyond that travels in `extra` and Extra, so that nothing is l
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from ..core.errors import CheapRouterError
 from ..core.models import Json, Usage
+from . import sse
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})
 
@@ -159,30 +161,39 @@ class Trouble(StrEnum):
     EMPTY = "empty"  # it finished properly, and had said nothing
 
 
-class StreamReader(Protocol):
+class StreamReader(ABC):
     """Reads one upstream stream: `feed` what comes from the network, and `finish` once at the end.
 
     Both give what can go on: events, or at most one piece of bytes. `said`: some content has come. `done`: the upstream
-    said that it is complete. `usage`, `finish_reason`: as far as seen.
+    said that it is complete. `malformed`: events left out because they were broken. `usage`, `finish_reason`: as far as seen.
     """
 
-    said: bool
-    done: bool
-    trouble: Trouble | None
-    error: Json
-
-    @property
-    def usage(self) -> Usage | None: ...
-
-    @property
-    def finish_reason(self) -> str | None: ...
+    def __init__(self) -> None:
+        self.said = self.done = False
+        self.malformed = 0
+        self.trouble: Trouble | None = None
+        self.error: Json = {}
+        self.usage: Usage | None = None
+        self.finish_reason: str | None = None
+        self._characters = 0
+        self._cutter = sse.EventCutter()
 
     @property
     def output_characters(self) -> int:
         """Characters of text so far, for an estimate where no usage comes; rough where bytes were passed on unread."""
+        return self._characters
 
     def feed(self, data: bytes) -> list[Piece]:
         """Take bytes, however they are cut."""
+        try:
+            return self._take(self._cutter.feed(data))
+        except sse.EventTooLargeError:
+            self.trouble = Trouble.ENDLESS
+            return []
 
+    @abstractmethod
+    def _take(self, whole: bytes) -> list[Piece]: ...
+
+    @abstractmethod
     def finish(self) -> list[Piece]:
         """The connection ended, or it is `done`; tells trouble where that was too early, or without any content."""

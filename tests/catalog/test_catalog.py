@@ -5,8 +5,7 @@ from importlib import resources
 
 import pytest
 
-from cheaprouter.catalog.names import canonical, family, parameters, sees
-from cheaprouter.catalog.quality import by_price, measured
+from cheaprouter.catalog.quality import by_price, canonical, family, measured, parameters, sees
 from cheaprouter.config.kinds import CLOUD
 from cheaprouter.core.models import FREE, Capability
 

@@ -163,11 +163,11 @@ async def test_a_listener_that_leaves_is_forgotten(seen: Seen, hurried: None) ->
         await told(socket)
     site = seen.client.app[module.PAGE]
     for _ in range(100):
-        if not site.sockets and not seen.bus._subscriptions:
+        if not site.sockets and not seen.bus._listeners:
             break
         await asyncio.sleep(0.01)
     assert not site.sockets
-    assert not seen.bus._subscriptions
+    assert not seen.bus._listeners
 
 
 async def test_only_so_many_may_listen(seen: Seen, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,8 +5,7 @@ import re
 import orjson
 import pytest
 
-from cheaprouter.home_assistant.discovery import announce_device, announce_hub
-from cheaprouter.home_assistant.entities import Choices, slug_of
+from cheaprouter.home_assistant.discovery import Choices, announce_device, announce_hub, slug_of
 from cheaprouter.home_assistant.topics import Topics
 
 TOPICS = Topics("cheaprouter", "homeassistant")

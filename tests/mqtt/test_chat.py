@@ -9,7 +9,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from cheaprouter.core.errors import BudgetError, LimitError
-from cheaprouter.mqtt import answers
+from cheaprouter.mqtt import messages
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, event, stream, words
 from tests.fakes.mosquitto import watching
 
@@ -181,7 +181,7 @@ async def test_a_wrong_body_is_booked_as_refused(talk, home):
 
 
 async def test_a_message_that_is_too_large_is_refused(talk, home):
-    answer = await talk(b"x" * (answers.LARGEST + 1))
+    answer = await talk(b"x" * (messages.LARGEST + 1))
     assert answer["error"]["code"] == "request_too_large"
 
 

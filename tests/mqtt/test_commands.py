@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 
 from cheaprouter.config import fields
 from cheaprouter.core.errors import CheapRouterError
-from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS, Commands
 from cheaprouter.mqtt.messages import Incoming
 from cheaprouter.mqtt.pacing import Once
+from cheaprouter.mqtt.requests import DEVICE_COMMANDS, HUB_COMMANDS, Commands
 
 SETTINGS = {"profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled"}
 

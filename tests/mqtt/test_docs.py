@@ -11,10 +11,9 @@ import yaml
 
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.home_assistant.discovery import announce_device, announce_hub
-from cheaprouter.home_assistant.entities import HUB_EVENTS, Choices
+from cheaprouter.home_assistant.discovery import HUB_EVENTS, Choices, announce_device, announce_hub
 from cheaprouter.home_assistant.topics import Topics
-from cheaprouter.mqtt.commands import DEVICE_COMMANDS, HUB_COMMANDS
+from cheaprouter.mqtt.requests import DEVICE_COMMANDS, HUB_COMMANDS
 
 TEXT = (Path(__file__).parents[2] / "docs" / "mqtt.md").read_text()
 BLOCKS = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", TEXT, re.DOTALL)]

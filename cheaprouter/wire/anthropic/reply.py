@@ -138,25 +138,15 @@ class MessageReader:
             yield ev.Text(text)
 
 
-class MessageStream(MessageReader):
-    """See `StreamReader`. `encoder`: makes bytes of the events; None: they are wanted as they are."""
+class MessageStream(MessageReader, ev.StreamReader):
+    """`encoder`: makes bytes of the events; None: they are wanted as they are."""
 
     def __init__(self, *, created: int, tool: JsonTool, encoder: Encoder | None) -> None:
-        super().__init__(created=created, tool=tool)
+        MessageReader.__init__(self, created=created, tool=tool)
+        ev.StreamReader.__init__(self)
         self._encoder = encoder
-        self._cutter = sse.EventCutter()
-        self.output_characters = 0
-        self.malformed = 0
-        self.said = self.done = False
-        self.trouble: ev.Trouble | None = None
-        self.error: Json = {}
 
-    def feed(self, data: bytes) -> list[ev.Piece]:
-        try:
-            whole = self._cutter.feed(data)
-        except sse.EventTooLargeError:
-            self.trouble = ev.Trouble.ENDLESS
-            return []
+    def _take(self, whole: bytes) -> list[ev.Piece]:
         return self._pieces(self._walk(whole))
 
     def finish(self) -> list[ev.Piece]:
@@ -174,7 +164,7 @@ class MessageStream(MessageReader):
         made = list(events)
         for event in made:
             size = ev.characters(event)
-            self.output_characters += size
+            self._characters += size
             self.said = self.said or size > 0 or isinstance(event, ev.Thinking | ev.ToolStart)
         if self._encoder is None:
             return [*made]

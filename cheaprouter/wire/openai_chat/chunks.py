@@ -179,7 +179,6 @@ class ChunkReader:
         self._calls: dict[tuple[int, int], ev.ToolStart] = {}
 
     def read(self, chunk: Json) -> Iterator[ev.WireEvent]:
-        """All that a chunk says."""
         head = {n: v for n, v in chunk.items() if n not in _NOT_HEAD and v is not None and self._head.get(n) != v}
         self._head |= head
         choices, usage = choices_of(chunk), usage_in(chunk)

@@ -12,9 +12,9 @@ from typing import Any, Final
 
 import orjson
 
-from ...core.models import Json, Usage
+from ...core.models import Json
 from .. import sse
-from ..events import Piece, Trouble
+from ..events import Piece, StreamReader, Trouble
 from .chunks import (
     ChunkReader,
     answers,
@@ -31,46 +31,26 @@ from .chunks import (
 from .quirks import Quirks, finish_reason
 
 
-class ChatStream:
-    """See `StreamReader`. `malformed`: events left out because they were broken.
-
-    `want_usage`: the client asked for a usage chunk. `events`: give events, not bytes.
-    """
-
-    __slots__ = (
-        "_answered", "_called", "_characters", "_chunks", "_cutter", "_every", "_overhead", "_quirks", "_raw_bytes",
-        "_raw_events", "_reasoning", "_want_usage", "done", "error", "finish_reason", "malformed", "said", "trouble",
-        "usage",
-    )  # fmt: skip
+class ChatStream(StreamReader):
+    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes."""
 
     def __init__(self, quirks: Quirks, *, want_usage: bool = False, events: bool = False) -> None:
+        super().__init__()
         self._quirks = quirks
         self._want_usage = want_usage
         self._chunks = ChunkReader() if events else None
-        self._cutter = sse.EventCutter()
         self._every = events or quirks.answer_in_reasoning
         self._reasoning: list[str] = []
         self._answered = self._called = False
-        self._characters = self._raw_bytes = self._raw_events = self._overhead = 0
-        self.said = self.done = False
-        self.malformed = 0
-        self.trouble: Trouble | None = None
-        self.error: Json = {}
-        self.usage: Usage | None = None
-        self.finish_reason: str | None = None
+        self._raw_bytes = self._raw_events = self._overhead = 0
 
     @property
     def output_characters(self) -> int:
         """Exact for events that were read; by size for those that were passed on."""
         return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
 
-    def feed(self, data: bytes) -> list[Piece]:
+    def _take(self, whole: bytes) -> list[Piece]:
         """Read each event up to the first content; pass on what needs no reading after that."""
-        try:
-            whole = self._cutter.feed(data)
-        except sse.EventTooLargeError:
-            self.trouble = Trouble.ENDLESS
-            return []
         if not whole or self.done or self.trouble is not None:
             return []
         if not self.said or self._every:

@@ -26,7 +26,6 @@ class ChunkEncoder:
         self._usage: Json | None = None
 
     def encode(self, events: Iterable[ev.WireEvent]) -> bytes:
-        """All of them as one piece."""
         return b"".join(map(self.event, events))
 
     def end(self) -> bytes:
@@ -71,7 +70,6 @@ class ChunkEncoder:
 
 
 def _fields(event: ev.Part | ev.Extra) -> Json:  # noqa: PLR0911 - one return for each kind of event
-    """An event as fields of a delta."""
     match event:
         case ev.Text():
             return {"content": event.text}
@@ -90,9 +88,7 @@ def _fields(event: ev.Part | ev.Extra) -> Json:  # noqa: PLR0911 - one return fo
 
 
 def _call(start: ev.ToolStart) -> Json:
-    call: Json = {"index": start.index, "id": start.id, "type": "function"}
-    if not start.id:
-        del call["id"]
+    call: Json = {"index": start.index, **({"id": start.id} if start.id else {}), "type": "function"}
     if start.name or "type" not in start.extra:
         call["function"] = {"name": start.name, "arguments": ""}
     _merge(call, dict(start.extra))
@@ -107,7 +103,6 @@ class Assembler:
         self._choices: dict[int, Json] = {}
 
     def add(self, event: ev.WireEvent) -> None:
-        """Take an event."""
         match event:
             case ev.Start():
                 told = {"id": event.id, "created": event.created, "model": event.model}
@@ -133,7 +128,6 @@ class Assembler:
         return self._choices.setdefault(index, new)
 
     def completion(self) -> Json:
-        """All of it so far."""
         return {**self._reply, "choices": [_closed(self._choices[index]) for index in sorted(self._choices)]}
 
 
@@ -165,18 +159,14 @@ def _merge(target: Json, delta: Json) -> None:
 
 
 def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
-    for delta in deltas:
-        if not isinstance(delta, dict):
-            continue
+    for delta in (delta for delta in deltas if isinstance(delta, dict)):
         known = next((call for call in calls if call["index"] == delta.get("index")), None)
         if known is None:
-            known = {"index": delta.get("index", len(calls))}
-            calls.append(known)
+            calls.append(known := {"index": delta.get("index", len(calls))})
         _merge(known, delta)
 
 
 def assemble(events: Iterable[ev.WireEvent]) -> Json:
-    """One completion from the events of a complete stream."""
     whole = Assembler()
     for event in events:
         whole.add(event)
@@ -196,7 +186,6 @@ def error_object(error: CheapRouterError) -> Json:
 
 
 def error_body(error: CheapRouterError) -> bytes:
-    """The same as bytes."""
     return orjson.dumps(error_object(error))
 
 

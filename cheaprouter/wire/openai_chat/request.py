@@ -63,22 +63,18 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     if not isinstance(body, dict):
         raise InvalidRequestError("The request body must be a JSON object.")
     model = _model(body.get("model", default_model))
-    messages = body.get("messages")
-    if messages is None:
-        raise _missing("messages")
+    messages: Any = body.get("messages")
     _check_messages(messages)
     for name, value in body.items():
         if value is not None and (wanted := _TYPES.get(name)) is not None:
             _check_field(name, value, *wanted)
-    options = body.get("stream_options") or {}
-    limit = body.get("max_completion_tokens")
-    limit = body.get("max_tokens") if limit is None else limit
+    limit = body.get("max_tokens") if (most := body.get("max_completion_tokens")) is None else most
     return ChatRequest(
         body=body,
         model=model,
         messages=messages,
         stream=bool(body.get("stream")),
-        include_usage=bool(options.get("include_usage")),
+        include_usage=bool((body.get("stream_options") or {}).get("include_usage")),
         max_tokens=None if limit is None else int(limit),
         n=int(body.get("n") or 1),
         wire=wire,
@@ -94,6 +90,8 @@ def _model(model: Any) -> str:
 
 
 def _check_messages(messages: Any) -> None:
+    if messages is None:
+        raise _missing("messages")
     if not isinstance(messages, list):
         raise _wrong("messages", "an array", messages)
     if not messages:
