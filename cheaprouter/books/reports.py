@@ -49,7 +49,7 @@ class Query:
     model: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(eq=False)
 class Reports:
     """Reads the books; the newest bookings are written first, so that a finished request is seen at once."""
 

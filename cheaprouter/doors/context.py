@@ -12,6 +12,7 @@ from aiohttp import web
 from ..control import Control
 from ..core.const import MAX_BODY_BYTES
 from ..core.errors import (
+    AuthenticationError,
     BodyTooLargeError,
     CheapRouterError,
     InvalidRequestError,
@@ -53,6 +54,14 @@ def for_admin(request: web.Request) -> Control:
             code="admin_key_required",
         )
     return request.app[CONTROL]
+
+
+def is_admin(request: web.Request) -> bool:
+    """Whether the request brings the admin key; a wrong key or none is no error here."""
+    try:
+        return identify(request).key is KeyKind.ADMIN
+    except AuthenticationError:
+        return False
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:

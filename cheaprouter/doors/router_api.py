@@ -16,9 +16,10 @@ from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
 from ..core.ids import clean_id
 from ..core.models import Json
-from .context import CONTROL, for_admin, for_reader, identify, json_response, read_json
+from .context import CONTROL, for_admin, for_reader, identify, is_admin, json_response, read_json
 
 _MOST_AUDIT_ROWS: Final = 10_000
+_FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
 
 
 async def providers(request: web.Request) -> web.Response:
@@ -126,8 +127,11 @@ async def revoke_key(request: web.Request) -> web.Response:
 
 
 async def health(request: web.Request) -> web.Response:
-    """Always 200 while the process serves; says what is degraded."""
-    return json_response(request.app[CONTROL].health())
+    """Always 200 while the process serves; says what is degraded. The words of problems may hold paths and values."""
+    state = request.app[CONTROL].health()
+    if "problems" in state and not is_admin(request):
+        state["problems"] = [_FOR_ADMINS]
+    return json_response(state)
 
 
 async def audit(request: web.Request) -> web.Response:

@@ -158,6 +158,7 @@ class _Client(aiomqtt.Client):
     def abandon(self) -> None:
         """Close the socket whatever its state: aiomqtt leaves it open and watched when an attempt came to nothing."""
         self._client._sock_close()  # noqa: SLF001 - paho offers no public way without the broker's help
+        self._look_at_end()
 
     def _on_publish(
         self, client: Any, userdata: Any, mid: int, reason_code: ReasonCode, properties: Properties
@@ -173,6 +174,12 @@ class _Client(aiomqtt.Client):
             self._connected.set_exception(_NoAnswerError("the broker closed the connection without an answer"))
             return
         super()._on_disconnect(client, userdata, flags, reason_code, properties)
+        self._look_at_end()
+
+    def _look_at_end(self) -> None:
+        """See why it ended: aiomqtt drops that where the end comes too early, and the event loop reports it as forgotten."""
+        if self._disconnected.done() and not self._disconnected.cancelled():
+            self._disconnected.exception()
 
 
 class _NoAnswerError(aiomqtt.MqttError):

@@ -120,8 +120,8 @@ async def test_check_config_says_what_it_read(tmp_path):
 
 async def test_a_bad_configuration_does_not_keep_the_rest_from_serving(tmp_path):
     (tmp_path / "cheaprouter.yaml").write_text("auth: maybe\n")
-    async with serve(tmp_path) as router, aiohttp.ClientSession() as http, http.get(f"{router.url}/health") as reply:
-        state = await reply.json()
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+        state, _ = await seen(router, http)
     assert state["status"] == "degraded"
     assert "auth" in state["problems"][0]
 
@@ -154,8 +154,8 @@ KEYS = "auth: keys\nproviders:\n  lab: {kind: openai, base_url: 'http://127.0.0.
 
 
 async def seen(router, http, path=ASK):
-    """The state that `/health` tells, and the status of a chat without a key."""
-    async with http.get(f"{router.url}/health") as reply:
+    """The state that `/health` tells an admin, and the status of a chat without a key."""
+    async with http.get(f"{router.url}/health", headers=router.admin()) as reply:
         state = await reply.json()
     async with http.post(router.url + path, json=a_body("hello")) as reply:
         return state, reply.status

@@ -18,8 +18,9 @@ ROOT = Path(__file__).parents[2]
 class Process:
     """A started command; `log` grows while it runs."""
 
-    def __init__(self, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, process: asyncio.subprocess.Process, folder: Path) -> None:
         self.process = process
+        self.folder = folder
         self.log = b""
         self.port = 0
 
@@ -27,6 +28,10 @@ class Process:
     def url(self) -> str:
         """Where it serves."""
         return f"http://127.0.0.1:{self.port}"
+
+    def admin(self) -> dict[str, str]:
+        """Headers that may change things, and see everything."""
+        return {"Authorization": f"Bearer {(self.folder / 'admin_key').read_text().strip()}"}
 
     async def until(self, pattern: re.Pattern[bytes]) -> re.Match[bytes]:
         """Read the log until it matches."""
@@ -72,7 +77,8 @@ async def serve(folder: Path, *arguments: str, **environment: str) -> AsyncItera
             stdout=asyncio.subprocess.DEVNULL,
             cwd=ROOT,
             env={**os.environ, "PYTHONUNBUFFERED": "1", **environment},
-        )
+        ),
+        folder,
     )
     try:
         process.port = int((await process.until(READY))[1])

@@ -95,10 +95,20 @@ async def test_with_books_in_doubt_paid_models_are_refused_until_it_is_acknowled
             error_body = (await refused.json())["error"]
         assert (refused.status, error_body["code"]) == (429, "insufficient_quota")
         assert "problems/ack" in error_body["message"]
-        assert (await client.get("/health"))["problems"] == ["some rows are lost"]
+        assert (await client.get("/health", headers=client.admin()))["problems"] == ["some rows are lost"]
         async with client.http.post(f"{client.url}/router/problems/ack", headers=client.admin()) as acknowledged:
             assert acknowledged.status == 200
         assert (await ask(client)).headers["x-cheaprouter-model"] == "lab/good"
+
+
+async def test_the_words_of_problems_are_for_admins_and_others_learn_that_there_are_some(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        client.app.house.accounts.database.add_damage(["/data/secret-place: got the string 'sk-in-the-wrong-line'"])
+        for headers in ({}, {"Authorization": "Bearer wrong"}):
+            state = await client.get("/health", headers=headers)
+            assert (state["status"], len(state["problems"])) == ("degraded", 1)
+            assert "secret-place" not in str(state)
+            assert "admin key" in state["problems"][0]
 
 
 async def test_only_an_admin_acknowledges_what_was_lost(tmp_path):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from decimal import Decimal
 from pathlib import Path
@@ -198,6 +199,36 @@ async def test_a_broker_that_hangs_up_on_the_newer_protocol_gets_the_older(run):
     server = await asyncio.start_server(old_broker, "127.0.0.1", 0)
     async with server, run(server.sockets[0].getsockname()[1], timeout=0.5):
         await until(lambda: versions[:2] == [5, 4])
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 400\r\n\r\n",
+        bytes(range(256)) * 16,
+        b"\x20\x02\x00\x00" + b"\xff" * 3000,
+        b"\x20\x03\x00\x00\x00\x30\xff\xff\xff\x7f",
+        b"\x20\x03\x00\x00\x00\x30\x05\x00\xff\xff\xff\xff",
+    ],
+    ids=["web-server", "bytes", "older-then-garbage", "endless-message", "topic-beyond-the-packet"],
+)
+async def test_what_is_no_broker_leaves_no_failure_that_nobody_looked_at(run, answer):
+    tries = 0
+    unseen: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+
+    async def no_broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal tries
+        tries += 1
+        await reader.read(500)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(no_broker, "127.0.0.1", 0)
+    async with server, run(server.sockets[0].getsockname()[1], timeout=0.5):
+        await until(lambda: tries > 3)
+    gc.collect()
+    assert unseen == []
 
 
 async def test_it_speaks_tls_and_logs_in(tmp_path, run):
