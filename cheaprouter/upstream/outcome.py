@@ -5,14 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
 from ..providers.adapter import Adapter, TransportError
 from ..providers.failures import Action, Failure
-from ..wire.events import Failed, Piece, Ping
+from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
 from .call import Streaming
@@ -171,10 +171,18 @@ class Relay:
         response, reader, reply = self._call.response, self._call.reader, self.reply
         response.release() if keep else response.abort()
         if reply is not None:
-            reply.usage = self._adapter.with_cost(reader.usage, response.headers)
+            reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.output_characters
         return True
+
+
+def _usage_of(reader: StreamReader) -> Usage | None:
+    """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
+    usage, least = reader.usage, (reader.output_characters + 3) // 4
+    if usage is None or reader.finish_reason is not None or usage.completion_tokens >= least:
+        return usage
+    return replace(usage, completion_tokens=least, estimated=True)
 
 
 async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:

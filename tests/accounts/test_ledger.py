@@ -74,6 +74,7 @@ class Books(RuleBasedStateMachine):
             assert snapshot.today == self._spent(device)
         whole = self.ledger.snapshot(None, Limits(), self.now, self.day)
         assert whole.reserved == sum(self.reserved.values())
+        assert whole.running == sum(self.running.values())
         assert whole.today == self._spent("a") + self._spent("b")
 
     @invariant()

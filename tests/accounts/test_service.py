@@ -478,11 +478,15 @@ async def test_a_key_removed_while_keys_are_read_again_does_not_return(home):
     assert home.accounts.callers.keyed == {"den"}
 
 
-async def test_a_device_that_could_not_be_written_down_is_once_the_database_is_back(home):
+async def test_what_could_not_be_written_down_of_devices_is_once_the_database_is_back(home):
     home = home()
-    home.ask("Living Room")
-    await home.database.close()
+    home.ask("attic")
     await home.accounts.tend()
+    home.ask("Living Room")
+    home.accounts.remove("attic")
+    await home.database.close()
+    with pytest.raises(sqlite3.Error):
+        await home.accounts.known.write(home.database)
     home.database.open()
     await home.accounts.tend()
     assert [row[0] for row in await home.database.read(known.load)] == ["Living Room"]

@@ -226,3 +226,18 @@ async def test_answers_are_kept_over_a_reload_until_the_settings_of_the_memory_c
         await reload(client, tmp_path, two(server, cache={"enabled": True, "max_mb": 7}))
         hits.append(await hit(client))
     assert hits == [False, True, False]
+
+
+async def test_another_try_of_what_every_model_failed_goes_to_a_better_one(tmp_path):
+    async with fault_server() as server:
+        settings = two(server)
+        small = model("lab/small", upstream="small", quality=30, price={"input": 0.01, "output": 0.01})
+        settings["providers"]["lab"]["models"].append(small)
+        async with router(tmp_path, settings) as client:
+            for name in ("small", "good", "spare"):
+                server.script(name, error(400), GOOD)
+            with pytest.raises(openai.BadRequestError):
+                await ask(client, model="blockrun/eco")
+            assert server.requests[0].model == "small"
+            again = await ask(client, model="blockrun/eco")
+    assert again.headers["x-cheaprouter-model"] == "lab/good"

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from cheaprouter.upstream.outcome import UpstreamFailed
-from tests.fakes.fault_server import Close, joined, reply, stream, text_of
+from tests.fakes.fault_server import Close, Stall, joined, reply, stream, text_of
 from tests.fakes.faults import SECRET
 from tests.providers.test_anthropic_reply import events, message, text, thinking, tool
 from tests.upstream.conftest import chat, read
@@ -79,3 +79,31 @@ async def test_what_it_has_nothing_like_is_said(make_bench):
         await bench.pool.send([bench.faulty], chat(n=2))
     assert (caught.value.error.status, caught.value.error.code) == (400, "unsupported_content")
     assert not bench.server.requests
+
+
+@pytest.mark.parametrize("breaks", [False, True])
+async def test_what_was_said_by_a_stream_that_did_not_finish_is_estimated(make_bench, breaks):
+    """Anthropic counts the output at the end; at the beginning it tells a token or so."""
+    bench = make_bench(kind="anthropic")
+    begun = events(message(text("word " * 400)))[:5]
+    bench.server.script("faulty", stream(*begun, then=(Close(),) if breaks else (Stall(),)))
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    await anext(got.chunks)
+    if breaks:
+        await read(got)
+    else:
+        await anext(got.chunks)
+        got.close()
+    assert got.usage is not None
+    assert got.usage.estimated
+    assert (got.usage.prompt_tokens, got.usage.cached_tokens) == (1110, 1000)
+    assert got.usage.completion_tokens == got.output_characters // 4 > 200
+
+
+async def test_what_a_finished_stream_counts_is_never_estimated(make_bench):
+    bench = make_bench(kind="anthropic")
+    bench.server.script("faulty", stream(*events(message(text("word " * 400)))))
+    got = await bench.pool.send([bench.faulty], chat(stream=True))
+    await read(got)
+    assert got.usage is not None
+    assert (got.usage.estimated, got.usage.completion_tokens) == (False, 42)

@@ -9,6 +9,7 @@ import pytest
 
 from cheaprouter.providers.adapter import TransportError, WireRequest
 from cheaprouter.upstream.direct import DirectTransport, Host
+from tests.builders import until
 
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi"
 
@@ -17,7 +18,7 @@ class Server:
     """Counts connections and requests; answers what it is told."""
 
     def __init__(self):
-        self.connections = 0
+        self.connections = self.ended = 0
         self.heads: list[bytes] = []
         self.answer = OK
         self.close_after = False
@@ -44,6 +45,7 @@ class Server:
         except (asyncio.IncompleteReadError, ConnectionError):
             pass
         finally:
+            self.ended += 1
             writer.close()
 
 
@@ -97,6 +99,13 @@ async def test_a_server_that_says_close_is_believed():
         await ask(server, transport)
         await ask(server, transport)
     assert server.connections == 2
+
+
+async def test_a_connection_that_is_not_kept_is_closed():
+    async with running() as (server, transport):
+        server.answer = b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 2\r\n\r\nhi"
+        await ask(server, transport)
+        await until(lambda: server.ended)
 
 
 async def test_more_than_was_announced_ends_the_connection():

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Model
 from cheaprouter.providers.failures import Action, Failure
-from cheaprouter.upstream.health import Health
+from cheaprouter.upstream.health import Health, Target
 from cheaprouter.upstream.plan import Upstreams, make_plan
 
 A = Model("lab/a", "lab", "a", context=8_000)
@@ -109,6 +109,15 @@ def test_a_refused_key_is_left_alone_for_the_whole_request_even_if_its_time_is_o
     following = plan.next(1000.0)
     assert following is not None
     assert following.model is C
+
+
+@pytest.mark.parametrize(("failure", "asked"), [(fail(Action.RETRY, status=500), True), (fail(Action.WAIT, retry_after=60.0), False)])  # fmt: skip
+def test_a_sole_provider_is_asked_as_a_last_resort_unless_it_said_when(failure, asked):
+    health, upstreams = Health(), Upstreams({"lab": Keys(("k",))})
+    for model in (A, B):
+        for _ in range(3):
+            health.fail(Target(model), failure, 0.0)
+    assert (make_plan([A, B], upstreams, health, {}).next(1.0) is not None) is asked
 
 
 def test_another_key_rather_than_waiting():

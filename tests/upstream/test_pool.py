@@ -608,3 +608,11 @@ async def test_nothing_comes_of_a_stream_that_was_closed_before_it_was_read(benc
 
 async def test_check_tells_how_long_it_took(bench):
     assert (await bench.pool.check("lab"))["latency_ms"] == 0.0  # no time passes here
+
+
+async def test_an_outage_of_a_whole_provider_names_the_provider_once(make_bench):
+    bench = make_bench(url=f"http://127.0.0.1:{free_port()}/v1")
+    await bench.pool.send([bench.faulty, bench.spare], chat())
+    (down,) = bench.events
+    assert isinstance(down, ProviderDown)
+    assert down.reason == "lab: No connection to the server."

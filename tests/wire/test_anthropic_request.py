@@ -72,6 +72,15 @@ def test_parallel_calls_and_their_results_are_one_turn_each():
     }
 
 
+def test_a_call_keeps_its_id_its_name_and_its_arguments():
+    nameless = {**CALL, "id": "call_2", "function": {"arguments": "[1]"}}
+    got = wire(user("x"), {"role": "assistant", "content": None, "tool_calls": [CALL, nameless]})
+    assert got["messages"][1]["content"] == [
+        {"type": "tool_use", "id": "call_1", "name": "light", "input": {"on": True}},
+        {"type": "tool_use", "id": "call_2", "name": "unknown", "input": {"arguments": [1]}},
+    ]
+
+
 def test_the_old_function_messages_are_calls_too():
     got = wire(
         user("x"),

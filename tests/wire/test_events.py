@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -30,10 +31,10 @@ from cheaprouter.wire.events import (
     WireEvent,
     weight,
 )
-from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode
+from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode, parse_amount
 from cheaprouter.wire.openai_chat.encode import Assembler, ChunkEncoder, assemble, to_stream
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, event, joined, text_of, words
-from tests.providers.test_anthropic_reply import blocks, message
+from tests.providers.test_anthropic_reply import blocks, message, text, thinking, tool
 from tests.providers.test_anthropic_reply import events as anthropic_events
 from tests.wire.test_openai_stream import deltas, events_of, run
 
@@ -144,6 +145,24 @@ def test_wherever_the_network_cuts_anthropics_events_are_the_same(content, stop,
     assert read(size) == read(len(data))
 
 
+@pytest.mark.parametrize(
+    "junk", [b"data: {nope\n\n", b"data: 7\n\n", b'data: {"type": "content_block_delta", "delta": 7}\n\n']
+)
+def test_junk_in_anthropics_stream_is_left_out_and_counted(junk):
+    first, *others = anthropic_events(message(text("Sure.")))
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    pieces = stream.feed(b"".join((first, junk, *others)))
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == "Sure."
+    assert (stream.malformed, stream.trouble, stream.done) == (1, None, True)
+
+
+def test_all_that_anthropic_says_is_counted_for_an_estimate():
+    said = message(thinking("Hmm."), text("Sure."), tool("light", {"on": True}), stop="tool_use")
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    stream.feed(b"".join(anthropic_events(said)))
+    assert stream.output_characters == len("Hmm.Sure.light") + len(json.dumps({"on": True}))
+
+
 names = st.sampled_from(["a", "b"])
 texts = st.text(min_size=1, max_size=6)
 spoken = st.one_of(
@@ -215,3 +234,9 @@ def test_events_can_be_weighed():
     assert weight(b"12345") == 5
     assert weight(Text("x" * 1000)) > 1000
     assert weight(Extra(Where.MESSAGE, json.loads('{"a": "' + "x" * 1000 + '"}'))) > 1000
+
+
+def test_an_amount_may_be_as_long_as_anybody_would_write_it():
+    longest = "0." + "1" * 62
+    assert parse_amount(longest) == Decimal(longest) * 1  # rounded as all amounts are
+    assert parse_amount(longest + "1") is None

@@ -302,3 +302,13 @@ def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
     _, out = run(ROLE + b"".join(words(*"abcdefghij")) + FINISH + USAGE + DONE)
     assert text_of(out) == "abcdefghij"
     assert len(read) == 5  # the role, the first word, the finish, usage and the end
+
+
+def test_a_vendors_word_for_the_end_becomes_openais_and_openais_own_bytes_pass():
+    quirks = Quirks(finish={"max_length": "length"})
+    _, out = run(ROLE + b"".join(words("a", "b")) + event(delta("max_length")) + DONE, quirks=quirks)
+    assert [chunk["choices"][0]["finish_reason"] for chunk in joined(out)[:-1]][-1] == "length"
+    stream = decoder(quirks)
+    push(stream, ROLE + words("a")[0])
+    spaced = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x":  1}\n\n'
+    assert push(stream, spaced) == spaced

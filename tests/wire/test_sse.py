@@ -24,6 +24,13 @@ def test_events_come_out_whole_however_they_were_cut(made, end, sizes):
     assert [sse.parse(block)[1] for block in sse.split(got)] == [line[6:] for line in made]
 
 
+@pytest.mark.parametrize("end", [b"\n", b"\r\n", b"\r"])
+def test_any_kind_of_line_end_becomes_one_line_feed(end):
+    cutter = sse.EventCutter()
+    given = end.join((b"event: a", b"data: 1", b"", b"data: 2", b"", b""))
+    assert cutter.feed(given) + cutter.rest() == b"event: a\ndata: 1\n\ndata: 2\n\n"
+
+
 def test_what_ends_on_a_boundary_passes_without_a_copy():
     data = b"data: a\n\ndata: b\n\n"
     assert sse.EventCutter().feed(data) is data
