@@ -21,6 +21,7 @@ from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard import site as module
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach
+from tests.builders import until
 from tests.dashboard.home import Home
 
 INGRESS = {"X-Ingress-Path": "/api/hassio_ingress/t0k3n"}
@@ -162,10 +163,7 @@ async def test_a_listener_that_leaves_is_forgotten(seen: Seen, hurried: None) ->
     async with seen.client.ws_connect("/live") as socket:
         await told(socket)
     site = seen.client.app[module.PAGE]
-    for _ in range(100):
-        if not site.sockets and not seen.bus._listeners:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: not site.sockets and not seen.bus._listeners)
     assert not site.sockets
     assert not seen.bus._listeners
 

@@ -63,8 +63,7 @@ async def reload(client, folder, settings):
 async def test_a_reload_that_removes_its_provider_lets_a_waiting_stream_end_and_books_it(tmp_path):
     async with fault_server() as server, router(tmp_path, two(server)) as client:
         asking = asyncio.create_task(client.sdk.chat.completions.create(model="lab/good", messages=HELLO, stream=True))
-        while not server.asked("good"):
-            await asyncio.sleep(0.001)
+        await until(lambda: server.asked("good"))
         await reload(client, tmp_path, {"auth": "open", "providers": {"other": provider(server.url, model("other/a"))}})
         text = [chunk.choices[0].delta.content or "" async for chunk in await asking if chunk.choices]
         row = (await client.audit())[0]

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
 import orjson
@@ -14,6 +13,7 @@ from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
+from tests.builders import until
 from tests.builders_house import NOW, completed
 from tests.fakes.mosquitto import free_port, mosquitto, watching
 
@@ -26,12 +26,6 @@ user watcher
 topic readwrite #
 """
 USERS = {"router": "router-pw", "watcher": "watcher-pw"}
-
-
-async def until(condition: Any, timeout: float = 10.0) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
 
 
 async def test_state_and_status_are_retained_and_say_online(broker, run):

@@ -14,6 +14,7 @@ from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
+from tests.builders import until
 from tests.fakes.fault_server import (
     DONE,
     FINISH,
@@ -558,8 +559,7 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
     bench = make_bench()
     bench.server.script("faulty", stream(ROLE, *words("hello"), FINISH, DONE))
     asking = asyncio.create_task(bench.pool.send([bench.faulty], chat(stream=True)))
-    while not bench.server.asked("faulty"):
-        await asyncio.sleep(0.001)
+    await until(lambda: bench.server.asked("faulty"))
     bench.pool.change({})
     got = await read(await asking)
     assert b"hello" in b"".join(got)
