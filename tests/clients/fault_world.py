@@ -14,9 +14,10 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fakes.fault_server import FaultServer, fault_server, free_port
+from tests.builders import a_model_row, a_provider, free_port
+from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import FAULTS, SECRET, Fault
-from tests.fakes.router import model, provider, router
+from tests.fakes.router import router
 
 
 def settings_of(fault: Fault, index: int, server: FaultServer) -> tuple[str, dict[str, Any]]:
@@ -33,7 +34,7 @@ def settings_of(fault: Fault, index: int, server: FaultServer) -> tuple[str, dic
         else {"timeouts": {k: getattr(fault.timeouts, k) for k in fault.timeouts.__slots__}}
     )
     name = f"f{index}"
-    return name, provider(url, model(f"{name}/{fault.name}"), **limits) | {"api_key": SECRET}
+    return name, a_provider(url, a_model_row(f"{name}/{fault.name}"), **limits) | {"api_key": SECRET}
 
 
 async def main() -> None:

@@ -13,9 +13,9 @@ from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
-from tests.builders import until
+from tests.builders import free_port, until
 from tests.builders_house import NOW, completed
-from tests.fakes.mosquitto import free_port, mosquitto, watching
+from tests.fakes.mosquitto import mosquitto, watching
 
 ACL = """
 user router

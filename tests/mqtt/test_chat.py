@@ -10,7 +10,8 @@ from paho.mqtt.properties import Properties
 
 from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.mqtt import messages
-from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, event, stream, words
+from tests.builders import sse
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, stream, words
 from tests.fakes.mosquitto import watching
 
 REQUEST = "cheaprouter/device/esp32/chat/request"
@@ -108,9 +109,7 @@ async def test_a_stream_that_breaks_is_an_error(talk, home):
 
 
 async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, home):
-    pieces = [
-        event({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"
-    ]
+    pieces = [sse({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"]
     for model in ("small", "big"):
         home.upstream.script(model, stream(ROLE, *pieces, FINISH, USAGE, DONE))
     answer = await talk({"prompt": "hi", "stream": True, "n": 2})

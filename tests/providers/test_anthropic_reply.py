@@ -18,7 +18,7 @@ from cheaprouter.wire.events import WireEvent
 from cheaprouter.wire.openai_chat.chunks import ChunkReader
 from cheaprouter.wire.openai_chat.encode import assemble
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
-from tests.fakes.fault_server import joined, text_of
+from tests.builders import joined, text_of
 
 ADAPTER = Anthropic(
     ProviderSettings("anthropic", "anthropic", api_keys=("sk-ant-secret",)),

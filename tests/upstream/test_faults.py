@@ -9,7 +9,7 @@ import pytest
 
 from cheaprouter.core.errors import UpstreamError
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
-from tests.fakes.fault_server import free_port, joined, text_of
+from tests.builders import free_port, joined, text_of
 from tests.fakes.faults import FAULTS, SECRET, Fault
 from tests.upstream.conftest import Bench, chat, read
 

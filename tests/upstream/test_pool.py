@@ -14,7 +14,7 @@ from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
-from tests.builders import until
+from tests.builders import free_port, joined, sse, until
 from tests.fakes.fault_server import (
     DONE,
     FINISH,
@@ -25,11 +25,8 @@ from tests.fakes.fault_server import (
     Stall,
     completion,
     delta,
-    event,
-    free_port,
     good_stream,
     head,
-    joined,
     reply,
     stream,
     words,
@@ -380,8 +377,8 @@ async def test_blockruns_cost_header_is_read(make_bench, streams):
     frames = stream(
         ROLE,
         *words("a"),
-        event(delta("stop")),
-        event({**delta(), "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
+        sse(delta("stop")),
+        sse({**delta(), "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
         header=header,
     )
     bench.server.script("faulty", frames if streams else reply(200, completion(), x_blockrun_cost_usd="0.0042"))
@@ -466,7 +463,7 @@ async def test_heartbeats_are_comments_and_come_only_after_content(make_bench):
 async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
     bench = make_bench(timeouts=type(QUICK)(connect=1, first_token=1, idle=0.03, total=5))
     bench.server.script(
-        "faulty", stream(ROLE, *words("a"), then=(Stall(), *stream(*words("b"), event(delta("stop")))[1:]))
+        "faulty", stream(ROLE, *words("a"), then=(Stall(), *stream(*words("b"), sse(delta("stop")))[1:]))
     )
     got = await bench.pool.send([bench.faulty], chat(stream=True))
     await anext(got.chunks)
@@ -477,7 +474,7 @@ async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
 
 async def test_each_piece_goes_on_as_it_comes(bench):
     bench.server.script(
-        "faulty", stream(ROLE, *words("one"), then=(Stall(), *stream(*words("two"), event(delta("stop")))[1:]))
+        "faulty", stream(ROLE, *words("one"), then=(Stall(), *stream(*words("two"), sse(delta("stop")))[1:]))
     )
     got = await bench.pool.send([bench.faulty], chat(stream=True))
     assert isinstance(got, StreamReply)
@@ -489,7 +486,7 @@ async def test_each_piece_goes_on_as_it_comes(bench):
     got.close()
 
 
-@pytest.mark.parametrize("end", [event(delta("stop")), event(delta("stop")) + DONE])
+@pytest.mark.parametrize("end", [sse(delta("stop")), sse(delta("stop")) + DONE])
 async def test_with_hardly_a_token_allowed_an_empty_stream_is_an_answer(bench, end):
     bench.server.script("faulty", stream(ROLE, end))
     got = await bench.pool.send([bench.faulty], chat(stream=True, max_tokens=3))
@@ -503,7 +500,7 @@ async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
     calls = [
         {"index": n, "id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)
     ]
-    bench.server.script("faulty", stream(ROLE, event(delta("tool_calls", tool_calls=calls))))
+    bench.server.script("faulty", stream(ROLE, sse(delta("tool_calls", tool_calls=calls))))
     got = joined(await read(await bench.pool.send([bench.faulty], chat(stream=True))))
     deltas = [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in got[:-1]]
     assert deltas[1:] == [({"tool_calls": [calls[0]]}, None), ({"tool_calls": [calls[1]]}, None), ({}, "tool_calls")]
