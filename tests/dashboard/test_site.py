@@ -21,7 +21,7 @@ from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard import site as module
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach
-from tests.builders import until
+from tests.builders import HandClock, until
 from tests.dashboard.home import Home
 
 INGRESS = {"X-Ingress-Path": "/api/hassio_ingress/t0k3n"}
@@ -32,14 +32,13 @@ class Seen:
     home: Home
     bus: EventBus
     client: TestClient
-    time: list[float]
+    time: HandClock
 
 
 @pytest.fixture
 async def seen() -> AsyncIterator[Seen]:
-    home, bus, time = Home(), EventBus(), [0.0]
-    clock = Clock(lambda: time[0], lambda: datetime(2026, 11, 23, tzinfo=UTC))
-    async with TestClient(TestServer(build_site(home, bus, lambda: Reach(4000), clock))) as client:
+    home, bus, time = Home(), EventBus(), HandClock(at=datetime(2026, 11, 23, tzinfo=UTC))
+    async with TestClient(TestServer(build_site(home, bus, lambda: Reach(4000), time.clock()))) as client:
         yield Seen(home, bus, client, time)
 
 
@@ -131,7 +130,7 @@ async def test_the_status_is_made_once_a_second_for_everybody(seen: Seen) -> Non
     await text(seen, "/status.json")
     await text(seen, "/status.json")
     assert seen.home.asked == 1
-    seen.time[0] += 1
+    seen.time.later(1)
     await text(seen, "/status.json")
     assert seen.home.asked == 2
 

@@ -114,7 +114,7 @@ async def test_a_target_that_cools_down_is_passed_over(bench):
 async def test_it_is_asked_again_when_its_time_is_over(bench):
     bench.server.script("faulty", error(503), GOOD)
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 15
+    bench.time.later(15)
     got = await bench.pool.send([bench.faulty, bench.spare], chat())
     assert got.model.id == "lab/faulty"
     assert bench.pool.healthy(bench.faulty)
@@ -123,7 +123,7 @@ async def test_it_is_asked_again_when_its_time_is_over(bench):
 async def test_half_open_lets_one_probe_through(bench):
     bench.server.script("faulty", error(503), (Stall(), *reply(200, completion())))
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 15
+    bench.time.later(15)
     async with asyncio.TaskGroup() as group:
         probe = group.create_task(bench.pool.send([bench.faulty, bench.spare], chat()))
         await bench.server.waiting.wait()
@@ -169,7 +169,7 @@ async def test_all_down_tells_the_shortest_real_wait(bench):
     bench.server.script("spare", error(429, Retry_After="20"))
     chain = [bench.faulty, bench.spare]
     first = await fails(bench, *chain)
-    bench.time.now += 5
+    bench.time.later(5)
     second = await fails(bench, *chain)
     assert [(e.status, e.headers["retry-after"]) for e in (first, second)] == [(429, "20"), (429, "15")]
     assert len(bench.server.requests) == 2
@@ -305,7 +305,7 @@ async def test_down_and_up_are_told_once_each(bench):
     bench.server.script("faulty", error(503), error(503), GOOD)
     for _ in range(4):
         await bench.pool.send([bench.faulty, bench.spare], chat())
-        bench.time.now += 16
+        bench.time.later(16)
     downs = [e for e in bench.events if isinstance(e, ProviderDown)]
     ups = [e for e in bench.events if isinstance(e, ProviderUp)]
     assert [(e.provider, e.cooldown) for e in downs] == [("lab", 15)]
@@ -565,7 +565,7 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
 async def test_who_is_left_alone_is_shown_with_the_reason_and_for_how_long(bench):
     bench.server.script("faulty", error(503, Retry_After="30"))
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 10
+    bench.time.later(10)
     (cooling,) = bench.pool.status()[0]["cooldowns"]
     assert cooling | {"message": ""} == {
         "key": 1,
