@@ -13,8 +13,8 @@ from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
-from tests.builders import free_port, until
-from tests.builders_house import NOW, completed
+from tests.builders import NOON, free_port, until
+from tests.builders_house import completed
 from tests.fakes.mosquitto import mosquitto, watching
 
 ACL = """
@@ -67,7 +67,7 @@ async def test_what_changed_while_the_broker_was_away_is_there_afterwards(broker
         await broker.kill()
         await until(lambda: running.bridge.state == "disconnected")
         await running.home.serve("kitchen")
-        running.home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+        running.home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
         async with asyncio.timeout(10):
             await broker.start()
             async with watching(broker.port) as seen:
@@ -86,7 +86,7 @@ async def test_an_event_told_while_the_broker_was_away_arrives_once_it_is_back(t
             await until(lambda: running.bridge.state == "connected")
             await broker.stop()
             await until(lambda: running.bridge.state == "disconnected")
-            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
             await broker.start()
             async with aiomqtt.Client("127.0.0.1", broker.port, identifier="lasting", clean_session=False) as client:
                 async with asyncio.timeout(10):
@@ -99,7 +99,7 @@ async def test_a_day_without_a_broker_keeps_a_bounded_number_of_events(run, home
     async with run(free_port()) as running:
         await until(lambda: running.bridge.state == "disconnected")
         for _ in range(5000):
-            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
             home.bus.publish(completed("kitchen"))
         assert len(running.bridge._publisher.outbox) == 256
         assert running.bridge._publisher.outbox.dropped == 2 * 5000 - 256
@@ -277,7 +277,7 @@ async def test_an_event_reaches_hub_and_device_and_is_not_retained(broker, run, 
     home.add("kitchen")
     async with run(broker) as running, watching(broker.port) as seen:
         await until(lambda: running.bridge.state == "connected")
-        home.bus.publish(BudgetReached("kitchen", "daily", Decimal(1), Decimal(1), "refuse", NOW))
+        home.bus.publish(BudgetReached("kitchen", "daily", Decimal(1), Decimal(1), "refuse", NOON))
         await seen.until(lambda: seen.on("cheaprouter/device/kitchen/event"))
         assert seen.on("cheaprouter/event") == seen.on("cheaprouter/device/kitchen/event")
         assert not any(m.retain for m in seen.seen if str(m.topic).endswith("/event"))

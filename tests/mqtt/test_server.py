@@ -11,6 +11,7 @@ import orjson
 import pytest
 import yaml
 
+from tests.builders import a_body
 from tests.fakes.fault_server import fault_server
 from tests.fakes.faults import error
 from tests.fakes.mosquitto import watching
@@ -54,7 +55,7 @@ async def house(broker, upstream, folder):
         await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
 
         async def ask(wanted="blockrun/auto"):
-            body = {"model": wanted, "messages": [{"role": "user", "content": "turn on the light"}]}
+            body = a_body("turn on the light", wanted)
             url = f"{router.url}/v1/chat/completions"
             async with http.post(url, json=body, headers={"X-Device-ID": "kitchen"}) as reply:
                 return reply.status, reply.headers.get("x-cheaprouter-model"), await reply.json()
