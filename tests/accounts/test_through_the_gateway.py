@@ -5,11 +5,11 @@ from __future__ import annotations
 import openai
 import pytest
 
-from tests.builders import a_model_row, a_provider
+from tests.builders import a_house, a_model_row, saying
 from tests.fakes.fault_server import fault_server
 from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Say hello, please."}]
+HELLO = saying("Say hello, please.")
 
 
 async def ask(client, model_id="blockrun/auto"):
@@ -23,7 +23,7 @@ def lab(server, **settings):
         a_model_row("lab/cheap", price={"input": 0.01, "output": 0.02}, quality=20),
         a_model_row("lab/gift", price={"input": 0, "output": 0}, quality=5),
     ]
-    return {"auth": "open", "providers": {"lab": a_provider(server.url, *models)}, **settings}
+    return a_house(server.url, *models, **settings)
 
 
 async def change(client, path, **changes):

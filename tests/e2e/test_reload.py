@@ -9,15 +9,11 @@ from pathlib import Path
 import pytest
 
 from cheaprouter.config import files
-from tests.builders import a_model_row, a_provider, free_port, until
+from tests.builders import a_house, a_model_row, free_port, until
 from tests.fakes.fault_server import fault_server
 from tests.fakes.router import Client, router
 
-SETTINGS = {
-    "auth": "keys",
-    "providers": {"lab": a_provider(f"http://127.0.0.1:{free_port()}/v1", a_model_row("lab/a"))},
-    "devices": {"kid": {"rpm": 7}},
-}
+SETTINGS = a_house(f"http://127.0.0.1:{free_port()}/v1", a_model_row("lab/a"), auth="keys", devices={"kid": {"rpm": 7}})
 
 
 @pytest.fixture(autouse=True)

@@ -12,10 +12,10 @@ from aiohttp import web
 
 from cheaprouter.core.tasks import Tasks
 from cheaprouter.main import app as main
-from tests.builders import until
+from tests.builders import saying, until
 from tests.fakes.router import Client, router
 
-HELLO = [{"role": "user", "content": "Hello"}]
+HELLO = saying("Hello")
 SETTINGS = {"auth": "open"}
 
 

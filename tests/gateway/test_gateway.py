@@ -12,12 +12,12 @@ import yaml
 from cheaprouter.config import loader
 from cheaprouter.core.events import RequestCompleted
 from cheaprouter.gateway import format_usd
-from tests.builders import a_model_row, a_provider, until
+from tests.builders import a_house, a_model_row, a_provider, saying, until
 from tests.fakes.fault_server import GOOD, ROLE, Stall, completion, fault_server, reply, stream, words
 from tests.fakes.faults import error
 from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Say hello, please."}]
+HELLO = saying("Say hello, please.")
 
 
 def two(server, **settings):
@@ -26,8 +26,7 @@ def two(server, **settings):
         a_model_row("lab/good", upstream="good", quality=80),
         a_model_row("lab/spare", upstream="spare", quality=20),
     ]
-    lab = a_provider(server.url, *models)
-    return {"auth": "open", "providers": {"lab": lab}, "fallbacks": {"lab/good": ["lab/spare"]}, **settings}
+    return a_house(server.url, *models, fallbacks={"lab/good": ["lab/spare"]}, **settings)
 
 
 async def ask(client, **fields):

@@ -4,8 +4,9 @@ import pytest
 
 from cheaprouter.core.models import Model, Usage
 from cheaprouter.upstream.cache import ResponseCache, cache_key
+from tests.builders import a_body, saying
 
-BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0}
+BODY = a_body("hello", "m", temperature=0)
 MODEL = Model("lab/a", "lab", "a")
 KEY = cache_key("kitchen", "lab/a", BODY)
 
@@ -38,7 +39,7 @@ def test_what_was_put_is_got(cache):
     [
         {"temperature": 1},
         {"stream": True},
-        {"messages": [{"role": "user", "content": "bye"}]},
+        {"messages": saying("bye")},
         {"max_tokens": 5},
         {"tools": []},
         {"seed": 1},

@@ -18,11 +18,10 @@ from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
 from cheaprouter.wire.openai_chat.quirks import Quirks
-from cheaprouter.wire.openai_chat.request import parse
-from tests.builders import joined, sse, text_of
+from tests.builders import a_chat, joined, sse, text_of
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, completion, delta, words
 
-PLAIN = parse({"model": "m", "messages": [{"role": "user", "content": "x"}]})
+PLAIN = a_chat("x", "m")
 
 
 def adapter(kind: str = "openai") -> OpenAICompatible:
