@@ -30,7 +30,7 @@ USERS = {"router": "router-pw", "watcher": "watcher-pw"}
 
 async def test_state_and_status_are_retained_and_say_online(broker, run):
     async with run(broker) as running, watching(broker.port) as seen:
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         state = orjson.loads(seen.retained["cheaprouter/state"])
         assert state == orjson.loads(encode(running.home.control.hub_state()))
         assert running.bridge.state == "connected"
@@ -72,7 +72,7 @@ async def test_what_changed_while_the_broker_was_away_is_there_afterwards(broker
             await broker.start()
             async with watching(broker.port) as seen:
                 await seen.until(lambda: seen.retained.get("cheaprouter/device/kitchen/state"))
-                await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+                await seen.online()
         assert orjson.loads(seen.retained["cheaprouter/device/kitchen/state"])["requests"] == 1
 
 
@@ -135,7 +135,7 @@ async def test_a_wiped_broker_gets_everything_again(tmp_path, run, home):
         broker.wipe()
         await broker.start()
         async with watching(broker.port) as seen:
-            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.online()
         assert len([t for t in seen.retained if t.endswith("/config")]) == 2
         assert seen.retained["cheaprouter/device/kitchen/availability"] == b"online"
 
@@ -173,7 +173,7 @@ async def test_a_broker_that_only_speaks_the_older_protocol_gets_it(run, home):
         await until(lambda: running.bridge.state == "connected")
         assert running.bridge._connector.speaks is aiomqtt.ProtocolVersion.V311
         async with watching(port, "cheaprouter/#", protocol=aiomqtt.ProtocolVersion.V311) as seen:
-            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.online()
 
 
 async def test_a_broker_that_hangs_up_on_the_newer_protocol_gets_the_older(run):
@@ -200,7 +200,7 @@ async def test_it_speaks_tls_and_logs_in(tmp_path, run):
         login = {"username": "router", "password": "router-pw"}
         async with run(broker, mqtt=options | login):
             async with watching(broker.port, "cheaprouter/#", "watcher", "watcher-pw") as seen:
-                await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+                await seen.online()
 
 
 # paho leaves the socket of a failed handshake to the collector
@@ -267,9 +267,9 @@ async def test_without_a_broker_it_is_disabled_and_can_be_stopped(run):
 
 async def test_other_settings_are_taken_while_running(broker, tmp_path, run):
     async with run(broker) as running, watching(broker.port) as seen:
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         running.bridge.reconfigure(MqttSettings("127.0.0.1", broker.port, base_topic="other"))
-        await seen.until(lambda: seen.retained.get("other/status") == b"online")
+        await seen.online("other")
         assert not [t for t in seen.retained if t.startswith("cheaprouter/")]
 
 
