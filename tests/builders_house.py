@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import dataclasses
 from collections.abc import AsyncIterator, Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +13,11 @@ from cheaprouter.books.database import Database
 from cheaprouter.config import loader
 from cheaprouter.core.events import EventBus, RequestCompleted
 from cheaprouter.core.logs import Redactor
-from cheaprouter.core.models import Caller, Json, RequestRecord, Usage
+from cheaprouter.core.models import Caller, Json, Usage
 from cheaprouter.main.assembly import House, build_house
-from cheaprouter.wire.openai_chat.request import parse
+from tests.builders import a_chat, a_record
 from tests.fakes.fault_server import FaultServer, completion, fault_server, good_stream, reply
 
-NOW = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 INSTANCE = "0123456789abcdef0123456789abcdef"
 SECRET = "sk-secret-abcdefghijklmnop"
 
@@ -58,8 +55,7 @@ class Home:
 
     async def serve(self, device_id: str, model: str = "blockrun/auto") -> None:
         """One whole chat of a device, through gateway and upstream into the books."""
-        request = parse({"model": model, "messages": [{"role": "user", "content": "hi"}], "max_tokens": 20})
-        (await self.gateway.serve(request, Caller(device_id))).close()
+        (await self.gateway.serve(a_chat("hi", model, max_tokens=20), Caller(device_id))).close()
 
     def say(self, *pieces: str, stream: bool = False) -> None:
         """What the upstream answers from now on."""
@@ -110,15 +106,7 @@ async def make_house(data: Path, *, instance: str = INSTANCE, **settings: Any) -
             yield home
 
 
-def record(device_id: str, **fields: Any) -> RequestRecord:
-    """A streamed request of two seconds and 101 tokens, as the books have it."""
-    made = RequestRecord(
-        id="r1", timestamp=NOW, device_id=device_id, requested_model="blockrun/auto", model_id="lab/small", provider="lab",
-        usage=Usage(10, 101), status=200, latency_ms=2500.0, stream=True, first_token_ms=500.0,
-    )  # fmt: skip
-    return dataclasses.replace(made, **fields)
-
-
 def completed(device_id: str, **fields: Any) -> RequestCompleted:
-    """The event of such a request."""
-    return RequestCompleted(record(device_id, **fields))
+    """The event of a streamed request of two seconds and 101 tokens."""
+    streamed: Json = {"usage": Usage(10, 101), "latency_ms": 2500.0, "stream": True, "first_token_ms": 500.0}
+    return RequestCompleted(a_record(device_id=device_id, **(streamed | fields)))

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import dataclasses
-from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -16,12 +15,13 @@ from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.config.settings import Auth, Settings
-from cheaprouter.core.calendar import Calendar, Clock
+from cheaprouter.core.calendar import Calendar
 from cheaprouter.core.errors import LimitError
 from cheaprouter.core.events import EventBus
 from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage
 from cheaprouter.gateway import Refused
 from cheaprouter.world import auth_of
+from tests.builders import HandClock
 
 TOKENS = 1
 """Of each reply, as its client allows."""
@@ -39,10 +39,9 @@ class Home:
     def __init__(self, folder, settings, *, at="2026-11-22T12:00:00", zone="Europe/Berlin"):
         self.folder = folder
         self.settings = settings
-        self.zone = ZoneInfo(zone)
-        self.now = 1000.0
-        self.at = datetime.fromisoformat(at).replace(tzinfo=self.zone).astimezone(UTC)
-        self.clock = Clock(lambda: self.now, lambda: self.at)
+        self.time = HandClock(zone=zone)
+        self.time.local(at)
+        self.clock, self.later, self.local = self.time.clock(), self.time.later, self.time.local
         self.bus = EventBus()
         self.events = []
         self.bus.on(self.events.append)
@@ -50,7 +49,7 @@ class Home:
         self.open()
 
     def open(self):
-        calendar = Calendar(self.zone)
+        calendar = Calendar(ZoneInfo(self.time.zone))
         self.database = Database(self.folder / "cheaprouter.db")
         self.database.open()
         self.metrics = Metrics(calendar, self.clock)
@@ -100,14 +99,6 @@ class Home:
         self.make_policies()
         self.accounts.configured(settings)
 
-    def later(self, seconds):
-        self.now += seconds
-        self.at += timedelta(seconds=seconds)
-
-    def local(self, text):
-        """Set the wall's clock."""
-        self.at = datetime.fromisoformat(text).replace(tzinfo=self.zone).astimezone(UTC)
-
     @property
     def auth(self):
         return auth_of(self.settings)
@@ -119,7 +110,7 @@ class Home:
         return self.accounts.set_many(self.settings, device_id, {name: value}, source)[name]
 
     def budget_action(self, device_id):
-        day = self.accounts.calendar.day(self.at.timestamp())
+        day = self.accounts.calendar.day(self.time.at.timestamp())
         return self.accounts.budget_action(self.policies, device_id, day)
 
     # --- a request's way

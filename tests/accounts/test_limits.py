@@ -381,7 +381,7 @@ async def test_a_request_that_ends_at_midnight_is_in_one_day_for_limits_and_book
 
     def utcnow():
         home.local(next(readings, "2026-11-23T00:00:00.0001"))
-        return home.at
+        return home.time.at
 
     home.accounts.clock = dataclasses.replace(home.clock, utcnow=utcnow)
     home.done(account, 10, "0.01")
@@ -423,7 +423,7 @@ async def test_a_reset_of_the_day_keeps_what_was_forgiven_of_the_month_before(ho
     assert home.accounts.limits_state("kitchen")["budget_percent"] == 25
     await home.restart()
     assert home.accounts.limits_state("kitchen")["budget_percent"] == 25
-    home.at += timedelta(days=30)
+    home.time.at += timedelta(days=30)
     home.accounts.reset_budget("kitchen", "day")
     home.ask()
     await home.restart()

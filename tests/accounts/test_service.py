@@ -436,7 +436,7 @@ async def test_fifty_devices_at_once_balance_to_the_token_and_the_pico_dollar(ho
     assert sum(t[books.TOTALS.index("cost")] for t in totals.values()) == int(paid * 10**12)
     assert sum(t[books.TOTALS.index("input_tokens")] for t in totals.values()) == used
     for n in range(50):
-        snapshot = home.accounts.ledger.snapshot(f"device {n}", home.policies.default.limits, home.now, 20261122)
+        snapshot = home.accounts.ledger.snapshot(f"device {n}", home.policies.default.limits, home.time.now, 20261122)
         assert (snapshot.running, snapshot.reserved) == (0, 0)
         assert snapshot.today <= 2 * 10**10
         assert snapshot.today == totals.get(f"device {n}", (0,) * 9)[books.TOTALS.index("cost")]

@@ -5,10 +5,11 @@ from __future__ import annotations
 import openai
 import pytest
 
+from tests.builders import a_house, a_model_row, saying
 from tests.fakes.fault_server import fault_server
-from tests.fakes.router import model, provider, router
+from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Say hello, please."}]
+HELLO = saying("Say hello, please.")
 
 
 async def ask(client, model_id="blockrun/auto"):
@@ -18,11 +19,11 @@ async def ask(client, model_id="blockrun/auto"):
 
 def lab(server, **settings):
     models = [
-        model("lab/good"),
-        model("lab/cheap", price={"input": 0.01, "output": 0.02}, quality=20),
-        model("lab/gift", price={"input": 0, "output": 0}, quality=5),
+        a_model_row("lab/good"),
+        a_model_row("lab/cheap", price={"input": 0.01, "output": 0.02}, quality=20),
+        a_model_row("lab/gift", price={"input": 0, "output": 0}, quality=5),
     ]
-    return {"auth": "open", "providers": {"lab": provider(server.url, *models)}, **settings}
+    return a_house(server.url, *models, **settings)
 
 
 async def change(client, path, **changes):

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import itertools
-from datetime import UTC, datetime, timedelta
-from decimal import Decimal
 from zoneinfo import ZoneInfo
 
 import pytest
@@ -13,8 +11,8 @@ from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.books.reports import Reports
 from cheaprouter.config.settings import StorageSettings
-from cheaprouter.core.calendar import Calendar, Clock
-from cheaprouter.core.models import RequestRecord, Usage
+from cheaprouter.core.calendar import Calendar
+from tests.builders import HandClock, a_record, a_refusal
 
 
 class Office:
@@ -22,15 +20,15 @@ class Office:
 
     def __init__(self, folder, at="2026-11-22T12:00:00", zone="Europe/Berlin", storage=None):
         self.folder = folder
-        self.zone = ZoneInfo(zone)
-        self.at = datetime.fromisoformat(at).replace(tzinfo=self.zone).astimezone(UTC)
-        self.clock = Clock(lambda: 0.0, lambda: self.at)
+        self.time = HandClock(zone=zone)
+        self.time.local(at)
+        self.clock, self.later = self.time.clock(), self.time.later
         self.storage = storage or StorageSettings()
         self.numbers = itertools.count(1)
         self.open()
 
     def open(self):
-        calendar = self.calendar = Calendar(self.zone)
+        calendar = self.calendar = Calendar(ZoneInfo(self.time.zone))
         self.database = Database(self.folder / "cheaprouter.db")
         self.database.open()
         self.journal = Journal(self.folder / "journal")
@@ -45,33 +43,13 @@ class Office:
         await self.database.close()
         self.open()
 
-    def later(self, **span):
-        self.at += timedelta(**span)
-
-    def book(self, **changes):
-        values = {
-            "id": f"req_{next(self.numbers)}",
-            "timestamp": self.at,
-            "device_id": "kitchen",
-            "requested_model": "blockrun/auto",
-            "model_id": "lab/small",
-            "provider": "lab",
-            "usage": Usage(100, 20, cached_tokens=10),
-            "status": 200,
-            "latency_ms": 12.5,
-            "first_token_ms": 4.0,
-            "cost": Decimal("0.001"),
-            "baseline_cost": Decimal("0.003"),
-            "reason": "the cheapest that fits",
-        }
-        record = RequestRecord(**(values | changes))
-        self.recorder.record(record, self.calendar.day(self.at.timestamp()))
+    def book(self, make=a_record, **changes):
+        record = make(**{"id": f"req_{next(self.numbers)}", "timestamp": self.time.at, **changes})
+        self.recorder.record(record, self.calendar.day(self.time.at.timestamp()))
         return record
 
     def refuse(self, **changes):
-        nothing = {"model_id": None, "provider": None, "usage": Usage(), "cost": Decimal(0), "baseline_cost": None}
-        refusal = {"status": 429, "attempts": 0, "error": "rate_limit_exceeded", "first_token_ms": None, "reason": ""}
-        return self.book(**(nothing | refusal | changes))
+        return self.book(a_refusal, **changes)
 
 
 @pytest.fixture

@@ -10,17 +10,11 @@ from cheaprouter.books import recorder as module
 from cheaprouter.books import totals as books
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.models import Usage
+from tests.builders import until
 
 
 def booked(connection):
     return connection.execute("SELECT count(*) FROM request").fetchone()[0]
-
-
-async def until(condition):
-    """Let the background work go on until something holds."""
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.002)
 
 
 async def test_a_booking_is_in_the_database_after_a_flush(office):

@@ -27,7 +27,7 @@ async def test_no_setting_makes_the_tidying_fail(office, days, most):
 @pytest.mark.parametrize("zone", ["UTC", "Pacific/Kiritimati", "America/Anchorage"])
 async def test_no_clock_makes_the_books_fail(office, at, zone):
     office = office(zone=zone)
-    office.at = at
+    office.time.at = at
     await office.restart()
     office.book()
     await office.recorder.flush()

@@ -16,6 +16,7 @@ from cheaprouter.books import totals as books
 from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import COLUMNS, INDEX, SHAPE, from_disk, from_row, to_row
 from cheaprouter.core.models import Profile, RequestRecord, Usage
+from tests.builders import a_record
 
 stored = st.one_of(
     st.none(),
@@ -121,11 +122,8 @@ def test_a_row_of_an_older_version_is_told_by_its_columns_names():
 def test_a_booking_is_counted_to_the_day_it_is_given_and_no_clock_or_calendar_is_asked(office, monkeypatch):
     office = office(at="2026-11-22T23:59:59.9999")
     monkeypatch.setattr(type(office.calendar), "day", lambda *_: pytest.fail("the calendar is asked"))
-    monkeypatch.setattr(type(office), "at", property(lambda _: pytest.fail("the clock is asked")), raising=False)
-    record = RequestRecord(
-        "req_1", datetime(2026, 11, 22, 23, 30, tzinfo=UTC), "kitchen", "m", "lab/small", "lab", Usage(1, 1), 200, 5.0
-    )
-    office.recorder.record(record, 20261122)
+    monkeypatch.setattr(type(office.time), "at", property(lambda _: pytest.fail("the clock is asked")))
+    office.recorder.record(a_record(timestamp=datetime(2026, 11, 22, 23, 30, tzinfo=UTC)), 20261122)
     assert office.recorder._waiting[0][INDEX["day"]] == 20261122
 
 

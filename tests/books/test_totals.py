@@ -13,17 +13,7 @@ from cheaprouter.books.migrations import migrate
 from cheaprouter.books.rows import from_row, to_row
 from cheaprouter.core.ids import FORGOTTEN
 from cheaprouter.core.models import RequestRecord, Usage
-
-AT = datetime(2026, 11, 22, 20, 0, 0, 123456, tzinfo=UTC)
-
-
-def record(**changes):
-    values = {
-        "id": "req_1", "timestamp": AT, "device_id": "kitchen", "requested_model": "blockrun/auto", "model_id": "lab/small",
-        "provider": "lab", "usage": Usage(100, 20, cached_tokens=10), "status": 200, "latency_ms": 12.5, "cost": Decimal("0.001"),
-        "baseline_cost": Decimal("0.003"),
-    }  # fmt: skip
-    return RequestRecord(**(values | changes))
+from tests.builders import a_record
 
 
 @pytest.fixture
@@ -62,20 +52,20 @@ def test_a_record_survives_its_row(made):
 
 
 def test_a_megabyte_of_a_models_name_is_cut():
-    assert len(from_row(to_row(1, 20261122, record(requested_model="x" * 10**6))).requested_model) == 256
+    assert len(from_row(to_row(1, 20261122, a_record(requested_model="x" * 10**6))).requested_model) == 256
 
 
 def test_half_a_surrogate_pair_is_replaced():
-    assert from_row(to_row(1, 20261122, record(requested_model="\ud83d half"))).requested_model == "? half"
+    assert from_row(to_row(1, 20261122, a_record(requested_model="\ud83d half"))).requested_model == "? half"
 
 
 @pytest.mark.parametrize(("sent", "kept"), [(-5, 0), (10**30, 2**53)])
 def test_impossible_token_counts_are_cut(sent, kept):
-    assert from_row(to_row(1, 20261122, record(usage=Usage(sent, 0)))).usage.prompt_tokens == kept
+    assert from_row(to_row(1, 20261122, a_record(usage=Usage(sent, 0)))).usage.prompt_tokens == kept
 
 
 def test_booking_twice_counts_once(connection):
-    rows = [to_row(n, 20261122, record(id=f"req_{n}")) for n in (1, 2, 3)]
+    rows = [to_row(n, 20261122, a_record(id=f"req_{n}")) for n in (1, 2, 3)]
     books.apply(connection, rows[:2])
     books.apply(connection, rows)
     books.apply(connection, rows)
@@ -87,7 +77,7 @@ def test_booking_twice_counts_once(connection):
 def test_however_batches_overlap_each_row_is_booked_once(seqs, size):
     connection = sqlite3.connect(":memory:", isolation_level=None)
     migrate(connection)
-    rows = [to_row(n, 20261122, record(cost=Decimal(n))) for n in range(1, 31)]
+    rows = [to_row(n, 20261122, a_record(cost=Decimal(n))) for n in range(1, 31)]
     done = 0
     for seq in sorted(seqs):
         books.apply(connection, rows[max(0, seq - size) : seq])
@@ -102,12 +92,12 @@ def test_refusals_failures_and_cancellations_are_told_apart(connection):
         connection,
         [
             to_row(
-                1, 20261122, record(status=429, attempts=0, model_id=None, provider=None, error="rate_limit_exceeded")
+                1, 20261122, a_record(status=429, attempts=0, model_id=None, provider=None, error="rate_limit_exceeded")
             ),
-            to_row(2, 20261122, record(status=429, attempts=2)),
-            to_row(3, 20261122, record(status=502)),
-            to_row(4, 20261122, record(status=499)),
-            to_row(5, 20261122, record(cost=None)),
+            to_row(2, 20261122, a_record(status=429, attempts=2)),
+            to_row(3, 20261122, a_record(status=502)),
+            to_row(4, 20261122, a_record(status=499)),
+            to_row(5, 20261122, a_record(cost=None)),
         ],
     )
     totals = dict(zip(books.TOTALS, books.totals(connection)["kitchen"], strict=True))
@@ -118,16 +108,16 @@ def test_spend_is_by_device_and_day(connection):
     books.apply(
         connection,
         [
-            to_row(1, 20261121, record()),
-            to_row(2, 20261122, record()),
-            to_row(3, 20261122, record(device_id="den", cost=Decimal("0.5"))),
+            to_row(1, 20261121, a_record()),
+            to_row(2, 20261122, a_record()),
+            to_row(3, 20261122, a_record(device_id="den", cost=Decimal("0.5"))),
         ],
     )
     assert sorted(books.spend(connection, 20261122)) == [("den", 20261122, 5 * 10**11), ("kitchen", 20261122, 10**9)]
 
 
 def test_forgetting_devices_keeps_the_sums(connection):
-    rows = [to_row(n, 20261120 + n % 3, record(device_id=f"spoof-{n}")) for n in range(1, 1200)]
+    rows = [to_row(n, 20261120 + n % 3, a_record(device_id=f"spoof-{n}")) for n in range(1, 1200)]
     books.apply(connection, rows)
     books.fold(connection, [f"spoof-{n}" for n in range(1, 1000)])
     books.fold(connection, [f"spoof-{n}" for n in range(1000, 1200)])

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from cheaprouter.catalog.prices import billed, cost, price_at
 from cheaprouter.core.models import FREE, Model, Price, PriceTier, Rates, Usage
+from tests.builders import NOON
 
-NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
 tokens = st.integers(0, 2_000_000)
 
 

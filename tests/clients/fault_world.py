@@ -10,37 +10,19 @@ import json
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
-from tests.fakes.fault_server import FaultServer, fault_server, free_port
-from tests.fakes.faults import FAULTS, SECRET, Fault
-from tests.fakes.router import model, provider, router
-
-
-def settings_of(fault: Fault, index: int, server: FaultServer) -> tuple[str, dict[str, Any]]:
-    """A provider that has just this fault."""
-    url = server.url
-    if fault.address == "refused":
-        url = f"http://127.0.0.1:{free_port()}/v1"
-    elif fault.address == "tls":
-        url = url.replace("http:", "https:")
-    server.script(fault.name, *fault.scripts)
-    limits = (
-        {}
-        if fault.timeouts is None
-        else {"timeouts": {k: getattr(fault.timeouts, k) for k in fault.timeouts.__slots__}}
-    )
-    name = f"f{index}"
-    return name, provider(url, model(f"{name}/{fault.name}"), **limits) | {"api_key": SECRET}
+from tests.fakes.fault_server import fault_server
+from tests.fakes.faults import FAULTS, SECRET
+from tests.fakes.router import router
 
 
 async def main() -> None:
     """Serve."""
     async with fault_server() as server:
-        made = [settings_of(fault, index, server) for index, fault in enumerate(FAULTS)]
-        settings = {"auth": "open", "log_level": "error", "providers": dict(made)}
+        providers = {f"f{n}": fault.provider(server, f"f{n}/{fault.name}") for n, fault in enumerate(FAULTS)}
+        settings = {"auth": "open", "log_level": "error", "providers": providers}
         with tempfile.TemporaryDirectory() as folder:
             async with router(Path(folder), settings) as client:
                 rows = [
@@ -54,7 +36,7 @@ async def main() -> None:
                         "broken": fault.broken,
                         "text": fault.text,
                     }
-                    for fault, (_, given) in zip(FAULTS, made, strict=True)
+                    for fault, given in zip(FAULTS, providers.values(), strict=True)
                 ]
                 print(json.dumps({"baseURL": f"{client.url}/v1", "secret": SECRET, "faults": rows}), flush=True)  # noqa: T201 - this is how it answers
                 await asyncio.to_thread(sys.stdin.read)

@@ -6,17 +6,18 @@ import logging
 import pytest
 
 from cheaprouter.core.tasks import Tasks
+from tests.builders import HandClock
 
 
 class Bench:
     """Tasks whose waits last as long as the test wants."""
 
     def __init__(self) -> None:
-        self.now = 0.0
+        self.time = HandClock()
         self.waits: list[float] = []
         self.go = asyncio.Event()
         self.go.set()
-        self.tasks = Tasks(sleep=self.sleep, monotonic=lambda: self.now)
+        self.tasks = Tasks(sleep=self.sleep, monotonic=self.time)
 
     async def sleep(self, seconds: float) -> None:
         self.waits.append(seconds)
@@ -82,7 +83,7 @@ async def test_the_wait_doubles_up_to_a_minute(bench):
 
 async def test_the_wait_begins_anew_after_a_minute_of_good_running(bench):
     def minute() -> None:
-        bench.now += 60
+        bench.time.later(60)
 
     bench.tasks.start("work", failing(3, after=minute))
     await turns()
@@ -142,7 +143,7 @@ async def test_each_kind_of_failure_is_logged_once(bench, caplog):
 
 async def test_after_good_running_it_is_logged_again(bench, caplog):
     def minute() -> None:
-        bench.now += 60
+        bench.time.later(60)
 
     caplog.set_level(logging.ERROR)
     bench.tasks.start("work", failing(2, after=minute))

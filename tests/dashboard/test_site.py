@@ -21,6 +21,7 @@ from cheaprouter.core.events import DeviceAdded, EventBus
 from cheaprouter.dashboard import site as module
 from cheaprouter.dashboard.site import build_site
 from cheaprouter.dashboard.status import Reach
+from tests.builders import HandClock, until
 from tests.dashboard.home import Home
 
 INGRESS = {"X-Ingress-Path": "/api/hassio_ingress/t0k3n"}
@@ -31,14 +32,13 @@ class Seen:
     home: Home
     bus: EventBus
     client: TestClient
-    time: list[float]
+    time: HandClock
 
 
 @pytest.fixture
 async def seen() -> AsyncIterator[Seen]:
-    home, bus, time = Home(), EventBus(), [0.0]
-    clock = Clock(lambda: time[0], lambda: datetime(2026, 11, 23, tzinfo=UTC))
-    async with TestClient(TestServer(build_site(home, bus, lambda: Reach(4000), clock))) as client:
+    home, bus, time = Home(), EventBus(), HandClock(at=datetime(2026, 11, 23, tzinfo=UTC))
+    async with TestClient(TestServer(build_site(home, bus, lambda: Reach(4000), time.clock()))) as client:
         yield Seen(home, bus, client, time)
 
 
@@ -130,7 +130,7 @@ async def test_the_status_is_made_once_a_second_for_everybody(seen: Seen) -> Non
     await text(seen, "/status.json")
     await text(seen, "/status.json")
     assert seen.home.asked == 1
-    seen.time[0] += 1
+    seen.time.later(1)
     await text(seen, "/status.json")
     assert seen.home.asked == 2
 
@@ -162,10 +162,7 @@ async def test_a_listener_that_leaves_is_forgotten(seen: Seen, hurried: None) ->
     async with seen.client.ws_connect("/live") as socket:
         await told(socket)
     site = seen.client.app[module.PAGE]
-    for _ in range(100):
-        if not site.sockets and not seen.bus._listeners:
-            break
-        await asyncio.sleep(0.01)
+    await until(lambda: not site.sockets and not seen.bus._listeners)
     assert not site.sockets
     assert not seen.bus._listeners
 

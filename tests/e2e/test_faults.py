@@ -8,7 +8,7 @@ from typing import Any
 import openai
 import pytest
 
-from tests.builders import a_model_row, a_provider, free_port, saying
+from tests.builders import a_model_row, a_provider, saying
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import FAULTS, SECRET, Fault
 from tests.fakes.router import Client, router
@@ -29,18 +29,7 @@ EXCEPTIONS: dict[int, type[openai.APIStatusError]] = {
 
 
 def settings(server: FaultServer, fault: Fault, *, fallbacks: bool = False) -> dict[str, Any]:
-    url = server.url
-    if fault.address == "refused":
-        url = f"http://127.0.0.1:{free_port()}/v1"
-    elif fault.address == "tls":
-        url = url.replace("http:", "https:")
-    server.script("faulty", *fault.scripts)
-    limits = (
-        {}
-        if fault.timeouts is None
-        else {"timeouts": {k: getattr(fault.timeouts, k) for k in fault.timeouts.__slots__}}
-    )
-    lab = a_provider(url, a_model_row("lab/faulty", context=8192), **limits) | {"api_key": SECRET}
+    lab = fault.provider(server, "lab/faulty", context=8192)
     other = a_provider(server.url, a_model_row("other/spare", context=1_000_000))
     return {
         "auth": "open",

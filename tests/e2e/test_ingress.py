@@ -12,7 +12,7 @@ import pytest
 from aiohttp import web
 from openai import APIStatusError
 
-from tests.builders import saying
+from tests.builders import a_model_row, a_provider, saying
 from tests.e2e.browser import browser
 from tests.fakes.router import Client, router
 
@@ -23,14 +23,7 @@ KEY = "sk-a-provider-key-that-nobody-may-see"
 async def home(tmp_path: Path) -> AsyncIterator[tuple[Client, str]]:
     settings = {
         "auth": "open",
-        "providers": {
-            "lab": {
-                "kind": "openai",
-                "base_url": "http://127.0.0.1:9/v1",
-                "api_key": KEY,
-                "models": [{"id": "lab/a", "price": {"input": 1, "output": 2}}],
-            }
-        },
+        "providers": {"lab": a_provider("http://127.0.0.1:9/v1", a_model_row("lab/a"), api_key=KEY)},
         "devices": {"tablet": {"name": "Kitchen tablet", "daily_budget": 5}},
     }
     async with router(tmp_path, settings, device="tablet", ingress_port=0) as client:

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cheaprouter.config import files
-from tests.fakes.fault_server import fault_server, free_port
-from tests.fakes.router import Client, model, provider, router
+from tests.builders import a_house, a_model_row, free_port, until
+from tests.fakes.fault_server import fault_server
+from tests.fakes.router import Client, router
 
-SETTINGS = {
-    "auth": "keys",
-    "providers": {"lab": provider(f"http://127.0.0.1:{free_port()}/v1", model("lab/a"))},
-    "devices": {"kid": {"rpm": 7}},
-}
+SETTINGS = a_house(f"http://127.0.0.1:{free_port()}/v1", a_model_row("lab/a"), auth="keys", devices={"kid": {"rpm": 7}})
 
 
 @pytest.fixture(autouse=True)
@@ -25,12 +21,6 @@ def soon(monkeypatch):
     """Files are looked at all the time."""
     monkeypatch.setattr(files, "SETTLE", 0.01)
     monkeypatch.setattr(files.ConfigWatcher.__init__, "__kwdefaults__", {"interval": 0.02, "sleep": asyncio.sleep})
-
-
-async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def kid(client: Client) -> dict:

@@ -6,7 +6,7 @@ import openai
 import pytest
 import yaml
 
-from tests.builders import a_provider, saying, until
+from tests.builders import a_body, a_house, a_provider, saying, until
 from tests.fakes.fault_server import completion, fault_server, reply
 from tests.fakes.faults import error
 from tests.fakes.router import router
@@ -238,16 +238,16 @@ async def test_a_conversation_with_tools_stays_with_its_model(tmp_path):
 
 async def expected_cost(client):
     """What `lab/small` would be expected to take for one question; its output is free here."""
-    body = {"model": "lab/small", "messages": [{"role": "user", "content": "word " * 60}]}
+    body = a_body("word " * 60, "lab/small")
     async with client.http.post(f"{client.url}/router/route", json=body, headers=client.admin()) as answer:
         return (await answer.json())["expected_cost_usd"]
 
 
 async def test_an_estimate_is_held_against_the_count_and_not_against_its_own_correction(tmp_path):
     priced = small(price={"input": 1, "output": 0})
-    asked = [{"role": "user", "content": "word " * 60}]
+    asked = saying("word " * 60)
     async with fault_server() as server:
-        settings = {"auth": "open", "providers": {"lab": a_provider(server.url, priced)}}
+        settings = a_house(server.url, priced)
         async with router(tmp_path, settings) as client:
             first = await expected_cost(client)
             counted = 4 * round(first * 1_000_000)

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from cheaprouter.core.tasks import Tasks
 from cheaprouter.main import app as main
+from tests.builders import saying, until
 from tests.fakes.router import Client, router
 
-HELLO = [{"role": "user", "content": "Hello"}]
+HELLO = saying("Hello")
 SETTINGS = {"auth": "open"}
 
 
@@ -71,12 +72,6 @@ async def sabotaged(tmp_path: Path, supervisor, monkeypatch):
     monkeypatch.setattr("tests.fakes.router.serving", lambda options: serving(options, tasks))
     async with router(tmp_path, SETTINGS, ingress_port=0, supervisor_token="t0ken") as client:
         yield client, tasks
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)
 
 
 async def answers(client: Client) -> bool:

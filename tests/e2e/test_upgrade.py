@@ -19,6 +19,7 @@ import aiohttp
 import pytest
 import yaml
 
+from tests.builders import a_body
 from tests.fakes.mosquitto import mosquitto, watching
 from tests.fakes.process import run, serve
 from tests.fakes.said import Asker, configured, everything
@@ -199,7 +200,7 @@ def test_the_command_line_lists_each_key(opened):
 
 async def test_each_key_is_still_its_own_devices_and_no_other_key_is(opened, tmp_path):
     folder = shutil.copytree(opened.folder, tmp_path / "data")
-    body = {"model": "mock/default", "messages": [{"role": "user", "content": "[[n=1]]"}]}
+    body = a_body("[[n=1]]")
     async with serve(folder) as router, aiohttp.ClientSession() as http:
 
         async def ask(key: str) -> tuple[int, str]:

@@ -15,7 +15,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from tests.builders import free_port, joined, sse, text_of  # noqa: F401 - some tests still take them from here
+from tests.builders import sse
 
 
 @dataclass(frozen=True)
@@ -115,8 +115,6 @@ def delta(finish: str | None = None, **fields: Any) -> dict[str, Any]:
         "choices": [{"index": 0, "delta": fields, "finish_reason": finish}],
     }
 
-
-event = sse  # some tests still know it by this name
 
 ROLE = sse(delta(role="assistant", content=""))
 FINISH = sse(delta("stop"))

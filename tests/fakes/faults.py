@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import gzip
 import json
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from typing import Any
 
 from cheaprouter.config.kinds import Timeouts
-from tests.builders import sse
+from tests.builders import Json, a_model_row, a_provider, free_port, sse
 
 from .fault_server import (
     DONE,
@@ -26,6 +26,7 @@ from .fault_server import (
     USAGE,
     Close,
     Drip,
+    FaultServer,
     Reset,
     Script,
     Send,
@@ -76,6 +77,18 @@ class Fault:
 
     def __str__(self) -> str:
         return self.name
+
+    def url(self, server: FaultServer) -> str:
+        """Where the upstream with this fault is."""
+        if self.address == "refused":
+            return f"http://127.0.0.1:{free_port()}/v1"
+        return server.url.replace("http:", "https:") if self.address == "tls" else server.url
+
+    def provider(self, server: FaultServer, model_id: str, **row: Any) -> Json:
+        """Settings of a provider whose model has this fault; `server` is told to answer so."""
+        server.script(model_id.partition("/")[2], *self.scripts)
+        limits: Json = {} if self.timeouts is None else {"timeouts": asdict(self.timeouts)}
+        return a_provider(self.url(server), a_model_row(model_id, **row), api_key=SECRET, **limits)
 
 
 def error(status: int, message: str = "It did not work.", code: str | None = None, **headers: str) -> Script:

@@ -9,8 +9,10 @@ import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
+from typing import Any
 
 import aiomqtt
+import orjson
 
 from tests.builders import free_port
 
@@ -157,6 +159,18 @@ class Watcher:
         except TimeoutError:
             last = [(str(m.topic), m.payload[:80]) for m in self.seen[-15:]]
             raise AssertionError(f"never came; last seen: {last}") from None
+
+    async def online(self, prefix: str = "cheaprouter") -> None:
+        """Wait until the router says that it is there."""
+        await self.until(lambda: self.retained.get(f"{prefix}/status") == b"online")
+
+    async def ask(self, topic: str, payload: Any, answer: str, **options: Any) -> Any:
+        """Publish (bytes, or what is dumped as JSON), and return the next JSON on the topic `answer`."""
+        count = len(self.on(answer))
+        body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
+        await self.client.publish(topic, body, qos=1, **options)
+        await self.until(lambda: len(self.on(answer)) > count)
+        return orjson.loads(self.on(answer)[-1])
 
     def on(self, topic: str) -> list[bytes]:
         """Payloads seen on a topic, in order."""

@@ -11,8 +11,6 @@ import yaml
 from openai import AsyncOpenAI
 
 from cheaprouter.main.app import App, Options, serving
-from tests.builders import a_model_row as model  # noqa: F401 - some tests still take them from here
-from tests.builders import a_provider as provider  # noqa: F401
 
 
 class Client:

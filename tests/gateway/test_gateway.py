@@ -12,19 +12,21 @@ import yaml
 from cheaprouter.config import loader
 from cheaprouter.core.events import RequestCompleted
 from cheaprouter.gateway import format_usd
-from tests.builders import until
+from tests.builders import a_house, a_model_row, a_provider, saying, until
 from tests.fakes.fault_server import GOOD, ROLE, Stall, completion, fault_server, reply, stream, words
 from tests.fakes.faults import error
-from tests.fakes.router import model, provider, router
+from tests.fakes.router import router
 
-HELLO = [{"role": "user", "content": "Say hello, please."}]
+HELLO = saying("Say hello, please.")
 
 
 def two(server, **settings):
     """A good model, and a spare one that stands in for it."""
-    models = [model("lab/good", upstream="good", quality=80), model("lab/spare", upstream="spare", quality=20)]
-    lab = provider(server.url, *models)
-    return {"auth": "open", "providers": {"lab": lab}, "fallbacks": {"lab/good": ["lab/spare"]}, **settings}
+    models = [
+        a_model_row("lab/good", upstream="good", quality=80),
+        a_model_row("lab/spare", upstream="spare", quality=20),
+    ]
+    return a_house(server.url, *models, fallbacks={"lab/good": ["lab/spare"]}, **settings)
 
 
 async def ask(client, **fields):
@@ -63,9 +65,10 @@ async def reload(client, folder, settings):
 async def test_a_reload_that_removes_its_provider_lets_a_waiting_stream_end_and_books_it(tmp_path):
     async with fault_server() as server, router(tmp_path, two(server)) as client:
         asking = asyncio.create_task(client.sdk.chat.completions.create(model="lab/good", messages=HELLO, stream=True))
-        while not server.asked("good"):
-            await asyncio.sleep(0.001)
-        await reload(client, tmp_path, {"auth": "open", "providers": {"other": provider(server.url, model("other/a"))}})
+        await until(lambda: server.asked("good"))
+        await reload(
+            client, tmp_path, {"auth": "open", "providers": {"other": a_provider(server.url, a_model_row("other/a"))}}
+        )
         text = [chunk.choices[0].delta.content or "" async for chunk in await asking if chunk.choices]
         row = (await client.audit())[0]
     assert "".join(text)
@@ -142,7 +145,7 @@ async def test_a_free_model_that_a_budget_left_over_takes_its_tokens_of_the_limi
     defaults = {"daily_budget": 0.000001, "budget_action": "free", "tpm": 1000}
     async with fault_server() as server:
         settings = two(server, devices={"defaults": defaults})
-        settings["providers"]["lab"]["models"].append(model("lab/gift", price={"input": 0, "output": 0}))
+        settings["providers"]["lab"]["models"].append(a_model_row("lab/gift", price={"input": 0, "output": 0}))
         async with router(tmp_path, settings) as client:
             raw = await ask(client, stream=True)
             await raw.parse().close()
@@ -231,7 +234,7 @@ async def test_answers_are_kept_over_a_reload_until_the_settings_of_the_memory_c
 async def test_another_try_of_what_every_model_failed_goes_to_a_better_one(tmp_path):
     async with fault_server() as server:
         settings = two(server)
-        small = model("lab/small", upstream="small", quality=30, price={"input": 0.01, "output": 0.01})
+        small = a_model_row("lab/small", upstream="small", quality=30, price={"input": 0.01, "output": 0.01})
         settings["providers"]["lab"]["models"].append(small)
         async with router(tmp_path, settings) as client:
             for name in ("small", "good", "spare"):

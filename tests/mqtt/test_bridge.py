@@ -5,7 +5,6 @@ import gc
 import logging
 from decimal import Decimal
 from pathlib import Path
-from typing import Any
 
 import aiomqtt
 import orjson
@@ -15,8 +14,9 @@ from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
-from tests.builders_house import NOW, completed
-from tests.fakes.mosquitto import free_port, mosquitto, watching
+from tests.builders import NOON, free_port, until
+from tests.builders_house import completed
+from tests.fakes.mosquitto import mosquitto, watching
 
 ACL = """
 user router
@@ -29,15 +29,9 @@ topic readwrite #
 USERS = {"router": "router-pw", "watcher": "watcher-pw"}
 
 
-async def until(condition: Any, timeout: float = 10.0) -> None:
-    async with asyncio.timeout(timeout):
-        while not condition():
-            await asyncio.sleep(0.005)
-
-
 async def test_state_and_status_are_retained_and_say_online(broker, run):
     async with run(broker) as running, watching(broker.port) as seen:
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         state = orjson.loads(seen.retained["cheaprouter/state"])
         assert state == orjson.loads(encode(running.home.control.hub_state()))
         assert running.bridge.state == "connected"
@@ -74,12 +68,12 @@ async def test_what_changed_while_the_broker_was_away_is_there_afterwards(broker
         await broker.kill()
         await until(lambda: running.bridge.state == "disconnected")
         await running.home.serve("kitchen")
-        running.home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+        running.home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
         async with asyncio.timeout(10):
             await broker.start()
             async with watching(broker.port) as seen:
                 await seen.until(lambda: seen.retained.get("cheaprouter/device/kitchen/state"))
-                await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+                await seen.online()
         assert orjson.loads(seen.retained["cheaprouter/device/kitchen/state"])["requests"] == 1
 
 
@@ -93,7 +87,7 @@ async def test_an_event_told_while_the_broker_was_away_arrives_once_it_is_back(t
             await until(lambda: running.bridge.state == "connected")
             await broker.stop()
             await until(lambda: running.bridge.state == "disconnected")
-            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
             await broker.start()
             async with aiomqtt.Client("127.0.0.1", broker.port, identifier="lasting", clean_session=False) as client:
                 async with asyncio.timeout(10):
@@ -106,7 +100,7 @@ async def test_a_day_without_a_broker_keeps_a_bounded_number_of_events(run, home
     async with run(free_port()) as running:
         await until(lambda: running.bridge.state == "disconnected")
         for _ in range(5000):
-            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOW))
+            home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
             home.bus.publish(completed("kitchen"))
         assert len(running.bridge._publisher.outbox) == 256
         assert running.bridge._publisher.outbox.dropped == 2 * 5000 - 256
@@ -142,7 +136,7 @@ async def test_a_wiped_broker_gets_everything_again(tmp_path, run, home):
         broker.wipe()
         await broker.start()
         async with watching(broker.port) as seen:
-            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.online()
         assert len([t for t in seen.retained if t.endswith("/config")]) == 2
         assert seen.retained["cheaprouter/device/kitchen/availability"] == b"online"
 
@@ -180,7 +174,7 @@ async def test_a_broker_that_only_speaks_the_older_protocol_gets_it(run, home):
         await until(lambda: running.bridge.state == "connected")
         assert running.bridge._connector.speaks is aiomqtt.ProtocolVersion.V311
         async with watching(port, "cheaprouter/#", protocol=aiomqtt.ProtocolVersion.V311) as seen:
-            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.online()
 
 
 async def test_a_broker_that_hangs_up_on_the_newer_protocol_gets_the_older(run):
@@ -237,7 +231,7 @@ async def test_it_speaks_tls_and_logs_in(tmp_path, run):
         login = {"username": "router", "password": "router-pw"}
         async with run(broker, mqtt=options | login):
             async with watching(broker.port, "cheaprouter/#", "watcher", "watcher-pw") as seen:
-                await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+                await seen.online()
 
 
 # paho leaves the socket of a failed handshake to the collector
@@ -304,9 +298,9 @@ async def test_without_a_broker_it_is_disabled_and_can_be_stopped(run):
 
 async def test_other_settings_are_taken_while_running(broker, tmp_path, run):
     async with run(broker) as running, watching(broker.port) as seen:
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         running.bridge.reconfigure(MqttSettings("127.0.0.1", broker.port, base_topic="other"))
-        await seen.until(lambda: seen.retained.get("other/status") == b"online")
+        await seen.online("other")
         assert not [t for t in seen.retained if t.startswith("cheaprouter/")]
 
 
@@ -314,7 +308,7 @@ async def test_an_event_reaches_hub_and_device_and_is_not_retained(broker, run, 
     home.add("kitchen")
     async with run(broker) as running, watching(broker.port) as seen:
         await until(lambda: running.bridge.state == "connected")
-        home.bus.publish(BudgetReached("kitchen", "daily", Decimal(1), Decimal(1), "refuse", NOW))
+        home.bus.publish(BudgetReached("kitchen", "daily", Decimal(1), Decimal(1), "refuse", NOON))
         await seen.until(lambda: seen.on("cheaprouter/device/kitchen/event"))
         assert seen.on("cheaprouter/event") == seen.on("cheaprouter/device/kitchen/event")
         assert not any(m.retain for m in seen.seen if str(m.topic).endswith("/event"))

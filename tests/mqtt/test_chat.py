@@ -3,14 +3,14 @@ from __future__ import annotations
 import asyncio
 import uuid
 
-import orjson
 import pytest
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from cheaprouter.core.errors import BudgetError, LimitError
 from cheaprouter.mqtt import messages
-from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, event, stream, words
+from tests.builders import sse
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, stream, words
 from tests.fakes.mosquitto import watching
 
 REQUEST = "cheaprouter/device/esp32/chat/request"
@@ -27,14 +27,10 @@ def asked(home):
 @pytest.fixture
 async def talk(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
 
         async def ask(payload, topic=REQUEST, answer=RESPONSE, **options):
-            count = len(seen.on(answer))
-            body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-            await seen.client.publish(topic, body, qos=1, **options)
-            await seen.until(lambda: len(seen.on(answer)) > count)
-            return orjson.loads(seen.on(answer)[-1])
+            return await seen.ask(topic, payload, answer, **options)
 
         ask.seen = seen
         yield ask
@@ -108,9 +104,7 @@ async def test_a_stream_that_breaks_is_an_error(talk, home):
 
 
 async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, home):
-    pieces = [
-        event({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"
-    ]
+    pieces = [sse({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"]
     for model in ("small", "big"):
         home.upstream.script(model, stream(ROLE, *pieces, FINISH, USAGE, DONE))
     answer = await talk({"prompt": "hi", "stream": True, "n": 2})
@@ -228,7 +222,7 @@ async def test_a_retained_prompt_is_stale_and_asks_nobody(broker, run, asked, ca
     async with watching(broker.port) as seen:
         await seen.client.publish(REQUEST, b"old", qos=1, retain=True)
         async with run(broker):
-            await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+            await seen.online()
             await seen.client.publish("cheaprouter/request/health", b"", qos=1)
             await seen.until(lambda: seen.on("cheaprouter/response/health"))
     assert asked == []
@@ -237,7 +231,7 @@ async def test_a_retained_prompt_is_stale_and_asks_nobody(broker, run, asked, ca
 
 async def test_chat_can_be_switched_off(broker, run, asked):
     async with watching(broker.port) as seen, run(broker, mqtt={"chat": False}):
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         await seen.client.publish(REQUEST, b"hi", qos=1)
         await seen.client.publish("cheaprouter/request/health", b"", qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/health"))

@@ -8,7 +8,8 @@ import pytest
 
 from cheaprouter.core.errors import ConfigurationError
 from cheaprouter.mqtt.embedded import embedded_broker
-from tests.fakes.mosquitto import free_port, watching
+from tests.builders import free_port
+from tests.fakes.mosquitto import watching
 
 
 async def test_it_listens_on_the_loopback_alone_and_frees_its_port():

@@ -23,14 +23,10 @@ def ours(seen):
     return {t for t in seen.retained if t.startswith(("cheaprouter/", "homeassistant/"))}
 
 
-async def online(seen):
-    await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
-
-
 async def test_the_order_is_hub_devices_states_availability_status(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
     topics = [str(m.topic) for m in seen.seen]
     wanted = [HUB, KITCHEN, "cheaprouter/state", "cheaprouter/device/kitchen/state", "cheaprouter/device/kitchen/availability", "cheaprouter/status"]  # fmt: skip
     assert [t for t in topics if t in wanted][:6] == wanted
@@ -38,7 +34,7 @@ async def test_the_order_is_hub_devices_states_availability_status(broker, run, 
 
 async def test_a_device_appears_with_its_first_request(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         await home.serve("kitchen")
         await seen.until(lambda: KITCHEN in seen.retained)
         assert orjson.loads(seen.retained[KITCHEN])["dev"]["name"] == "kitchen"
@@ -58,14 +54,14 @@ async def test_devices_are_not_announced_where_that_is_switched_off(broker, run,
 
 async def test_without_discovery_nothing_is_announced(broker, run, home):
     async with watching(broker.port) as seen, run(broker, mqtt={"discovery": False}):
-        await online(seen)
+        await seen.online()
         assert not [t for t in seen.retained if t.startswith("homeassistant/")]
 
 
 async def test_a_renamed_device_is_announced_by_its_new_name(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         home.rename("kitchen", "Kitchen panel")
         await seen.until(lambda: b'"name":"Kitchen panel"' in seen.retained[KITCHEN])
 
@@ -73,7 +69,7 @@ async def test_a_renamed_device_is_announced_by_its_new_name(broker, run, home):
 async def test_a_removed_device_leaves_nothing_behind(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         home.remove("kitchen")
         await seen.until(lambda: not [t for t in ours(seen) if "kitchen" in t])
 
@@ -82,7 +78,7 @@ async def test_a_device_that_was_removed_while_we_were_away_is_cleaned_up(broker
     home.add("kitchen")
     async with watching(broker.port) as seen:
         async with run(broker):
-            await online(seen)
+            await seen.online()
         home.remove("kitchen")
         async with run(broker):
             await seen.until(lambda: not [t for t in ours(seen) if "kitchen" in t])
@@ -92,9 +88,9 @@ async def test_another_base_topic_leaves_nothing_under_the_old_one(broker, run, 
     home.add("kitchen")
     async with watching(broker.port) as seen:
         async with run(broker):
-            await online(seen)
+            await seen.online()
         async with run(broker, mqtt={"base_topic": "home/llm"}):
-            await seen.until(lambda: seen.retained.get("home/llm/status") == b"online")
+            await seen.online("home/llm")
             assert not [t for t in seen.retained if t.startswith("cheaprouter/")]
             assert orjson.loads(seen.retained[KITCHEN])["state_topic"] == "home/llm/device/kitchen/state"
         assert b"" not in seen.on(KITCHEN)
@@ -104,7 +100,7 @@ async def test_another_discovery_prefix_leaves_nothing_under_the_old_one(broker,
     home.add("kitchen")
     async with watching(broker.port) as seen:
         async with run(broker):
-            await online(seen)
+            await seen.online()
         async with run(broker, mqtt={"discovery_prefix": "ha"}):
             await seen.until(lambda: KITCHEN.replace("homeassistant", "ha") in seen.retained)
             assert not [t for t in seen.retained if t.startswith("homeassistant/")]
@@ -130,7 +126,7 @@ async def test_what_is_published_is_written_down_before_it_is_sent(home, tmp_pat
 async def test_a_spoilt_memory_is_said_and_started_over(broker, run, tmp_path, caplog):
     (tmp_path / "mqtt_topics.json").write_bytes(b"{")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
     assert "cannot be used" in caplog.text
 
 
@@ -139,7 +135,7 @@ async def test_a_provider_that_is_gone_is_taken_out_once_and_then_left_out(broke
     providers = {"lab": lab(home.upstream.url)}
     await home.reconfigure(providers=providers | {"old": lab(home.upstream.url) | {"models": [{"id": "old/m"}]}})
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         await home.reconfigure(providers=providers)
         await seen.until(lambda: len(seen.on(HUB)) == 3)
         stubs = [orjson.loads(p)["cmps"].get("provider_old") for p in seen.on(HUB)]
@@ -154,10 +150,10 @@ async def test_two_instances_share_a_broker(broker, run, home, tmp_path):
         run(broker),
         make_house(tmp_path / "two", instance="fedcba9876543210fedcba9876543210") as other,
     ):
-        await online(seen)
+        await seen.online()
         other.add("kitchen")
         async with run(broker, other, mqtt={"base_topic": "second"}, data_dir=tmp_path / "two"):
-            await seen.until(lambda: seen.retained.get("second/status") == b"online")
+            await seen.online("second")
             assert len([t for t in seen.retained if t.endswith("/config")]) == 4
             assert seen.retained["cheaprouter/status"] == b"online"
         assert seen.retained["second/status"] == b"offline"
@@ -166,7 +162,7 @@ async def test_two_instances_share_a_broker(broker, run, home, tmp_path):
 async def test_a_state_that_did_not_change_is_not_published_again(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker) as running:
-        await online(seen)
+        await seen.online()
         before = len(seen.seen)
         running.bridge._publisher.refresh(0.0)
         running.bridge._wake.set()
@@ -177,7 +173,7 @@ async def test_a_state_that_did_not_change_is_not_published_again(broker, run, h
 
 async def test_many_requests_are_few_messages_and_the_last_value_is_there(broker, run, home):
     async with watching(broker.port) as seen, run(broker, mqtt={"interval": 0.2}):
-        await online(seen)
+        await seen.online()
         home.add("kitchen")
         for _ in range(200):
             home.gateway.refused(InvalidRequestError("no"), Caller("kitchen"), "")
@@ -190,7 +186,7 @@ async def test_home_assistants_start_gets_everything_again(broker, run, home, mo
     monkeypatch.setattr("cheaprouter.mqtt.bridge.BIRTH_DELAY", (0.01, 0.02))
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         await seen.client.publish("homeassistant/status", b"online", qos=1)
         await seen.until(lambda: len(seen.on(KITCHEN)) == 2 and len(seen.on("cheaprouter/device/kitchen/state")) == 2)
 
@@ -198,7 +194,7 @@ async def test_home_assistants_start_gets_everything_again(broker, run, home, mo
 async def test_a_command_changes_the_setting_and_shows_it(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"7", qos=1)
         await seen.until(lambda: b'"rpm":7' in seen.retained["cheaprouter/device/kitchen/state"])
 
@@ -206,7 +202,7 @@ async def test_a_command_changes_the_setting_and_shows_it(broker, run, home):
 async def test_a_refused_command_shows_the_true_state_again(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"many", qos=1)
         await seen.until(lambda: len(seen.on("cheaprouter/device/kitchen/state")) == 2)
         assert len(set(seen.on("cheaprouter/device/kitchen/state"))) == 1
@@ -215,7 +211,7 @@ async def test_a_refused_command_shows_the_true_state_again(broker, run, home):
 async def test_with_commands_off_nothing_can_be_set(broker, run, home):
     home.add("kitchen")
     async with watching(broker.port) as seen, run(broker, mqtt={"commands": False}):
-        await online(seen)
+        await seen.online()
         await seen.client.publish("cheaprouter/device/kitchen/rpm/set", b"7", qos=1)
         await seen.client.publish("cheaprouter/request/set_device", b'{"device":"kitchen","rpm":7}', qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/set_device"))
@@ -232,7 +228,7 @@ async def test_reset_today_forgives_the_day_and_keeps_the_month(broker, run, hom
         return orjson.loads(seen.retained[topic])["budget_percent"]
 
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         assert (percent("cheaprouter/device/kitchen/state"), percent("cheaprouter/state")) == (18, 18)
         await seen.client.publish("cheaprouter/device/kitchen/reset_today/set", b"PRESS", qos=1)
         await seen.until(lambda: percent("cheaprouter/device/kitchen/state") != 18)
@@ -244,7 +240,7 @@ async def test_reset_today_forgives_the_day_and_keeps_the_month(broker, run, hom
 
 async def test_the_speed_is_that_of_streams(broker, run, home):
     async with watching(broker.port) as seen, run(broker):
-        await online(seen)
+        await seen.online()
         home.add("whole")
         home.add("streamed")
         home.bus.publish(completed("whole", stream=False))

@@ -22,7 +22,8 @@ from cheaprouter.mqtt.messages import KEEP_AT_MOST, Incoming
 from cheaprouter.mqtt.pacing import Once
 from cheaprouter.mqtt.publisher import Publisher
 from cheaprouter.mqtt.retained import Memory
-from tests.builders_house import NOW, completed
+from tests.builders import NOON
+from tests.builders_house import completed
 
 
 @pytest.fixture
@@ -33,14 +34,14 @@ def publisher(home):
 @pytest.mark.parametrize(
     "event",
     [
-        RateLimited("stranger", "requests", float("inf"), NOW),
-        RateLimited("stranger", "requests", 1e20, NOW),
-        RateLimited("stranger", "requests", None, NOW),
-        BudgetReached("stranger", "daily", Decimal(1), Decimal("Infinity"), "refuse", NOW),
-        BudgetWarning(None, "monthly", Decimal("1e30"), Decimal(0), 0.0, NOW),
-        FallbackUsed("stranger", "a/b", "c/d", "x" * 100_000, NOW),
-        ProviderDown("\N{PILE OF POO}", "timeout", float("inf"), NOW),
-        ProviderUp("p", float("nan"), NOW),
+        RateLimited("stranger", "requests", float("inf"), NOON),
+        RateLimited("stranger", "requests", 1e20, NOON),
+        RateLimited("stranger", "requests", None, NOON),
+        BudgetReached("stranger", "daily", Decimal(1), Decimal("Infinity"), "refuse", NOON),
+        BudgetWarning(None, "monthly", Decimal("1e30"), Decimal(0), 0.0, NOON),
+        FallbackUsed("stranger", "a/b", "c/d", "x" * 100_000, NOON),
+        ProviderDown("\N{PILE OF POO}", "timeout", float("inf"), NOON),
+        ProviderUp("p", float("nan"), NOON),
         SettingsChanged("stranger", ("rpm",)),
         completed("stranger", latency_ms=float("nan"), first_token_ms=float("-inf")),
     ],
@@ -59,7 +60,7 @@ async def test_no_event_is_too_odd(publisher, event):
 async def test_events_of_ever_new_strangers_are_forgotten(publisher, home):
     home.add("kitchen")
     for number in range(5000):
-        publisher.on_event(RateLimited(f"stranger {number}", "requests", 1.0, NOW))
+        publisher.on_event(RateLimited(f"stranger {number}", "requests", 1.0, NOON))
     publisher.on_event(completed("kitchen"))
     assert len(publisher._limit_resets) <= 2001
     assert len(publisher._states._due) + len(publisher._states._last) <= 2001

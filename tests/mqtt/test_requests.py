@@ -2,7 +2,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 
-import orjson
 import pytest
 
 from cheaprouter.core.errors import LimitError
@@ -13,15 +12,10 @@ from tests.fakes.mosquitto import watching
 async def ask(broker, run, home):
     home.add("Kitchen Tablet")
     async with watching(broker.port) as seen, run(broker):
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
 
         async def send(verb, payload=b"", answer=None):
-            topic = f"cheaprouter/response/{answer or verb}"
-            count = len(seen.on(topic))
-            body = payload if isinstance(payload, bytes) else orjson.dumps(payload)
-            await seen.client.publish(f"cheaprouter/request/{verb}", body, qos=1)
-            await seen.until(lambda: len(seen.on(topic)) > count)
-            return orjson.loads(seen.on(topic)[-1])
+            return await seen.ask(f"cheaprouter/request/{verb}", payload, f"cheaprouter/response/{answer or verb}")
 
         yield send
 
@@ -32,7 +26,7 @@ async def test_the_envelope_to_the_byte(broker, run, home, monkeypatch):
 
     monkeypatch.setattr(home.control.reports, "usage", report)
     async with watching(broker.port) as seen, run(broker):
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
         await seen.client.publish("cheaprouter/request/usage", b'{"from":"2026-11-22","transaction":"a"}', qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/usage"))
         assert seen.on("cheaprouter/response/usage") == [

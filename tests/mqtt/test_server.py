@@ -11,6 +11,7 @@ import orjson
 import pytest
 import yaml
 
+from tests.builders import a_body, a_provider
 from tests.fakes.fault_server import fault_server
 from tests.fakes.faults import error
 from tests.fakes.mosquitto import watching
@@ -37,13 +38,8 @@ async def house(broker, upstream, folder):
     config = {
         "auth": "open",
         "providers": {
-            "lab": {
-                "kind": "openai",
-                "base_url": upstream.url,
-                "api_key": SECRET,
-                "models": [model("lab/small", 0.05, 40)],
-            },
-            "other": {"kind": "openai", "base_url": upstream.url, "models": [model("other/big", 5, 90)]},
+            "lab": a_provider(upstream.url, model("lab/small", 0.05, 40), api_key=SECRET),
+            "other": a_provider(upstream.url, model("other/big", 5, 90)),
         },
         "fallbacks": {"lab/small": ["other/big"]},
         "mqtt": {"url": f"mqtt://127.0.0.1:{broker.port}"},
@@ -51,10 +47,10 @@ async def house(broker, upstream, folder):
     folder.mkdir(exist_ok=True)
     (folder / "cheaprouter.yaml").write_text(yaml.safe_dump(config))
     async with watching(broker.port) as seen, serve(folder) as router, aiohttp.ClientSession() as http:
-        await seen.until(lambda: seen.retained.get("cheaprouter/status") == b"online")
+        await seen.online()
 
         async def ask(wanted="blockrun/auto"):
-            body = {"model": wanted, "messages": [{"role": "user", "content": "turn on the light"}]}
+            body = a_body("turn on the light", wanted)
             url = f"{router.url}/v1/chat/completions"
             async with http.post(url, json=body, headers={"X-Device-ID": "kitchen"}) as reply:
                 return reply.status, reply.headers.get("x-cheaprouter-model"), await reply.json()

@@ -17,8 +17,8 @@ from cheaprouter.providers.failures import Action, Failure
 from cheaprouter.wire.events import WireEvent
 from cheaprouter.wire.openai_chat.chunks import ChunkReader
 from cheaprouter.wire.openai_chat.encode import assemble
-from cheaprouter.wire.openai_chat.request import ChatRequest, parse
-from tests.fakes.fault_server import joined, text_of
+from cheaprouter.wire.openai_chat.request import ChatRequest
+from tests.builders import a_chat, joined, text_of
 
 ADAPTER = Anthropic(
     ProviderSettings("anthropic", "anthropic", api_keys=("sk-ant-secret",)),
@@ -29,7 +29,7 @@ USAGE = {"input_tokens": 10, "cache_creation_input_tokens": 100, "cache_read_inp
 
 
 def request(**body: Any) -> ChatRequest:
-    return parse({"model": "m", "messages": [{"role": "user", "content": "hi"}], **body})
+    return a_chat("hi", "m", **body)
 
 
 def message(*content: Any, stop: str = "end_turn") -> dict[str, Any]:

@@ -12,10 +12,11 @@ from cheaprouter.providers.adapter import WireRequest
 from cheaprouter.providers.mock import MockTransport
 from cheaprouter.providers.mock_script import example, plan, read_marker
 from cheaprouter.wire.openai_chat.request import parse
+from tests.builders import saying
 
 
 def ask(text, **fields):
-    return plan({"messages": [{"role": "user", "content": text}], **fields})
+    return plan({"messages": saying(text), **fields})
 
 
 TOOLS = [

@@ -18,10 +18,11 @@ from cheaprouter.wire import UntranslatableError
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.encode import ChunkEncoder, assemble, to_stream
 from cheaprouter.wire.openai_chat.request import parse
+from tests.builders import a_chat
 
 MODEL = Model("p/claude-sonnet-4-5", "p", "claude-sonnet-4-5")
-PLAIN = parse({"model": "m", "messages": [{"role": "user", "content": "x"}]})
-STREAM = parse({"model": "m", "messages": [{"role": "user", "content": "x"}], "stream": True})
+PLAIN = a_chat("x", "m")
+STREAM = a_chat("x", "m", stream=True)
 ADAPTERS = [
     adapter_for(ProviderSettings("p", kind, api_keys=("k",)))
     for kind in ("anthropic", "gemini", "mistral", "qwen", "groq")

@@ -13,6 +13,7 @@ from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import Adapter, Completion, adapter_for
 from cheaprouter.wire.openai_chat.quirks import DUMMY_SIGNATURE
 from cheaprouter.wire.openai_chat.request import parse
+from tests.builders import a_chat
 
 
 def adapter(kind: str, **more: Any) -> Adapter:
@@ -20,7 +21,7 @@ def adapter(kind: str, **more: Any) -> Adapter:
 
 
 def sent(kind: str, upstream: str = "m", learned: dict[str, str | None] | None = None, **body: Any) -> dict[str, Any]:
-    request = parse({"model": "p/m", "messages": [{"role": "user", "content": "hi"}], **body})
+    request = a_chat("hi", "p/m", **body)
     before = json.dumps(request.body)
     wire = adapter(kind).prepare(request, Model("p/m", "p", upstream), "key-1", learned or {})
     assert json.dumps(request.body) == before, "the client's body must not be changed"

@@ -11,7 +11,8 @@ from cheaprouter.catalog.prices import cost
 from cheaprouter.catalog.table import ModelTable
 from cheaprouter.core.models import Capability, Price, PriceTier, Rates, Usage
 from cheaprouter.routing.candidates import Bounds, Candidate, Constraints, Needs, ceiling, matches, select
-from tests.routing.helpers import BIG, LOCAL, NOON, SMALL, model
+from tests.builders import NOON, a_model
+from tests.routing.helpers import BIG, LOCAL, SMALL
 
 
 def out(table_model, needs=Needs(), constraints=Constraints(), **latency) -> str:  # noqa: B008 - both are frozen
@@ -21,34 +22,36 @@ def out(table_model, needs=Needs(), constraints=Constraints(), **latency) -> str
 
 @pytest.mark.parametrize("need", list(Capability))
 def test_a_model_that_lacks_an_ability_is_out(need):
-    assert out(model("a/b", capabilities=frozenset()), Needs(frozenset({need}))) == f"it cannot do {need.value}"
+    assert out(a_model("a/b", capabilities=frozenset()), Needs(frozenset({need}))) == f"it cannot do {need.value}"
 
 
 def test_an_unpriced_model_is_out():
-    assert out(model("a/b", price=None)) == "its price is unknown"
+    assert out(a_model("a/b", price=None)) == "its price is unknown"
 
 
 def test_a_hidden_model_is_out():
-    assert out(model("a/b", hidden=True)) == "it answers only to its own name"
+    assert out(a_model("a/b", hidden=True)) == "it answers only to its own name"
 
 
 @pytest.mark.parametrize(("prompt", "fits"), [(8000, True), (8100, False)])
 def test_a_prompt_has_to_fit_with_a_margin(prompt, fits):
-    told = out(model("a/b", context=10_000), Needs(prompt_tokens=prompt, output_tokens=800))
+    told = out(a_model("a/b", context=10_000), Needs(prompt_tokens=prompt, output_tokens=800))
     assert told.startswith("kept") is fits
 
 
 def test_the_clients_own_ceiling_on_the_reply_has_to_fit():
-    assert "too small" in out(model("a/b", context=10_000), Needs(prompt_tokens=100, output_tokens=1, max_tokens=9990))
+    assert "too small" in out(
+        a_model("a/b", context=10_000), Needs(prompt_tokens=100, output_tokens=1, max_tokens=9990)
+    )
 
 
 def test_a_ceiling_above_what_the_model_can_write_counts_as_what_it_can():
-    told = out(model("a/b", context=10_000, max_output=4000), Needs(prompt_tokens=100, max_tokens=99_999))
+    told = out(a_model("a/b", context=10_000, max_output=4000), Needs(prompt_tokens=100, max_tokens=99_999))
     assert told == "kept a/b"
 
 
 def test_an_unknown_window_keeps_nobody_out():
-    assert out(model("a/b", context=None), Needs(prompt_tokens=10**7)) == "kept a/b"
+    assert out(a_model("a/b", context=None), Needs(prompt_tokens=10**7)) == "kept a/b"
 
 
 @pytest.mark.parametrize(

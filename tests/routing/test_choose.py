@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import Profile, Quality
 from cheaprouter.routing.candidates import Candidate, Constraints, Needs, factor
 from cheaprouter.routing.choose import failing, fitting, mixed, order, weight
-from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, model
+from tests.builders import a_model
+from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL
 
 chances = st.floats(0, 1)
 qualities = st.floats(0, 100)
@@ -75,20 +76,20 @@ class TestAuto:
             assert ranked(Profile.AUTO, SMALL, BIG, difficulty=high)[0] == "lab/big"
 
     def test_a_command_stays_at_home_where_a_cheap_good_model_is_all_it_could_gain(self):
-        nano, fair = model("x/nano", 51, ("0.05", "0.4")), model("x/fair", 75, ("0.2", "1.25"))
+        nano, fair = a_model("x/nano", 51, ("0.05", "0.4")), a_model("x/fair", 75, ("0.2", "1.25"))
         assert ranked(Profile.AUTO, LOCAL, nano, fair, difficulty=0.02, output=80)[0] == "home/llama"
 
 
 class TestEco:
     def test_the_cheapest_that_clears_the_bar_wins(self):
-        cheaper = model("x/cheaper", 40, ("0.05", "0.2"))
+        cheaper = a_model("x/cheaper", 40, ("0.05", "0.2"))
         assert ranked(Profile.ECO, SMALL, BIG, MIDDLE, cheaper)[0] == "x/cheaper"
 
     def test_a_cheap_model_below_the_bar_does_not(self):
         assert ranked(Profile.ECO, SMALL, BIG, MIDDLE, difficulty=0.85)[0] == "other/middle"
 
     def test_where_none_clears_it_the_likeliest_wins(self):
-        assert ranked(Profile.ECO, SMALL, model("x/worse", 20, ("0.01", "0.01")), difficulty=0.95)[0] == "lab/small"
+        assert ranked(Profile.ECO, SMALL, a_model("x/worse", 20, ("0.01", "0.01")), difficulty=0.95)[0] == "lab/small"
 
     def test_what_is_free_and_good_enough_wins(self):
         assert ranked(Profile.ECO, SMALL, LOCAL)[0] == "home/llama"
@@ -100,15 +101,15 @@ class TestPremium:
         assert ranked(Profile.PREMIUM, SMALL, BIG, MIDDLE, difficulty=difficulty)[0] == "lab/big"
 
     def test_of_equally_good_ones_the_cheaper_wins(self):
-        assert ranked(Profile.PREMIUM, BIG, model("x/big", 90, ("1", "1")))[0] == "x/big"
+        assert ranked(Profile.PREMIUM, BIG, a_model("x/big", 90, ("1", "1")))[0] == "x/big"
 
     def test_a_guess_never_ranks_above_a_measurement(self):
-        guess = model("x/guess", quality=Quality(99, "estimated by its price"))
+        guess = a_model("x/guess", quality=Quality(99, "estimated by its price"))
         assert ranked(Profile.PREMIUM, SMALL, guess)[0] == "lab/small"
 
     def test_among_guesses_alone_the_better_guess_wins(self):
-        one = model("x/one", quality=Quality(60, "estimated by its price"))
-        two = model("x/two", quality=Quality(70, "estimated by its size"))
+        one = a_model("x/one", quality=Quality(60, "estimated by its price"))
+        two = a_model("x/two", quality=Quality(70, "estimated by its size"))
         assert ranked(Profile.PREMIUM, one, two)[0] == "x/two"
 
 
@@ -120,21 +121,21 @@ def test_the_order_of_the_table_does_not_matter(models, profile, difficulty):
 
 
 def test_equals_are_told_apart_by_name():
-    assert ranked(Profile.AUTO, model("b/x"), model("a/x")) == ["a/x", "b/x"]
+    assert ranked(Profile.AUTO, a_model("b/x"), a_model("a/x")) == ["a/x", "b/x"]
 
 
 def test_a_chain_mixes_providers():
-    chain = mixed([model("a/1"), model("a/2"), model("a/3"), model("b/1")], 3)
+    chain = mixed([a_model("a/1"), a_model("a/2"), a_model("a/3"), a_model("b/1")], 3)
     assert [m.id for m in chain] == ["a/1", "b/1", "a/2", "a/3"]
 
 
 def test_a_chain_mixes_families_too():
-    models = [model("a/1", family="gpt"), model("b/1", family="gpt"), model("c/1", family="claude")]
+    models = [a_model("a/1", family="gpt"), a_model("b/1", family="gpt"), a_model("c/1", family="claude")]
     assert [m.id for m in mixed(models, 2)] == ["a/1", "c/1", "b/1"]
 
 
 def test_a_chain_is_no_longer_than_asked():
-    assert len(mixed([model(f"a/{i}") for i in range(9)], 5)) == 6
+    assert len(mixed([a_model(f"a/{i}") for i in range(9)], 5)) == 6
     assert mixed([], 5) == ()
 
 

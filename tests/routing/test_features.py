@@ -8,10 +8,11 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Capability
 from cheaprouter.routing.features import extract
+from tests.builders import saying
 
 
 def user(content):
-    return {"messages": [{"role": "user", "content": content}]}
+    return {"messages": saying(content)}
 
 
 @pytest.mark.parametrize(

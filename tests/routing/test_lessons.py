@@ -7,7 +7,8 @@ import pytest
 from cheaprouter.config.schema import build
 from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.router import Router
-from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, context, request, router
+from tests.builders import a_chat
+from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, context, router
 
 EASY = (
     "What is 2+2?",
@@ -30,16 +31,16 @@ def routes() -> Router:
 
 @pytest.mark.parametrize("text", EASY)
 def test_digits_and_lookalike_words_need_no_dear_model(routes, text):
-    assert routes.decide(request(text), context()).model is not BIG
+    assert routes.decide(a_chat(text), context()).model is not BIG
 
 
 def test_a_hard_question_leaves_the_small_ones(routes):
-    assert routes.decide(request(HARD), context()).model in (BIG, MIDDLE)
+    assert routes.decide(a_chat(HARD), context()).model in (BIG, MIDDLE)
 
 
 def test_a_long_system_prompt_does_not_make_a_command_hard(routes):
     system = {"role": "system", "content": "You control a home. Explain, prove and derive. " * 100}
-    made = routes.decide(request(messages=[system, {"role": "user", "content": "light on"}]), context())
+    made = routes.decide(a_chat(messages=[system, {"role": "user", "content": "light on"}]), context())
     assert made.model in (SMALL, LOCAL)
 
 
@@ -48,21 +49,21 @@ def test_tool_schemas_do_not_make_a_command_hard(routes):
         {"type": "function", "function": {"name": f"tool_{i}", "description": "Analyse and derive.", "parameters": {"type": "object"}}}
         for i in range(30)
     ]  # fmt: skip
-    assert routes.decide(request("turn on the light", tools=tools), context()).model is not BIG
+    assert routes.decide(a_chat("turn on the light", tools=tools), context()).model is not BIG
 
 
 @pytest.mark.parametrize("text", [*EASY, HARD])
 def test_premium_never_takes_less_than_the_best(routes, text):
-    assert routes.decide(request(text, "blockrun/premium"), context()).model is BIG
+    assert routes.decide(a_chat(text, "blockrun/premium"), context()).model is BIG
 
 
 def test_array_content_is_read_like_plain_text(routes):
     parts = [{"role": "user", "content": [{"type": "text", "text": HARD}]}]
-    plain, array = routes.decide(request(HARD), context()), routes.decide(request(messages=parts), context())
+    plain, array = routes.decide(a_chat(HARD), context()), routes.decide(a_chat(messages=parts), context())
     assert plain.model is array.model
     assert abs(plain.prompt_tokens - array.prompt_tokens) <= 5
 
 
 def test_said_nine_times_it_is_no_easier(routes):
-    once, often = routes.decide(request(HARD), context()), routes.decide(request(" ".join([HARD] * 9)), context())
+    once, often = routes.decide(a_chat(HARD), context()), routes.decide(a_chat(" ".join([HARD] * 9)), context())
     assert often.difficulty.score >= once.difficulty.score - 0.02

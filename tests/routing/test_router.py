@@ -14,14 +14,15 @@ from cheaprouter.core.errors import (
     PermissionDeniedError,
 )
 from cheaprouter.core.models import Capability, Profile
-from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, model, request, router
+from tests.builders import a_chat, a_model
+from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, router
 
 IMAGE = [{"role": "user", "content": [{"type": "text", "text": "what is this?"}, {"type": "image_url", "image_url": {"url": "https://h/i.png"}}]}]  # fmt: skip
 TOOLS = [{"type": "function", "function": {"name": "light", "parameters": {"type": "object"}}}]
 
 
 def decide(routes, asked="blockrun/auto", text="turn on the light", *, body=None, **given):
-    return routes.decide(request(text, asked, **(body or {})), context(**given))
+    return routes.decide(a_chat(text, asked, **(body or {})), context(**given))
 
 
 class TestNames:
@@ -31,11 +32,11 @@ class TestNames:
         assert made.reason == "lab/big was asked for by name"
 
     def test_a_named_model_keeps_its_place_even_if_it_lacks_an_ability(self):
-        blind = model("lab/blind", capabilities=frozenset())
+        blind = a_model("lab/blind", capabilities=frozenset())
         assert decide(router(blind, BIG), "lab/blind", body={"messages": IMAGE}).model is blind
 
     def test_a_named_model_without_a_price_is_served(self):
-        assert decide(router(model("lab/odd", price=None), BIG), "lab/odd").expected_cost is None
+        assert decide(router(a_model("lab/odd", price=None), BIG), "lab/odd").expected_cost is None
 
     def test_a_named_model_that_is_cooling_is_still_served(self):
         assert decide(router(), "lab/big", down=frozenset({"lab/big"})).model is BIG
@@ -45,12 +46,12 @@ class TestNames:
         assert made.fallbacks == (BIG,)
 
     def test_a_fallback_that_cannot_do_it_is_left_out(self):
-        blind = model("x/blind", capabilities=frozenset())
+        blind = a_model("x/blind", capabilities=frozenset())
         routes = router(SMALL, BIG, blind, fallbacks={"lab/small": ["x/blind", "lab/big"]})
         assert decide(routes, "lab/small", body={"messages": IMAGE}).fallbacks == (BIG,)
 
     def test_a_fallback_whose_window_is_too_small_is_left_out(self):
-        tiny = model("x/tiny", context=50)
+        tiny = a_model("x/tiny", context=50)
         routes = router(SMALL, BIG, tiny, fallbacks={"lab/small": ["x/tiny", "lab/big"]})
         assert decide(routes, "lab/small", "word " * 200).fallbacks == (BIG,)
 
@@ -97,10 +98,10 @@ class TestNames:
         assert decide(routes, "x").fallbacks == (BIG,)
 
     def test_profiles_win_over_a_provider_of_that_name(self):
-        assert decide(router(model("blockrun/auto", 99), SMALL), "blockrun/auto").profile is Profile.AUTO
+        assert decide(router(a_model("blockrun/auto", 99), SMALL), "blockrun/auto").profile is Profile.AUTO
 
     def test_a_provider_of_that_name_serves_its_other_models(self):
-        assert decide(router(model("blockrun/x"), SMALL), "blockrun/x").model.id == "blockrun/x"
+        assert decide(router(a_model("blockrun/x"), SMALL), "blockrun/x").model.id == "blockrun/x"
 
     @pytest.mark.parametrize(
         "name", ["blockrun/auto:11", "blockrun/auto:x", "blockrun/auto:nan", "blockrun/eco:5", "blockrun/best"]
@@ -116,7 +117,7 @@ class TestNames:
 
 
 class TestKinds:
-    EMBED = model("lab/embed", 99, ("0", "0"), kind="embedding")
+    EMBED = a_model("lab/embed", 99, ("0", "0"), kind="embedding")
 
     @pytest.mark.parametrize("profile", list(Profile))
     def test_a_profile_never_chooses_a_model_of_another_kind(self, profile):
@@ -144,12 +145,12 @@ class TestKinds:
             decide(router(self.EMBED))
 
     def test_savings_are_counted_against_a_chat_model(self):
-        assert router(SMALL, model("lab/embed", 99, kind="embedding")).baseline is SMALL
+        assert router(SMALL, a_model("lab/embed", 99, kind="embedding")).baseline is SMALL
 
 
 class TestProfiles:
     def test_eco_skips_no_cheaper_model_that_would_do(self):
-        cheaper = model("x/cheaper", 41, ("0.05", "0.2"))
+        cheaper = a_model("x/cheaper", 41, ("0.05", "0.2"))
         assert decide(router(SMALL, BIG, cheaper), "blockrun/eco").model is cheaper
 
     def test_premium_is_the_best_for_any_prompt(self):
@@ -158,7 +159,7 @@ class TestProfiles:
             assert decide(routes, "blockrun/premium", text).model is BIG
 
     def test_free_means_free_and_so_do_its_fallbacks(self):
-        other = model("x/free", 30, ("0", "0"))
+        other = a_model("x/free", 30, ("0", "0"))
         made = decide(router(SMALL, LOCAL, other), "blockrun/free")
         assert [m.id for m in made.chain] == ["home/llama", "x/free"]
 
@@ -167,37 +168,42 @@ class TestProfiles:
             decide(router(), "blockrun/free")
 
     def test_free_falls_back_when_its_first_choice_cannot_do_it(self):
-        blind = model("x/free", 80, ("0", "0"), capabilities=frozenset())
+        blind = a_model("x/free", 80, ("0", "0"), capabilities=frozenset())
         assert decide(router(LOCAL, blind), "blockrun/free", body={"messages": IMAGE}).model is LOCAL
 
     def test_an_unpriced_model_is_never_chosen(self):
-        assert decide(router(model("x/odd", 99, None), SMALL), "blockrun/premium").model is SMALL
+        assert decide(router(a_model("x/odd", 99, None), SMALL), "blockrun/premium").model is SMALL
 
     def test_a_hidden_model_is_never_chosen(self):
-        assert decide(router(model("mock/default", 99, ("0", "0"), hidden=True), SMALL)).model is SMALL
+        assert decide(router(a_model("mock/default", 99, ("0", "0"), hidden=True), SMALL)).model is SMALL
 
     @pytest.mark.parametrize("profile", list(Profile))
     def test_fallbacks_mix_providers(self, profile):
         zero = ("0", "0")
-        models = [model("a/1", 50, zero), model("a/2", 49, zero), model("a/3", 48, zero), model("b/1", 47, zero)]
+        models = [
+            a_model("a/1", 50, zero),
+            a_model("a/2", 49, zero),
+            a_model("a/3", 48, zero),
+            a_model("b/1", 47, zero),
+        ]
         made = decide(router(*models), profile.model_id)
         assert made.fallbacks[0].provider != made.model.provider
 
     def test_a_chain_is_no_longer_than_the_attempts(self):
-        models = [model(f"p{i}/m", 50) for i in range(20)]
+        models = [a_model(f"p{i}/m", 50) for i in range(20)]
         assert len(decide(router(*models, routing={"max_attempts": 4})).chain) == 4
 
     def test_every_fallback_can_do_what_is_asked(self):
-        blind = model("x/blind", 60, capabilities=frozenset({Capability.TOOLS}))
+        blind = a_model("x/blind", 60, capabilities=frozenset({Capability.TOOLS}))
         made = decide(router(SMALL, BIG, blind), body={"messages": IMAGE})
         assert blind not in made.chain
 
     def test_every_fallback_holds_the_prompt(self):
-        tiny = model("x/tiny", 60, context=300)
+        tiny = a_model("x/tiny", 60, context=300)
         assert tiny not in decide(router(SMALL, BIG, tiny), text="word " * 400).chain
 
     def test_what_none_can_do_is_said_with_the_reason(self):
-        blind = model("x/blind", capabilities=frozenset())
+        blind = a_model("x/blind", capabilities=frozenset())
         with pytest.raises(NoCandidateError, match="1 x it cannot do vision"):
             decide(router(blind), body={"messages": IMAGE})
 
@@ -215,7 +221,7 @@ class TestProfiles:
         assert made.chain == (SMALL,)
 
     def test_tools_go_where_tools_are_known(self):
-        plain = model("x/plain", 95, ("0.01", "0.01"), capabilities=frozenset())
+        plain = a_model("x/plain", 95, ("0.01", "0.01"), capabilities=frozenset())
         assert decide(router(plain, SMALL), body={"tools": TOOLS}).model is SMALL
 
     def test_excluded_models_are_never_chosen_but_answer_to_their_name(self):
@@ -245,7 +251,7 @@ class TestProfiles:
         assert len({decide(router(SMALL, BIG, MIDDLE), text="abc").chain for _ in range(5)}) == 1
 
     def test_max_completion_tokens_counts_for_the_ceiling_too(self):
-        routes = router(model("a/b", 50, ("0", "100")), SMALL, routing={"max_cost": "0.02"})
+        routes = router(a_model("a/b", 50, ("0", "100")), SMALL, routing={"max_cost": "0.02"})
         text = "Write me a long story about a lighthouse keeper and a storm that does not end for a hundred days."
         short = decide(routes, "blockrun/premium", text, body={"max_completion_tokens": 100})
         long = decide(routes, "blockrun/premium", text, body={"max_completion_tokens": 10_000})
@@ -278,7 +284,7 @@ class TestSpeed:
 
     def test_a_big_table_gives_the_choice_that_looking_at_all_gives(self):
         models = [
-            model(f"p{i % 7}/m{i}", 20 + (i * 37) % 70, (str(0.01 + (i * 13) % 50), str(0.1 + (i * 29) % 90)))
+            a_model(f"p{i % 7}/m{i}", 20 + (i * 37) % 70, (str(0.01 + (i * 13) % 50), str(0.1 + (i * 29) % 90)))
             for i in range(150)
         ]
         full = router(*models, difficulty=0.5)
@@ -289,8 +295,8 @@ class TestSpeed:
             assert decide(router(*models, difficulty=0.5), asked).model.id == decide(full, asked).model.id
 
     def test_where_the_short_list_does_not_fit_the_rest_is_looked_at(self):
-        tiny = [model(f"p{i}/m", 80 + i * 0.1, (f"0.{i + 1}", "0.1"), context=200) for i in range(40)]
-        wide = model("wide/m", 20, ("90", "90"))
+        tiny = [a_model(f"p{i}/m", 80 + i * 0.1, (f"0.{i + 1}", "0.1"), context=200) for i in range(40)]
+        wide = a_model("wide/m", 20, ("90", "90"))
         assert decide(router(*tiny, wide), text="word " * 900).model is wide
 
 
@@ -452,7 +458,7 @@ class TestExplain:
         assert told["fallbacks"] == ["lab/big"]
 
     def test_it_shows_candidates_and_who_is_out(self):
-        told = self.explain(router(SMALL, BIG, model("x/odd", price=None)))
+        told = self.explain(router(SMALL, BIG, a_model("x/odd", price=None)))
         assert [row["id"] for row in told["candidates"]] == ["lab/small", "lab/big"]
         assert told["dropped"] == [{"id": "x/odd", "reason": "its price is unknown"}]
 

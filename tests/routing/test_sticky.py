@@ -5,11 +5,12 @@ from decimal import Decimal
 
 from cheaprouter.core.models import RouteDecision
 from cheaprouter.routing.choose import MEMORY, StickyStore
-from tests.routing.helpers import BIG, SMALL, Clock, chat, context, model, request, router
+from tests.builders import HandClock, a_chat, a_model, saying
+from tests.routing.helpers import BIG, SMALL, context, router
 
 FIRST = ("hello there", "hi, what can I do?", "tell me about light bulbs")
 OTHER = ("hello there", "good evening", "tell me about light bulbs")
-NEAR = model("other/near", 40.5, ("0.098", "0.39"))
+NEAR = a_model("other/near", 40.5, ("0.098", "0.39"))
 TOOL_LOOP = [
     {"role": "user", "content": "dim the lights"},
     {"role": "assistant", "content": None, "tool_calls": [{"id": "call_1", "type": "function", "function": {"name": "dim", "arguments": "{}"}}]},
@@ -57,14 +58,14 @@ class TestStore:
 
 class TestRouting:
     def served(self, routes, texts, by, device="kitchen"):
-        made = routes.decide(request(messages=chat(*texts)), context(device_id=device))
+        made = routes.decide(a_chat(messages=saying(*texts)), context(device_id=device))
         routes.served(device, made, by)
 
     def test_a_conversation_stays_where_switching_gains_little(self):
         routes = router(SMALL, NEAR)
-        assert routes.decide(request(messages=chat(*FIRST)), context()).model is NEAR
+        assert routes.decide(a_chat(messages=saying(*FIRST)), context()).model is NEAR
         self.served(routes, FIRST, SMALL)
-        made = routes.decide(request(messages=chat(*FIRST, "ok", "and candles?")), context())
+        made = routes.decide(a_chat(messages=saying(*FIRST, "ok", "and candles?")), context())
         assert made.model is SMALL
         assert "stays on lab/small" in made.reason
 
@@ -72,7 +73,7 @@ class TestRouting:
         routes = router(SMALL, NEAR)
         self.served(routes, FIRST, SMALL)
         made = routes.decide(
-            request(messages=chat(*FIRST, "ok", "and candles?")), context(down=frozenset({"lab/small"}))
+            a_chat(messages=saying(*FIRST, "ok", "and candles?")), context(down=frozenset({"lab/small"}))
         )
         assert made.model is NEAR
         assert "stays" not in made.reason
@@ -80,68 +81,68 @@ class TestRouting:
     def test_another_device_is_not_drawn_along(self):
         routes = router(SMALL, NEAR)
         self.served(routes, FIRST, SMALL, device="bath")
-        assert routes.decide(request(messages=chat(*FIRST)), context()).model is NEAR
+        assert routes.decide(a_chat(messages=saying(*FIRST)), context()).model is NEAR
 
     def test_another_conversation_with_the_same_opening_is_not_drawn_along(self):
         routes = router(SMALL, NEAR)
         self.served(routes, FIRST, SMALL)
-        assert routes.decide(request(messages=chat(*OTHER)), context()).model is NEAR
+        assert routes.decide(a_chat(messages=saying(*OTHER)), context()).model is NEAR
 
     def test_a_fresh_hello_is_not_drawn_along(self):
         routes = router(SMALL, NEAR)
         self.served(routes, ("hello",), SMALL)
-        assert routes.decide(request("hello"), context()).model is NEAR
+        assert routes.decide(a_chat("hello"), context()).model is NEAR
 
     def test_a_hard_turn_leaves_the_small_model(self):
         routes = router(SMALL, BIG)
         self.served(routes, FIRST, SMALL)
         routes._difficulty.value = 0.9
-        assert routes.decide(request(messages=chat(*FIRST, "ok", "prove it")), context()).model is BIG
+        assert routes.decide(a_chat(messages=saying(*FIRST, "ok", "prove it")), context()).model is BIG
 
     def test_a_tool_loop_keeps_its_model_whatever_the_score(self):
         routes = router(SMALL, BIG, difficulty=0.9)
-        opening = routes.decide(request("dim the lights"), context())
+        opening = routes.decide(a_chat("dim the lights"), context())
         routes.served("kitchen", opening, opening.model)
         routes._difficulty.value = 0.01
-        assert routes.decide(request(messages=TOOL_LOOP), context()).model is opening.model
+        assert routes.decide(a_chat(messages=TOOL_LOOP), context()).model is opening.model
 
     def test_a_question_that_comes_back_goes_to_a_better_model(self):
         routes = router(SMALL, BIG)
         self.served(routes, FIRST, SMALL)
-        again = routes.decide(request(messages=chat(*FIRST, "hm", FIRST[-1])), context())
+        again = routes.decide(a_chat(messages=saying(*FIRST, "hm", FIRST[-1])), context())
         assert again.model is BIG
 
     def test_a_retry_after_a_failure_goes_to_a_better_model(self):
         routes = router(SMALL, BIG)
-        first = routes.decide(request(), context())
+        first = routes.decide(a_chat(), context())
         routes.failed("kitchen", first)
         assert first.model is SMALL
-        assert routes.decide(request(), context(now=1010.0)).model is BIG
+        assert routes.decide(a_chat(), context(now=1010.0)).model is BIG
 
     def test_an_old_failure_is_no_reason(self):
         routes = router(SMALL, BIG)
-        routes.failed("kitchen", routes.decide(request(), context()))
-        assert routes.decide(request(), context(now=1200.0)).model is SMALL
+        routes.failed("kitchen", routes.decide(a_chat(), context()))
+        assert routes.decide(a_chat(), context(now=1200.0)).model is SMALL
 
     def test_after_the_better_model_served_the_failure_is_over(self):
-        clock = Clock()
+        clock = HandClock()
         routes = router(SMALL, BIG, clock=clock)
-        routes.failed("kitchen", routes.decide(request(), context()))
-        routes.served("kitchen", routes.decide(request(), context()), BIG)
-        assert routes.decide(request(), context()).model is SMALL
+        routes.failed("kitchen", routes.decide(a_chat(), context()))
+        routes.served("kitchen", routes.decide(a_chat(), context()), BIG)
+        assert routes.decide(a_chat(), context()).model is SMALL
 
     def test_what_the_cache_saves_counts_for_the_model_that_has_it(self):
-        cached = model("lab/cached", 50, ("1", "1"))
-        rival = model("other/rival", 50, ("0.8", "1"))
+        cached = a_model("lab/cached", 50, ("1", "1"))
+        rival = a_model("other/rival", 50, ("0.8", "1"))
         rates = replace(cached.prices[0].rates, cached_input=Decimal("0.1"))
         cached = replace(cached, prices=(replace(cached.prices[0], rates=rates),))
         routes = router(cached, rival, routing={"cost_quality": 0})
         long = ("word " * 4000, "ok", "more")
-        assert routes.decide(request(messages=chat(*long)), context()).model.id == "other/rival"
+        assert routes.decide(a_chat(messages=saying(*long)), context()).model.id == "other/rival"
         self.served(routes, long, cached)
-        assert routes.decide(request(messages=chat(*long, "ok", "go on")), context()).model.id == "lab/cached"
+        assert routes.decide(a_chat(messages=saying(*long, "ok", "go on")), context()).model.id == "lab/cached"
 
     def test_it_can_be_turned_off(self):
         routes = router(SMALL, NEAR, routing={"sticky": False})
         self.served(routes, FIRST, SMALL)
-        assert routes.decide(request(messages=chat(*FIRST, "ok", "and?")), context()).model is NEAR
+        assert routes.decide(a_chat(messages=saying(*FIRST, "ok", "and?")), context()).model is NEAR

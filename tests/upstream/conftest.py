@@ -3,14 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
 
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings
-from cheaprouter.core.calendar import Clock
 from cheaprouter.core.events import Event, EventBus
 from cheaprouter.core.models import Model
 from cheaprouter.upstream.direct import DirectTransport
@@ -19,18 +18,9 @@ from cheaprouter.upstream.plan import Upstreams
 from cheaprouter.upstream.pool import Pool
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 from cheaprouter.world import make_upstreams
+from tests.builders import HandClock, a_body
 from tests.fakes.fault_server import FaultServer, fault_server
 from tests.fakes.faults import SECRET
-
-
-@dataclass
-class HandClock:
-    """Time that stands still until a test moves it."""
-
-    now: float = 1000.0
-
-    def clock(self) -> Clock:
-        return Clock(lambda: self.now, lambda: datetime.now(UTC) + timedelta(seconds=self.now - 1000.0))
 
 
 class Bound:
@@ -88,8 +78,7 @@ class Bench:
 
 
 def chat(*, stream: bool = False, wire: str = "openai_chat", **body: Any) -> ChatRequest:
-    asked = {"model": "lab/faulty", "messages": [{"role": "user", "content": "hi"}], "stream": stream, **body}
-    return parse(asked, wire=wire)
+    return parse(a_body("hi", "lab/faulty", stream=stream, **body), wire=wire)
 
 
 async def read(reply: WholeReply | StreamReply) -> list[bytes]:
@@ -125,7 +114,7 @@ async def make_bench(server: FaultServer) -> AsyncIterator[Any]:
             ProviderSettings("other", "openai", server.url, ("sk-other-0123456789",)),
         )
         settings = Settings(providers=providers, routing=RoutingSettings(**routing))
-        time, bus = HandClock(), EventBus()
+        time, bus = HandClock(at=datetime.now(UTC)), EventBus()  # the faults name dates from now
         slept: list[float] = []
 
         async def sleep(seconds: float) -> None:

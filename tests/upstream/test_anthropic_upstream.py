@@ -7,7 +7,8 @@ import json
 import pytest
 
 from cheaprouter.upstream.outcome import UpstreamFailed
-from tests.fakes.fault_server import Close, Stall, joined, reply, stream, text_of
+from tests.builders import joined, text_of
+from tests.fakes.fault_server import Close, Stall, reply, stream
 from tests.fakes.faults import SECRET
 from tests.providers.test_anthropic_reply import events, message, text, thinking, tool
 from tests.upstream.conftest import chat, read

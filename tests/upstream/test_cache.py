@@ -4,28 +4,21 @@ import pytest
 
 from cheaprouter.core.models import Model, Usage
 from cheaprouter.upstream.cache import ResponseCache, cache_key
+from tests.builders import HandClock, a_body, saying
 
-BODY = {"model": "m", "messages": [{"role": "user", "content": "hello"}], "temperature": 0}
+BODY = a_body("hello", "m", temperature=0)
 MODEL = Model("lab/a", "lab", "a")
 KEY = cache_key("kitchen", "lab/a", BODY)
 
 
-class Now:
-    def __init__(self):
-        self.value = 0.0
-
-    def __call__(self):
-        return self.value
+@pytest.fixture
+def time():
+    return HandClock()
 
 
 @pytest.fixture
-def now():
-    return Now()
-
-
-@pytest.fixture
-def cache(now):
-    return ResponseCache(ttl=60, max_bytes=4000, monotonic=now)
+def cache(time):
+    return ResponseCache(ttl=60, max_bytes=4000, monotonic=time)
 
 
 def test_what_was_put_is_got(cache):
@@ -38,7 +31,7 @@ def test_what_was_put_is_got(cache):
     [
         {"temperature": 1},
         {"stream": True},
-        {"messages": [{"role": "user", "content": "bye"}]},
+        {"messages": saying("bye")},
         {"max_tokens": 5},
         {"tools": []},
         {"seed": 1},
@@ -66,9 +59,9 @@ def test_book_keeping_fields_do_not_matter():
     assert cache_key("kitchen", "lab/a", {**BODY, "user": "x", "metadata": {"a": "b"}}) == KEY
 
 
-def test_an_answer_ends_after_its_time(cache, now):
+def test_an_answer_ends_after_its_time(cache, time):
     cache.put(KEY, MODEL, (b"answer",), None, "stop")
-    now.value = 60
+    time.later(60)
     assert cache.get(KEY) is None
 
 

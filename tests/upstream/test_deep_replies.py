@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
-from tests.fakes.fault_server import DONE, FINISH, ROLE, event, reply, stream, words
+from tests.builders import sse
+from tests.fakes.fault_server import DONE, FINISH, ROLE, reply, stream, words
 from tests.upstream.conftest import chat
 
 DEEP = b"[" * 600 + b"]" * 600
@@ -16,15 +17,15 @@ REPLY = (
     + DEEP
     + b"}"
 )
-CHUNK = event(b'{"choices":[{"index":0,"delta":{"content":"b","x":' + DEEP + b"}}]}")
+CHUNK = sse(b'{"choices":[{"index":0,"delta":{"content":"b","x":' + DEEP + b"}}]}")
 MESSAGE = b'{"content":[{"type":"thinking","thinking":"a","signature":' + DEEP + b'}],"stop_reason":"end_turn"}'
 THINKING = (
-    event(b'{"type":"message_start","message":{}}'),
-    event(b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a"}}'),
-    event(b'{"type":"content_block_start","index":1,"content_block":{"type":"thinking","signature":' + DEEP + b"}}"),
-    event(b'{"type":"content_block_stop","index":1}'),
-    event(b'{"type":"message_delta","delta":{"stop_reason":"end_turn"}}'),
-    event(b'{"type":"message_stop"}'),
+    sse(b'{"type":"message_start","message":{}}'),
+    sse(b'{"type":"content_block_start","index":0,"content_block":{"type":"text","text":"a"}}'),
+    sse(b'{"type":"content_block_start","index":1,"content_block":{"type":"thinking","signature":' + DEEP + b"}}"),
+    sse(b'{"type":"content_block_stop","index":1}'),
+    sse(b'{"type":"message_delta","delta":{"stop_reason":"end_turn"}}'),
+    sse(b'{"type":"message_stop"}'),
 )
 
 

@@ -24,20 +24,8 @@ from cheaprouter.wire.events import (
     WireEvent,
 )
 from cheaprouter.wire.openai_chat.encode import assemble
-from tests.fakes.fault_server import (
-    FINISH,
-    ROLE,
-    USAGE,
-    Drip,
-    Send,
-    Stall,
-    completion,
-    delta,
-    event,
-    reply,
-    stream,
-    words,
-)
+from tests.builders import sse
+from tests.fakes.fault_server import FINISH, ROLE, USAGE, Drip, Send, Stall, completion, delta, reply, stream, words
 from tests.fakes.faults import FAULTS, QUICK, SECRET
 from tests.providers.test_anthropic_reply import events, message, text, thinking, tool
 from tests.upstream.conftest import chat
@@ -70,12 +58,12 @@ async def pieces_of(got: StreamReply) -> list[WireEvent]:
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "light", "arguments": '{"on":'}}
 SAID = (
     ROLE,
-    event(delta(reasoning_content="Hm")),
-    event(delta(reasoning_content="m.")),
+    sse(delta(reasoning_content="Hm")),
+    sse(delta(reasoning_content="m.")),
     *words("Sure, ", "on it."),
-    event(delta(tool_calls=[CALL])),
-    event(delta(tool_calls=[{"index": 0, "function": {"arguments": " true}"}}])),
-    event(delta("tool_calls")),
+    sse(delta(tool_calls=[CALL])),
+    sse(delta(tool_calls=[{"index": 0, "function": {"arguments": " true}"}}])),
+    sse(delta("tool_calls")),
     USAGE,
     b"data: [DONE]\n\n",
 )

@@ -9,7 +9,7 @@ import pytest
 
 from cheaprouter.core.errors import UpstreamError
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
-from tests.fakes.fault_server import free_port, joined, text_of
+from tests.builders import joined, text_of
 from tests.fakes.faults import FAULTS, SECRET, Fault
 from tests.upstream.conftest import Bench, chat, read
 
@@ -19,12 +19,7 @@ BROKEN = [fault for fault in FAULTS if fault.broken]
 
 
 def set_up(make_bench: Any, fault: Fault) -> Bench:
-    url = ""
-    if fault.address == "refused":
-        url = f"http://127.0.0.1:{free_port()}/v1"
-    bench: Bench = make_bench(url=url, timeouts=fault.timeouts)
-    if fault.address == "tls":
-        bench = make_bench(url=bench.server.url.replace("http:", "https:"), timeouts=fault.timeouts)
+    bench: Bench = make_bench(url=fault.url(make_bench().server), timeouts=fault.timeouts)
     bench.server.script("faulty", *fault.scripts)
     return bench
 

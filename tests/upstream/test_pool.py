@@ -14,6 +14,7 @@ from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
+from tests.builders import free_port, joined, sse, until
 from tests.fakes.fault_server import (
     DONE,
     FINISH,
@@ -24,11 +25,8 @@ from tests.fakes.fault_server import (
     Stall,
     completion,
     delta,
-    event,
-    free_port,
     good_stream,
     head,
-    joined,
     reply,
     stream,
     words,
@@ -116,7 +114,7 @@ async def test_a_target_that_cools_down_is_passed_over(bench):
 async def test_it_is_asked_again_when_its_time_is_over(bench):
     bench.server.script("faulty", error(503), GOOD)
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 15
+    bench.time.later(15)
     got = await bench.pool.send([bench.faulty, bench.spare], chat())
     assert got.model.id == "lab/faulty"
     assert bench.pool.healthy(bench.faulty)
@@ -125,7 +123,7 @@ async def test_it_is_asked_again_when_its_time_is_over(bench):
 async def test_half_open_lets_one_probe_through(bench):
     bench.server.script("faulty", error(503), (Stall(), *reply(200, completion())))
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 15
+    bench.time.later(15)
     async with asyncio.TaskGroup() as group:
         probe = group.create_task(bench.pool.send([bench.faulty, bench.spare], chat()))
         await bench.server.waiting.wait()
@@ -171,7 +169,7 @@ async def test_all_down_tells_the_shortest_real_wait(bench):
     bench.server.script("spare", error(429, Retry_After="20"))
     chain = [bench.faulty, bench.spare]
     first = await fails(bench, *chain)
-    bench.time.now += 5
+    bench.time.later(5)
     second = await fails(bench, *chain)
     assert [(e.status, e.headers["retry-after"]) for e in (first, second)] == [(429, "20"), (429, "15")]
     assert len(bench.server.requests) == 2
@@ -307,7 +305,7 @@ async def test_down_and_up_are_told_once_each(bench):
     bench.server.script("faulty", error(503), error(503), GOOD)
     for _ in range(4):
         await bench.pool.send([bench.faulty, bench.spare], chat())
-        bench.time.now += 16
+        bench.time.later(16)
     downs = [e for e in bench.events if isinstance(e, ProviderDown)]
     ups = [e for e in bench.events if isinstance(e, ProviderUp)]
     assert [(e.provider, e.cooldown) for e in downs] == [("lab", 15)]
@@ -379,8 +377,8 @@ async def test_blockruns_cost_header_is_read(make_bench, streams):
     frames = stream(
         ROLE,
         *words("a"),
-        event(delta("stop")),
-        event({**delta(), "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
+        sse(delta("stop")),
+        sse({**delta(), "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 1}}),
         header=header,
     )
     bench.server.script("faulty", frames if streams else reply(200, completion(), x_blockrun_cost_usd="0.0042"))
@@ -465,7 +463,7 @@ async def test_heartbeats_are_comments_and_come_only_after_content(make_bench):
 async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
     bench = make_bench(timeouts=type(QUICK)(connect=1, first_token=1, idle=0.03, total=5))
     bench.server.script(
-        "faulty", stream(ROLE, *words("a"), then=(Stall(), *stream(*words("b"), event(delta("stop")))[1:]))
+        "faulty", stream(ROLE, *words("a"), then=(Stall(), *stream(*words("b"), sse(delta("stop")))[1:]))
     )
     got = await bench.pool.send([bench.faulty], chat(stream=True))
     await anext(got.chunks)
@@ -476,7 +474,7 @@ async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
 
 async def test_each_piece_goes_on_as_it_comes(bench):
     bench.server.script(
-        "faulty", stream(ROLE, *words("one"), then=(Stall(), *stream(*words("two"), event(delta("stop")))[1:]))
+        "faulty", stream(ROLE, *words("one"), then=(Stall(), *stream(*words("two"), sse(delta("stop")))[1:]))
     )
     got = await bench.pool.send([bench.faulty], chat(stream=True))
     assert isinstance(got, StreamReply)
@@ -488,7 +486,7 @@ async def test_each_piece_goes_on_as_it_comes(bench):
     got.close()
 
 
-@pytest.mark.parametrize("end", [event(delta("stop")), event(delta("stop")) + DONE])
+@pytest.mark.parametrize("end", [sse(delta("stop")), sse(delta("stop")) + DONE])
 async def test_with_hardly_a_token_allowed_an_empty_stream_is_an_answer(bench, end):
     bench.server.script("faulty", stream(ROLE, end))
     got = await bench.pool.send([bench.faulty], chat(stream=True, max_tokens=3))
@@ -502,7 +500,7 @@ async def test_several_calls_in_a_chunk_are_told_one_by_one(bench):
     calls = [
         {"index": n, "id": f"c{n}", "type": "function", "function": {"name": "f", "arguments": "{}"}} for n in range(2)
     ]
-    bench.server.script("faulty", stream(ROLE, event(delta("tool_calls", tool_calls=calls))))
+    bench.server.script("faulty", stream(ROLE, sse(delta("tool_calls", tool_calls=calls))))
     got = joined(await read(await bench.pool.send([bench.faulty], chat(stream=True))))
     deltas = [(chunk["choices"][0]["delta"], chunk["choices"][0]["finish_reason"]) for chunk in got[:-1]]
     assert deltas[1:] == [({"tool_calls": [calls[0]]}, None), ({"tool_calls": [calls[1]]}, None), ({}, "tool_calls")]
@@ -558,8 +556,7 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
     bench = make_bench()
     bench.server.script("faulty", stream(ROLE, *words("hello"), FINISH, DONE))
     asking = asyncio.create_task(bench.pool.send([bench.faulty], chat(stream=True)))
-    while not bench.server.asked("faulty"):
-        await asyncio.sleep(0.001)
+    await until(lambda: bench.server.asked("faulty"))
     bench.pool.change({})
     got = await read(await asking)
     assert b"hello" in b"".join(got)
@@ -568,7 +565,7 @@ async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_be
 async def test_who_is_left_alone_is_shown_with_the_reason_and_for_how_long(bench):
     bench.server.script("faulty", error(503, Retry_After="30"))
     await bench.pool.send([bench.faulty, bench.spare], chat())
-    bench.time.now += 10
+    bench.time.later(10)
     (cooling,) = bench.pool.status()[0]["cooldowns"]
     assert cooling | {"message": ""} == {
         "key": 1,

@@ -33,7 +33,8 @@ from cheaprouter.wire.events import (
 )
 from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode, parse_amount
 from cheaprouter.wire.openai_chat.encode import Assembler, ChunkEncoder, assemble, to_stream
-from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, event, joined, text_of, words
+from tests.builders import joined, sse, text_of
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, words
 from tests.providers.test_anthropic_reply import blocks, message, text, thinking, tool
 from tests.providers.test_anthropic_reply import events as anthropic_events
 from tests.wire.test_openai_stream import deltas, events_of, run
@@ -46,12 +47,12 @@ TOLD = {"prompt_tokens": 11, "completion_tokens": 7, "total_tokens": 18}
 def test_an_openai_stream_as_a_door_of_another_wire_reads_it():
     data = b"".join((
         ROLE,
-        event(delta(reasoning_content="Hmm.")),
+        sse(delta(reasoning_content="Hmm.")),
         *words("Turning ", "it on."),
-        event(delta(tool_calls=[CALL])),
-        event(delta(tool_calls=[{"index": 0, "function": {"arguments": '{"on":'}}])),
-        event(delta(tool_calls=[{"index": 0, "function": {"arguments": "true}"}}])),
-        event(delta("tool_calls")),
+        sse(delta(tool_calls=[CALL])),
+        sse(delta(tool_calls=[{"index": 0, "function": {"arguments": '{"on":'}}])),
+        sse(delta(tool_calls=[{"index": 0, "function": {"arguments": "true}"}}])),
+        sse(delta("tool_calls")),
         USAGE,
         DONE,
     ))  # fmt: skip
@@ -84,13 +85,13 @@ def test_an_openai_stream_as_a_door_of_another_wire_reads_it():
     ],
 )  # fmt: skip
 def test_nothing_that_a_chunk_holds_is_lost(chunk, expected):
-    assert events_of(event(chunk))[1] == expected
+    assert events_of(sse(chunk))[1] == expected
 
 
 def test_logprobs_go_with_their_text_and_other_fields_with_their_choice():
     chunk = delta(content="a")
     chunk["choices"][0] |= {"logprobs": {"content": [1]}, "stop_reason": 7, "index": 2}
-    events = events_of(event(chunk))[1]
+    events = events_of(sse(chunk))[1]
     assert events == [HEAD, Text("a", 2, {"content": [1]}), Extra(Where.CHOICE, {"stop_reason": 7}, 2)]
     whole = assemble([*events, Text("b", 2, {"content": [2]}), Finish("stop", 2)])["choices"]
     assert whole == [
@@ -106,7 +107,7 @@ def test_logprobs_go_with_their_text_and_other_fields_with_their_choice():
 
 def test_what_comes_late_of_a_call_or_a_reply_is_kept():
     late = {"index": 0, "id": "c9", "function": {"name": "lamp"}, "extra_content": {"g": 1}}
-    data = b"".join(map(event, (delta(tool_calls=[CALL]), delta(tool_calls=[late]) | {"model": "other", "x": [1]})))
+    data = b"".join(map(sse, (delta(tool_calls=[CALL]), delta(tool_calls=[late]) | {"model": "other", "x": [1]})))
     reply = assemble(events_of(data)[1])
     assert (reply["model"], reply["x"]) == ("other", [1])
     call = {"id": "c9", "type": "function", "function": {"name": "lamp", "arguments": ""}, "extra_content": {"g": 1}}
@@ -116,13 +117,13 @@ def test_what_comes_late_of_a_call_or_a_reply_is_kept():
 def test_a_call_of_another_kind_is_no_function():
     call = {"id": "c", "type": "custom", "custom": {"name": "sh", "input": "ls"}}
     first, second = ({**call, "index": 0}, {"index": 0, "custom": {"input": " -l"}})
-    reply = assemble(events_of(event(delta(tool_calls=[first])) + event(delta(tool_calls=[second])))[1])
+    reply = assemble(events_of(sse(delta(tool_calls=[first])) + sse(delta(tool_calls=[second])))[1])
     assert reply["choices"][0]["message"]["tool_calls"] == [{**call, "custom": {"name": "sh", "input": "ls -l"}}]
 
 
 @given(st.lists(deltas, min_size=1, max_size=8), st.lists(st.integers(1, 90), min_size=1, max_size=4), st.booleans())
 def test_wherever_the_network_cuts_the_events_are_the_same(chunks, sizes, usage):
-    data = b"".join((ROLE, *map(event, (delta(content="!"), *chunks)), FINISH, USAGE if usage else b"", DONE))
+    data = b"".join((ROLE, *map(sse, (delta(content="!"), *chunks)), FINISH, USAGE if usage else b"", DONE))
     expected = events_of(data)[1]
     for size in sizes:
         assert events_of(data, size)[1] == expected
@@ -213,7 +214,7 @@ def test_what_breaks_or_rests_is_told_in_each_wire():
         (ROLE, Trouble.EARLY),
         (ROLE + words("a")[0], Trouble.EARLY),
         (ROLE + FINISH + DONE, Trouble.EMPTY),
-        (ROLE + event({"error": {"message": "x"}}), Trouble.ERROR),
+        (ROLE + sse({"error": {"message": "x"}}), Trouble.ERROR),
         (ROLE + words("a")[0] + FINISH, None),
     ],
 )
@@ -226,7 +227,7 @@ def test_a_reader_says_what_it_saw_and_judges_nothing(reads, data, trouble):
 
 def test_a_reply_that_nests_too_deep_to_be_written_is_broken():
     deep = b'{"choices":[{"delta":{"content":"a","x":' + b"[" * 600 + b"]" * 600 + b'},"finish_reason":"stop"}]}'
-    stream, out = run(event(deep) + FINISH + DONE)
+    stream, out = run(sse(deep) + FINISH + DONE)
     assert (stream.malformed, text_of(out)) == (1, "")
 
 

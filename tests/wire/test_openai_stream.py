@@ -18,10 +18,10 @@ from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
 from cheaprouter.wire.openai_chat.quirks import Quirks
-from cheaprouter.wire.openai_chat.request import parse
-from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, completion, delta, event, joined, text_of, words
+from tests.builders import a_chat, joined, sse, text_of
+from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, completion, delta, words
 
-PLAIN = parse({"model": "m", "messages": [{"role": "user", "content": "x"}]})
+PLAIN = a_chat("x", "m")
 
 
 def adapter(kind: str = "openai") -> OpenAICompatible:
@@ -84,7 +84,7 @@ def test_bytes_after_the_first_content_are_the_upstreams_own():
 )
 @pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
 def test_events_that_matter_are_read(chunk, separators):
-    assert plain_events(event(json.dumps(chunk, separators=separators).encode())) == 0
+    assert plain_events(sse(json.dumps(chunk, separators=separators).encode())) == 0
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_texts_that_look_like_events_are_only_texts(text):
 
 def test_null_usage_in_every_chunk_is_no_usage():
     chunk = {**delta(content="x"), "usage": None}
-    assert plain_events(event(chunk)) == 1
+    assert plain_events(sse(chunk)) == 1
 
 
 @pytest.mark.parametrize(
@@ -138,14 +138,14 @@ def test_several_choices_are_followed():
             {"index": 1, "delta": {"content": "b"}, "finish_reason": None},
         ],
     }
-    stream, out = run(event(one) + FINISH + DONE)
+    stream, out = run(sse(one) + FINISH + DONE)
     assert failure_of(stream) is None
     assert joined(out)[0] == one
 
 
 def test_a_finish_with_its_text_becomes_two_chunks():
     _, out = run(
-        ROLE + event({**delta("stop", content="x"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}) + DONE
+        ROLE + sse({**delta("stop", content="x"), "usage": {"prompt_tokens": 3, "completion_tokens": 1}}) + DONE
     )
     frames = joined(out)
     assert [(f["choices"][0]["delta"], f["choices"][0]["finish_reason"]) for f in frames[1:-1]] == [
@@ -163,14 +163,14 @@ def test_geminis_finish_after_calls():
         "function": {"name": "f", "arguments": "{}"},
         "extra_content": {"google": {"thought_signature": "s"}},
     }
-    stream, out = run(event(delta("stop", role="assistant", tool_calls=[call])) + DONE, quirks=KINDS["gemini"].quirks)
+    stream, out = run(sse(delta("stop", role="assistant", tool_calls=[call])) + DONE, quirks=KINDS["gemini"].quirks)
     frames = joined(out)
     assert frames[-2]["choices"][0]["finish_reason"] == "tool_calls" == stream.finish_reason
     assert [c for f in frames[:-1] for c in f["choices"][0]["delta"].get("tool_calls", ())] == [call]
 
 
 def test_an_answer_hidden_in_the_reasoning_comes_before_the_finish():
-    data = ROLE + event(delta(reasoning_content="4")) + event(delta(reasoning_content="2")) + FINISH + DONE
+    data = ROLE + sse(delta(reasoning_content="4")) + sse(delta(reasoning_content="2")) + FINISH + DONE
     _, out = run(data, 100, KINDS["minimax"].quirks)
     assert text_of(out) == "42"
     _, out = run(data[: -len(FINISH + DONE)] + words("real")[0] + FINISH + DONE, 100, KINDS["minimax"].quirks)
@@ -178,7 +178,7 @@ def test_an_answer_hidden_in_the_reasoning_comes_before_the_finish():
 
 
 def test_a_finish_that_means_an_error_is_one():
-    stream, _ = run(ROLE + words("x")[0] + event(delta("network_error")), quirks=KINDS["zai"].quirks)
+    stream, _ = run(ROLE + words("x")[0] + sse(delta("network_error")), quirks=KINDS["zai"].quirks)
     assert failure_of(stream) is not None
 
 
@@ -186,7 +186,7 @@ def test_groqs_usage_is_found():
     stream, _ = run(
         ROLE
         + words("x")[0]
-        + event({**delta("stop"), "x_groq": {"usage": {"prompt_tokens": 4, "completion_tokens": 2}}})
+        + sse({**delta("stop"), "x_groq": {"usage": {"prompt_tokens": 4, "completion_tokens": 2}}})
         + DONE
     )
     assert stream.usage is not None
@@ -212,7 +212,7 @@ def test_nothing_comes_after_done():
 def test_an_error_event_keeps_what_came_before_and_drops_what_comes_after():
     stream = decoder()
     stream.feed(ROLE + words("a")[0])
-    out = push(stream, words("b")[0] + event({"error": {"message": "sk-secret", "code": 429}}) + words("c")[0])
+    out = push(stream, words("b")[0] + sse({"error": {"message": "sk-secret", "code": 429}}) + words("c")[0])
     assert text_of([out]) == "b"
     failure = failure_of(stream)
     assert failure is not None
@@ -233,7 +233,7 @@ deltas = st.one_of(
 @given(st.lists(deltas, min_size=1, max_size=8), st.integers(1, 90), st.sampled_from([b"\n", b"\r\n"]), st.booleans())
 def test_wherever_the_network_cuts_the_client_gets_the_same(chunks, size, end, spaces):
     separators = (", ", ": ") if spaces else (",", ":")
-    events = [event(json.dumps(c, separators=separators).encode()) for c in (delta(content="!"), *chunks)]
+    events = [sse(json.dumps(c, separators=separators).encode()) for c in (delta(content="!"), *chunks)]
     data = (b"".join((ROLE, *events, FINISH, USAGE, DONE))).replace(b"\n", end)
     _, expected = run(data)
     stream, out = run(data, size)
@@ -285,8 +285,8 @@ def test_any_json_can_be_read(value):
     body = json.dumps(value).encode()
     adapter("gemini").complete(body, PLAIN)
     stream = decoder(KINDS["qwen"].quirks)
-    stream.feed(event(value))
-    stream.feed(event(value))
+    stream.feed(sse(value))
+    stream.feed(sse(value))
     stream.finish()
 
 
@@ -306,7 +306,7 @@ def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
 
 def test_a_vendors_word_for_the_end_becomes_openais_and_openais_own_bytes_pass():
     quirks = Quirks(finish={"max_length": "length"})
-    _, out = run(ROLE + b"".join(words("a", "b")) + event(delta("max_length")) + DONE, quirks=quirks)
+    _, out = run(ROLE + b"".join(words("a", "b")) + sse(delta("max_length")) + DONE, quirks=quirks)
     assert [chunk["choices"][0]["finish_reason"] for chunk in joined(out)[:-1]][-1] == "length"
     stream = decoder(quirks)
     push(stream, ROLE + words("a")[0])
