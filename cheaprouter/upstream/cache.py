@@ -73,10 +73,6 @@ class ResponseCache:
         while self._bytes > self._max_bytes:
             self._forget(next(iter(self._entries)))
 
-    def clear(self) -> None:
-        self._entries.clear()
-        self._bytes = 0
-
     def _forget(self, key: bytes) -> None:
         if (entry := self._entries.pop(key, None)) is not None:
             self._bytes -= entry.size

@@ -79,7 +79,7 @@ class Relay:
         on_end: Callable[[Failure | None], None],
         heartbeat: float,
         *,
-        events: bool = False,
+        events: bool,
     ) -> None:
         self._adapter = adapter
         self._call = call
