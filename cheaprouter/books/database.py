@@ -51,6 +51,7 @@ class Database:
         self._data_version = 0
         self._lock: int | None = None
         self._damage = Damage(None if path is None else path.with_name("damage.json"))
+        self._unknown = Damage(None)
         self._ours = False
         self.volatile = path is None
         self.taken = False
@@ -58,8 +59,11 @@ class Database:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`."""
-        return self._damage.words
+        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`.
+
+        Books that cannot be used are told for as long as this process lasts: the next start looks again.
+        """
+        return (*self._damage.words, *self._unknown.words)
 
     def add_damage(self, words: Iterable[str]) -> None:
         """Note that something of the books was lost."""
@@ -67,7 +71,9 @@ class Database:
 
     def acknowledge(self) -> None:
         """Somebody knows what was lost, and goes on without it."""
-        self._damage.acknowledge()
+        self._unknown.acknowledge()
+        if not self.taken:  # the note in the file is the other router's
+            self._damage.acknowledge()
 
     def open(self, *, strict: bool = False) -> None:
         """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving.
@@ -231,7 +237,8 @@ class Database:
             _LOG.error("A change could not be kept; it holds until the restart only: %s", error)
 
     def _fall_back(self, error: BaseException) -> None:
-        _LOG.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self.path, error)
+        words = f"The database {self.path} cannot be used ({error}): what was spent is unknown, what happens now is kept in memory only."
+        self._unknown.add([words])
         self._disconnect()
         self.volatile = True
         self._connection = self._connect(None)

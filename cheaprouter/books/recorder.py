@@ -153,7 +153,7 @@ class Recorder:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
         words = self._database.damage
         if self._database.taken:
-            return ("another router uses this data folder: what is booked here is lost at the end",)
+            return ("another router uses this data folder: what is booked here is lost at the end", *words)
         if self._database.volatile:
             return ("the data folder cannot be used: what is booked is lost at the end", *words)
         if self._failing or self._journal.failing:

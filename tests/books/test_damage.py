@@ -389,6 +389,58 @@ def test_a_command_that_finds_the_books_gone_leaves_word_for_the_router(path):
     router.close_sync()
 
 
+def in_the_way(path):
+    path.rename(path.with_name("elsewhere"))
+    path.mkdir()
+
+
+def test_books_that_cannot_be_opened_are_damage_at_each_start_until_they_can(path):
+    in_the_way(path)
+    for _ in range(2):
+        database = opened(path)
+        assert database.volatile
+        assert "what was spent is unknown" in database.damage[0]
+        database.acknowledge()
+        assert database.damage == ()
+        database.close_sync()
+    path.rmdir()
+    path.with_name("elsewhere").rename(path)
+    database = opened(path)
+    assert database.damage == ()
+    database.close_sync()
+
+
+def test_books_that_another_router_has_are_unknown_here_and_its_damage_stays_its_own(path):
+    edit(path, BAD[0][1])
+    first, second = opened(path), opened(path)
+    assert second.taken
+    assert len(second.damage) == 1
+    assert "another router uses it" in second.damage[0]
+    second.acknowledge()
+    assert second.damage == ()
+    for database in (second, first):
+        database.close_sync()
+    again = opened(path)
+    assert again.damage == first.damage != ()
+    again.close_sync()
+
+
+def test_books_in_memory_by_wish_are_no_damage():
+    database = opened(None)
+    assert database.damage == ()
+    database.close_sync()
+
+
+async def test_unknown_books_are_a_problem_until_it_is_acknowledged(office, path):
+    office = office()
+    second = opened(office.folder / "cheaprouter.db")
+    recorder = type(office.recorder)(second, office.journal, office.metrics, office.retention)
+    assert [len(words) > 0 for words in recorder.problems()] == [True, True]
+    second.acknowledge()
+    assert len(recorder.problems()) == 1
+    second.close_sync()
+
+
 async def test_damage_is_a_problem_until_it_is_acknowledged(office):
     office = office()
     office.database.add_damage(["something was lost"])
