@@ -31,6 +31,9 @@ BUSY_TRIES: Final = 5
 BUSY_PAUSE: Final = 0.2
 """Seconds between two tries to open."""
 
+_HEADER: Final = 100
+"""Bytes at the beginning of every SQLite file that holds anything."""
+
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MALFORMED: Final = _CORRUPT | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
 """At opening, a table that is missing, or there already, tells of a damaged page just as well."""
@@ -302,8 +305,8 @@ def _code(error: BaseException) -> int:
 
 def _gone(path: Path) -> bool:
     """Whether a router kept its books here before, and they are not there any more."""
-    if path.exists() and path.stat().st_size:
-        return False
+    if path.exists() and (size := path.stat().st_size):
+        return size < _HEADER  # SQLite may take it for a new one
     return path.with_name("instance_id").exists() or any(path.with_name("journal").glob("*.log"))
 
 

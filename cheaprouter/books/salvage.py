@@ -135,6 +135,8 @@ def salvage(damaged: Path, target: sqlite3.Connection) -> str:
     """Take over every row that can be read, into fresh tables; tells what came over. Raises sqlite3.Error of the target."""
     with closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as source:
         source.text_factory = _text_or_bytes
+        # Else SQLite refuses every read of a file that ends before its last page, and of a schema with one bad entry.
+        source.execute("PRAGMA writable_schema=ON")
         target.execute("BEGIN")
         copies = {table: _Copy(source, target, table) for table in TABLES}
         whole = {table: copy.all() for table, copy in copies.items()}

@@ -272,6 +272,33 @@ def test_requests_far_apart_are_found_between_damaged_pages(tmp_path):
     database.close_sync()
 
 
+@pytest.mark.parametrize("share", [0.5, 0.9, None])
+def test_a_file_that_is_cut_off_loses_only_what_is_missing(path, share):
+    size = path.stat().st_size
+    os.truncate(path, size - PAGE if share is None else int(size * share))
+    database = opened(path)
+    saved = column(database, "SELECT seq FROM request ORDER BY 1")
+    assert len(saved) >= 2000 * ((share or 1) - 0.1)
+    assert f"only {len(saved)} row(s) of `request`" in database.damage[0]
+    for table in ("device", "device_key", "setting", "forgiven"):
+        assert column(database, f"SELECT count(*) FROM {table}") == [3]
+    if share != 0.5:
+        assert column(database, "SELECT sum(cost) FROM daily") == [2000 * 5]
+    database.close_sync()
+
+
+def test_a_bad_entry_of_the_schema_loses_only_its_table(path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA writable_schema=ON")
+    connection.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE forgiven (' WHERE name = 'forgiven'")
+    connection.close()
+    database = opened(path)
+    assert column(database, "SELECT count(*) FROM request") == [2000]
+    assert column(database, "SELECT count(*) FROM setting") == [3]
+    assert "only 0 row(s) of `forgiven`" in database.damage[0]
+    database.close_sync()
+
+
 def test_totals_that_were_lost_are_made_anew_from_the_requests(tmp_path):
     path = tmp_path / "cheaprouter.db"
     database = opened(path)
@@ -359,7 +386,7 @@ def test_notes_are_bounded(path):
     database.close_sync()
 
 
-@pytest.mark.parametrize("how", ["deleted", "emptied"])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "cut"])
 @pytest.mark.parametrize("trace", ["instance_id", "journal"])
 def test_books_that_are_gone_are_damage(path, how, trace):
     if trace == "instance_id":
@@ -367,7 +394,7 @@ def test_books_that_are_gone_are_damage(path, how, trace):
     else:
         (path.parent / "journal").mkdir()
         (path.parent / "journal" / "1.log").touch()
-    path.unlink() if how == "deleted" else os.truncate(path, 0)
+    path.unlink() if how == "deleted" else os.truncate(path, how == "cut")
     database = opened(path)
     assert "are gone" in database.damage[0]
     database.close_sync()
