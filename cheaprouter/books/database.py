@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from . import totals
 from .migrations import migrate, refuse_newer, transaction
-from .salvage import Damage, check, salvage
+from .salvage import Damage, check, check_requests, salvage
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -30,6 +30,12 @@ BUSY_MS: Final = 5000
 BUSY_TRIES: Final = 5
 BUSY_PAUSE: Final = 0.2
 """Seconds between two tries to open."""
+
+_ABOVE: Final = 2**63 - 1
+"""No booking's number is as high."""
+
+LOOK_PAUSE: Final = 0.05
+"""Seconds between two looks into the requests: others want the disk, too."""
 
 _HEADER: Final = 100
 """Bytes at the beginning of every SQLite file that holds anything."""
@@ -120,6 +126,22 @@ class Database:
         if self._thread is None:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(do or self._transact, work)
+
+    async def look_through(self) -> None:
+        """Take requests that cannot be right out, the newest first, a few at a time beside other work. Raises sqlite3.Error."""
+        if self.path is None or self.volatile:
+            return
+        kept = _free_name(self.path, "rows")
+        below: int | None = _ABOVE
+        while below is not None:
+            try:
+                bad, below = await self.run(partial(check_requests, below=below, kept=kept))
+                words = f"Unreadable rows of `request` were lost; they are kept in {kept}." if bad else ""
+            except OSError as error:
+                words, below = f"Rows of `request` cannot be read, and there is no room to keep a copy ({error}).", None
+            if words:
+                await asyncio.to_thread(self.add_damage, [words])
+            await asyncio.sleep(LOOK_PAUSE)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""

@@ -246,6 +246,10 @@ class Recorder:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _tidy_for_ever(self) -> None:
+        try:
+            await self._database.look_through()
+        except sqlite3.Error as error:
+            self._complain(error)
         while True:
             await self._unmoved.wait()
             await asyncio.sleep(CHECKPOINT_SECONDS)
