@@ -78,7 +78,9 @@ class Accounts:
         try:
             found, kept = self.database.read_sync(lambda c: (keys.load(c), Overrides.load(c)))
         except sqlite3.Error as error:
-            _LOG.error("Keys and run-time settings cannot be read from the database, they begin anew: %s", error)
+            self.database.add_damage(
+                [f"Keys and run-time settings cannot be read from the database, they begin anew: {error}"]
+            )
             found, kept = {}, []
         self.overrides.restore(kept)
         self.callers.take(found)
@@ -94,7 +96,9 @@ class Accounts:
         try:
             self._take_up(*self.database.read_sync(lambda c: _load(c, since)))
         except sqlite3.Error as error:
-            _LOG.error("Devices cannot be read from the database, they begin anew: %s", error)
+            self.database.add_damage(
+                [f"Devices and their spend cannot be read from the database, they begin anew: {error}"]
+            )
         policies = self.policies()
         self.known.register((*policies.configured, *self.callers.keyed))
         self.known.trim()

@@ -17,7 +17,7 @@ from typing import Any, Final, TypeVar
 
 from . import totals
 from .migrations import migrate, refuse_newer, transaction
-from .salvage import Damage, check, salvage
+from .salvage import Damage, check, check_requests, salvage
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -30,6 +30,15 @@ BUSY_MS: Final = 5000
 BUSY_TRIES: Final = 5
 BUSY_PAUSE: Final = 0.2
 """Seconds between two tries to open."""
+
+_ABOVE: Final = 2**63 - 1
+"""No booking's number is as high."""
+
+LOOK_PAUSE: Final = 0.05
+"""Seconds between two looks into the requests: others want the disk, too."""
+
+_HEADER: Final = 100
+"""Bytes at the beginning of every SQLite file that holds anything."""
 
 _CORRUPT: Final = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _MALFORMED: Final = _CORRUPT | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
@@ -51,6 +60,7 @@ class Database:
         self._data_version = 0
         self._lock: int | None = None
         self._damage = Damage(None if path is None else path.with_name("damage.json"))
+        self._unknown = Damage(None)
         self._ours = False
         self.volatile = path is None
         self.taken = False
@@ -58,8 +68,11 @@ class Database:
 
     @property
     def damage(self) -> tuple[str, ...]:
-        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`."""
-        return self._damage.words
+        """What was lost of the books, and where the copy is, in words; over restarts, until `acknowledge`.
+
+        Books that cannot be used are told for as long as this process lasts: the next start looks again.
+        """
+        return (*self._damage.words, *self._unknown.words)
 
     def add_damage(self, words: Iterable[str]) -> None:
         """Note that something of the books was lost."""
@@ -67,7 +80,9 @@ class Database:
 
     def acknowledge(self) -> None:
         """Somebody knows what was lost, and goes on without it."""
-        self._damage.acknowledge()
+        self._unknown.acknowledge()
+        if not self.taken:  # the note in the file is the other router's
+            self._damage.acknowledge()
 
     def open(self, *, strict: bool = False) -> None:
         """Open or create the file and apply migrations; blocks for some milliseconds, so call it before serving.
@@ -111,6 +126,22 @@ class Database:
         if self._thread is None:
             raise sqlite3.ProgrammingError("the database is not open")
         return self._thread.submit(do or self._transact, work)
+
+    async def look_through(self) -> None:
+        """Take requests that cannot be right out, the newest first, a few at a time beside other work. Raises sqlite3.Error."""
+        if self.path is None or self.volatile:
+            return
+        kept = _free_name(self.path, "rows")
+        below: int | None = _ABOVE
+        while below is not None:
+            try:
+                bad, below = await self.run(partial(check_requests, below=below, kept=kept))
+                words = f"Unreadable rows of `request` were lost; they are kept in {kept}." if bad else ""
+            except OSError as error:
+                words, below = f"Rows of `request` cannot be read, and there is no room to keep a copy ({error}).", None
+            if words:
+                await asyncio.to_thread(self.add_damage, [words])
+            await asyncio.sleep(LOOK_PAUSE)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""
@@ -231,7 +262,8 @@ class Database:
             _LOG.error("A change could not be kept; it holds until the restart only: %s", error)
 
     def _fall_back(self, error: BaseException) -> None:
-        _LOG.error("The database %s cannot be used (%s): what happens now is kept in memory only.", self.path, error)
+        words = f"The database {self.path} cannot be used ({error}): what was spent is unknown, what happens now is kept in memory only."
+        self._unknown.add([words])
         self._disconnect()
         self.volatile = True
         self._connection = self._connect(None)
@@ -295,8 +327,8 @@ def _code(error: BaseException) -> int:
 
 def _gone(path: Path) -> bool:
     """Whether a router kept its books here before, and they are not there any more."""
-    if path.exists() and path.stat().st_size:
-        return False
+    if path.exists() and (size := path.stat().st_size):
+        return size < _HEADER  # SQLite may take it for a new one
     return path.with_name("instance_id").exists() or any(path.with_name("journal").glob("*.log"))
 
 

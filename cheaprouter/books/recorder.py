@@ -153,7 +153,7 @@ class Recorder:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
         words = self._database.damage
         if self._database.taken:
-            return ("another router uses this data folder: what is booked here is lost at the end",)
+            return ("another router uses this data folder: what is booked here is lost at the end", *words)
         if self._database.volatile:
             return ("the data folder cannot be used: what is booked is lost at the end", *words)
         if self._failing or self._journal.failing:
@@ -246,6 +246,10 @@ class Recorder:
                 await asyncio.sleep(RETRY_SECONDS)
 
     async def _tidy_for_ever(self) -> None:
+        try:
+            await self._database.look_through()
+        except sqlite3.Error as error:
+            self._complain(error)
         while True:
             await self._unmoved.wait()
             await asyncio.sleep(CHECKPOINT_SECONDS)

@@ -125,6 +125,18 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     return tuple(row) if row[0] and row == before else None
 
 
+def _damaged(name: str, rule: Rule) -> str:
+    kind, least, most, empty = rule
+    within = f"length({name}) <= {most}" if kind is str else f"{name} BETWEEN {least} AND {most}"
+    bad = f"NOT (typeof({name}) = '{_KINDS[kind]}' AND {within})"
+    return f"({name} IS NOT NULL AND {bad})" if empty is None else bad
+
+
+_KINDS: Final = {int: "integer", float: "real", str: "text"}
+DAMAGED: Final = " OR ".join(_damaged(name, rule) for name, rule in SHAPE.items())
+"""SQL for what `from_disk` refuses."""
+
+
 def _bound(row: list[Any]) -> None:
     """Bring every value within its rule. Texts lose halves of surrogate pairs, too, which no UTF-8 can hold. Never raises."""
     for index, (kind, least, most, empty) in enumerate(_RULES):

@@ -8,7 +8,7 @@ import sqlite3
 import threading
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
@@ -17,7 +17,7 @@ import orjson
 
 from . import totals
 from .migrations import TABLES, transaction
-from .rows import COLUMNS, from_disk
+from .rows import COLUMNS, DAMAGED, from_disk
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -27,6 +27,9 @@ UNREADABLE: Final = (sqlite3.Error, UnicodeDecodeError)
 MOST_WORDS: Final = 20
 MOST_TRIES: Final = 2000
 """Looks into a table behind its first damaged page."""
+
+MOST_LOOKED_AT: Final = 1000
+"""Requests looked at in one step: some hundredths of a second on a small machine."""
 
 _TEXT: Final = "text"
 _JSON: Final = "json"
@@ -51,6 +54,10 @@ _BAD_TOTALS: Final = " OR ".join(
     + [f"typeof({name}) != 'integer' OR abs({name}) > {_MOST}" for name in totals.TOTALS]
     + ["typeof(day) != 'integer' OR day NOT BETWEEN 10101 AND 99991231"]
 )
+_BAD_META: Final = f"key = 'applied_seq' AND NOT (typeof(value) = 'integer' AND value BETWEEN 0 AND {_MOST})"
+
+_Lost = list[tuple[str, dict[str, Any]]]
+"""Rows and their tables."""
 
 
 class Damage:
@@ -98,10 +105,12 @@ class Damage:
             _LOG.error("What was lost cannot be noted in %s: %s", path, error)
 
 
-def write_private(path: Path, data: bytes) -> None:
-    """Write and sync a new file that nobody else can read. Raises OSError."""
-    path.unlink(missing_ok=True)
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600), "wb") as file:
+def write_private(path: Path, data: bytes, *, more: bool = False) -> None:
+    """Write and sync a new file that nobody else can read, or `more` of it. Raises OSError."""
+    if not more:
+        path.unlink(missing_ok=True)
+    how = os.O_APPEND if more else os.O_EXCL
+    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600), "wb") as file:
         file.write(data)
         file.flush()
         os.fsync(file.fileno())
@@ -112,29 +121,54 @@ def check(connection: sqlite3.Connection, kept: Path) -> list[str]:
 
     Raises sqlite3.Error, OSError; then nothing was taken out.
     """
-    lost: list[tuple[str, dict[str, Any]]] = []
-    before, connection.text_factory = connection.text_factory, _text_or_bytes
-    try:
-        with transaction(connection):
-            for table, rules in _RULES.items():
-                lost += [(table, row) for row in _take_out(connection, table, rules)]
-            bad = connection.execute(f"SELECT {', '.join(totals.DAILY)} FROM daily WHERE {_BAD_TOTALS}").fetchall()  # noqa: S608 - our own names
-            if bad:
-                connection.execute(f"DELETE FROM daily WHERE {_BAD_TOTALS}")  # noqa: S608 - likewise
-                lost += [("daily", dict(zip(totals.DAILY, row, strict=True))) for row in bad]
-            if lost:
-                lines = [orjson.dumps({"table": table, "row": row}, default=bytes.hex) for table, row in lost]
-                write_private(kept, b"\n".join(lines) + b"\n")
-    finally:
-        connection.text_factory = before
+    lost: _Lost = []
+    with transaction(connection), _as_bytes(connection):
+        for table, rules in _RULES.items():
+            lost += _take_out(connection, table, rules)
+        lost += _take_out_where(connection, "daily", totals.DAILY, _BAD_TOTALS)
+        lost += _take_out_where(connection, "meta", ("key", "value"), _BAD_META)
+        if lost:
+            write_private(kept, _lines(lost))
     counts = Counter(table for table, _ in lost)
     return [f"{n} unreadable row(s) of `{table}` were lost; they are kept in {kept}." for table, n in counts.items()]
+
+
+def check_requests(connection: sqlite3.Connection, below: int, kept: Path) -> tuple[int, int | None]:
+    """The same for some requests booked before `below`, in a transaction: how many were bad, the first looked at (None: no more).
+
+    A million take seconds, and no limit hangs on them: not at start. Raises sqlite3.Error, OSError.
+    """
+    some = f"SELECT seq FROM request WHERE seq < ? ORDER BY seq DESC LIMIT {MOST_LOOKED_AT}"  # noqa: S608 - our own number
+    (first,) = connection.execute(f"SELECT min(seq) FROM ({some})", (below,)).fetchone()  # noqa: S608 - our own words
+    if first is None:
+        return 0, None
+    with _as_bytes(connection):
+        lost = _take_out_where(connection, "request", COLUMNS, f"seq >= {first} AND seq < {below} AND ({DAMAGED})")
+    if lost:
+        write_private(kept, _lines(lost), more=True)
+    return len(lost), first
+
+
+@contextmanager
+def _as_bytes(connection: sqlite3.Connection) -> Iterator[None]:
+    """Text that is none is read as bytes."""
+    before, connection.text_factory = connection.text_factory, _text_or_bytes
+    try:
+        yield
+    finally:
+        connection.text_factory = before
+
+
+def _lines(lost: _Lost) -> bytes:
+    return b"".join(orjson.dumps({"table": table, "row": row}, default=bytes.hex) + b"\n" for table, row in lost)
 
 
 def salvage(damaged: Path, target: sqlite3.Connection) -> str:
     """Take over every row that can be read, into fresh tables; tells what came over. Raises sqlite3.Error of the target."""
     with closing(sqlite3.connect(f"{damaged.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None)) as source:
         source.text_factory = _text_or_bytes
+        # Else SQLite refuses every read of a file that ends before its last page, and of a schema with one bad entry.
+        source.execute("PRAGMA writable_schema=ON")
         target.execute("BEGIN")
         copies = {table: _Copy(source, target, table) for table in TABLES}
         whole = {table: copy.all() for table, copy in copies.items()}
@@ -228,7 +262,7 @@ def _readable(source: sqlite3.Connection, query: str, parameters: tuple[Any, ...
         yield None
 
 
-def _take_out(connection: sqlite3.Connection, table: str, rules: Mapping[str, str]) -> list[dict[str, Any]]:
+def _take_out(connection: sqlite3.Connection, table: str, rules: Mapping[str, str]) -> _Lost:
     names = list(rules)
     rows = connection.execute(f"SELECT {', '.join(names)} FROM {table}")  # noqa: S608 - our own names
     good: list[tuple[Any, ...]] = []
@@ -238,7 +272,14 @@ def _take_out(connection: sqlite3.Connection, table: str, rules: Mapping[str, st
     if bad:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - likewise
         connection.executemany(_insert(table, names), good)
-    return [dict(zip(names, row, strict=True)) for row in bad]
+    return [(table, dict(zip(names, row, strict=True))) for row in bad]
+
+
+def _take_out_where(connection: sqlite3.Connection, table: str, names: Sequence[str], where: str) -> _Lost:
+    bad = connection.execute(f"SELECT {', '.join(names)} FROM {table} WHERE {where}").fetchall()  # noqa: S608 - likewise
+    if bad:
+        connection.execute(f"DELETE FROM {table} WHERE {where}")  # noqa: S608 - likewise
+    return [(table, dict(zip(names, row, strict=True))) for row in bad]
 
 
 def _insert(table: str, names: Sequence[str]) -> str:

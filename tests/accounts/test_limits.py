@@ -398,6 +398,21 @@ async def test_with_books_in_doubt_a_hard_budget_lets_only_free_models_be_asked(
     assert home.budget_action("kitchen") is None
 
 
+async def test_with_books_that_cannot_be_opened_or_read_a_hard_budget_is_in_doubt(home, tmp_path):
+    home = home(device_defaults=defaults(daily_budget=Decimal(1)))
+    await home.database.run(lambda c: c.execute("ALTER TABLE daily RENAME TO gone"))
+    home.accounts.restore()
+    assert home.budget_action("kitchen") is BudgetAction.FREE
+    home.database.acknowledge()
+    home.database.close_sync()
+    (tmp_path / "cheaprouter.db").rename(tmp_path / "elsewhere")
+    (tmp_path / "cheaprouter.db").mkdir()
+    home.open()
+    assert home.budget_action("kitchen") is BudgetAction.FREE
+    home.database.acknowledge()
+    assert home.budget_action("kitchen") is None
+
+
 async def test_books_in_doubt_concern_nobody_without_a_hard_budget(home):
     home = home(device_defaults=defaults(daily_budget=Decimal(1), budget_action=BudgetAction.ECO))
     home.database.add_damage(["some rows are lost"])

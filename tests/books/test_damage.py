@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import asyncio
 import hashlib
 import json
 import os
@@ -14,10 +15,11 @@ from cheaprouter.books import backup, salvage
 from cheaprouter.books import totals as books
 from cheaprouter.books.database import Database
 from cheaprouter.books.migrations import migrate
-from cheaprouter.books.rows import COLUMNS, SHAPE
+from cheaprouter.books.rows import COLUMNS, FIRST_AT, SHAPE
 from cheaprouter.core.errors import NewerDatabaseError
 from cheaprouter.main.cli import main
 from cheaprouter.main.commands import manage_keys
+from tests.builders import until
 
 PAGE = 4096
 
@@ -214,9 +216,77 @@ def test_a_request_with_a_value_that_cannot_be_is_left_out_of_what_is_read(path)
     database.close_sync()
 
 
-def test_a_number_of_the_last_booking_that_is_none_is_read_from_the_requests(path):
-    edit(path, "UPDATE meta SET value = 'x' WHERE key = 'applied_seq'")
+BAD_REQUESTS = [
+    "cost = x'00ff'",
+    "cost = 0.5",
+    "cost = -1",
+    "at = 9223372036854775807",
+    "latency_ms = 'slow'",
+    "status = 1000",
+    "device_id = x'64'",
+    "model_id = hex(zeroblob(200))",
+    "stream = 2",
+]
+
+
+@pytest.mark.parametrize("value", BAD_REQUESTS)
+async def test_requests_that_cannot_be_are_kept_and_told_as_damage(path, value):
+    edit(path, f"UPDATE request SET {value} WHERE seq IN (1, 500, 1999)")
     database = opened(path)
+    assert len(database.read_sync(lambda c: books.recent(c, 3000))) == 1997
+    await database.look_through()
+    assert column(database, "SELECT count(*) FROM request") == [1997]
+    (kept,) = path.parent.glob("*.rows-*")
+    assert database.damage == (f"Unreadable rows of `request` were lost; they are kept in {kept}.",)
+    lines = [json.loads(line) for line in kept.read_text().splitlines()]
+    assert [(line["table"], line["row"]["seq"]) for line in lines] == [("request", n) for n in (1999, 1, 500)]
+    assert column(database, "SELECT sum(cost) FROM daily") == [2000 * 5]
+    database.close_sync()
+
+
+async def test_sound_requests_stay(path):
+    database = opened(path)
+    full = dict(zip(COLUMNS, row(2001), strict=True)) | {
+        "at": FIRST_AT, "model_id": None, "reason": "\u00e4" * 500, "cost": None, "score": 1.0, "latency_ms": 1e12
+    }  # fmt: skip
+    database.run_sync(lambda c: books.apply(c, [tuple(full.values())]))
+    await database.look_through()
+    assert column(database, "SELECT count(*) FROM request") == [2001]
+    assert database.damage == ()
+    database.close_sync()
+
+
+async def test_requests_stay_where_there_is_no_room_for_a_copy(path, monkeypatch):
+    edit(path, "UPDATE request SET cost = 'x' WHERE seq = 7")
+    database = opened(path)
+
+    def full(_path, _data, **_how):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(salvage, "write_private", full)
+    await database.look_through()
+    assert column(database, "SELECT count(*) FROM request") == [2000]
+    assert "no room to keep a copy" in database.damage[0]
+    database.close_sync()
+
+
+async def test_the_router_looks_through_its_requests_in_the_background(office):
+    office = office()
+    for _ in range(5):
+        office.book()
+    await office.recorder.flush()
+    await office.database.run(lambda c: c.execute("UPDATE request SET cost = 'x'"))
+    running = asyncio.create_task(office.recorder.run())
+    await until(lambda: office.recorder.problems() != ())
+    running.cancel()
+    assert "`request`" in office.recorder.problems()[0]
+
+
+@pytest.mark.parametrize("value", ["'x'", "-1", "9223372036854775807"])
+def test_a_number_of_the_last_booking_that_is_none_is_read_from_the_requests(path, value):
+    edit(path, f"UPDATE meta SET value = {value} WHERE key = 'applied_seq'")
+    database = opened(path)
+    assert "1 unreadable row(s) of `meta`" in database.damage[0]
     assert database.read_sync(books.applied) == 2000
     database.close_sync()
 
@@ -269,6 +339,33 @@ def test_requests_far_apart_are_found_between_damaged_pages(tmp_path):
     with pytest.raises(sqlite3.DatabaseError):
         database.read_sync(lambda c: c.execute("SELECT sum(cost) FROM request").fetchall())
     assert len(seqs) - column(database, "SELECT count(*) FROM request")[0] <= 3 * 20
+    database.close_sync()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, None])
+def test_a_file_that_is_cut_off_loses_only_what_is_missing(path, share):
+    size = path.stat().st_size
+    os.truncate(path, size - PAGE if share is None else int(size * share))
+    database = opened(path)
+    saved = column(database, "SELECT seq FROM request ORDER BY 1")
+    assert len(saved) >= 2000 * ((share or 1) - 0.1)
+    assert f"only {len(saved)} row(s) of `request`" in database.damage[0]
+    for table in ("device", "device_key", "setting", "forgiven"):
+        assert column(database, f"SELECT count(*) FROM {table}") == [3]
+    if share != 0.5:
+        assert column(database, "SELECT sum(cost) FROM daily") == [2000 * 5]
+    database.close_sync()
+
+
+def test_a_bad_entry_of_the_schema_loses_only_its_table(path):
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.execute("PRAGMA writable_schema=ON")
+    connection.execute("UPDATE sqlite_master SET sql = 'CREATE TABLE forgiven (' WHERE name = 'forgiven'")
+    connection.close()
+    database = opened(path)
+    assert column(database, "SELECT count(*) FROM request") == [2000]
+    assert column(database, "SELECT count(*) FROM setting") == [3]
+    assert "only 0 row(s) of `forgiven`" in database.damage[0]
     database.close_sync()
 
 
@@ -359,7 +456,7 @@ def test_notes_are_bounded(path):
     database.close_sync()
 
 
-@pytest.mark.parametrize("how", ["deleted", "emptied"])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "cut"])
 @pytest.mark.parametrize("trace", ["instance_id", "journal"])
 def test_books_that_are_gone_are_damage(path, how, trace):
     if trace == "instance_id":
@@ -367,7 +464,7 @@ def test_books_that_are_gone_are_damage(path, how, trace):
     else:
         (path.parent / "journal").mkdir()
         (path.parent / "journal" / "1.log").touch()
-    path.unlink() if how == "deleted" else os.truncate(path, 0)
+    path.unlink() if how == "deleted" else os.truncate(path, how == "cut")
     database = opened(path)
     assert "are gone" in database.damage[0]
     database.close_sync()
@@ -387,6 +484,58 @@ def test_a_command_that_finds_the_books_gone_leaves_word_for_the_router(path):
     router = opened(path)
     assert "are gone" in router.damage[0]
     router.close_sync()
+
+
+def in_the_way(path):
+    path.rename(path.with_name("elsewhere"))
+    path.mkdir()
+
+
+def test_books_that_cannot_be_opened_are_damage_at_each_start_until_they_can(path):
+    in_the_way(path)
+    for _ in range(2):
+        database = opened(path)
+        assert database.volatile
+        assert "what was spent is unknown" in database.damage[0]
+        database.acknowledge()
+        assert database.damage == ()
+        database.close_sync()
+    path.rmdir()
+    path.with_name("elsewhere").rename(path)
+    database = opened(path)
+    assert database.damage == ()
+    database.close_sync()
+
+
+def test_books_that_another_router_has_are_unknown_here_and_its_damage_stays_its_own(path):
+    edit(path, BAD[0][1])
+    first, second = opened(path), opened(path)
+    assert second.taken
+    assert len(second.damage) == 1
+    assert "another router uses it" in second.damage[0]
+    second.acknowledge()
+    assert second.damage == ()
+    for database in (second, first):
+        database.close_sync()
+    again = opened(path)
+    assert again.damage == first.damage != ()
+    again.close_sync()
+
+
+def test_books_in_memory_by_wish_are_no_damage():
+    database = opened(None)
+    assert database.damage == ()
+    database.close_sync()
+
+
+async def test_unknown_books_are_a_problem_until_it_is_acknowledged(office, path):
+    office = office()
+    second = opened(office.folder / "cheaprouter.db")
+    recorder = type(office.recorder)(second, office.journal, office.metrics, office.retention)
+    assert [len(words) > 0 for words in recorder.problems()] == [True, True]
+    second.acknowledge()
+    assert len(recorder.problems()) == 1
+    second.close_sync()
 
 
 async def test_damage_is_a_problem_until_it_is_acknowledged(office):
