@@ -193,6 +193,7 @@ class _Copy:
         self._source = source
         self._target = target
         self._table = table
+        self._passed_over = False
         self.count = 0
         ours = target.execute(f"PRAGMA table_info({table})").fetchall()
         self._keys = [name for _, name in sorted((column[5], column[1]) for column in ours if column[5])]
@@ -211,7 +212,7 @@ class _Copy:
         if not self._there:
             return False
         if (reached := self._both_ways()) is None:
-            return True
+            return not self._passed_over
         if (most := _MOST_KEY.get(self._keys[0])) is None:
             for letters in pairwise(["", *map(chr, range(0x20, 0x80)), "\U0010ffff"]):
                 self._both_ways(letters)
@@ -252,7 +253,9 @@ class _Copy:
 
     def _put(self, row: tuple[Any, ...]) -> None:
         booking = from_disk(row, self._columns) if self._table == "request" else row
-        if booking is not None:
+        if booking is None:
+            self._passed_over = True
+        else:
             self.count += self._target.execute(self._insert, booking).rowcount
 
 

@@ -362,6 +362,14 @@ def test_a_file_that_is_cut_off_loses_only_what_is_missing(path, share):
     database.close_sync()
 
 
+def test_requests_that_cannot_be_are_not_told_as_saved(path):
+    edit(path, "UPDATE request SET cost = 'x' WHERE seq = 7")
+    edit(path, "DROP TABLE forgiven")
+    database = opened(path)
+    assert "only 1999 row(s) of `request`" in database.damage[0]
+    database.close_sync()
+
+
 def test_a_bad_entry_of_the_schema_loses_only_its_table(path):
     connection = sqlite3.connect(path, isolation_level=None)
     connection.execute("PRAGMA writable_schema=ON")
