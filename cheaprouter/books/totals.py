@@ -5,12 +5,12 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
-from typing import Final
+from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
 from ..core.models import Json
 from ..core.money import from_pico
-from .rows import COLUMNS, INDEX, Row, from_disk
+from .rows import COLUMNS, DAMAGED, INDEX, Row, from_disk
 
 NO_MODEL: Final = ""
 """The model of a request that was refused before one was chosen."""
@@ -177,11 +177,22 @@ def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
 
 def rebuild(connection: sqlite3.Connection) -> None:
     """Make totals that are missing anew from requests: of the newest request's month and the one before, for the budgets."""
+    _from_requests(connection, "day >= (SELECT max(day) FROM request) / 100 * 100 - 100", ())
+
+
+def rebuild_some(connection: sqlite3.Connection, lost: Sequence[tuple[Any, Any, Any]]) -> None:
+    """Make these (day, device, model) anew from requests, as far as those are there and sound."""
+    keys = ", ".join(["(?, ?, ?)"] * len(lost))
+    where = f"(day, device_id, coalesce(model_id, '')) IN (VALUES {keys}) AND NOT ({DAMAGED})"
+    _from_requests(connection, where, [value for key in lost for value in key])
+
+
+def _from_requests(connection: sqlite3.Connection, where: str, parameters: Sequence[Any]) -> None:
     connection.execute(
         f"""INSERT OR IGNORE INTO daily ({", ".join(DAILY)})
             SELECT day, device_id, coalesce(model_id, ?), coalesce(max(provider), ''), {REQUEST_SUMS} FROM request
-            WHERE day >= (SELECT max(day) FROM request) / 100 * 100 - 100 GROUP BY 1, 2, 3""",  # noqa: S608 - our own names
-        (NO_MODEL,),
+            WHERE {where} GROUP BY 1, 2, 3""",  # noqa: S608 - our own column names
+        (NO_MODEL, *parameters),
     )
 
 

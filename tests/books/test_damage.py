@@ -197,14 +197,19 @@ def test_nothing_where_nothing_is_allowed_loses_its_row_only(path):
     database.close_sync()
 
 
-def test_totals_that_cannot_be_are_lost_alone(path):
-    edit(path, "UPDATE daily SET cost = 'x' WHERE device_id = 'device 7'")
+def test_totals_that_cannot_be_are_made_anew_from_their_requests_or_lost_alone(path):
+    edit(path, "UPDATE daily SET cost = 'x' WHERE device_id IN ('device 7', 'device 9', 'device 10')")
+    edit(path, "DELETE FROM request WHERE device_id = 'device 9'")
+    edit(path, "UPDATE request SET cost = x'00' WHERE seq = 10")
     edit(path, "UPDATE daily SET device_id = CAST(x'6465ff' AS TEXT) WHERE device_id = 'device 8'")
     database = opened(path)
     spend = database.read_sync(lambda c: {d: cost for d, _, cost in books.spend(c, 20261122)})
-    assert sum(spend.values()) == 49 * 40 * 5
-    assert "device 7" not in spend
-    assert "1 unreadable row(s) of `daily`" in database.damage[0]
+    assert len(spend) == 49
+    assert spend["device 7"] == 40 * 5
+    assert spend["device 10"] == 39 * 5
+    assert "device 9" not in spend
+    assert "device 8" not in spend
+    assert "3 unreadable row(s) of `daily`" in database.damage[0]
     database.close_sync()
 
 
@@ -354,6 +359,14 @@ def test_a_file_that_is_cut_off_loses_only_what_is_missing(path, share):
         assert column(database, f"SELECT count(*) FROM {table}") == [3]
     if share != 0.5:
         assert column(database, "SELECT sum(cost) FROM daily") == [2000 * 5]
+    database.close_sync()
+
+
+def test_requests_that_cannot_be_are_not_told_as_saved(path):
+    edit(path, "UPDATE request SET cost = 'x' WHERE seq = 7")
+    edit(path, "DROP TABLE forgiven")
+    database = opened(path)
+    assert "only 1999 row(s) of `request`" in database.damage[0]
     database.close_sync()
 
 
