@@ -57,7 +57,12 @@ def load(
 ) -> Loaded:
     """Read everything. Strict: raises ConfigurationError with all problems. Lenient: bad parts are left out and reported."""
     found = files.find(config_file, data, environ, app_folder)
-    texts, problems = files.read(found, required=is_named(config_file, environ))
+    named = is_named(config_file, environ)
+    texts, problems = files.read(found, required=named)
+    if named and not lenient and _is_idle(found[-1], texts):
+        problems.append(
+            f"{found[-1]}: it sets nothing (`providers: {{}}` would do; without a file named, the demo starts)"
+        )
     return _understand(texts, found, problems, environ, lenient=lenient)
 
 
@@ -125,6 +130,12 @@ def _understand(
         raise ConfigurationError(list(said))
     held = {path: texts[path] for path, layer in layers.items() if layer.raw or _says(path, texts[path])}
     return Loaded(settings, said, sources, found, held, good=not said)
+
+
+def _is_idle(path: Path, texts: Mapping[Path, str]) -> bool:
+    """Whether a file is there, and not wrong, and sets nothing."""
+    layer = _layer(path, texts[path]) if path in texts else None
+    return layer is not None and not layer.problems and all(value is None for value in layer.raw.values())
 
 
 def _wrong(

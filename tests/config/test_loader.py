@@ -75,6 +75,18 @@ def test_a_named_file_that_is_missing_is_an_error(data):
     assert "there is no such file" in problems(data / "nope.yaml", data, {})[0]
 
 
+def test_a_named_file_that_sets_nothing_is_told_with_everything_else_that_is_wrong(data):
+    options(data, rpm="many")
+    assert ["rpm" in line or "sets nothing" in line for line in problems(file(data, "# none"), data, {})] == [
+        True,
+        True,
+    ]
+
+
+def test_a_named_file_may_say_that_there_is_no_provider(data):
+    assert load(file(data, "providers: {}"), data, {}).settings.demo
+
+
 def test_the_apps_own_folder_is_read_only_in_the_app(data):
     folder = data / "app"
     folder.mkdir()
