@@ -166,7 +166,9 @@ async def seen(router, http, path=ASK):
         return state, reply.status
 
 
-@pytest.mark.parametrize("text", ["auth: [", "", "auth: maybe\n"], ids=["broken", "empty", "value"])
+@pytest.mark.parametrize(
+    "text", ["auth: [", "", "auth: maybe\n", "auth: keys\n"], ids=["broken", "empty", "value", "cut"]
+)
 async def test_a_start_with_a_wrong_file_goes_on_with_what_was_good_last(tmp_path, text):
     (tmp_path / "cheaprouter.yaml").write_text(KEYS)
     async with serve(tmp_path) as router:
