@@ -10,8 +10,8 @@ from .accounts.policy import Policies
 from .catalog.build import build_models
 from .catalog.catalog import Catalog
 from .catalog.table import ModelTable
-from .config.kinds import MOCK, is_local
-from .config.settings import Auth, ProviderSettings, Settings
+from .config.kinds import MOCK
+from .config.settings import Auth, ProviderSettings, Settings, auth_of
 from .core.models import Json
 from .providers.adapter import adapter_for
 from .routing.choose import StickyStore
@@ -92,21 +92,6 @@ def with_mock(settings: Settings) -> Settings:
     if settings.locked or any(MOCK in (p.kind, p.name) for p in settings.providers):
         return settings
     return replace(settings, providers=(*settings.providers, ProviderSettings(name=MOCK, kind=MOCK)))
-
-
-def auth_of(settings: Settings) -> Auth:
-    """Whether callers need a key: as chosen, else as soon as a provider can cost money."""
-    return settings.auth or (Auth.KEYS if any(map(costs_money, settings.providers)) else Auth.OPEN)
-
-
-def costs_money(provider: ProviderSettings) -> bool:
-    """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
-    if not provider.enabled or provider.kind == MOCK or is_local(provider):
-        return False
-    prices = [model.price for model in provider.models]
-    return not prices or not all(
-        p is not None and not (p.rates.input or p.rates.output or p.tiers or p.per_request) for p in prices
-    )
 
 
 def make_cache(settings: Settings, monotonic: Callable[[], float]) -> ResponseCache:

@@ -30,6 +30,9 @@ INTERVAL: Final = 2.0
 SETTLE: Final = 0.3
 """Seconds that a changed file must stay as it is: editors write in pieces."""
 
+PATIENCE: Final = 8.0
+"""The same for one that may be unfinished."""
+
 _T = TypeVar("_T")
 _Stamp = tuple[int, int, int] | None
 
@@ -66,32 +69,6 @@ def read(files: tuple[Path, ...], *, required: bool = False) -> tuple[dict[Path,
         except (OSError, UnicodeDecodeError) as error:
             problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
     return texts, problems
-
-
-def lost(last_good: Mapping[Path, str], texts: Mapping[Path, str], environ: Mapping[str, str]) -> list[str]:
-    """What the files held at the last start and do not now by mishap: who removes a file of his own means it."""
-    problems = [
-        f"{path}: it is empty, and held settings before (to go without it, remove it)"
-        for path in last_good
-        if path in texts and not texts[path].strip()
-    ]
-    if environ.get("SUPERVISOR_TOKEN"):
-        problems += [
-            f"{path}: the app's options are gone" for path in last_good if path.name == OPTIONS and path not in texts
-        ]
-    return problems + cut_off(last_good, texts)
-
-
-def cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> list[str]:
-    """Files that end within a line of what they held before: only half of them was written."""
-    return [
-        f"{path}: it ends in the middle of a line, so it seems half-written"
-        for path, old in before.items()
-        if (new := texts.get(path))
-        and old.endswith("\n")
-        and old.startswith(new)
-        and "\n" not in old[len(new) - 1 :][:2]
-    ]
 
 
 def read_last_good(data: Path) -> dict[Path, str]:
@@ -139,7 +116,8 @@ class ConfigWatcher(Generic[_T]):
     """Polls files by modification time and size, and reads them only when those change: the content decides.
 
     `load` gives the new settings or raises ConfigurationError; then the old ones stay and `on_problem` is told, once for each
-    content. `on_change` is called in the event loop; where it raises, that is a problem as well. `sleep` is injected for tests.
+    content. `on_change` is called in the event loop; where it raises, that is a problem as well. `may_grow`: whether new settings
+    may be those of a file that somebody is still writing; it then has to stay as it is for longer. `sleep`: injected for tests.
     """
 
     def __init__(
@@ -149,6 +127,7 @@ class ConfigWatcher(Generic[_T]):
         on_change: Callable[[_T], Awaitable[None]],
         *,
         on_problem: Callable[[list[str]], None],
+        may_grow: Callable[[_T], bool] = lambda _: False,
         interval: float = INTERVAL,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
@@ -156,6 +135,7 @@ class ConfigWatcher(Generic[_T]):
         self._load = load
         self._on_change = on_change
         self._on_problem = on_problem
+        self._may_grow = may_grow
         self._interval = interval
         self._sleep = sleep
         self._stamps = self._look()
@@ -183,7 +163,10 @@ class ConfigWatcher(Generic[_T]):
 
     async def _take(self) -> bool:
         try:
-            await self._on_change(await asyncio.to_thread(self._load))
+            loaded = await asyncio.to_thread(self._load)
+            if self._may_grow(loaded) and not await self._stays():
+                return False
+            await self._on_change(loaded)
         except ConfigurationError as error:
             self._on_problem(error.problems)
         except Exception as error:  # noqa: BLE001 - the boundary: whatever a file does to us, the old settings stay
@@ -191,6 +174,13 @@ class ConfigWatcher(Generic[_T]):
             self._on_problem([f"the changed configuration could not be taken ({type(error).__name__})"])
         else:
             return True
+        return False
+
+    async def _stays(self) -> bool:
+        await self._sleep(PATIENCE)
+        if self._look() == self._stamps:
+            return True
+        self._digest = ""  # what was read is not in force: whatever comes next is news
         return False
 
     def _look(self) -> list[_Stamp]:

@@ -193,6 +193,16 @@ def is_local(provider: ProviderSettings) -> bool:
     return kind_of(provider).local if provider.local is None else provider.local
 
 
+def costs_money(provider: ProviderSettings) -> bool:
+    """Whether requests to a provider may cost something: not the mock, a local one, or one whose prices are all zero."""
+    if not provider.enabled or provider.kind == MOCK or is_local(provider):
+        return False
+    prices = [model.price for model in provider.models]
+    return not prices or not all(
+        p is not None and not (p.rates.input or p.rates.output or p.tiers or p.per_request) for p in prices
+    )
+
+
 def kind_of(provider: ProviderSettings) -> ProviderKind:
     """What a provider is. `openai` with an address that is nobody's we know is a plain server.
 

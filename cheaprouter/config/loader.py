@@ -17,7 +17,7 @@ import orjson
 
 from ..core.errors import ConfigurationError
 from ..core.models import Json
-from . import fields, files
+from . import fields, files, losses
 from .files import APP_FOLDER, OPTIONS, is_named
 from .kinds import CLOUD
 from .layers import Layer, merge, without
@@ -29,9 +29,6 @@ from .strict_yaml import parse_yaml
 _ELSEWHERE: Final = (files.CONFIG_VARIABLE, "CHEAPROUTER_DATA")
 _SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _ROUNDS: Final = 20
-_NOTHING: Final[frozenset[str]] = frozenset()
-_HARMLESS: Final = frozenset({"mqtt", "storage", "cache", "log_level", "currency", "usd_rate"})
-"""Sections that neither open a door nor a purse where `lenient` leaves them out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,43 +57,47 @@ def load(
 ) -> Loaded:
     """Read everything. Strict: raises ConfigurationError with all problems. Lenient: bad parts are left out and reported."""
     found = files.find(config_file, data, environ, app_folder)
-    texts, problems = files.read(found, required=is_named(config_file, environ))
+    named = is_named(config_file, environ)
+    texts, problems = files.read(found, required=named)
+    if named and not lenient and _is_idle(found[-1], texts):
+        problems.append(
+            f"{found[-1]}: it sets nothing (`providers: {{}}` would do; without a file named, the demo starts)"
+        )
     return _understand(texts, found, problems, environ, lenient=lenient)
 
 
 def reload(config_file: Path | None, data: Path, environ: Mapping[str, str], in_force: Mapping[Path, str]) -> Loaded:
-    """Read everything again. Strict; a file of `in_force` that sets nothing any more, or is cut off, is a problem too."""
+    """Read everything again. Strict; a file of `in_force` that is cut off or empty, or opens by silence, is a problem too."""
     loaded = load(config_file, data, environ)
-    gone = [path for path in in_force if path not in loaded.texts]
-    problems = [f"{path}: it is empty or gone; what it set stays in force until a restart" for path in gone]
-    problems += files.cut_off(in_force, loaded.texts)
+    words = "it is empty or gone; what it set stays in force until a restart"
+    problems = {path: f"{path}: {words}" for path in in_force if path not in loaded.texts}
+    problems |= _opened(in_force, loaded, environ)
+    problems |= _cut_off(in_force, loaded.texts)
     if problems:
-        raise ConfigurationError(problems)
+        raise ConfigurationError(list(problems.values()))
     return loaded
 
 
 def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str]) -> Loaded:
     """The usual files, to serve whatever they hold. Where they are wrong, the texts of the last good configuration count.
 
-    Without those, keys are needed and there are no providers; but what has no say in who may ask whom is just left out.
-    A wrong environment is not the files' fault: it is left out, too.
+    Without those, keys are needed and there are no providers. A wrong environment is not the files' fault: it is left out.
     """
     found = files.find(None, data, environ)
     texts, problems = files.read(found)
-    problems += files.lost(last_good, texts, environ)
-    try:
-        return _understand(texts, found, problems, environ)
-    except ConfigurationError as error:
-        wrong = error.problems
+    problems += losses.emptied(last_good, texts, app=bool(environ.get("SUPERVISOR_TOKEN")))
+    problems += _cut_off(last_good, texts).values()
     rest = _understand(texts, found, [], environ, lenient=True)
-    if not problems and _files_are_good(texts, environ):
+    if problems or not (rest.good or _files_are_good(texts, environ)):
+        wrong = _wrong(texts, found, problems, environ)
+    elif opened := _opened(last_good, rest, environ):
+        wrong = [*rest.problems, *opened.values()]
+    else:
         return rest
     if last_good:
         kept = _understand(last_good, found, [], environ, lenient=True)
         said = (*wrong, *kept.problems, "the last good configuration is used until this is mended")
         return replace(kept, problems=said, good=False)
-    if not problems and _files_are_good(texts, environ, but_for=_HARMLESS):
-        return rest
     said = (*wrong, "no provider is used, and callers need a key, until this is mended")
     return replace(rest, settings=lock(rest.settings), problems=said, good=False)
 
@@ -127,15 +128,52 @@ def _understand(
     said = (*problems, *(problem for layer in everything for problem in layer.problems), *more)
     if said and not lenient:
         raise ConfigurationError(list(said))
-    held = {path: texts[path] for path, layer in layers.items() if layer.raw}
+    held = {path: texts[path] for path, layer in layers.items() if layer.raw or _says(path, texts[path])}
     return Loaded(settings, said, sources, found, held, good=not said)
 
 
-def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str], but_for: frozenset[str] = _NOTHING) -> bool:
-    """Whether they would do if nothing were set by the environment, and these sections left out."""
+def _is_idle(path: Path, texts: Mapping[Path, str]) -> bool:
+    """Whether a file is there, and not wrong, and sets nothing."""
+    layer = _layer(path, texts[path]) if path in texts else None
+    return layer is not None and not layer.problems and all(value is None for value in layer.raw.values())
+
+
+def _wrong(
+    texts: Mapping[Path, str], found: tuple[Path, ...], problems: list[str], environ: Mapping[str, str]
+) -> list[str]:
+    try:
+        _understand(texts, found, problems, environ)
+    except ConfigurationError as error:
+        return error.problems
+    return problems
+
+
+def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str]) -> bool:
+    """Whether they would do if nothing were set by the environment."""
     layers = [_layer(path, text) for path, text in texts.items()]
-    kept = {key: value for key, value in merge(layers)[0].items() if key not in but_for}
-    return not any(layer.problems for layer in layers) and check(kept, environ)[0] is not None
+    return not any(layer.problems for layer in layers) and check(merge(layers)[0], environ)[0] is not None
+
+
+def _cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> dict[Path, str]:
+    """Files whose end is missing, and with it some setting."""
+    cut = losses.cut_off(before, texts)
+    return {path: said for path, said in cut.items() if _layer(path, texts[path]) != _layer(path, before[path])}
+
+
+def _opened(before: Mapping[Path, str], loaded: Loaded, environ: Mapping[str, str]) -> dict[Path, str]:
+    """Files whose silence opens what they closed before."""
+    was = _understand(before, loaded.files, [], environ, lenient=True).settings
+    said = {path: _says(path, text) for path, text in before.items()}
+    says = {path: _says(path, loaded.texts.get(path, "{}")) for path in loaded.files}
+    return losses.opened(said, says, was, loaded.settings)
+
+
+def _says(path: Path, text: str) -> frozenset[str]:
+    """What a file says of who may ask whom. The Supervisor writes all options: what is not among them was taken out."""
+    if path.name == OPTIONS and '"auth"' in text:
+        return losses.OPENERS
+    raw = _layer(path, text).raw
+    return frozenset(key for key in losses.OPENERS if raw.get(key) is not None)
 
 
 def _layer(path: Path, text: str) -> Layer:

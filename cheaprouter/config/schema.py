@@ -16,8 +16,8 @@ from ..core.errors import ConfigurationError
 from ..core.models import Json, Price, PriceTier, Rates
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
-from .layers import spelled_out
-from .problems import Problem, at, cross_check, dotted, nearest, render
+from .layers import spelled_out, without
+from .problems import Path, Problem, at, cross_check, dotted, nearest, render
 from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
@@ -245,9 +245,21 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
     try:
         data = _top({} if raw is None else raw)
     except vol.Invalid as invalid:
-        return None, [_problem(raw, error) for error in _errors(invalid)]
+        wrong = [_problem(raw, error) for error in _errors(invalid)]
+        return None, wrong + _between_the_rest(raw, [problem.path for problem in wrong], environ)
     problems = cross_check(data, environ)
     return (None, problems) if problems else (_made_settings(data, environ), [])
+
+
+def _between_the_rest(raw: Any, wrong: list[Path], environ: Mapping[str, str]) -> list[Problem]:
+    """What does not go together of the parts that are right by themselves."""
+    try:
+        data = _top(without(raw, wrong)[0]) if isinstance(raw, dict) else {}
+    except vol.Invalid:
+        return []
+    # Where one of a list is left out, the others have other places.
+    near = {path[:3] for path in wrong}
+    return [problem for problem in cross_check(data, environ) if problem.path[:3] not in near]
 
 
 def build(raw: Any, environ: Mapping[str, str] | None = None) -> Settings:

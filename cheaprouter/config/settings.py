@@ -15,7 +15,7 @@ from typing import ClassVar, Final
 from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
 from . import texts, values
-from .kinds import KINDS, Timeouts
+from .kinds import KINDS, Timeouts, costs_money
 from .values import row, setting
 
 _EMPTY: Mapping[str, str] = MappingProxyType({})
@@ -275,3 +275,8 @@ def lock(settings: Settings) -> LockedSettings:
     """Of settings that cannot be trusted, what opens neither a door nor a purse."""
     kept = {f.name: getattr(settings, f.name) for f in fields(settings)}
     return LockedSettings(**kept | {"auth": Auth.KEYS, "providers": ()})
+
+
+def auth_of(settings: Settings) -> Auth:
+    """Whether callers need a key: as chosen, else as soon as a provider can cost money."""
+    return settings.auth or (Auth.KEYS if any(map(costs_money, settings.providers)) else Auth.OPEN)

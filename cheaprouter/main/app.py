@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import aiohttp
 
-from ..config import files, loader
+from ..config import files, loader, losses
 from ..config.files import ConfigWatcher
 from ..config.loader import Loaded
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
@@ -211,7 +211,10 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     def load() -> Loaded:
         return _adjust(loader.reload(options.config, options.data, os.environ, house.loaded.texts), options)
 
-    watcher = ConfigWatcher(house.loaded.files, load, reload, on_problem=house.complain)
+    def may_grow(loaded: Loaded) -> bool:
+        return losses.may_grow(house.loaded.texts, loaded.texts)
+
+    watcher = ConfigWatcher(house.loaded.files, load, reload, on_problem=house.complain, may_grow=may_grow)
     work: dict[str, Run] = {
         **house.recorder.work,
         "accounts": house.accounts.run,

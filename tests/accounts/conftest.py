@@ -14,13 +14,12 @@ from cheaprouter.books.habits import Habits
 from cheaprouter.books.journal import Journal
 from cheaprouter.books.metrics import Metrics
 from cheaprouter.books.recorder import Recorder, Retention
-from cheaprouter.config.settings import Auth, Settings
+from cheaprouter.config.settings import Auth, Settings, auth_of
 from cheaprouter.core.calendar import Calendar
 from cheaprouter.core.errors import LimitError
 from cheaprouter.core.events import EventBus
 from cheaprouter.core.models import Caller, Model, Price, Rates, RouteDecision, Usage
 from cheaprouter.gateway import Refused
-from cheaprouter.world import auth_of
 from tests.builders import HandClock
 
 TOKENS = 1

@@ -16,11 +16,11 @@ import pytest
 
 from cheaprouter.accounts import keys, known
 from cheaprouter.books import totals as books
+from cheaprouter.config.kinds import costs_money
 from cheaprouter.config.settings import Auth, BudgetSettings, DeviceSettings, ModelSettings, ProviderSettings
 from cheaprouter.core.errors import AuthenticationError, LimitError, SettingError
 from cheaprouter.core.events import DeviceAdded, DeviceRemoved, SettingsChanged
 from cheaprouter.core.models import Caller, KeyKind, Price, Profile, Rates
-from cheaprouter.world import costs_money
 
 PAID = Price(Rates(Decimal("0.1"), Decimal("0.4")))
 NOTHING = Price(Rates(Decimal(0), Decimal(0)))

@@ -75,6 +75,18 @@ def test_a_named_file_that_is_missing_is_an_error(data):
     assert "there is no such file" in problems(data / "nope.yaml", data, {})[0]
 
 
+def test_a_named_file_that_sets_nothing_is_told_with_everything_else_that_is_wrong(data):
+    options(data, rpm="many")
+    assert ["rpm" in line or "sets nothing" in line for line in problems(file(data, "# none"), data, {})] == [
+        True,
+        True,
+    ]
+
+
+def test_a_named_file_may_say_that_there_is_no_provider(data):
+    assert load(file(data, "providers: {}"), data, {}).settings.demo
+
+
 def test_the_apps_own_folder_is_read_only_in_the_app(data):
     folder = data / "app"
     folder.mkdir()
@@ -267,6 +279,18 @@ class TestYaml:
 GOOD = "auth: keys\nproviders: {ollama: {}}\ndevices: {kid: {rpm: 7}}\n"
 
 
+LONG = """# my house
+log_level: info
+providers:
+  lab: {kind: openai, base_url: 'http://h/v1', api_key: k}
+auth: keys
+devices:
+  kid:
+    rpm: 5
+    daily_budget: 1
+"""
+
+
 class TestStart:
     """What a start makes of files; `before`: they were good at the start before, as GOOD."""
 
@@ -277,18 +301,25 @@ class TestStart:
 
     def test_good_files_count_whatever_was_before(self, data):
         before = self.before(data)
-        file(data, "auth: open")
+        file(data, "auth: open\nproviders: {}")
         loaded = start(data, {}, before)
         assert (loaded.good, loaded.problems, loaded.settings.auth) == (True, (), Auth.OPEN)
+        assert loaded.settings.demo
 
     @pytest.mark.parametrize(
         "text",
-        ["auth: [", "auth: maybe", "", "  \n", "- a list", "\0\0\0\0", "what: 1", GOOD[:-5]],
-        ids=["broken", "value", "empty", "blank", "list", "zeros", "unknown key", "half-written"],
+        [
+            *("auth: [", "auth: maybe", "", "  \n", "- a list", "\0\0\0\0", "what: 1", GOOD[:-5]),
+            *("auth: keys\nproviders: {ollama: {}}\n", "# none\n", "auth: keys", "log_level: info", None),
+        ],
+        ids=[
+            *("broken", "value", "empty", "blank", "list", "zeros", "unknown key", "half-written"),
+            *("half of the lines", "comment", "one line", "other line", "gone"),
+        ],
     )
     def test_a_wrong_file_leaves_the_last_good_configuration_as_a_whole(self, data, text):
         before = self.before(data)
-        file(data, text)
+        replace(data, text)
         loaded = start(data, {}, before)
         assert loaded.settings == load_good(data)
         assert not loaded.good
@@ -315,17 +346,46 @@ class TestStart:
         (data / "options.json").unlink()
         assert start(data, {"SUPERVISOR_TOKEN": "t"}, before).settings.device_defaults.rpm == 3
 
-    def test_who_removes_his_file_means_it(self, data):
+    @pytest.mark.parametrize("text", ["", "{}"])
+    def test_options_that_are_gone_or_empty_open_nothing(self, data, text):
+        options(data, auth="keys", local_url="http://h:11434")
+        files.write_last_good(data, start(data, {}, {}).texts)
+        file(data, text, "options.json")
+        loaded = start(data, {}, files.read_last_good(data))
+        assert (loaded.settings.auth, loaded.settings.demo, loaded.good) == (Auth.KEYS, False, False)
+
+    def test_what_is_taken_out_of_whole_options_is_meant(self, data):
+        options(data, auth="keys", local_url="http://h:11434")
+        files.write_last_good(data, start(data, {}, {}).texts)
+        options(data, auth="auto")
+        loaded = start(data, {}, files.read_last_good(data))
+        assert (loaded.good, loaded.settings.demo) == (True, True)
+
+    def test_options_do_not_speak_for_the_file_above_them(self, data):
+        options(data, auth="auto")
         before = self.before(data)
         (data / "cheaprouter.yaml").unlink()
-        assert start(data, {}, before).good
+        loaded = start(data, {}, before)
+        assert (loaded.settings.auth, loaded.settings.demo, loaded.good) == (Auth.KEYS, False, False)
 
-    def test_who_leaves_only_comments_means_it(self, data):
+    @pytest.mark.parametrize("text", [None, "# nothing for now\n"])
+    def test_who_removes_a_file_that_kept_nothing_closed_means_it(self, data, text):
+        file(data, "devices: {kid: {rpm: 7}}\n")
+        files.write_last_good(data, start(data, {}, {}).texts)
+        replace(data, text)
+        assert start(data, {}, files.read_last_good(data)).good
+
+    def test_who_forgets_the_last_good_one_begins_anew(self, data):
+        self.before(data)
+        (data / "cheaprouter.yaml").unlink()
+        assert start(data, {}, {}).settings.demo
+
+    def test_a_wrong_environment_excuses_no_silence(self, data):
         before = self.before(data)
-        file(data, "# nothing for now\n")
-        assert start(data, {}, before).good
+        file(data, "log_level: info")
+        assert not start(data, {"CHEAPROUTER_NOPE": "1"}, before).settings.demo
 
-    @pytest.mark.parametrize("text", ["auth: [", "auth: opn\nproviders: {ollama: {}}"])
+    @pytest.mark.parametrize("text", ["auth: [", "auth: opn\nproviders: {ollama: {}}", "log_level: loud", "storage: 5"])
     def test_without_a_good_one_nobody_is_asked_and_keys_are_needed(self, data, text):
         options(data, rpm=3, mqtt={"host": "broker"}, openai_api_key="sk-1")
         file(data, text)
@@ -334,18 +394,20 @@ class TestStart:
         assert (settings.auth, settings.providers, settings.demo, loaded.good) == (Auth.KEYS, (), False, False)
         assert (settings.mqtt.host, settings.device_defaults.rpm) == ("broker", 3)
 
-    def test_without_a_good_one_what_opens_no_door_is_just_left_out(self, data):
-        file(data, "auth: open\nproviders: {ollama: {}}\nstorage: {retention_days: many}\nlog_level: loud\n")
-        loaded = start(data, {}, {})
-        assert (loaded.settings.auth, loaded.settings.locked, loaded.good) == (Auth.OPEN, False, False)
-        assert (len(loaded.settings.providers), len(loaded.problems)) == (1, 2)
-
     def test_a_wrong_environment_is_not_the_files_fault(self, data):
         before = self.before(data)
         file(data, GOOD.replace("7", "8"))
         loaded = start(data, {"CHEAPROUTER_PORT": "many", "CHEAPROUTER_NOPE": "1"}, before)
         assert loaded.settings.devices["kid"].rpm == 8
         assert (len(loaded.problems), loaded.good) == (2, False)
+
+
+def replace(data: Path, text: str | None) -> None:
+    """A new content, or none."""
+    if text is None:
+        (data / "cheaprouter.yaml").unlink()
+    else:
+        file(data, text)
 
 
 def load_good(data: Path):
@@ -361,24 +423,64 @@ class TestReload:
         return dict(load(None, data, {}).texts)
 
     @pytest.mark.parametrize("text", ["", "# later\n", "{}", None], ids=["empty", "comment", "nothing", "gone"])
-    def test_a_file_that_sets_nothing_any_more_is_a_problem(self, data, in_force, text):
-        if text is None:
-            (data / "cheaprouter.yaml").unlink()
-        else:
-            file(data, text)
+    def test_a_file_that_sets_nothing_any_more_is_a_problem(self, data, text):
+        file(data, "devices: {kid: {rpm: 7}}\n")
+        in_force = load(None, data, {}).texts
+        replace(data, text)
         with pytest.raises(ConfigurationError, match="stays in force until a restart"):
             reload(None, data, {}, in_force)
 
-    def test_a_file_that_ends_within_a_line_is_half_written(self, data):
-        file(data, GOOD + "max_devices: 200\n")
+    @pytest.mark.parametrize("before", [LONG, LONG.rstrip("\n")], ids=["with", "without"])
+    def test_whatever_begins_a_file_is_half_of_it(self, data, before):
+        """Cut anywhere, whether it had a newline at its end or not."""
+        file(data, before)
         in_force = load(None, data, {}).texts
-        file(data, GOOD + "max_devices: 20")
-        with pytest.raises(ConfigurationError, match="half-written"):
+        for length in range(len(LONG.rstrip())):
+            file(data, LONG[:length])
+            with pytest.raises(ConfigurationError):
+                reload(None, data, {}, in_force)
+
+    def test_it_says_how_to_take_out_the_end(self, data, in_force):
+        file(data, "auth: keys\nproviders: {ollama: {}}\n")
+        with pytest.raises(ConfigurationError, match=r"half-written .*comment"):
+            reload(None, data, {}, in_force)
+        file(data, "auth: keys\nproviders: {ollama: {}}\n# no devices\n")
+        assert reload(None, data, {}, in_force).settings.devices == {}
+
+    def test_an_end_that_says_nothing_may_go(self, data):
+        file(data, GOOD + "# the end\n")
+        in_force = load(None, data, {}).texts
+        file(data, GOOD)
+        assert reload(None, data, {}, in_force).good
+
+    @pytest.mark.parametrize(
+        ("text", "said"),
+        [
+            ("log_level: info\n", "`auth` and `providers` any more"),
+            ("auth:\nproviders:\n", "`auth` and `providers` any more"),
+            ("providers: {ollama: {enabled: true}}\n", "write `auth: open`"),
+            ("auth: open\n", "write `providers: {}`"),
+            ("auth: keys\nlog_level: info", "write `providers: {}`"),
+        ],
+    )
+    def test_nothing_is_opened_by_silence(self, data, in_force, text, said):
+        file(data, text)
+        with pytest.raises(ConfigurationError, match=said):
             reload(None, data, {}, in_force)
 
-    def test_a_file_whose_last_lines_were_taken_out_is_not(self, data, in_force):
-        file(data, "auth: keys\n")
-        assert reload(None, data, {}, in_force).settings.devices == {}
+    def test_what_is_said_is_meant(self, data, in_force):
+        file(data, "auth: open\nproviders: {}\n")
+        assert reload(None, data, {}, in_force).settings.demo
+
+    def test_a_paid_provider_that_goes_takes_the_need_of_a_key_along_where_others_are_listed(self, data):
+        file(data, "providers: {ollama: {}, openai: {api_key: k}}\n")
+        in_force = load(None, data, {}).texts
+        file(data, "providers: {ollama: {}}\n")
+        assert reload(None, data, {}, in_force).settings.auth is None
+        options(data, local_url="http://h:11434")
+        file(data, "log_level: info")
+        with pytest.raises(ConfigurationError, match="nobody would need a key"):
+            reload(None, data, {}, in_force)
 
     def test_a_changed_file_is_taken(self, data, in_force):
         file(data, GOOD + "log_level: debug\n")

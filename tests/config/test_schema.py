@@ -308,3 +308,44 @@ def tried(raw: object) -> object:
         return build(raw)
     except ConfigurationError as error:
         return error.problems
+
+
+class TestAllAtOnce:
+    """What is wrong alone and what is wrong together is told in one go."""
+
+    def test_what_does_not_go_together_is_told_beside_what_is_wrong_alone(self):
+        told = problems(
+            {
+                "auth": "maybe",
+                "currency": "EUR",
+                "aliases": {"a": "b", "b": "a", "c": 5},
+                "fallbacks": {"x/a": ["x/a"]},
+                "providers": {
+                    "house": {"kind": "azure", "api_key": "k"},
+                    "openai": {"api_key_env": "NOT_THERE"},
+                    "lab": {"rpm": 5},
+                },
+            }
+        )
+        begun = [line.partition(": ")[0] for line in told]
+        alone = ["auth", "aliases.c", "providers.lab.rpm"]
+        between = ["providers.house.base_url", "providers.openai.api_key_env", "aliases.a", "aliases.b"]
+        assert sorted(begun) == sorted([*alone, *between, "fallbacks.x/a", "usd_rate"])
+
+    @pytest.mark.parametrize(
+        "raw",
+        [
+            {"currency": 5},
+            {"currency": "EUR", "usd_rate": "x"},
+            {"aliases": {"a": "b", "b": {"target": [5]}}},
+            {"providers": {"openai": {"api_key": 5}}},
+            {"providers": {"house": {"kind": "azur"}}},
+            {"providers": {"azure": {"api_key": "k", "base_url": "htp:/x"}}},
+            lab(models=[{"id": "a", "price": "x"}, "b", "b"]),
+            {"providers": [1]},
+            [],
+        ],
+        ids=str,
+    )
+    def test_what_only_follows_from_something_wrong_is_not(self, raw):
+        only_problem(raw)

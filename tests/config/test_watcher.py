@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from cheaprouter.config.files import ConfigWatcher
+from cheaprouter.config.files import PATIENCE, SETTLE, ConfigWatcher
 from cheaprouter.config.loader import Loaded, load
+from cheaprouter.config.losses import may_grow
 
 
 class Watched:
@@ -142,3 +143,80 @@ async def test_a_file_that_vanishes_between_two_looks_is_no_failure(watched, mon
     watched.file.unlink()
     assert not await watched.watcher.poll()
     assert "there is no such file" in watched.problems[0][0]
+
+
+FILE = Path("cheaprouter.yaml")
+OLD = "log_level: info\ndevices:\n  kid:\n    rpm: 5\n  sis:\n    rpm: 5\n"
+
+
+class TestUnfinished:
+    @pytest.mark.parametrize(
+        "new",
+        [
+            OLD + "max_devices: 5\n",
+            OLD.replace("info", "debug"),
+            OLD.replace("info", "debug").rstrip() + "\n\n# the end",
+        ],
+        ids=["appended", "edited", "comment"],
+    )
+    def test_a_file_that_has_its_end_is_whole(self, new):
+        assert not may_grow({FILE: OLD}, {FILE: new})
+
+    @pytest.mark.parametrize(
+        "new",
+        ["max_devices: 5\n", OLD.replace("info", "debug")[:-5], OLD.replace("info", "debug").partition("  sis")[0]],
+        ids=["first line", "within a line", "a line that is also the last"],
+    )
+    def test_one_without_may_be_on_its_way(self, new):
+        assert may_grow({FILE: OLD}, {FILE: new})
+
+    def test_a_new_file_may_be_too_but_not_options(self):
+        assert may_grow({}, {FILE: OLD})
+        assert not may_grow({FILE.with_name("options.json"): "{}"}, {FILE.with_name("options.json"): '{"rpm": 5}'})
+
+    @pytest.fixture
+    def growing(self, watched):
+        watched.watcher = ConfigWatcher(
+            [watched.file],
+            watched.load,
+            watched.changed,
+            on_problem=watched.problems.append,
+            may_grow=lambda loaded: loaded.settings.log_level == "info",
+            sleep=watched.sleep,
+        )
+        return watched
+
+    async def test_it_is_taken_once_it_stayed_as_it_is_for_long(self, growing, monkeypatch):
+        waits: list[float] = []
+
+        async def sleep(seconds: float) -> None:
+            waits.append(seconds)
+            assert growing.seen == []
+
+        monkeypatch.setattr(growing.watcher, "_sleep", sleep)
+        growing.file.write_text("max_devices: 22\n")
+        assert await growing.watcher.poll()
+        assert growing.seen == [22]
+        assert waits == [SETTLE, PATIENCE]
+
+    async def test_a_slow_writers_first_line_is_never_in_force(self, growing, monkeypatch):
+        async def write(seconds: float) -> None:
+            if seconds == PATIENCE:
+                growing.file.write_text("max_devices: 22\nlog_level: debug\n")
+
+        monkeypatch.setattr(growing.watcher, "_sleep", write)
+        growing.file.write_text("max_devices: 22\n")
+        assert not await growing.watcher.poll()
+        assert (growing.seen, growing.problems) == ([], [])
+        assert await growing.watcher.poll()
+        assert growing.seen == [22]
+
+    async def test_one_that_is_only_touched_meanwhile_is_taken_at_the_next_look(self, growing, monkeypatch):
+        async def touch(seconds: float) -> None:
+            if seconds == PATIENCE:
+                os.utime(growing.file, ns=(1, 1))
+
+        monkeypatch.setattr(growing.watcher, "_sleep", touch)
+        growing.file.write_text("max_devices: 22\n")
+        assert not await growing.watcher.poll()
+        assert await growing.watcher.poll()

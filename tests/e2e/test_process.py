@@ -131,10 +131,15 @@ async def test_a_bad_configuration_does_not_keep_the_rest_from_serving(tmp_path)
     [
         (None, b"there is no such file"),
         ("auth: [", b"not YAML"),
+        ("", b"mine.yaml: it sets nothing"),
+        (" \n", b"mine.yaml: it sets nothing"),
+        ("# all of it\n", b"mine.yaml: it sets nothing"),
+        ("{}", b"`providers: {}` would do"),
+        ("providers:\n", b"mine.yaml: it sets nothing"),
         ("auth: maybe\nwhat: 1\n", b"what: unknown key"),
         ("providers: &x\n  lab: *x\n", b"line 1, column 12: not YAML (an anchor contains itself)"),
     ],
-    ids=["missing", "broken", "values", "anchor"],
+    ids=["missing", "broken", "empty", "blank", "comment", "nothing", "null", "values", "anchor"],
 )
 @pytest.mark.parametrize("by", ["option", "variable"])
 async def test_a_named_file_that_is_wrong_ends_the_start_with_2(tmp_path, text, said, by):
@@ -161,7 +166,9 @@ async def seen(router, http, path=ASK):
         return state, reply.status
 
 
-@pytest.mark.parametrize("text", ["auth: [", "", "auth: maybe\n"], ids=["broken", "empty", "value"])
+@pytest.mark.parametrize(
+    "text", ["auth: [", "", "auth: maybe\n", "auth: keys\n"], ids=["broken", "empty", "value", "cut"]
+)
 async def test_a_start_with_a_wrong_file_goes_on_with_what_was_good_last(tmp_path, text):
     (tmp_path / "cheaprouter.yaml").write_text(KEYS)
     async with serve(tmp_path) as router:

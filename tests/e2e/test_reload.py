@@ -20,6 +20,7 @@ SETTINGS = a_house(f"http://127.0.0.1:{free_port()}/v1", a_model_row("lab/a"), a
 def soon(monkeypatch):
     """Files are looked at all the time."""
     monkeypatch.setattr(files, "SETTLE", 0.01)
+    monkeypatch.setattr(files, "PATIENCE", 0.05)
     monkeypatch.setattr(files.ConfigWatcher.__init__, "__kwdefaults__", {"interval": 0.02, "sleep": asyncio.sleep})
 
 
@@ -29,8 +30,11 @@ async def kid(client: Client) -> dict:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "# nothing\n", "auth: [", "auth: ope", "providers: &x\n  lab: *x\n", "a: " + "[" * 50_000, None],
-    ids=["empty", "comment", "broken", "value", "anchor", "depth", "gone"],
+    [
+        *("", "# nothing\n", "auth: [", "auth: ope", "providers: &x\n  lab: *x\n", "a: " + "[" * 50_000, None),
+        *("auth: keys\ndevices:\n  kid:\n    rpm: 7\n", "auth: keys\n", "log_level: info"),
+    ],
+    ids=["empty", "comment", "broken", "value", "anchor", "depth", "gone", "half", "one line", "another line"],
 )
 async def test_a_file_that_breaks_changes_nothing(tmp_path: Path, text):
     async with router(tmp_path, SETTINGS) as client:
@@ -67,12 +71,31 @@ async def test_what_was_set_at_run_time_outlives_a_start_with_a_broken_file(tmp_
         (tmp_path / "cheaprouter.yaml").write_text(good)
         await until(lambda: not client.app.house.settings.locked)
         assert (await kid(client))["rpm"] == 3
-    assert (tmp_path / "last_good.json").exists()
+        await until((tmp_path / "last_good.json").exists)
+
+
+async def test_what_a_slow_writer_has_written_is_not_in_force_until_he_is_done(tmp_path: Path, monkeypatch):
+    """Even where what he began with would do."""
+    monkeypatch.setattr(files, "PATIENCE", 5)
+    async with router(tmp_path, SETTINGS) as client:
+        path, patch = tmp_path / "cheaprouter.yaml", f"{client.url}/router/devices/kid"
+        async with client.http.patch(patch, json={"rpm": 3}, headers=client.admin()) as reply:
+            assert reply.status == 200
+        world = client.app.house.gateway.world
+        whole = f"log_level: warning\n{path.read_text()}"
+        path.write_text(whole.partition("devices:")[0] + "providers: {mock: {}}\n")
+        await asyncio.sleep(0.3)
+        assert client.app.house.gateway.world is world
+        path.write_text(whole)
+        monkeypatch.setattr(files, "PATIENCE", 0.05)
+        await until(lambda: client.app.house.settings.log_level == "warning")
+        assert (await kid(client))["rpm"] == 3
 
 
 async def test_a_reloaded_log_level_takes_effect(tmp_path: Path):
     async with router(tmp_path, SETTINGS) as client:
-        (tmp_path / "cheaprouter.yaml").write_text("log_level: warning\nauth: keys\n")
+        text = (tmp_path / "cheaprouter.yaml").read_text()
+        (tmp_path / "cheaprouter.yaml").write_text(f"log_level: warning\n{text}")
         await until(lambda: logging.getLogger().level == logging.WARNING)
         assert client.app.house.settings.log_level == "warning"
 
