@@ -170,6 +170,8 @@ class _Client(aiomqtt.Client):
     def _on_disconnect(
         self, client: Any, userdata: Any, flags: Any, reason_code: ReasonCode, properties: Properties | None = None
     ) -> None:
+        if self._connected.cancelled():
+            return  # we no longer wait for it, and its parent would ask how that ended
         if not self._connected.done():
             self._connected.set_exception(_NoAnswerError("the broker closed the connection without an answer"))
             return

@@ -96,6 +96,7 @@ def test_private_attributes_that_are_not_ours_are_used_in_one_file_each(root):
     theirs = {name: files for name, files in read.items() if name not in made}
     assert theirs == {
         "_connected": {PRIVATE["aiomqtt"]},
+        "_disconnected": {PRIVATE["aiomqtt"]},
         "_servers": {PRIVATE["amqtt"]},
         "_sock_close": {PRIVATE["paho-mqtt"]},
     }

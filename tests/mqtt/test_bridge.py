@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import gc
 import logging
+import socket
 from decimal import Decimal
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import pytest
 
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
+from cheaprouter.mqtt.connection import Connector
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
 from tests.builders import NOON, free_port, until
@@ -222,6 +224,21 @@ async def test_what_is_no_broker_leaves_no_failure_that_nobody_looked_at(run, an
     async with server, run(server.sockets[0].getsockname()[1], timeout=0.5):
         await until(lambda: tries > 3)
     gc.collect()
+    assert [context for context in unseen if "never retrieved" in context["message"]] == []
+
+
+async def test_an_attempt_may_be_given_up_while_the_broker_hangs_up():
+    unseen: list[dict] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: unseen.append(context))
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        broker = MqttSettings("127.0.0.1", listener.getsockname()[1])
+        attempt = asyncio.create_task(Connector("me", 60, 30.0).connect(broker, Outgoing("status", b"")).__aenter__())
+        connection, _ = await asyncio.to_thread(listener.accept)
+        await asyncio.to_thread(connection.recv, 500)
+        connection.close()
+        attempt.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await attempt
     assert unseen == []
 
 

@@ -83,10 +83,14 @@ def test_a_seed_picks_the_same_again_in_equal_shares():
     assert [m.room for m in first].count("gateway") == 20
 
 
-def test_a_room_may_be_several_modules():
+def test_a_room_may_be_several_modules(tmp_path, monkeypatch):
     assert {m.file for m in find.candidates("gateway")} == {"gateway.py", "world.py", "control.py"}
     assert [find.room_of(name) for name in ("world.py:a:not:0", "wire/sse.py:a:not:0")] == ["gateway", "wire"]
-    assert "tests/accounts/test_service.py" in run.tests_of("gateway")  # it imports the world
+    monkeypatch.setattr(run, "ROOT", tmp_path)
+    monkeypatch.setattr(run, "TESTS", tmp_path)
+    for name, line in (("one", "from cheaprouter.world import World"), ("other", "from cheaprouter.wire import x")):
+        (tmp_path / f"test_{name}.py").write_text(line)
+    assert run.tests_of("gateway") == ["test_one.py"]
 
 
 def test_a_test_that_hangs_ends_its_run(tmp_path, monkeypatch, found):
