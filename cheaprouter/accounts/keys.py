@@ -6,7 +6,6 @@ Keys are also made and withdrawn by the command line, in another process.
 from __future__ import annotations
 
 import hashlib
-import os
 import secrets
 import sqlite3
 import time
@@ -17,10 +16,10 @@ from typing import Final
 from urllib.parse import unquote
 
 from ..books.database import Database
-from ..books.salvage import write_private
 from ..core.errors import AuthenticationError
 from ..core.ids import address_id, clean_id
 from ..core.models import Caller, KeyKind
+from ..core.private_files import replace_private
 
 KEY_PREFIX: Final = "cr-"
 """How our own keys begin. A wrong one is always refused: whoever sends it means a device."""
@@ -93,9 +92,7 @@ def reset_admin_key(path: Path) -> str:
     """Put a new admin key into the file, readable by nobody else; the old one ends. Raises OSError."""
     key = ADMIN_PREFIX + secrets.token_urlsafe(_BYTES)
     path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}")
-    write_private(partial, f"{key}\n".encode("ascii"))
-    partial.replace(path)
+    replace_private(path, f"{key}\n".encode("ascii"))
     return key
 
 

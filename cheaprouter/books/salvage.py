@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import sqlite3
 import threading
 from collections import Counter, deque
@@ -15,6 +14,7 @@ from typing import Any, Final
 
 import orjson
 
+from ..core.private_files import replace_private, write_private
 from . import totals
 from .migrations import TABLES, transaction
 from .rows import COLUMNS, DAMAGED, from_disk
@@ -100,23 +100,10 @@ class Damage:
                     self._path.unlink(missing_ok=True)
 
     def _write(self, path: Path) -> None:
-        partial = path.with_name(f"{path.name}.partial")
         try:
-            write_private(partial, orjson.dumps(self.words, option=orjson.OPT_INDENT_2))
-            partial.replace(path)
+            replace_private(path, orjson.dumps(self.words, option=orjson.OPT_INDENT_2))
         except OSError as error:
             _LOG.error("What was lost cannot be noted in %s: %s", path, error)
-
-
-def write_private(path: Path, data: bytes, *, more: bool = False) -> None:
-    """Write and sync a new file that nobody else can read, or `more` of it. Raises OSError."""
-    if not more:
-        path.unlink(missing_ok=True)
-    how = os.O_APPEND if more else os.O_EXCL
-    with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC | how, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
 
 
 def check(connection: sqlite3.Connection, kept: Path) -> list[str]:

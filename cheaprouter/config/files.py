@@ -10,7 +10,6 @@ import asyncio
 import contextlib
 import hashlib
 import logging
-import os
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -18,6 +17,7 @@ from typing import Final, Generic, TypeVar
 import orjson
 
 from ..core.errors import ConfigurationError
+from ..core.private_files import replace_private
 
 _LOG: Final = logging.getLogger(__name__)
 FILE_NAME: Final = "cheaprouter.yaml"
@@ -91,7 +91,7 @@ def write_last_good(data: Path, texts: Mapping[Path, str]) -> None:
         if not texts:
             path.unlink(missing_ok=True)
         elif not _holds(path, content):
-            _replace(path, content)
+            replace_private(path, content)
     except OSError as error:
         _LOG.warning("the last good configuration cannot be kept: %s", error.strerror)
 
@@ -100,16 +100,6 @@ def _holds(path: Path, content: bytes) -> bool:
     with contextlib.suppress(OSError):
         return path.read_bytes() == content
     return False
-
-
-def _replace(path: Path, content: bytes) -> None:
-    new = path.with_suffix(".new")
-    new.unlink(missing_ok=True)
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    new.replace(path)
 
 
 class ConfigWatcher(Generic[_T]):
