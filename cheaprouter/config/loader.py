@@ -162,6 +162,8 @@ def _cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> dict[Path
 
 def _opened(before: Mapping[Path, str], loaded: Loaded, environ: Mapping[str, str]) -> dict[Path, str]:
     """Files whose silence opens what they closed before."""
+    if before == loaded.texts:  # as at most starts: no need to understand them again
+        return {}
     was = _understand(before, loaded.files, [], environ, lenient=True).settings
     said = {path: _says(path, text) for path, text in before.items()}
     says = {path: _says(path, loaded.texts.get(path, "{}")) for path in loaded.files}
