@@ -23,6 +23,10 @@ _T = TypeVar("_T")
 AUTO: Final = "auto"
 MOST_COUNT: Final = 1_000_000_000
 MOST_MONEY: Final = 1_000_000
+MOST_LIMIT: Final = 1_000_000_000_000
+MOST_BUDGET: Final = 1_000_000_000
+"""As good as no limit and no budget: who does not want one writes a number as large, and is to be understood."""
+
 NO_BUDGET: Final = Decimal("Infinity")
 """A budget lifted at run time, where the file sets one."""
 
@@ -191,10 +195,10 @@ def money(least: str = "0", most: int = MOST_MONEY, *, what: str = "an amount in
     return Kind(check, allowed, plain=numeral, store=f"float({least},)", bounds=(int(lowest), most))
 
 
-limit: Final = replace(whole(1, MOST_COUNT), also=", or 0 for no limit", lifted=0, box=0)
+limit: Final = replace(whole(1, MOST_LIMIT), also=", or 0 for no limit", lifted=0, box=0)
 """A count that may be lifted at run time."""
 
-budget: Final = replace(money(), also=f", or `{UNLIMITED}`", lifted=NO_BUDGET, box=-1)
+budget: Final = replace(money(most=MOST_BUDGET), also=f", or `{UNLIMITED}`", lifted=NO_BUDGET, box=-1)
 """An amount that may be lifted at run time; 0 is a budget of nothing."""
 
 slider: Final = number(0, 10, words=" (0: cost, 10: quality)")
