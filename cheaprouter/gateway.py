@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -19,7 +19,7 @@ from .core.ids import ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
-from .upstream.outcome import StreamReply, UpstreamFailed, WholeReply
+from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
 from .upstream.pool import Pool
 from .wire.events import Piece
 from .world import World
@@ -28,17 +28,28 @@ CLIENT_CLOSED: Final = 499
 """Recorded where the client went away first (nginx's number for it; no client ever sees it)."""
 
 
+def _nothing() -> None: ...
+
+
 @dataclass(slots=True)
 class Reply:
     """What a front door renders: headers, and either `body` or `chunks` in the wire that it asked for.
 
-    `close` it, whatever happened.
+    `close` it, whatever happened. `poured`: does the same as to iterate over the chunks, for less; None where it cannot be.
     """
 
     headers: dict[str, str]
     body: bytes | None = None
     chunks: AsyncIterator[Piece] | None = None
-    close: Callable[[], None] = field(default=lambda: None)
+    close: Callable[[], None] = _nothing
+    poured: Callable[[Output], Awaitable[None]] | None = None
+
+    async def pour(self, out: Output) -> None:
+        """Hand all chunks to `out`, to the end."""
+        if self.poured is not None:
+            await self.poured(out)
+        elif self.chunks is not None:
+            await pull(self.chunks, out)
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +124,13 @@ class Gateway:
             return self._replay(account, kept)
         decision = self._afford(world, account, decision)
         try:
-            reply = await self.pool.send(world.upstreams, decision.chain, account.operation, top_up=account.top_up)
+            reply = await self.pool.send(
+                world.upstreams,
+                decision.model,
+                lambda: decision.fallbacks,
+                account.operation,
+                top_up=account.top_up,
+            )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
             world.router.failed(account.caller.device_id, decision)
@@ -200,7 +217,13 @@ class Gateway:
             status, code = self._why_ended()
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
-        return Reply(self._headers(account), chunks=_relay(world, account, reply, key), close=close)
+        async def pour(out: Output) -> None:
+            await reply.pour(out)
+            _ended(account, reply)
+
+        # What is to be kept for the next time goes by piece by piece.
+        poured = pour if key is None else None
+        return Reply(self._headers(account), None, _relay(world, account, reply, key), close, poured)
 
     def _replay(self, account: Account, kept: CachedReply) -> Reply:
         account.model, account.cached = kept.model, True
@@ -255,6 +278,11 @@ async def _relay(world: World, account: Account, reply: StreamReply, key: bytes 
         yield chunk
     if key is not None and reply.error_code is None:
         world.cache.put(key, reply.model, tuple(kept), reply.usage, reply.finish_reason)
+    _ended(account, reply)
+
+
+def _ended(account: Account, reply: StreamReply) -> None:
+    """Book a stream that came to its end, a good one or the upstream's."""
     status = 200 if reply.error_code is None else 502
     account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
 

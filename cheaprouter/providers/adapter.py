@@ -51,6 +51,15 @@ class TransportError(Exception):
         self.message = message
 
 
+class Sink(Protocol):
+    """Takes a reply as it comes. Both are called by the transport, and return at once."""
+
+    def feed(self, data: bytes) -> None: ...
+
+    def end(self, error: TransportError | None) -> None:
+        """No more comes; called once, with what broke it off, or None."""
+
+
 class Response(Protocol):
     """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
 
@@ -65,6 +74,18 @@ class Response(Protocol):
 
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+    def pipe(self, sink: Sink) -> bool:  # noqa: ARG002 - for those that can
+        """Hand what comes to `sink` from now on, what has come already at once; False: this one has to be asked."""
+        return False
+
+    def pause(self) -> None:
+        """While piped: the sink is behind; take nothing more from the network."""
+        return
+
+    def resume(self) -> None:
+        """Go on."""
+        return
 
     async def read(self, limit: int, *, cut: bool = False) -> bytes:
         """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""

@@ -58,7 +58,7 @@ class Call:
     transport: Transport
     watch: Watchdog
     utcnow: Callable[[], datetime]
-    filter_fails: bool = False
+    filter_fails: bool
 
     async def run(self) -> Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up."""

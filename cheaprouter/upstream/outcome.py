@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol
 
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
@@ -22,6 +22,22 @@ HEARTBEAT_SECONDS: Final = 15.0
 
 TopUp = Callable[[Model], None]
 """Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
+
+
+class Output(Protocol):
+    """Where a stream is poured: a client's connection. `paused`: the client is behind, and should be let catch up."""
+
+    @property
+    def paused(self) -> bool: ...
+
+    def write(self, piece: bytes) -> None:
+        """Hand on a piece; never waits, and nothing happens where the client is gone."""
+
+    def when_drained(self, call: Callable[[], None]) -> None:
+        """Call once, as soon as it is no longer paused."""
+
+    async def drain(self) -> None:
+        """Wait for the same."""
 
 
 @dataclass(slots=True)
@@ -53,6 +69,13 @@ class StreamReply:
     error_code: str | None = None
     output_characters: int = 0
 
+    async def pour(self, out: Output) -> None:
+        """Hand all of it to `out` as it comes; the same as to iterate, and cheaper."""
+        if isinstance(self.chunks, Relay):
+            await self.chunks.pour(out)
+        else:
+            await pull(self.chunks, out)
+
 
 class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request, raised once, not an error of ours
     """No candidate answered. `attempts`: all that was tried; `error`: what the client should see."""
@@ -64,12 +87,15 @@ class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request,
 
 
 class Relay:
-    """The rest of a stream, from the first content to its end: iterates over what goes to the client.
+    """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
     `on_end` is called once, with the failure where there was one.
     """
 
-    __slots__ = ("_adapter", "_call", "_ended", "_events", "_on_end", "_over", "_ready", "_watch", "reply")
+    __slots__ = (
+        "_adapter", "_call", "_ended", "_events", "_heartbeat", "_held", "_on_end", "_out", "_over", "_poured", "_ready",
+        "_watch", "reply",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -85,12 +111,94 @@ class Relay:
         self._call = call
         self._watch = watch
         self._on_end = on_end
+        self._heartbeat = heartbeat
         self._events = events
         self._ready = deque(call.first)
         self._ended = call.ended
-        self._over = False
+        self._over = self._held = False
+        self._out: Output | None = None
+        self._poured: asyncio.Future[None] | None = None
         self.reply: StreamReply | None = None
         watch.flow(adapter.timeouts.idle, heartbeat)
+
+    # --- poured: the transport calls, and nothing waits but for the end ---------------------------------------------
+
+    async def pour(self, out: Output) -> None:
+        """Hand everything to `out` as it comes, to the end; where the transport cannot push, it is asked."""
+        while self._ready and not out.paused:
+            out.write(_bytes(self._ready.popleft()))
+        if not (self._ready or self._ended or self._call.reader.done or self._call.reader.trouble):
+            self._out, self._poured = out, asyncio.get_running_loop().create_future()
+            self._watch.flow(self._adapter.timeouts.idle, self._heartbeat, self._due)
+            if self._call.response.pipe(self):
+                try:
+                    await self._poured
+                finally:
+                    self.close()
+                return
+            self._watch.flow(self._adapter.timeouts.idle, self._heartbeat)
+        await pull(self, out)
+
+    def feed(self, data: bytes) -> None:
+        """Bytes have come: called by the transport."""
+        out, reader = self._out, self._call.reader
+        if self._over or out is None:
+            return
+        self._watch.seen = self._watch.now()
+        for piece in reader.feed(data):
+            out.write(_bytes(piece))
+        if reader.done or reader.trouble is not None:
+            self._conclude()
+        elif out.paused and not self._held:
+            self._held = True
+            self._call.response.pause()
+            out.when_drained(self._go_on)
+
+    def end(self, error: TransportError | None) -> None:  # noqa: ARG002 - whether anything is missing, the reader knows
+        """No more bytes come: called by the transport."""
+        if self._over or self._out is None:
+            return
+        self._ended = True
+        for piece in self._call.reader.finish():
+            self._out.write(_bytes(piece))
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Say the last word, where it is over."""
+        reader = self._call.reader
+        if reader.trouble is not None and (failure := self._judged()) is not None:
+            self._give_up(failure)
+        elif self._ended or reader.done:
+            self._finish(None)
+            self._let_go()
+
+    def _give_up(self, failure: Failure) -> None:
+        if self._out is not None:
+            self._out.write(_bytes(self._broken(failure)))
+        self._let_go()
+
+    def _let_go(self) -> None:
+        if self._poured is not None and not self._poured.done():
+            self._poured.set_result(None)
+
+    def _go_on(self) -> None:
+        self._held = False
+        if not self._over:
+            self._watch.seen = self._watch.now()
+            self._call.response.resume()
+
+    def _due(self, reason: str) -> None:
+        """The watch's limit is reached."""
+        watch = self._watch
+        if self._held:  # the client takes its time; the upstream is not to blame
+            watch.seen = watch.now()
+        elif reason == HEARTBEAT and self._out is not None:
+            watch.beat = watch.now()
+            self._out.write(BEAT)
+        else:
+            self._give_up(self._silent(reason))
+
+    # --- iterated over: a task waits for each piece -----------------------------------------------------------------
 
     def __aiter__(self) -> AsyncIterator[Piece]:
         return self
@@ -133,7 +241,7 @@ class Relay:
             if reason == HEARTBEAT:
                 watch.beat = watch.now()
                 return None
-            return Failure(Action.NEXT, reason, f"{self._adapter.name} fell silent.", status=504)
+            return self._silent(reason)
         except TransportError:
             return b""  # whether anything is missing, the reader knows
         else:
@@ -141,6 +249,11 @@ class Relay:
             return data
         finally:
             watch.leave()
+
+    # --- the end -----------------------------------------------------------------------------------------------------
+
+    def _silent(self, reason: str) -> Failure:
+        return Failure(Action.NEXT, reason, f"{self._adapter.name} fell silent.", status=504)
 
     def _broken(self, failure: Failure) -> Piece:
         """The last thing a client hears of a stream that failed: never a finish, never [DONE]."""
@@ -188,3 +301,17 @@ def _usage_of(reader: StreamReader) -> Usage | None:
 async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:
     for piece in pieces:
         yield piece
+
+
+async def pull(pieces: AsyncIterator[Piece], out: Output) -> None:
+    """Ask for every piece and hand it on, as fast as `out` takes them."""
+    async for piece in pieces:
+        out.write(_bytes(piece))
+        if out.paused:
+            await out.drain()
+
+
+def _bytes(piece: Piece) -> bytes:
+    """What is poured is bytes, since that is what was asked for."""
+    assert isinstance(piece, bytes)
+    return piece

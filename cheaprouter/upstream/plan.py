@@ -51,6 +51,11 @@ class SendPlan:
     _retried: set[str] = field(default_factory=set)
     _adapted: int = 0
 
+    def begin(self, target: Target) -> None:
+        """This one was tried already, before there was a plan."""
+        self.targets.remove(target)
+        self.attempts += 1
+
     def next(self, now: float) -> Target | None:
         """The next target to try; None when there is none, or enough was tried."""
         if self.attempts >= self.most:

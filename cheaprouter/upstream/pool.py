@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Final
 
@@ -25,7 +26,7 @@ from .call import Answered, Call, Streaming
 from .health import Health, Observer, Target
 from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, TopUp, UpstreamFailed, WholeReply, replay
 from .plan import SendPlan, Upstreams, final_error, make_plan
-from .watchdog import Watchdog
+from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
@@ -52,6 +53,8 @@ class Pool:
         self._heartbeat = heartbeat
         self._paused: set[str] = set()
         self._turns: dict[str, int] = {}
+        self._watched: Watches | None = None
+        self._loop_time = time.monotonic  # the clock of asyncio's timers, and uvloop's
         self.health = Health()
         self.learned = Learned()
         self._observer = Observer(self.health, bus, clock)
@@ -67,34 +70,74 @@ class Pool:
                 self._turns.pop(name, None)
 
     async def send(
-        self, upstreams: Upstreams, chain: Sequence[Model], request: Operation, *, top_up: TopUp | None = None
+        self,
+        upstreams: Upstreams,
+        model: Model,
+        stand_ins: Callable[[], Sequence[Model]],
+        request: Operation,
+        *,
+        top_up: TopUp | None = None,
     ) -> WholeReply | StreamReply:
-        """The first answer that any of the chain gives. Raises UpstreamFailed once there is none to be had.
+        """The first answer that any of them gives. Raises UpstreamFailed once there is none to be had.
 
-        `top_up`: called before a stand-in is tried, and its LimitError passes it over.
+        `stand_ins`: asked only where `model` cannot be, or fails. `top_up`: called before one of them is tried, and its
+        LimitError passes it over.
         """
-        loop = asyncio.get_running_loop()
+        began = self._loop_time()
+        adapter = upstreams.adapters.get(model.provider)
+        if adapter is None or (target := self._at_once(adapter, model)) is None:
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began)
+        outcome, watch = await self._try(upstreams, target, request, began + adapter.timeouts.total)
+        if isinstance(outcome, Failure):
+            failed = target, outcome
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began, failed)
+        spent = self._loop_time() - began
+        attempts = (Attempt(model.id, model.provider, "ok", 200, spent),)
+        return self._reply(adapter, target, outcome, watch, request, attempts, spent)
+
+    def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
+        """The target to ask without further thought; None where anything is unusual."""
+        if model.provider in self._paused:
+            return None
+        keys = len(adapter.api_keys)
+        target = Target(model, self._turns.get(model.provider, 0) % keys if keys > 1 else 0)
+        if self.health.breakers and not self.health.allows(target, self._clock.monotonic()):
+            return None
+        return target
+
+    async def _fail_over(
+        self,
+        upstreams: Upstreams,
+        chain: Sequence[Model],
+        request: Operation,
+        top_up: TopUp | None,
+        began: float,
+        failed: tuple[Target, Failure] | None = None,
+    ) -> WholeReply | StreamReply:
+        """One after the other. `failed`: the first was tried already."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
         plan = make_plan(usable, upstreams, self.health, self._turns)
-        end = loop.time() + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
+        end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
-        paid = {chain[0].id} if chain else set()
-        while (target := plan.next(self._clock.monotonic())) is not None:
+        paid = {chain[0].id}
+        if failed is not None:
+            plan.begin(failed[0])
+            attempts.append(_attempt(*failed, self._loop_time() - began))
+            await self._after(plan, *failed, end - self._loop_time())
+        while self._loop_time() < end and (target := plan.next(self._clock.monotonic())) is not None:
             if not self._affordable(target.model, paid, top_up):
                 plan.pass_over(target)
                 continue
-            began = loop.time()
+            tried = self._loop_time()
             outcome, watch = await self._try(upstreams, target, request, end)
-            spent = loop.time() - began
+            spent = self._loop_time() - tried
             model = target.model
             if not isinstance(outcome, Failure):
                 attempts.append(Attempt(model.id, model.provider, "ok", 200, spent))
                 adapter = upstreams.adapters[model.provider]
                 return self._reply(adapter, target, outcome, watch, request, tuple(attempts), spent)
-            attempts.append(Attempt(model.id, model.provider, outcome.code, outcome.status, spent, outcome.message))
-            await self._after(plan, target, outcome, end - loop.time())
-            if loop.time() >= end:
-                break
+            attempts.append(_attempt(target, outcome, spent))
+            await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
 
     @staticmethod
@@ -114,22 +157,22 @@ class Pool:
     ) -> tuple[Answered | Streaming | Failure, Watchdog]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
-        watch = Watchdog(asyncio.get_running_loop(), end)
-        self.health.begin(target, self._clock.monotonic())
-        key = None
-        if adapter.api_keys:
-            key = adapter.api_keys[target.key]
+        keys = adapter.api_keys
+        if len(keys) > 1:
             self._turns[model.provider] = target.key + 1
+        if self.health.breakers:
+            self.health.begin(target, self._clock.monotonic())
+        watch = Watchdog(self._watches(), self._loop_time, end)
         call = Call(
             adapter,
             model,
             request,
-            key,
+            keys[target.key] if keys else None,
             self.learned,
             self._transport,
             watch,
             self._clock.utcnow,
-            filter_fails=upstreams.filter_fails,
+            upstreams.filter_fails,
         )
         try:
             outcome = await call.run()
@@ -140,6 +183,12 @@ class Pool:
         if not isinstance(outcome, Streaming):
             watch.stop()
         return outcome, watch
+
+    def _watches(self) -> Watches:
+        """Made with the first request: a pool may be made before there is a loop."""
+        if self._watched is None:
+            self._watched = Watches(asyncio.get_running_loop())
+        return self._watched
 
     async def _after(self, plan: SendPlan, target: Target, failure: Failure, left: float) -> None:
         """Book a failure, and wait where the same target gets another chance."""
@@ -239,4 +288,11 @@ class Pool:
 
     async def close(self) -> None:
         """Drop all connections."""
+        if self._watched is not None:
+            self._watched.stop()
         await self._transport.close()
+
+
+def _attempt(target: Target, failure: Failure, spent: float) -> Attempt:
+    model = target.model
+    return Attempt(model.id, model.provider, failure.code, failure.status, spent, failure.message)

@@ -1,32 +1,80 @@
-"""One timer for one upstream call, whatever its limits: it looks at stamps, and is not reset for each chunk."""
+"""Limits of time for upstream calls: one timer for all of them, which looks at stamps and is not reset for each chunk."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Final
 
 TIMEOUT: Final = "upstream_timeout"
 HEARTBEAT: Final = "heartbeat"
 _NEVER: Final = float("inf")
+_CLIENT_PAUSE: Final = 1.0
+"""Seconds until a call that waits for its client is looked at again."""
+
+
+class Watches:
+    """All calls under way, and the one timer that goes off when the first of them may be due.
+
+    A call that ends is only taken out of the set: its due time passes, and the timer is set for the next one then.
+    """
+
+    __slots__ = ("_loop", "_timer", "_watched", "_when")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._watched: set[Watchdog] = set()
+        self._timer: asyncio.TimerHandle | None = None
+        self._when = _NEVER
+
+    def add(self, watch: Watchdog, due: float) -> None:
+        """Look at a call not later than at `due` (the loop's time)."""
+        self._watched.add(watch)
+        if due < self._when:
+            self._set(due)
+
+    def discard(self, watch: Watchdog) -> None:
+        """Look at it no more."""
+        self._watched.discard(watch)
+
+    def stop(self) -> None:
+        """No timer stays behind."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer, self._when = None, _NEVER
+
+    def _set(self, when: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._when = when
+        self._timer = self._loop.call_at(when, self._look)
+
+    def _look(self) -> None:
+        self._timer, self._when = None, _NEVER
+        now = self._loop.time()
+        due = min([watch.look(now) for watch in tuple(self._watched)], default=_NEVER)
+        if due < self._when:  # what was looked at may have set it for sooner
+            self._set(due)
 
 
 class Watchdog:
-    """Interrupts the task that waits, once a limit is reached; `reason` says which.
+    """Interrupts whoever waits for an upstream, once a limit is reached; `reason` says which.
 
-    Works like `asyncio.timeout`: the task is cancelled, and whoever catches that asks `caught` whether it was us.
+    A task that waits is cancelled as by `asyncio.timeout`: whoever catches that asks `caught` whether it was us. A reply
+    that is handed on as it comes has no task that waits: then `flow` names whom to call instead.
     `end`: the total deadline, in the loop's time. `seen`: stamp of the last byte, `beat`: of the last heartbeat, both set by the reader.
     """
 
-    __slots__ = (
-        "_base", "_due", "_idle", "_loop", "_quiet", "_task", "_timer", "beat", "end", "limit", "reason", "seen", "what",
-    )  # fmt: skip
+    __slots__ = ("_base", "_due", "_idle", "_quiet", "_task", "_tell", "_told", "_watches", "beat", "end", "limit", "now", "reason", "seen", "what")  # fmt: skip
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, end: float) -> None:
-        self._loop = loop
+    def __init__(self, watches: Watches, now: Callable[[], float], end: float) -> None:
+        self._watches = watches
         self._task: asyncio.Task[object] | None = None
-        self._timer: asyncio.TimerHandle | None = None
+        self._tell: Callable[[str], None] | None = None
         self._base = 0
+        self._told = False
         self._due = self._idle = self._quiet = _NEVER
+        self.now = now
         self.end = end
         self.seen = self.beat = self.limit = 0.0
         self.what = self.reason = ""
@@ -34,24 +82,28 @@ class Watchdog:
     def expect(self, what: str, seconds: float) -> None:
         """From now on, `what` must have come within so many seconds; replaces what was expected before."""
         self.what, self.limit = what, seconds
-        self._due = self._loop.time() + seconds
-        self._arm()
+        self._due = due = self.now() + seconds
+        self._watches.add(self, min(due, self.end))
 
-    def flow(self, idle: float, quiet: float) -> None:
-        """The reply flows: at most `idle` seconds between bytes; a heartbeat after `quiet` seconds without."""
+    def flow(self, idle: float, quiet: float, tell: Callable[[str], None] | None = None) -> None:
+        """The reply flows: at most `idle` seconds between bytes; a heartbeat after `quiet` seconds without.
+
+        `tell`: who is called with the reason where no task waits.
+        """
         self.what, self.limit = "idle", idle
         self._due = _NEVER
-        self._idle, self._quiet = idle, quiet
-        self.seen = self._loop.time()
-        self._arm()
+        self._idle, self._quiet, self._tell = idle, quiet, tell
+        self.seen = self.now()
+        self._watches.add(self, self._next()[0])
 
     def enter(self) -> None:
         """The current task waits under this watch."""
-        self._task = asyncio.current_task()
-        assert self._task is not None
-        self._base = self._task.cancelling()
-        if self._timer is None and self.what:
-            self._arm()
+        self._task = task = asyncio.current_task()
+        assert task is not None
+        self._base = task.cancelling()
+        if self._told:  # it was interrupted before, for a heartbeat say
+            self._told = False
+            self._watches.add(self, self._next()[0])
 
     def leave(self) -> None:
         """It no longer waits, so nothing is due: time now is the client's."""
@@ -65,15 +117,28 @@ class Watchdog:
         self.reason = ""
         return reason if task.uncancel() <= self._base else ""
 
-    def now(self) -> float:
-        return self._loop.time()
-
     def stop(self) -> None:
-        """Done; no timer stays behind."""
-        if self._timer is not None:
-            self._timer.cancel()
-            self._timer = None
-        self._task = None
+        """Done."""
+        self._watches.discard(self)
+        self._task = self._tell = None
+
+    def look(self, now: float) -> float:
+        """Act where a limit is reached; returns when to look again."""
+        due, reason = self._next()
+        if now < due:
+            return due
+        if self._tell is not None:
+            self._tell(reason)
+            return self._next()[0] if self._tell is not None else _NEVER
+        if self._task is None:
+            # The client takes its time; the upstream is not to blame.
+            self.seen = now
+            return now + _CLIENT_PAUSE
+        if not self.reason:
+            self.reason = reason
+            self._told = True
+            self._task.cancel()
+        return _NEVER
 
     def _next(self) -> tuple[float, str]:
         due, reason = min(self._due, self.end), TIMEOUT
@@ -82,25 +147,3 @@ class Watchdog:
             if (quiet := max(self.seen, self.beat) + self._quiet) < due:
                 due, reason = quiet, HEARTBEAT
         return due, reason
-
-    def _arm(self) -> None:
-        due, _ = self._next()
-        if self._timer is not None:
-            if self._timer.when() <= due:
-                return
-            self._timer.cancel()
-        self._timer = self._loop.call_at(due, self._check)
-
-    def _check(self) -> None:
-        self._timer = None
-        now = self._loop.time()
-        due, reason = self._next()
-        if now < due:
-            self._timer = self._loop.call_at(due, self._check)
-        elif self._task is None:
-            # The client takes its time; the upstream is not to blame, and is looked at again later.
-            self.seen = now
-            self._timer = self._loop.call_at(now + 1.0, self._check)
-        elif not self.reason:
-            self.reason = reason
-            self._task.cancel()

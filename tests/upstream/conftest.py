@@ -32,7 +32,8 @@ class Bound:
         self.pause, self.clear_cooldowns, self.close = pool.pause, pool.clear_cooldowns, pool.close
 
     async def send(self, chain: list[Model], request: ChatRequest, **more: Any) -> WholeReply | StreamReply:
-        return await self.pool.send(self.upstreams, chain, request, **more)
+        first, *rest = chain
+        return await self.pool.send(self.upstreams, first, lambda: rest, request, **more)
 
     def healthy(self, model: Model) -> bool:
         return not self.pool.down(self.upstreams, [model])
