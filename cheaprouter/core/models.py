@@ -249,7 +249,7 @@ class RouteDecision:
         return (self.model, *self.fallbacks)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Attempt:
     """One try at one model: what came of it. `outcome`: `ok`, or the error's code."""
 

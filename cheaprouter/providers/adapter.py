@@ -111,7 +111,7 @@ class Transport(Protocol):
         """Drop all connections."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Completion:
     """A whole reply, as bytes for the client, and what it says of itself. `output_characters`: where they were counted."""
 
@@ -164,7 +164,9 @@ class Adapter(ABC):
             done = self._read(body, request)
         except orjson.JSONEncodeError:
             return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
-        return done if isinstance(done, Failure) else replace(done, usage=self.with_cost(done.usage, headers))
+        if self.quirks.cost_header and not isinstance(done, Failure):
+            done.usage = self.with_cost(done.usage, headers)
+        return done
 
     def _read(self, body: bytes, request: Operation) -> Completion | Failure:
         try:

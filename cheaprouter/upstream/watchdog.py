@@ -52,7 +52,8 @@ class Watches:
     def _look(self) -> None:
         self._timer, self._when = None, _NEVER
         now = self._loop.time()
-        due = min([watch.look(now) for watch in tuple(self._watched)], default=_NEVER)
+        looked_at = [(watch.look(now), watch) for watch in tuple(self._watched)]
+        due = min([due for due, watch in looked_at if watch in self._watched], default=_NEVER)
         if due < self._when:  # what was looked at may have set it for sooner
             self._set(due)
 
@@ -127,9 +128,9 @@ class Watchdog:
         due, reason = self._next()
         if now < due:
             return due
-        if self._tell is not None:
-            self._tell(reason)
-            return self._next()[0] if self._tell is not None else _NEVER
+        if (tell := self._tell) is not None:
+            tell(reason)
+            return self._next()[0]
         if self._task is None:
             # The client takes its time; the upstream is not to blame.
             self.seen = now
