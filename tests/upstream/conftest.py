@@ -82,9 +82,43 @@ def chat(*, stream: bool = False, wire: str = "openai_chat", **body: Any) -> Cha
     return parse(a_body("hi", "lab/faulty", stream=stream, **body), wire=wire)
 
 
-async def read(reply: WholeReply | StreamReply) -> list[bytes]:
+class Bucket:
+    """An output that keeps what is poured into it, and is behind while a test says so."""
+
+    def __init__(self) -> None:
+        self.pieces: list[bytes] = []
+        self.paused = False
+        self._waiting: list[Any] = []
+
+    def write(self, piece: bytes) -> None:
+        self.pieces.append(piece)
+
+    def when_drained(self, call: Any) -> None:
+        self._waiting.append(call)
+
+    async def drain(self) -> None:
+        drained = asyncio.Event()
+        self.when_drained(drained.set)
+        await drained.wait()
+
+    def empty(self) -> None:
+        """The client has caught up."""
+        self.paused, waiting, self._waiting = False, self._waiting, []
+        for call in waiting:
+            call()
+
+
+async def poured(reply: StreamReply) -> list[bytes]:
+    bucket = Bucket()
+    await reply.pour(bucket)
+    return bucket.pieces
+
+
+async def read(reply: WholeReply | StreamReply, *, pour: bool = False) -> list[bytes]:
     if isinstance(reply, WholeReply):
         return [reply.body]
+    if pour:
+        return await poured(reply)
     pieces = [piece async for piece in reply.chunks]
     assert all(isinstance(piece, bytes) for piece in pieces)
     return pieces  # type: ignore[return-value]

@@ -57,11 +57,12 @@ async def test_what_is_the_models_last_word_is_not_asked_of_another(make_bench, 
     assert not bench.server.asked("spare")
 
 
+@pytest.mark.parametrize("pour", [False, True], ids=["asked", "poured"])
 @pytest.mark.parametrize("fault", SOFT, ids=str)
-async def test_a_harmless_oddity_is_an_answer(make_bench, fault):
+async def test_a_harmless_oddity_is_an_answer(make_bench, fault, pour):
     bench = set_up(make_bench, fault)
     reply = await bench.pool.send([bench.faulty, bench.spare], chat(stream=fault.stream, **fault.body))
-    got = await read(reply)
+    got = await read(reply, pour=pour)
     assert reply.model.id == "lab/faulty"
     assert tuple(a.outcome for a in reply.attempts) == fault.outcomes
     assert len(bench.server.asked("faulty")) == fault.tries
@@ -74,11 +75,12 @@ async def test_a_harmless_oddity_is_an_answer(make_bench, fault):
         assert reply.error_code is None
 
 
+@pytest.mark.parametrize("pour", [False, True], ids=["asked", "poured"])
 @pytest.mark.parametrize("fault", BROKEN, ids=str)
-async def test_a_stream_that_breaks_ends_with_an_error_event(make_bench, fault):
+async def test_a_stream_that_breaks_ends_with_an_error_event(make_bench, fault, pour):
     bench = set_up(make_bench, fault)
     reply = await bench.pool.send([bench.faulty, bench.spare], chat(stream=True, **fault.body))
-    got = await read(reply)
+    got = await read(reply, pour=pour)
     assert isinstance(reply, StreamReply)
     assert text_of(got) == fault.text
     last = joined(got)[-1]
