@@ -80,6 +80,12 @@ class Breaker:
         """Whether a request may go ahead, as a probe where a cool-down has just ended."""
         return self.state(now) is State.AVAILABLE
 
+    def ends(self) -> tuple[float, ...]:
+        """When its state changes by itself."""
+        if self.until is None:
+            return ()
+        return (self.until,) if self.probe is None else (self.until, self.probe + _PROBE_SECONDS)
+
     def begin(self, now: float) -> None:
         """A request goes ahead: the probe, if one is due."""
         if self.until is not None:
@@ -147,32 +153,42 @@ class Down:
 
 @dataclass(slots=True)
 class Health:
-    """All breakers. Only those that have failed are kept."""
+    """All breakers. Only those that have failed are kept. `changes`: counts what happened to them."""
 
     breakers: dict[Scope, Breaker] = field(default_factory=dict)
+    changes: int = 0
 
     def allows(self, target: Target, now: float) -> bool:
         """Whether all three breakers let a request go ahead."""
         breakers = self.breakers
         return not breakers or all(breakers[s].allows(now) for s in target.scopes if s in breakers)
 
+    def same_until(self, now: float) -> float:
+        """Until when all of them say the same as now, unless something happens to one."""
+        ends = [end for breaker in self.breakers.values() for end in breaker.ends() if end > now]
+        return min(ends, default=float("inf"))
+
     def begin(self, target: Target, now: float) -> None:
         for breaker in self._of(target):
             breaker.begin(now)
+            self.changes += 1
 
     def abandon(self, target: Target) -> None:
         for breaker in self._of(target):
             breaker.abandon()
+            self.changes += 1
 
     def answer(self, target: Target) -> None:
         for breaker in self._of(target):
             breaker.answer()
+            self.changes += 1
 
     def succeed(self, target: Target) -> None:
         """It answered in full: all three start afresh."""
         if self.breakers:
             for scope in target.scopes:
-                self.breakers.pop(scope, None)
+                if self.breakers.pop(scope, None) is not None:
+                    self.changes += 1
 
     def fail(self, target: Target, failure: Failure, now: float) -> Down | None:
         """Book a failure with the breaker it concerns. What went down by it, at the transition only."""
@@ -182,6 +198,7 @@ class Health:
         place, after = _PLACES.get(failure.code) or _PLACES.get(failure.action, (_MODEL, _TRIP_AFTER))
         scope = target.scopes[place]
         breaker = self.breakers.setdefault(scope, Breaker())
+        self.changes += 1
         cooldown = failure.cooldown
         if failure.action is Action.KEY:
             cooldown = failure.retry_after or KEY_COOLDOWN
@@ -206,6 +223,7 @@ class Health:
     def forget(self, provider: str | None = None) -> None:
         """End all cool-downs, of one provider or of all."""
         self.breakers = {s: b for s, b in self.breakers.items() if provider is not None and s[0] != provider}
+        self.changes += 1
 
     def of_provider(self, provider: str) -> Iterator[tuple[Scope, Breaker]]:
         return ((scope, breaker) for scope, breaker in self.breakers.items() if scope[0] == provider)

@@ -54,6 +54,10 @@ class Pool:
         self._paused: set[str] = set()
         self._turns: dict[str, int] = {}
         self._watched: Watches | None = None
+        self._down: frozenset[str] | None = None
+        self._down_about = (0, 0, 0)
+        self._down_of: object = None
+        self._down_until = 0.0
         self._loop_time = time.monotonic  # the clock of asyncio's timers, and uvloop's
         self.health = Health()
         self.learned = Learned()
@@ -249,11 +253,19 @@ class Pool:
     # --- how they are ------------------------------------------------------------------------------------------
 
     def down(self, upstreams: Upstreams, models: Iterable[Model]) -> frozenset[str]:
-        """Ids of the models that would not be tried just now; looked for only where something failed."""
+        """Ids of the models that would not be tried just now.
+
+        Looked for only where something failed, and again only once something changed: there may be hundreds of models.
+        """
         if not self.health.breakers and not self._paused:
             return _NOBODY
         now = self._clock.monotonic()
-        return frozenset(model.id for model in models if not self._allowed(upstreams, model, now))
+        about = self.health.changes, id(upstreams), id(models)
+        if self._down is None or about != self._down_about or now >= self._down_until:
+            self._down = frozenset(model.id for model in models if not self._allowed(upstreams, model, now))
+            self._down_about, self._down_until = about, self.health.same_until(now)
+            self._down_of = upstreams, models  # kept, so that nothing else gets their ids
+        return self._down
 
     def _allowed(self, upstreams: Upstreams, model: Model, now: float) -> bool:
         adapter = upstreams.adapters.get(model.provider)
@@ -268,6 +280,7 @@ class Pool:
     def pause(self, provider: str, paused: bool) -> None:  # noqa: FBT001 - a setter
         """Leave a provider alone, or no longer."""
         (self._paused.add if paused else self._paused.discard)(provider)
+        self._down = None
 
     def status(self, upstreams: Upstreams) -> list[Json]:
         """Every provider: state, keys, cool-downs, what was learned, latency."""

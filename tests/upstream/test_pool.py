@@ -613,3 +613,32 @@ async def test_an_outage_of_a_whole_provider_names_the_provider_once(make_bench)
     (down,) = bench.events
     assert isinstance(down, ProviderDown)
     assert down.reason == "lab: No connection to the server."
+
+
+async def test_who_is_down_is_looked_for_once_and_again_only_when_something_changes(make_bench):
+    bench = make_bench()
+    bench.server.script("faulty", error(401), GOOD)
+    looked = 0
+
+    class Models(tuple):  # noqa: SLOT001 - it counts
+        def __iter__(self):
+            nonlocal looked
+            looked += 1
+            return super().__iter__()
+
+    models = Models((bench.faulty, bench.spare))
+
+    def down():
+        return bench.pool.pool.down(bench.pool.upstreams, models)
+
+    with pytest.raises(UpstreamFailed):
+        await bench.pool.send([bench.faulty], chat())
+    assert [down(), down(), down()] == [{"lab/faulty"}] * 3
+    assert looked == 1
+    bench.pool.pause("other", True)
+    assert down() == {"lab/faulty", "other/spare"}
+    bench.pool.pause("other", False)
+    bench.time.later(600)
+    assert down() == frozenset()
+    bench.pool.clear_cooldowns()
+    assert (down(), looked) == (frozenset(), 3)
