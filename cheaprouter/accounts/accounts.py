@@ -64,7 +64,14 @@ class Accounts:
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
-        caller = identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
+        return self.let_in(self.recognize(headers, peer, auth))
+
+    def recognize(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
+        """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError."""
+        return identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
+
+    def let_in(self, caller: Caller) -> Caller:
+        """Who a caller counts as: itself, or for a newcomer that there is no room for, whom all those count as."""
         device_id = self.known.stand_in(caller.device_id)
         return caller if device_id == caller.device_id else replace(caller, device_id=device_id)
 

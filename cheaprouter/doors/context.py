@@ -76,15 +76,25 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
             "The body cannot be read: it does not match its own headers.", code="invalid_body"
         ) from error
     kind = request.headers.get("Content-Type", "")
-    if kind and kind != "application/json":
-        essence = kind.partition(";")[0].strip().lower()
-        if essence not in _JSON_TYPES and not essence.endswith("+json"):
-            raise UnsupportedMediaTypeError(
-                f"The body must be JSON (`Content-Type: application/json`), not `{essence[:80]}`."
-            )
+    if not is_json(kind):
+        raise UnsupportedMediaTypeError(
+            f"The body must be JSON (`Content-Type: application/json`), not `{_essence(kind)[:80]}`."
+        )
     if not raw and empty is not None:
         return empty
     return decode(raw)
+
+
+def is_json(kind: str) -> bool:
+    """Whether a body of that content type may be JSON; one that says nothing may."""
+    if not kind or kind == "application/json":
+        return True
+    essence = _essence(kind)
+    return essence in _JSON_TYPES or essence.endswith("+json")
+
+
+def _essence(kind: str) -> str:
+    return kind.partition(";")[0].strip().lower()
 
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
@@ -116,7 +126,12 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
     except Exception:  # noqa: BLE001 - a bug of ours must still leave as an error that clients can read
         # The last line before a client: it gets a true 500, the log gets the traceback.
         _LOG.exception("%s %s failed", request.method, request.path)
-        return error_response(CheapRouterError("The router failed to handle this request; its log says why."))
+        return error_response(internal_error())
+
+
+def internal_error() -> CheapRouterError:
+    """What a client is told of a bug."""
+    return CheapRouterError("The router failed to handle this request; its log says why.")
 
 
 def translate(request: web.Request, error: web.HTTPException) -> CheapRouterError:

@@ -15,6 +15,7 @@ from aiohttp import hdrs, web
 
 from ..config.settings import Auth
 from ..core.errors import InvalidRequestError, PermissionDeniedError
+from ..world import World
 from .context import CONTROL, Handler
 
 CORS: Final = web.RequestKey("cors", dict)
@@ -29,7 +30,7 @@ _HOME_SUFFIXES: Final = (
     ".fritz.box",
     ".ts.net",
 )
-_INGRESS_HEADERS: Final = ("X-Remote-User-Id", "X-Remote-User-Name", "X-Remote-User-Display-Name")
+INGRESS_HEADERS: Final = ("X-Remote-User-Id", "X-Remote-User-Name", "X-Remote-User-Display-Name")
 _PUBLIC: Final = frozenset({"/health"})
 _EXPOSED: Final = (
     "x-request-id, x-cheaprouter-model, x-cheaprouter-provider, x-cheaprouter-attempts, x-cheaprouter-reason, "
@@ -57,6 +58,14 @@ def is_home_name(name: str) -> bool:
     return True
 
 
+def host_allowed(host: str, world: World) -> bool:
+    """Whether a request that names this host is served: without keys, only names of a home are."""
+    if not host or world.auth is not Auth.OPEN:
+        return True
+    name = host_name(host)
+    return is_home_name(name) or name in world.settings.http.allowed_hosts
+
+
 def origin_allowed(origin: str, host: str, configured: tuple[str, ...]) -> bool:
     """Whether a page of that origin may call: a configured one, or this site under a name of the home."""
     if "*" in configured or origin in configured:
@@ -74,7 +83,7 @@ async def guard_middleware(request: web.Request, handler: Handler) -> web.Stream
         if request.method == hdrs.METH_OPTIONS and "Access-Control-Request-Method" in headers:
             return _preflight(request)
     _check_host(request)
-    for name in _INGRESS_HEADERS:
+    for name in INGRESS_HEADERS:
         if name in headers:
             raise InvalidRequestError(
                 f"`{name}` is only taken from Home Assistant's ingress, not on this port.", code="header_not_allowed"
@@ -83,13 +92,10 @@ async def guard_middleware(request: web.Request, handler: Handler) -> web.Stream
 
 
 def _check_host(request: web.Request) -> None:
-    host, world = request.headers.get(hdrs.HOST, ""), request.app[CONTROL].gateway.world
-    if not host or request.path in _PUBLIC or world.auth is not Auth.OPEN:
-        return
-    name = host_name(host)
-    if not is_home_name(name) and name not in world.settings.http.allowed_hosts:
+    host = request.headers.get(hdrs.HOST, "")
+    if request.path not in _PUBLIC and not host_allowed(host, request.app[CONTROL].world):
         raise PermissionDeniedError(
-            f"`{name[:100]}` is not a name of this home. Use the address or local name, turn keys on (`auth: keys`), "
+            f"`{host_name(host)[:100]}` is not a name of this home. Use the address or local name, turn keys on (`auth: keys`), "
             "or list the name under `http.allowed_hosts`.",
             code="host_not_allowed",
         )

@@ -13,7 +13,7 @@ from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
 from .context import CONTROL, error_response, for_reader, identify, json_response, read_json, translate
 
-_STREAM_HEADERS: Final = {
+STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
     "Cache-Control": "no-cache",
     "X-Accel-Buffering": "no",
@@ -50,7 +50,7 @@ def _refuse(request: web.Request, error: CheapRouterError, known: Caller | None)
 
 async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:
     """Write each piece as it comes; whatever happens, the reply is closed, and with it the upstream's."""
-    response = web.StreamResponse(headers={**reply.headers, **_STREAM_HEADERS})
+    response = web.StreamResponse(headers={**reply.headers, **STREAM_HEADERS})
     assert reply.chunks is not None
     try:
         await response.prepare(request)

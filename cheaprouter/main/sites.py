@@ -8,11 +8,12 @@ import logging
 import resource
 import socket
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 from aiohttp import web
 
 from ..config.settings import Auth
+from ..doors.line import LineRunner
 from ..doors.server import build_app
 from ..home_assistant.supervisor import About
 from .assembly import House
@@ -20,6 +21,12 @@ from .assembly import House
 _LOG: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 _MOST_FILES: Final = 65_536
+_SERVER: Final[dict[str, Any]] = {
+    "access_log": None,
+    "handler_cancellation": True,
+    "keepalive_timeout": 75,
+    "shutdown_timeout": 1,
+}
 
 
 @dataclass(slots=True)
@@ -80,8 +87,8 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
 
 async def start_lan(house: House) -> Site:
     """Serve the API. A client that hangs up cancels its handler, and with it the upstream call."""
-    app = build_app(house.control)
-    return await _start(app, open_sockets(house.settings.http.host, house.settings.http.port))
+    runner = LineRunner(build_app(house.control), **_SERVER)
+    return await _start(runner, open_sockets(house.settings.http.host, house.settings.http.port))
 
 
 async def start_ingress(house: House, host: str, port: int, lan_port: int, about: About) -> Site:
@@ -96,11 +103,11 @@ async def start_ingress(house: House, host: str, port: int, lan_port: int, about
         lan_host = f"{info.lan_hostname}.local" if info.lan_hostname else ""
         return Reach(info.lan_port, lan_host, info.hostname, keys)
 
-    return await _start(build_site(house.control, house.bus, reach, house.clock), open_sockets(host, port))
+    runner = web.AppRunner(build_site(house.control, house.bus, reach, house.clock), **_SERVER)
+    return await _start(runner, open_sockets(host, port))
 
 
-async def _start(app: web.Application, sockets: list[socket.socket]) -> Site:
-    runner = web.AppRunner(app, access_log=None, handler_cancellation=True, keepalive_timeout=75, shutdown_timeout=1)
+async def _start(runner: web.AppRunner, sockets: list[socket.socket]) -> Site:
     await runner.setup()
     site_list = [web.SockSite(runner, sock, backlog=_BACKLOG) for sock in sockets]
     for site in site_list:

@@ -1,0 +1,111 @@
+"""The chat door, for usual requests: what `openai.chat_completions` does, without aiohttp's objects and to the same effect."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from typing import Final, Protocol
+
+from ..accounts.keys import Keyring
+from ..config.settings import Auth
+from ..control import Control
+from ..core.errors import AuthenticationError, CheapRouterError, InvalidRequestError
+from ..core.ids import address_id
+from ..core.models import Caller
+from ..gateway import Reply, limit_headers
+from ..wire.decode import decode
+from ..wire.openai_chat import request as protocol
+from ..wire.openai_chat.encode import error_body
+from .guard import host_allowed
+from .heads import Head
+from .openai import STREAM_HEADERS
+from .output import Output
+
+PATIENCE: Final = 60.0
+"""Seconds without a byte of a body that was announced, after which its client is given up (told 408)."""
+
+Known = tuple[Head, Keyring, Auth, Caller]
+
+
+class Client(Protocol):
+    """The connection that a request came by. `peer`: its address; `known`: who it was the last time, and by what."""
+
+    peer: str
+    known: Known | None
+
+    def send(self, status: int, headers: Mapping[str, str], body: bytes, last: str = "") -> None:
+        """Send a whole reply; `last` as in `output.head`."""
+
+    def open(self) -> Output:
+        """For a reply that comes in pieces."""
+
+
+class ChatDoor:
+    """All chats of a site."""
+
+    def __init__(self, control: Control) -> None:
+        self._control = control
+
+    def takes(self, head: Head) -> bool:
+        """Whether that head may come in as things stand; what may not is refused on aiohttp's road."""
+        return host_allowed(head.host, self._control.world)
+
+    async def serve(self, client: Client, head: Head, body: bytes) -> None:
+        """Answer one request. Raises ConnectionResetError where the client left; that is booked then."""
+        control, caller = self._control, None
+        gateway = control.gateway
+        try:
+            caller = self._identify(client, head)
+            checked = protocol.parse(decode(body))
+        except CheapRouterError as error:
+            self._refuse(client, error, caller)
+            return
+        request_id = gateway.new_id()
+        try:
+            reply = await gateway.serve(checked, caller, request_id=request_id)
+        except CheapRouterError as error:
+            headers = limit_headers(error, control.accounts.rate_headers(caller.device_id))
+            client.send(error.status, {**error.headers, "x-request-id": request_id, **headers}, error_body(error))
+            return
+        if reply.body is not None:
+            client.send(200, reply.headers, reply.body)
+        else:
+            await _stream(client.open(), reply)
+
+    def give_up(self, client: Client, head: Head) -> None:
+        """The body does not come."""
+        error = InvalidRequestError(f"Nothing of the body came for {PATIENCE:.0f} seconds.", code="request_timeout")
+        error.status = 408
+        caller = None
+        with contextlib.suppress(AuthenticationError):
+            caller = self._identify(client, head)
+        self._refuse(client, error, caller, "Connection: close\r\n")
+
+    def _identify(self, client: Client, head: Head) -> Caller:
+        """Who asks; found out anew only where the head, the keys or the mode are others. Raises AuthenticationError."""
+        accounts, auth = self._control.accounts, self._control.world.auth
+        keyring, known = accounts.callers.keyring, client.known
+        if known is None or known[0] is not head or known[1] is not keyring or known[2] is not auth:
+            known = client.known = (head, keyring, auth, accounts.recognize(head.headers, client.peer, auth))
+        return accounts.let_in(known[3])
+
+    def _refuse(self, client: Client, error: CheapRouterError, known: Caller | None, last: str = "") -> None:
+        """Answer what never reached the gateway, and book it."""
+        caller = known or Caller(device_id=address_id(client.peer))
+        headers = {**error.headers, "x-request-id": self._control.gateway.refused(error, caller, "")}
+        client.send(error.status, headers, error_body(error), last)
+
+
+async def _stream(out: Output, reply: Reply) -> None:
+    """Write each piece as it comes; whatever happens, the reply is closed, and with it the upstream's."""
+    assert reply.chunks is not None
+    try:
+        out.start({**reply.headers, **STREAM_HEADERS})
+        async for piece in reply.chunks:
+            if isinstance(piece, bytes):  # and never an event, since that is what was asked for
+                out.write(piece)
+                if out.paused:
+                    await out.drained()
+        out.end()
+    finally:
+        reply.close()

@@ -1,0 +1,287 @@
+"""A connection of the API, and what chat requests take past aiohttp's objects where there is nothing unusual about them.
+
+aiohttp's connection stays: a chat request whose head is usual (see `heads`) is answered here, and all else goes to aiohttp
+as it came, on the same connection and in the order in which it came. Both give the same answers.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+from aiohttp import hdrs, web
+from aiohttp.http import HttpRequestParser, RawRequestMessage
+from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+
+from ..control import Control
+from ..wire.openai_chat.encode import error_body
+from .chat import PATIENCE, ChatDoor, Known
+from .context import CONTROL, internal_error
+from .heads import Head, Heads, is_begun
+from .output import Output, whole
+
+_LOG: Final = logging.getLogger(__name__)
+
+_MOST_HELD: Final = 1 << 16
+"""Bytes of further requests that wait for the one that is answered; with more the client is not read any more."""
+
+_END: Final = b"\r\n\r\n"
+_LOST: Final = -1
+
+
+class Line(RequestHandler):
+    """One client. `_due`: how much aiohttp's message has left, `_LOST` where nobody here knows where it ends.
+
+    Of a usual request first part of the head has `_begun`, then `_head` is there and `_missing` bytes of the body are not;
+    then it runs (`_busy`), in `_task` unless it ends at once, and what comes meanwhile is `_held`.
+    """
+
+    __slots__ = (
+        "_begun", "_body", "_busy", "_door", "_due", "_head", "_heads", "_held", "_missing", "_out", "_task", "known", "peer",
+    )  # fmt: skip
+
+    def __init__(self, manager: LineServer, **options: Any) -> None:
+        super().__init__(manager, **options)
+        self._door = manager.door
+        self._heads = manager.heads
+        self._due = 0
+        self._begun = b""
+        self._head: Head | None = None
+        self._missing = 0
+        self._body = bytearray()
+        self._held = bytearray()
+        self._busy = False
+        self._task: asyncio.Task[None] | None = None
+        self._out: Output | None = None
+        self.peer = ""
+        self.known: Known | None = None
+
+    # --- what comes --------------------------------------------------------------------------------------------
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        super().connection_made(transport)
+        name = self.peername
+        self.peer = "" if name is None else str(name if isinstance(name, str) else name[0])
+
+    def data_received(self, data: bytes) -> None:
+        if self._force_close or self._close:
+            return  # as aiohttp does: a request that is not whole yet is not taken any more
+        if self._busy:
+            self._hold(data)
+        elif self._head is not None:
+            self._gather(self._head, data)
+        elif self._due or not self._idle():
+            self._pass_on(data)
+        else:
+            self._begin(self._begun + data)
+
+    def _begin(self, data: bytes) -> None:
+        """Take what stands at the beginning of a request; one that goes no further is closed as an idle connection is."""
+        found = self._heads.find(data, self._make_parser)
+        self._begun = b""
+        if found is not None and self._door.takes(found[0]):
+            head, self._missing, start = found
+            self._gather(head, data[start:])
+        elif is_begun(data):
+            self._begun = data
+        else:
+            self._pass_on(data)
+
+    def _idle(self) -> bool:
+        """Whether aiohttp waits for a request on this connection."""
+        return self._waiter is not None and not self._waiter.done() and not self._messages
+
+    def _make_parser(self) -> HttpRequestParser:
+        return HttpRequestParser(
+            self,
+            self._loop,
+            self._read_bufsize,
+            max_line_size=self.max_line_size,
+            max_field_size=self.max_field_size,
+            max_headers=self.max_headers,
+            payload_exception=RequestPayloadError,
+        )
+
+    def _pass_on(self, data: bytes) -> None:
+        """Give aiohttp what is not ours, and count along where its message ends."""
+        first = self._due == 0 and self._idle()
+        super().data_received(data)
+        if self._due > 0:
+            self._due -= len(data)  # below nought: another request has begun with it
+        elif data:
+            self._due = _rest(data, self._messages) if first else _LOST
+
+    def _gather(self, head: Head, data: bytes) -> None:
+        """Take the next bytes of a usual request's body, and run the request once it is whole."""
+        self._missing -= len(data)
+        if self._missing > 0:
+            self._head = head
+            self._body += data
+            self._keep_until(self._loop.time() + PATIENCE)
+            return
+        if self._missing < 0:
+            self._hold(data[self._missing :])
+            data = data[: self._missing]
+        if self._body:
+            data = bytes(self._body + data)
+            self._body.clear()
+        self._head = None
+        self._run(head, data)
+
+    def _hold(self, data: bytes) -> None:
+        self._held += data
+        if len(self._held) > _MOST_HELD:
+            self._pause_transport_reading()
+
+    # --- a usual request ---------------------------------------------------------------------------------------
+
+    def _run(self, head: Head, body: bytes) -> None:
+        assert self._manager is not None
+        self._busy = True
+        self._request_count += 1
+        self._manager.requests_count += 1
+        task = _start(self._answer(head, body), self._loop)
+        if not task.done():
+            self._task = task
+
+    async def _answer(self, head: Head, body: bytes) -> None:
+        try:
+            await self._door.serve(self, head, body)
+            if self._paused:
+                await self._drain_helper()
+        except asyncio.CancelledError:
+            self.force_close()
+            raise
+        except ConnectionResetError:
+            self.force_close()  # the client left: what it had is booked, and there is nobody to tell
+        except Exception:  # noqa: BLE001 - as in `errors_middleware`, the last line before a client
+            self._fail(head)
+        finally:
+            self._ended()
+
+    def send(self, status: int, headers: Mapping[str, str], body: bytes, last: str = "") -> None:
+        """Send a whole reply; nothing where the client is gone."""
+        if self.transport is not None and not self.transport.is_closing():
+            self.transport.write(whole(status, headers, body, last))
+
+    def open(self) -> Output:
+        """For a reply that comes in pieces."""
+        self._out = Output(self, self._loop)
+        return self._out
+
+    def _fail(self, head: Head) -> None:
+        """A bug of ours must still leave as an error that clients can read, or end what they read."""
+        _LOG.exception("POST %s failed", head.path)
+        if self._out is not None and self._out.started:
+            self.force_close()
+        else:
+            error = internal_error()
+            self.send(error.status, error.headers, error_body(error))
+
+    def _ended(self) -> None:
+        """A reply is out: the next request's turn, or the end of the connection."""
+        self._task = self._out = None
+        if self.transport is None or self._close or self._force_close:
+            if self.transport is not None:
+                self.transport.close()
+            return
+        self._keep_until(self._loop.time() + self._keepalive_timeout)
+        if self._held:
+            self._loop.call_soon(self._go_on)  # and not now: as many may wait as the stack is not deep
+        else:
+            self._busy = False
+
+    def _go_on(self) -> None:
+        held = bytes(self._held)
+        self._held.clear()
+        self._busy = False
+        if len(held) > _MOST_HELD:
+            self._resume_transport_reading()
+        self.data_received(held)
+
+    # --- time, and the end -------------------------------------------------------------------------------------
+
+    def _keep_until(self, when: float) -> None:
+        self._next_keepalive_close_time = when
+        if self._keepalive_handle is None:
+            self._keepalive_handle = self._loop.call_at(when, self._process_keepalive)
+
+    def _process_keepalive(self) -> None:
+        if self._busy:
+            self._keepalive_handle = None  # the end of the reply sets another
+        elif self._head is not None and self._loop.time() >= self._next_keepalive_close_time:
+            self._keepalive_handle = None
+            self._door.give_up(self, self._head)
+            self.force_close()
+        else:
+            super()._process_keepalive()
+
+    def resume_writing(self) -> None:
+        super().resume_writing()
+        if self._out is not None:
+            self._out.resumed()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        super().connection_lost(exc)
+        self._head = None
+        self._begun = b""
+        self._body.clear()
+        self._held.clear()
+        if self._task is not None:
+            self._task.cancel()
+
+    async def shutdown(self, timeout: float | None = 15.0) -> None:  # noqa: ASYNC109 - aiohttp's own signature
+        """Let the request that is answered end, as aiohttp does with its own; then that one, and the connection."""
+        if self._task is not None:
+            self._force_close = True
+            _, late = await asyncio.wait({self._task}, timeout=timeout)
+            for task in late:
+                task.cancel()
+                await asyncio.wait({task}, timeout=timeout)
+        await super().shutdown(timeout)
+
+
+def _rest(data: bytes, messages: Sequence[tuple[Any, Any]]) -> int:
+    """How much of its body a message still lacks that began with `data`; `_LOST` where that cannot be told from its head."""
+    start = data.find(_END) + len(_END)
+    if start < len(_END) or len(messages) != 1:
+        return _LOST
+    message = messages[0][0]
+    if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
+        return _LOST
+    return int(message.headers.get(hdrs.CONTENT_LENGTH, "0")) - (len(data) - start)
+
+
+def _start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
+    """A task that has already run to where it first waits, where Python can do so."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(coroutine, loop=loop, eager_start=True)
+    return loop.create_task(coroutine)
+
+
+class LineServer(web.Server):
+    """aiohttp's server, with such lines. `like`: the one that the application made."""
+
+    def __init__(self, control: Control, like: web.Server) -> None:
+        super().__init__(
+            like.request_handler,
+            request_factory=like.request_factory,
+            handler_cancellation=like.handler_cancellation,
+            loop=like._loop,  # noqa: SLF001 - there is no other way to have what the application gave it
+            **like._kwargs,  # noqa: SLF001 - likewise
+        )
+        self.door = ChatDoor(control)
+        self.heads = Heads()
+
+    def __call__(self) -> RequestHandler:
+        return Line(self, loop=self._loop, **self._kwargs)
+
+
+class LineRunner(web.AppRunner):
+    """aiohttp's runner, with such a server for the site that has a `CONTROL`."""
+
+    async def _make_server(self) -> web.Server:
+        return LineServer(self.app[CONTROL], await super()._make_server())
