@@ -8,7 +8,6 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Any, Final
 
 from .accounts.account import Account
@@ -17,6 +16,7 @@ from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
+from .core.money import usd_text
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
@@ -203,12 +203,12 @@ class Gateway:
         return decision
 
     def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
-        record = account.close(200, usage=reply.usage, output_characters=reply.output_characters)
+        account.close(200, usage=reply.usage, output_characters=reply.output_characters)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
-        if record is not None and record.cost is not None:
-            headers["x-cheaprouter-cost-usd"] = format_usd(record.cost)
+        if account.cost is not None:
+            headers["x-cheaprouter-cost-usd"] = usd_text(account.cost)
         return Reply(headers, body=reply.body)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
@@ -309,12 +309,6 @@ def _in_doubt() -> BudgetError:
         retry_after=None,
         limit="books",
     )
-
-
-def format_usd(amount: Decimal) -> str:
-    """A plain decimal without an exponent: `0.000012`."""
-    text = f"{amount:f}"
-    return text.rstrip("0").rstrip(".") if "." in text else text
 
 
 def limit_headers(error: CheapRouterError, rate_headers: dict[str, str]) -> dict[str, str]:

@@ -12,14 +12,16 @@ import inspect
 import json
 import socket
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from cheaprouter.books.rows import COLUMNS, Row, make_row, microseconds
 from cheaprouter.core.calendar import Clock
 from cheaprouter.core.models import FREE, Capability, Model, Price, Quality, Rates, RequestRecord, Usage
+from cheaprouter.core.money import charge
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -41,7 +43,11 @@ class HandClock:
 
     def clock(self) -> Clock:
         """What the code under test is given."""
-        return Clock(lambda: self.now, lambda: self.at)
+        return Clock(lambda: self.now, lambda: self.at, self.unix)
+
+    def unix(self) -> float:
+        """`at` in seconds since 1970."""
+        return self.at.timestamp()
 
     def __call__(self) -> float:
         """For what wants only the monotonic seconds."""
@@ -116,6 +122,23 @@ def a_record(**changes: Any) -> RequestRecord:
         "reason": "the cheapest that fits",
     }
     return RequestRecord(**(values | changes))
+
+
+def row_values(record: RequestRecord, day: int) -> tuple[Any, ...]:
+    """What `Recorder.record` takes of a record: its row on a local day, without the first value."""
+    found: Json = {name: getattr(record, name, None) for name in COLUMNS}
+    found |= {field.name: getattr(record.usage, field.name) for field in fields(Usage)}
+    found |= {"at": microseconds(record.timestamp), "day": day}
+    for name in ("cost", "baseline_cost", "reported_cost"):
+        found[name] = None if found[name] is None else charge(found[name])
+    for name in ("estimated", "stream", "cached"):
+        found[name] = int(found[name])
+    return tuple(found[name] for name in COLUMNS[1:])
+
+
+def to_row(seq: int, day: int, record: RequestRecord) -> Row:
+    """The row of a record."""
+    return make_row(seq, row_values(record, day))
 
 
 def a_refusal(**changes: Any) -> RequestRecord:

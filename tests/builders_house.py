@@ -13,9 +13,9 @@ from cheaprouter.books.database import Database
 from cheaprouter.config import loader
 from cheaprouter.core.events import EventBus, RequestCompleted
 from cheaprouter.core.logs import Redactor
-from cheaprouter.core.models import Caller, Json, Usage
+from cheaprouter.core.models import Caller, Json
 from cheaprouter.main.assembly import House, build_house
-from tests.builders import a_chat, a_record
+from tests.builders import a_chat
 from tests.fakes.fault_server import FaultServer, completion, fault_server, good_stream, reply
 
 INSTANCE = "0123456789abcdef0123456789abcdef"
@@ -108,5 +108,5 @@ async def make_house(data: Path, *, instance: str = INSTANCE, **settings: Any) -
 
 def completed(device_id: str, **fields: Any) -> RequestCompleted:
     """The event of a streamed request of two seconds and 101 tokens."""
-    streamed: Json = {"usage": Usage(10, 101), "latency_ms": 2500.0, "stream": True, "first_token_ms": 500.0}
-    return RequestCompleted(a_record(device_id=device_id, **(streamed | fields)))
+    streamed: Json = {"stream": True, "completion_tokens": 101, "first_token_ms": 500.0, "latency_ms": 2500.0}
+    return RequestCompleted(device_id, **(streamed | fields))

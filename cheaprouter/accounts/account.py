@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import datetime
-from decimal import Decimal
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ..catalog.prices import billed, cost
+from ..catalog.prices import active_price, billed, charged
 from ..config.settings import BudgetAction
 from ..core.calendar import Calendar
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, Operation, RequestRecord, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, Price, RouteDecision, Usage
 from ..core.money import charge
 from .ledger import Refusal, Reservation, reached
 from .policy import Policies, Policy
@@ -28,10 +27,11 @@ _BY_PRICE: Final = frozenset({"computed", "estimated", "free"})
 
 
 class Account:
-    """What is known of a request so far. Monotonic times in seconds; the clock is read as it opens and as it closes.
+    """What is known of a request so far. Each clock is read as it opens and as it closes.
 
-    `policies` and what comes of them hold for the whole request, whatever is set meanwhile. `baseline`: the model that
-    savings are counted against.
+    `started` and `first_token`: monotonic seconds; `opened`: Unix seconds. `policies` and what comes of them hold for the
+    whole request, whatever is set meanwhile. `baseline`: the model that savings are counted against. `cost`: what it is
+    booked at, in pico-dollars, once it is closed; None where nobody knows. `seq`: the number of its booking.
     """
 
     __slots__ = (
@@ -39,20 +39,22 @@ class Account:
         "_baseline",
         "_budgeted",
         "_reservation",
-        "at",
         "attempts",
         "cached",
         "caller",
         "closed",
+        "cost",
         "day",
         "decision",
         "first_token",
         "id",
         "model",
         "on_close",
+        "opened",
         "operation",
         "policies",
         "policy",
+        "seq",
         "started",
         "via",
     )  # fmt: skip
@@ -80,15 +82,22 @@ class Account:
         self.via = via
         clock = accounts.clock
         self.started = clock.monotonic()
-        self.at = clock.utcnow()
-        self.day = _day(accounts.calendar, self.at)
+        self.opened = clock.unix()
+        self.day = _day(accounts.calendar, self.opened)
         self.decision: RouteDecision | None = None
         self.model: Model | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.first_token: float | None = None
         self.cached = False
         self.closed = False
+        self.cost: int | None = None
+        self.seq = 0
         self.on_close: Callable[[], None] | None = None
+
+    @property
+    def at(self) -> datetime:
+        """When it was opened, as aware UTC."""
+        return datetime.fromtimestamp(self.opened, UTC)
 
     # --- letting in --------------------------------------------------------------------------------------------
 
@@ -98,19 +107,22 @@ class Account:
         Returns what spent budgets ask for; None while there is money left.
         """
         accounts, policy = self._accounts, self.policy
-        moment = self.at.timestamp()
+        moment = self.opened
         accounts.known.seen(self.caller.device_id, int(moment))
         if policy.device.enabled is False:
             raise self._refused(Refusal("disabled"))
         if policy.schedule is not None and not policy.schedule.open(accounts.calendar.local(moment)):
             raise self._refused(Refusal("schedule", policy.schedule.opens_in(moment, accounts.calendar.zone)))
-        if self._budgeted and (refusal := self._spent()) is not None:
-            raise self._refused(refusal)
+        action = None
+        if self._budgeted:
+            action = accounts.asked_for(policy, self.policies.ceiling, self.caller.device_id, self.day)
+            if action is BudgetAction.REFUSE:
+                raise self._refused(self._spent())
         admitted = accounts.ledger.admit(self.caller.device_id, policy.limits, self.started)
         if isinstance(admitted, Refusal):
             raise self._refused(admitted)
         self._reservation = admitted
-        return accounts.budget_action(self.policies, self.caller.device_id, self.day) if self._budgeted else None
+        return action
 
     def reserve(self, decision: RouteDecision) -> None:
         """Take the tokens and the cost that are expected, both or neither. Raises LimitError, BudgetError.
@@ -118,11 +130,12 @@ class Account:
         A BudgetError whose `action` is `free` may be answered by choosing a model that costs nothing, and reserving again.
         """
         assert self._reservation is not None
-        tokens = decision.prompt_tokens + self._reserved_output(decision.model)
+        output = self._reserved_output(decision.model)
+        tokens = decision.prompt_tokens + output
         refusal = self._accounts.ledger.reserve(
             self._reservation,
             tokens,
-            self._priced(decision.model, decision),
+            self._priced(decision.model, decision.prompt_tokens, output) if self._budgeted else 0,
             self.policy.limits,
             self.policies.ceiling.limits,
             self.started,
@@ -135,9 +148,11 @@ class Account:
         """Raise the reserved cost to that of a dearer stand-in. Raises BudgetError."""
         assert self._reservation is not None
         assert self.decision is not None
+        if not self._budgeted:
+            return
         refusal = self._accounts.ledger.top_up(
             self._reservation,
-            self._priced(model, self.decision),
+            self._priced(model, self.decision.prompt_tokens, self._reserved_output(model)),
             self.policy.limits,
             self.policies.ceiling.limits,
             self.day,
@@ -145,43 +160,41 @@ class Account:
         if refusal is not None:
             raise self._refused(refusal)
 
-    def _spent(self) -> Refusal | None:
+    def _spent(self) -> Refusal:
+        """The budget that is spent and refuses, the device's own first."""
+        found = []
         for name, prefix, of in ((self.caller.device_id, "", self.policy), (None, "global_", self.policies.ceiling)):
-            if of.budgeted and of.action is BudgetAction.REFUSE:
+            if of.action is BudgetAction.REFUSE:
                 today, month, _ = self._accounts.ledger.spent(name, self.day)
-                if reached(today, of.daily):
-                    return Refusal(f"{prefix}daily_budget")
-                if reached(month, of.monthly):
-                    return Refusal(f"{prefix}monthly_budget")
-        return None
+                spent = (("daily", reached(today, of.daily)), ("monthly", reached(month, of.monthly)))
+                found += [f"{prefix}{period}_budget" for period, gone in spent if gone]
+        return Refusal(found[0])
 
     def _reserved_output(self, model: Model) -> int:
         """Most tokens that a reply is taken to have until it is there: what the client allows, or the model usually writes."""
-        allowed = self.operation.max_tokens or RESERVED_OUTPUT
-        return min(allowed, self._accounts.habits.outputs.get(model.id, RESERVED_OUTPUT), RESERVED_OUTPUT)
+        usual = self._accounts.habits.outputs.get(model.id, RESERVED_OUTPUT)
+        return min(self.operation.max_tokens or RESERVED_OUTPUT, usual, RESERVED_OUTPUT)
 
-    def _priced(self, model: Model, decision: RouteDecision) -> int:
-        """Pico-dollars to reserve for a model: none where there is no budget; an unknown price cannot be kept within one."""
-        if not self._budgeted:
-            return 0
-        amount = cost(Usage(decision.prompt_tokens, self._reserved_output(model)), model, self.at)
-        if amount is not None:
-            return charge(amount)
+    def _priced(self, model: Model, prompt: int, output: int) -> int:
+        """Pico-dollars to reserve for a model; one of an unknown price cannot be kept within a budget."""
+        price = self._price(model)
+        if price is not None:
+            return charged(price, prompt, output)
         assert self._reservation is not None
         self._reservation.refused = True
-        self._accounts.alerts.refused(self.caller.device_id, "unpriced", None, self.started, self.at)
+        self._accounts.alerts.refused(self.caller.device_id, "unpriced", None, self.started, self.opened)
         raise unpriced_error()
 
     def _refused(self, refusal: Refusal, asked: int = 0) -> LimitError:
         """The error for a refusal, its event published."""
         accounts, device_id = self._accounts, self.caller.device_id
         if not refusal.limit.endswith("_budget"):
-            accounts.alerts.refused(device_id, refusal.limit, refusal.wait, self.started, self.at)
+            accounts.alerts.refused(device_id, refusal.limit, refusal.wait, self.started, self.opened)
             return limit_error(refusal, self.policy.limits, asked)
         whole = refusal.limit.startswith("global_")
         of = self.policies.ceiling if whole else self.policy
-        accounts.alerts.spent(None if whole else device_id, of, accounts.ledger, self.day, self.at, refused=True)
-        moment = self.at.timestamp()
+        accounts.alerts.spent(None if whole else device_id, of, accounts.ledger, self.day, self.opened, refused=True)
+        moment = self.opened
         ends = accounts.calendar.day_end if "daily" in refusal.limit else accounts.calendar.month_end
         return budget_error(refusal, of, ends(moment) - moment)
 
@@ -208,99 +221,119 @@ class Account:
 
     def close(
         self, status: int, *, usage: Usage | None = None, output_characters: int = 0, error: str | None = None
-    ) -> RequestRecord | None:
+    ) -> None:
         """Settle, record, tell. Nothing happens the second time. `usage` None with output: it is estimated.
 
         One reading of each clock, so that limits and books put the request into the same day.
         """
         if self.closed:
-            return None
+            return
         self.closed = True
-        accounts = self._accounts
-        now, at = accounts.clock.monotonic(), accounts.clock.utcnow()
-        day = _day(accounts.calendar, at)
-        record = self._record(status, self._usage(usage, output_characters), error, now, at)
         try:
-            self._settle(record, now, day)
-            accounts.recorder.record(record, day)
-            if usage is not None and not usage.estimated and self.model and self.decision and not self.cached:
-                accounts.habits.observe(self.model.id, self.decision.estimated_prompt, usage)
-            accounts.bus.publish(RequestCompleted(record))
+            self._close(status, usage, output_characters, error)
         finally:
             if self.on_close is not None:
                 self.on_close()
-        return record
 
-    def _settle(self, record: RequestRecord, now: float, day: int) -> None:
+    def _close(self, status: int, told: Usage | None, output_characters: int, error: str | None) -> None:
+        accounts, model, decision = self._accounts, self.model, self.decision
+        now, at = accounts.clock.monotonic(), accounts.clock.unix()
+        day = _day(accounts.calendar, at)
+        usage = self._estimate(output_characters) if told is None else told
+        amount, source = self._cost(usage)
+        self.cost = amount
+        self._settle(usage, amount or 0, now, at, day)
+        latency_ms = (now - self.started) * 1000
+        first_token_ms = None if self.first_token is None else (self.first_token - self.started) * 1000
+        difficulty = decision.difficulty if decision else None
+        self.seq = accounts.recorder.record(
+            (
+                self.id,
+                round(at * 1_000_000),
+                day,
+                self.caller.device_id,
+                self.operation.model,
+                model.id if model else None,
+                model.provider if model else None,
+                usage.prompt_tokens,
+                usage.completion_tokens,
+                usage.cached_tokens,
+                usage.cache_write_tokens,
+                usage.reasoning_tokens,
+                int(usage.estimated),
+                status,
+                latency_ms,
+                int(self.operation.stream),
+                first_token_ms,
+                error,
+                amount,
+                source,
+                self._baseline_cost(usage, amount, source),
+                len(self.attempts),
+                decision.profile.value if decision and decision.profile else None,
+                decision.reason if decision else "",
+                difficulty.tier.value if difficulty else None,
+                difficulty.score if difficulty else None,
+                int(self.cached),
+                self.via,
+                self.caller.sub_identity,
+                None if usage.reported_cost is None else charge(usage.reported_cost),
+            )
+        )
+        if told is not None and not told.estimated and model and decision and not self.cached:
+            accounts.habits.observe(model.id, decision.estimated_prompt, told)
+        if accounts.bus.listeners(RequestCompleted):
+            stream, output = self.operation.stream, usage.completion_tokens
+            accounts.bus.publish(RequestCompleted(self.caller.device_id, stream, output, first_token_ms, latency_ms))
+
+    def _settle(self, usage: Usage, paid: int, now: float, at: float, day: int) -> None:
         if self._reservation is None:
             return
         # An answer from memory used no upstream's tokens, so it takes none of the limit's.
-        tokens = 0 if self.cached else record.usage.prompt_tokens + record.usage.completion_tokens
-        paid = charge(record.cost) if record.cost else 0
+        tokens = 0 if self.cached else usage.prompt_tokens + usage.completion_tokens
         accounts = self._accounts
         if not accounts.ledger.settle(self._reservation, tokens, paid, now, day) or not paid:
             return
         policies = accounts.policies()  # a budget set meanwhile counts for what is told
         mine, house = policies.of(self.caller.device_id), policies.ceiling
         if mine.budgeted:
-            accounts.alerts.spent(self.caller.device_id, mine, accounts.ledger, day, record.timestamp)
+            accounts.alerts.spent(self.caller.device_id, mine, accounts.ledger, day, at)
         if house.budgeted:
-            accounts.alerts.spent(None, house, accounts.ledger, day, record.timestamp)
+            accounts.alerts.spent(None, house, accounts.ledger, day, at)
 
-    def _usage(self, usage: Usage | None, output_characters: int) -> Usage:
-        if usage is not None:
-            return usage
+    def _estimate(self, output_characters: int) -> Usage:
+        """Usage that no upstream told."""
         if self.model is None or (output_characters == 0 and self.first_token is None):
             return Usage()
         prompt = self.decision.prompt_tokens if self.decision else 0
         return Usage(prompt_tokens=prompt, completion_tokens=(output_characters + 3) // 4, estimated=True)
 
-    def _cost(self, usage: Usage) -> tuple[Decimal | None, str]:
+    def _cost(self, usage: Usage) -> tuple[int | None, str]:
         if self.cached:
-            return Decimal(0), "cache"
+            return 0, "cache"
         used = usage.prompt_tokens or usage.completion_tokens or usage.reported_cost is not None
         if self.model is None or not used:
-            return Decimal(0), "free"
-        return billed(usage, self.model, self.at)
+            return 0, "free"
+        return billed(usage, self.model, self._price(self.model))
 
-    def _baseline_cost(self, usage: Usage, amount: Decimal | None, source: str) -> Decimal | None:
+    def _baseline_cost(self, usage: Usage, amount: int | None, source: str) -> int | None:
         """What the same usage would have cost at the baseline's price; None where nothing can be compared."""
         if self.model is self._baseline and source in _BY_PRICE:
             return amount
-        return cost(usage, self._baseline, self.at) if self._baseline and self.model else None
-
-    def _record(self, status: int, usage: Usage, error: str | None, now: float, at: datetime) -> RequestRecord:
-        amount, source = self._cost(usage)
-        decision, model = self.decision, self.model
-        difficulty = decision.difficulty if decision else None
-        return RequestRecord(
-            id=self.id,
-            timestamp=at,
-            device_id=self.caller.device_id,
-            requested_model=self.operation.model,
-            model_id=model.id if model else None,
-            provider=model.provider if model else None,
-            usage=usage,
-            status=status,
-            latency_ms=(now - self.started) * 1000,
-            stream=self.operation.stream,
-            first_token_ms=None if self.first_token is None else (self.first_token - self.started) * 1000,
-            error=error,
-            cost=amount,
-            cost_source=source,
-            baseline_cost=self._baseline_cost(usage, amount, source),
-            attempts=len(self.attempts),
-            profile=decision.profile.value if decision and decision.profile else None,
-            reason=decision.reason if decision else "",
-            tier=difficulty.tier.value if difficulty else None,
-            score=difficulty.score if difficulty else None,
-            cached=self.cached,
-            via=self.via,
-            sub_identity=self.caller.sub_identity,
+        if self._baseline is None or self.model is None:
+            return None
+        price = self._price(self._baseline)
+        if price is None:
+            return None
+        return charged(
+            price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens
         )
 
+    def _price(self, model: Model) -> Price | None:
+        """A model's price as the request was opened."""
+        return model.flat or active_price(model, self.at)
 
-def _day(calendar: Calendar, at: datetime) -> int:
+
+def _day(calendar: Calendar, moment: float) -> int:
     """The local day of a moment, without asking the calendar twice for the same one."""
-    moment = at.timestamp()
     return calendar.current if calendar.begins <= moment < calendar.ends else calendar.day(moment)

@@ -23,7 +23,7 @@ from ..core.models import Caller, Json
 from . import keys, known
 from .keys import Callers, identify
 from .known import KnownDevices
-from .ledger import Baseline, Ledger, Period, reached
+from .ledger import Baseline, Ledger, Period
 from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
 from .refusals import Alerts, percent, rate_headers
 
@@ -256,23 +256,27 @@ class Accounts:
 
         Where part of the books is lost nobody knows what was spent: then a hard budget lets only free models be asked.
         """
-        mine, house = policies.of(device_id), policies.ceiling
-        found = [of.action for name, of in ((device_id, mine), (None, house)) if self._over(name, of, day)]
-        if self.in_doubt(policies, device_id):
-            found.append(BudgetAction.FREE)
-        return max(found, key=_STRICTNESS.__getitem__, default=None)
+        return self.asked_for(policies.of(device_id), policies.ceiling, device_id, day)
+
+    def asked_for(self, mine: Policy, house: Policy, device_id: str, day: int) -> BudgetAction | None:
+        """The same, where the device's policy is at hand, and the one above all devices."""
+        found = mine.action if mine.budgeted and self._over(device_id, mine, day) else None
+        if house.budgeted and self._over(None, house, day):
+            found = _stricter(found, house.action)
+        if self.database.damage and (mine.hard or house.hard):
+            found = _stricter(found, BudgetAction.FREE)
+        return found
 
     def in_doubt(self, policies: Policies, device_id: str) -> bool:
         """Whether a hard budget applies while part of the books is lost and nobody has acknowledged it."""
         return bool(self.database.damage) and (policies.of(device_id).hard or policies.ceiling.hard)
 
     def _over(self, device_id: str | None, of: Policy, day: int) -> bool:
-        if not of.budgeted:
-            return False
         today, month, reserved = self.ledger.spent(device_id, day)
         # What is reserved may yet be given back: no reason to refuse for the day, but to be careful meanwhile.
         held = 0 if of.action is BudgetAction.REFUSE else reserved
-        return reached(today + held, of.daily) or reached(month + held, of.monthly)
+        daily, monthly = of.daily, of.monthly
+        return (daily is not None and today + held >= daily) or (monthly is not None and month + held >= monthly)
 
     def limits_state(self, device_id: str | None) -> Json:
         """What is left: requests, tokens (None: no limit), the part of the tightest budget spent, refused just now."""
@@ -294,7 +298,7 @@ class Accounts:
         limits = self.policies().of(device_id).limits
         if limits.rpm is None and limits.tpm is None:
             return {}
-        return rate_headers(limits, self.ledger.snapshot(device_id, limits, self.clock.monotonic(), 0))
+        return rate_headers(limits, self.ledger.left(device_id, limits, self.clock.monotonic()))
 
     def _kept(self, device_id: str) -> bool:
         configured = self.policies().is_configured(device_id)
@@ -303,6 +307,10 @@ class Accounts:
     def _forgotten(self, device_ids: list[str]) -> None:
         self.ledger.forget(device_ids)
         self.alerts.forget(device_ids)
+
+
+def _stricter(one: BudgetAction | None, other: BudgetAction) -> BudgetAction:
+    return other if one is None or _STRICTNESS[other] > _STRICTNESS[one] else one
 
 
 def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:

@@ -20,6 +20,8 @@ PARALLEL_WAIT: Final = 1.0
 _KEPT: Final = 4
 """Days and months remembered: a clock that steps back over midnight must find yesterday's spend again."""
 
+_Left = tuple[int | None, float]
+
 Period = Literal["day"] | None
 """What a reset is about: the day's budget alone, or (None) the month's too."""
 
@@ -41,7 +43,8 @@ class TokenBucket:
     def refill(self, now: float) -> None:
         """Let time pass."""
         if now > self._at:
-            self.level = min(float(self.capacity), self.level + (now - self._at) * self.capacity / MINUTE)
+            level = self.level + (now - self._at) * self.capacity / MINUTE
+            self.level = level if level < self.capacity else float(self.capacity)
             self._at = now
 
     def wait(self, amount: int, now: float) -> float:
@@ -59,7 +62,8 @@ class TokenBucket:
 
     def give(self, amount: int) -> None:
         """Put back what was taken and not used."""
-        self.level = min(float(self.capacity), self.level + amount)
+        level = self.level + amount
+        self.level = level if level < self.capacity else float(self.capacity)
 
     def resize(self, capacity: int, now: float) -> None:
         """Change the limit; what was used of the old one stays used, as far as the new one is not simply empty then."""
@@ -70,15 +74,10 @@ class TokenBucket:
         self.level = level if level >= 0 else min(0.0, self.level)
         self.capacity = capacity
 
-    def remaining(self, now: float) -> int:
-        """Whole units that could be taken now."""
+    def left(self, now: float) -> tuple[int, float]:
+        """Whole units that could be taken now, and the seconds until it is full again."""
         self.refill(now)
-        return max(0, int(self.level + _ROUNDING))
-
-    def full_in(self, now: float) -> float:
-        """Seconds until the bucket is full again."""
-        self.refill(now)
-        return max(0.0, (self.capacity - self.level) * MINUTE / self.capacity)
+        return max(0, int(self.level + _ROUNDING)), max(0.0, (self.capacity - self.level) * MINUTE / self.capacity)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,18 +136,23 @@ class Balance:
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
-        _add(self._days, day, amount)
-        _add(self._months, day // 100, amount)
+        days, months, month = self._days, self._months, day // 100
+        if day in days and month in months:
+            days[day] += amount
+            months[month] += amount
+        else:
+            _add(days, day, amount)
+            _add(months, month, amount)
 
-    def today(self, day: int) -> int:
-        """What counts against the day's budget, without reservations."""
-        spent = self._days.get(day, 0)
-        return spent - self.baseline.day_amount if self.baseline.day == day else spent
-
-    def month(self, day: int) -> int:
-        """What counts against the month's budget, without reservations."""
-        spent = self._months.get(day // 100, 0)
-        return spent - self.baseline.month_amount if self.baseline.day // 100 == day // 100 else spent
+    def spent(self, day: int) -> tuple[int, int]:
+        """What counts against the day's and against the month's budget, without reservations."""
+        month, baseline = day // 100, self.baseline
+        of_day, of_month = self._days.get(day, 0), self._months.get(month, 0)
+        if baseline.day == day:
+            of_day -= baseline.day_amount
+        if baseline.day // 100 == month:
+            of_month -= baseline.month_amount
+        return of_day, of_month
 
     def reset_baseline(self, day: int, period: Period) -> Baseline:
         """Start the day's budget anew, and with `period` None the month's; returns what is to be kept."""
@@ -218,7 +222,8 @@ class Ledger:
         if bucket is not None:
             bucket.take(tokens)
             reservation.tokens += tokens
-        self._hold(reservation, cost)
+        if cost:
+            self._hold(reservation, cost)
         return None
 
     def top_up(self, reservation: Reservation, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
@@ -242,10 +247,12 @@ class Ledger:
         if reservation.refused and not tokens and balance.requests is not None:
             balance.requests.give(1)
         # A limit that was lifted, or set, while the request ran has no bucket to correct, or a fresh one.
-        if balance.tokens is not None:
-            balance.tokens.refill(now)
-            balance.tokens.give(reservation.tokens - tokens)
-        self._hold(reservation, -reservation.cost)
+        bucket = balance.tokens
+        if bucket is not None:
+            bucket.refill(now)
+            bucket.give(reservation.tokens - tokens)
+        if reservation.cost:
+            self._hold(reservation, -reservation.cost)
         if cost:
             balance.book(day, cost)
             self._all.book(day, cost)
@@ -254,17 +261,22 @@ class Ledger:
     def spent(self, device_id: str | None, day: int) -> tuple[int, int, int]:
         """What counts against the day's and the month's budget, and what is reserved; None: all devices."""
         balance = self._all if device_id is None else self._balances.get(device_id)
-        return (0, 0, 0) if balance is None else (balance.today(day), balance.month(day), balance.reserved)
+        return (0, 0, 0) if balance is None else (*balance.spent(day), balance.reserved)
 
     def snapshot(self, device_id: str | None, limits: Limits, now: float, day: int) -> Snapshot:
         """How a balance stands; None: all devices together. Creates nothing."""
         balance = self._all if device_id is None else self._balances.get(device_id)
         if balance is None:
             return Snapshot(limits.rpm, 0.0, limits.tpm, 0.0, 0, 0, 0, 0)
-        requests, requests_in = _left(balance.requests, limits.rpm, now)
-        tokens, tokens_in = _left(balance.tokens, limits.tpm, now)
-        spent = balance.today(day), balance.month(day), balance.reserved
-        return Snapshot(requests, requests_in, tokens, tokens_in, balance.running, *spent)
+        requests, tokens = _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
+        return Snapshot(*requests, *tokens, balance.running, *balance.spent(day), balance.reserved)
+
+    def left(self, device_id: str, limits: Limits, now: float) -> tuple[_Left, _Left]:
+        """Of requests and of tokens: how many are left of a limit (None: there is none), and when it is full again."""
+        balance = self._balances.get(device_id)
+        if balance is None:
+            return (limits.rpm, 0.0), (limits.tpm, 0.0)
+        return _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
 
     def book(self, device_id: str | None, day: int, cost: int) -> None:
         """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
@@ -297,8 +309,12 @@ class Ledger:
         if more <= 0:
             return None
         held, cost = mine.cost, mine.cost + more
-        refusal = _over(mine.balance, cost, held, limits, day, "")
-        return refusal or _over(self._all, cost, held, ceiling, day, "global_")
+        for balance, of, prefix in ((mine.balance, limits, ""), (self._all, ceiling, "global_")):
+            if of.daily is not None or of.monthly is not None:
+                refusal = _over(balance, cost, balance.reserved - held, of, day, prefix)
+                if refusal is not None:
+                    return refusal
+        return None
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
@@ -315,24 +331,23 @@ def _add(spent: dict[int, int], period: int, amount: int) -> None:
 def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucket:
     if bucket is None:
         return TokenBucket(capacity, now)
-    bucket.resize(capacity, now)
+    if bucket.capacity != capacity:
+        bucket.resize(capacity, now)
     return bucket
 
 
-def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> tuple[int | None, float]:
+def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> _Left:
     if bucket is None or limit is None:
         return limit, 0.0
     bucket.resize(limit, now)
-    return bucket.remaining(now), bucket.full_in(now)
+    return bucket.left(now)
 
 
-def _over(balance: Balance, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
-    """Whether a request of that cost, `held` of it reserved already, does not fit."""
-    if limits.daily is None and limits.monthly is None:
-        return None
-    others = balance.reserved - held
-    for limit, spent, name in ((limits.daily, balance.today, "daily"), (limits.monthly, balance.month, "monthly")):
-        if limit is not None and (left := limit - spent(day) - cost) < others:
+def _over(balance: Balance, cost: int, others: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
+    """Whether a request of that cost does not fit beside what `others` have reserved."""
+    today, month = balance.spent(day)
+    for name, limit, spent in (("daily", limits.daily, today), ("monthly", limits.monthly, month)):
+        if limit is not None and (left := limit - spent - cost) < others:
             # Others hold the rest for now, and may give some of it back when they are done.
             return Refusal(f"{prefix}{name}_budget", PARALLEL_WAIT if left >= 0 else None)
     return None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from datetime import datetime
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
 
@@ -12,7 +12,7 @@ from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, LimitError
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
 from ..core.money import from_pico
-from .ledger import Ledger, Limits, Period, Refusal, Snapshot
+from .ledger import Ledger, Limits, Period, Refusal
 from .policy import Policy
 
 WINDOW: Final = 60.0
@@ -22,6 +22,9 @@ LONG_WINDOW: Final = 3600.0
 """The same for a device that is switched off, or out of hours."""
 
 _LONG: Final = frozenset({"disabled", "schedule"})
+_RATE_HEADERS: Final = tuple(
+    tuple(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset")) for of in ("requests", "tokens")
+)
 _CODES: Final = {"disabled": "device_disabled", "schedule": "outside_schedule"}
 
 
@@ -68,17 +71,16 @@ def unpriced_error() -> BudgetError:
     )
 
 
-def rate_headers(limits: Limits, snapshot: Snapshot) -> dict[str, str]:
-    """The limits there are, what is left of them, and when they are full again."""
+def rate_headers(limits: Limits, left: Sequence[tuple[int | None, float]]) -> dict[str, str]:
+    """The limits there are, what is left of them (of requests, of tokens), and when they are full again."""
     headers: dict[str, str] = {}
-    for name, limit, remaining, full_in in (
-        ("requests", limits.rpm, snapshot.requests_remaining, snapshot.requests_full_in),
-        ("tokens", limits.tpm, snapshot.tokens_remaining, snapshot.tokens_full_in),
+    for limit, (remaining, full_in), (of_limit, of_remaining, of_reset) in zip(
+        (limits.rpm, limits.tpm), left, _RATE_HEADERS, strict=True
     ):
         if limit is not None:
-            headers[f"x-ratelimit-limit-{name}"] = str(limit)
-            headers[f"x-ratelimit-remaining-{name}"] = str(remaining)
-            headers[f"x-ratelimit-reset-{name}"] = duration(full_in)
+            headers[of_limit] = str(limit)
+            headers[of_remaining] = str(remaining)
+            headers[of_reset] = duration(full_in)
     return headers
 
 
@@ -104,14 +106,14 @@ class Alerts:
         self._latest = 0.0
         self._told: dict[tuple[str | None, str], tuple[int, int, bool]] = {}
 
-    def refused(self, device_id: str, limit: str, wait: float | None, now: float, at: datetime) -> None:
-        """A limit was hit."""
+    def refused(self, device_id: str, limit: str, wait: float | None, now: float, at: float) -> None:
+        """A limit was hit, at a moment (Unix seconds)."""
         self._latest = max(self._latest, until := now + min(WINDOW, max(1.0, wait or WINDOW)))
         self._limited[device_id] = until
         quiet = self._quiet.setdefault(device_id, {})
         if now >= quiet.get(limit, 0.0):
             quiet[limit] = now + (LONG_WINDOW if limit in _LONG else WINDOW)
-            self._bus.publish(RateLimited(device_id, limit, wait, at))
+            self._bus.publish(RateLimited(device_id, limit, wait, datetime.fromtimestamp(at, UTC)))
 
     def limited(self, device_id: str | None, now: float) -> bool:
         """Whether a device was refused and would still be; None: any."""
@@ -123,27 +125,40 @@ class Alerts:
         policy: Policy,
         ledger: Ledger,
         day: int,
-        at: datetime | None,
+        at: float | None,
         *,
         refused: bool = False,
     ) -> None:
-        """Tell of budgets that crossed a threshold; `at` None: only note that it was crossed, as after a restart.
+        """Tell of budgets that crossed a threshold, at a moment (Unix seconds).
 
-        `refused`: a request did not fit into the rest, so a budget that is nearly spent counts as spent.
+        `at` None: only note that it was crossed, as after a restart. `refused`: a request did not fit into the rest, so a budget that is nearly spent counts as spent.
         """
         today, month, _ = ledger.spent(device_id, day)
-        periods = (("daily", day, today, policy.daily), ("monthly", day // 100, month, policy.monthly))
-        for name, period, spent, budget in periods:
-            if budget is None or spent < budget * policy.warn:
-                continue
-            reached = refused or spent >= budget
-            if not self._is_news(device_id, name, period, budget, reached=reached) or at is None:
-                continue
-            money, limit = from_pico(spent), from_pico(budget)
-            if reached:
-                self._bus.publish(BudgetReached(device_id, name, money, limit, policy.action.value, at))
-            else:
-                self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), at))
+        daily, monthly = policy.daily, policy.monthly
+        if daily is not None and today >= daily * policy.warn:
+            self._crossed(device_id, policy, "daily", day, today, daily, at, refused)
+        if monthly is not None and month >= monthly * policy.warn:
+            self._crossed(device_id, policy, "monthly", day // 100, month, monthly, at, refused)
+
+    def _crossed(
+        self,
+        device_id: str | None,
+        policy: Policy,
+        name: str,
+        period: int,
+        spent: int,
+        budget: int,
+        at: float | None,
+        refused: bool,  # noqa: FBT001 - one caller, which hands on what it was told
+    ) -> None:
+        reached = refused or spent >= budget
+        if not self._is_news(device_id, name, period, budget, reached=reached) or at is None:
+            return
+        money, limit, when = from_pico(spent), from_pico(budget), datetime.fromtimestamp(at, UTC)
+        if reached:
+            self._bus.publish(BudgetReached(device_id, name, money, limit, policy.action.value, when))
+        else:
+            self._bus.publish(BudgetWarning(device_id, name, money, limit, percent(spent, budget), when))
 
     def _is_news(self, device_id: str | None, name: str, period: int, budget: int, *, reached: bool) -> bool:
         told = self._told.get((device_id, name))

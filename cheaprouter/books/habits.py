@@ -22,6 +22,7 @@ ENOUGH: Final = 3
 RECENT: Final = 500
 """Requests looked at after a restart."""
 
+_FULL: Final = round(1 / WEIGHT)
 _MOST: Final = 1000
 _LEAST_PROMPT: Final = 20
 """Shorter prompts say little about an estimate: a chat template's own tokens dominate them."""
@@ -38,7 +39,7 @@ class _Mean:
     def add(self, sample: float) -> bool:
         """Take a sample; whether there were enough to believe the average."""
         self.count += 1
-        self.value += (sample - self.value) * max(WEIGHT, 1 / self.count)
+        self.value += (sample - self.value) * (WEIGHT if self.count > _FULL else 1 / self.count)
         return self.count >= ENOUGH
 
 
@@ -69,7 +70,9 @@ class Habits:
         """
         if usage.estimated:
             return
-        means = self._means.setdefault(model_id, (_Mean(), _Mean()))
+        means = self._means.get(model_id)
+        if means is None:
+            means = self._new(model_id)
         self._means.move_to_end(model_id)
         output, ratio = means
         if usage.completion_tokens and output.add(usage.completion_tokens):
@@ -80,7 +83,11 @@ class Habits:
             and ratio.add(min(4.0, max(0.25, usage.prompt_tokens / estimated_prompt)))
         ):
             self.corrections[model_id] = ratio.value
+
+    def _new(self, model_id: str) -> tuple[_Mean, _Mean]:
+        means = self._means[model_id] = (_Mean(), _Mean())
         if len(self._means) > _MOST:
             gone, _ = self._means.popitem(last=False)
             self.outputs.pop(gone, None)
             self.corrections.pop(gone, None)
+        return means

@@ -20,7 +20,7 @@ from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
-from .rows import FIRST_AT, Row, from_row, microseconds, to_row
+from .rows import FIRST_AT, Row, from_row, make_row, microseconds
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -160,16 +160,19 @@ class Recorder:
             return ("bookings cannot be written to the data folder (is the disk full?): they wait in memory", *words)
         return words
 
-    def record(self, record: RequestRecord, day: int) -> None:
-        """Book one request on a local day, its account's. Never raises, never waits: kill -9 after this loses nothing."""
+    def record(self, values: tuple[Any, ...]) -> int:
+        """Book one request: all of its row but the first value, the number of the booking, which is returned.
+
+        Never raises, never waits: kill -9 after this loses nothing.
+        """
         self._seq += 1
         try:
-            row = to_row(self._seq, day, record)
+            row = make_row(self._seq, values)
             self._journal.append(row)
             self._metrics.add(row)
-        except Exception:  # noqa: BLE001 - whatever is in a record: its request was answered, and others follow
-            _LOG.exception("A request could not be booked: %.200s", record.id)
-            return
+        except Exception:  # noqa: BLE001 - whatever is in a row: its request was answered, and others follow
+            _LOG.exception("A request could not be booked: %.200s", values[:1])
+            return self._seq
         self._waiting.append(row)
         self._recent.append(row)
         if len(self._waiting) > MOST_WAITING:
@@ -177,6 +180,7 @@ class Recorder:
             self._overflowed = True
         self._unsynced.set()
         self._unwritten.set()
+        return self._seq
 
     async def flush(self) -> None:
         """Bring everything booked so far into SQLite; on failure it stays queued, and the log says so once."""

@@ -1,15 +1,14 @@
-"""A request's record as one flat row: the same in the journal and in SQLite, and always within what both can hold."""
+"""A booking as one flat row: the same in memory, in the journal and in SQLite, and always within what all can hold."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
-from operator import attrgetter
 from typing import Any, Final
 
 from ..core.models import RequestRecord, Usage
-from ..core.money import MOST_CHARGE, charge, from_pico
+from ..core.money import MOST_CHARGE, from_pico
 
 Row = tuple[Any, ...]
 Rule = tuple[type, float, float, Any]
@@ -70,12 +69,10 @@ COLUMNS: Final = tuple(SHAPE)
 INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
 
 _RULES: Final = tuple(SHAPE.values())
-_AT, _DAY = INDEX["at"], INDEX["day"]
-_COSTS: Final = tuple(INDEX[name] for name, rule in SHAPE.items() if rule is _MONEY)
 _OF_USAGE: Final = tuple(field.name for field in fields(Usage))
-_PLACES: Final = {"at": "timestamp"} | {name: f"usage.{name}" for name in _OF_USAGE}
-_READ: Final = attrgetter(*(_PLACES.get(name, name) for name in COLUMNS if name not in {"seq", "day"}))
 _NUMBERS: Final = (int, float)
+_TEXTS: Final = tuple((INDEX[name], most) for name, (kind, _, most, _) in SHAPE.items() if kind is str)
+_LIMITS: Final = tuple((INDEX[name], *rule[1:3]) for name, rule in SHAPE.items() if rule[0] is not str)
 
 
 def microseconds(moment: datetime) -> int:
@@ -88,16 +85,10 @@ def moment(at: int) -> datetime:
     return _EPOCH + at * _MICROSECOND
 
 
-def to_row(seq: int, day: int, record: RequestRecord) -> Row:
-    """Flatten a record. Texts are cut, impossible numbers too."""
-    row = [seq, *_READ(record)]
-    row[_AT] = (record.timestamp - _EPOCH) // _MICROSECOND
-    row.insert(_DAY, day)
-    for index in _COSTS:
-        if row[index] is not None:
-            row[index] = charge(row[index])
-    _bound(row)
-    return tuple(row)
+def make_row(seq: int, values: tuple[Any, ...]) -> Row:
+    """A row of all its values but the first, in the order of `COLUMNS`; texts are cut, impossible numbers too."""
+    row = (seq, *values)
+    return row if _fits(row) else _bounded(row)
 
 
 def from_row(row: Row) -> RequestRecord:
@@ -119,10 +110,9 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     None where a value is one that no booking can have: the row is damaged.
     """
     found = dict(zip(names, values, strict=False))
-    before = [found.get(name, empty) for name, (*_, empty) in SHAPE.items()]
-    row = before.copy()
-    _bound(row)
-    return tuple(row) if row[0] and row == before else None
+    before = tuple(found.get(name, empty) for name, (*_, empty) in SHAPE.items())
+    row = _bounded(before)
+    return row if row[0] and row == before else None
 
 
 def _damaged(name: str, rule: Rule) -> str:
@@ -137,18 +127,32 @@ DAMAGED: Final = " OR ".join(_damaged(name, rule) for name, rule in SHAPE.items(
 """SQL for what `from_disk` refuses."""
 
 
-def _bound(row: list[Any]) -> None:
-    """Bring every value within its rule. Texts lose halves of surrogate pairs, too, which no UTF-8 can hold. Never raises."""
-    for index, (kind, least, most, empty) in enumerate(_RULES):
-        value = row[index]
-        if value is None:
-            row[index] = empty
-        elif kind is str:
-            if not isinstance(value, str):
-                value = str(value) if isinstance(value, _NUMBERS) and -(2**63) < value < 2**63 else type(value).__name__
-            short = value[: int(most)]
-            row[index] = short if short.isascii() else short.encode("utf-8", "replace").decode()
-        elif not isinstance(value, _NUMBERS) or value != value:  # noqa: PLR0124 - only NaN is not itself
-            row[index] = empty
-        else:
-            row[index] = kind(least if value < least else min(value, most))
+def _fits(row: Row) -> bool:
+    """Whether every value is within its rule, as it usually is, and every text plain ASCII."""
+    for index, most in _TEXTS:
+        text = row[index]
+        if text is not None and (len(text) > most or not text.isascii()):
+            return False
+    for index, least, most in _LIMITS:
+        number = row[index]
+        if number is not None and not least <= number <= most:
+            return False
+    return True
+
+
+def _bounded(row: Row) -> Row:
+    """Every value within its rule. Texts lose halves of surrogate pairs, too, which no UTF-8 can hold. Never raises."""
+    return tuple(_within(value, *rule) for value, rule in zip(row, _RULES, strict=True))
+
+
+def _within(value: Any, kind: type, least: float, most: float, empty: Any) -> Any:
+    if value is None:
+        return empty
+    if kind is str:
+        if not isinstance(value, str):
+            value = str(value) if isinstance(value, _NUMBERS) and -(2**63) < value < 2**63 else type(value).__name__
+        short = value[: int(most)]
+        return short if short.isascii() else short.encode("utf-8", "replace").decode()
+    if not isinstance(value, _NUMBERS) or value != value:  # noqa: PLR0124 - only NaN is not itself
+        return empty
+    return kind(least if value < least else min(value, most))

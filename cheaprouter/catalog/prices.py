@@ -1,15 +1,15 @@
-"""What a request costs. All in `Decimal` USD; an unknown price gives None, never 0. Pure: the time is handed in."""
+"""What a request costs: in `Decimal` USD, or as it is booked, in whole pico-dollars. Pure: the time is handed in.
+
+An unknown price gives None, never 0.
+"""
 
 from __future__ import annotations
 
 from datetime import datetime
 from decimal import Decimal
-from typing import Final
 
 from ..core.models import Model, Price, Rates, Usage
-
-_MILLION: Final = Decimal(1_000_000)
-_NOTHING: Final = Decimal(0)
+from ..core.money import MILLION, MOST_CHARGE, charge
 
 
 def active_price(model: Model, at: datetime) -> Price | None:
@@ -40,31 +40,58 @@ def cost(usage: Usage, model: Model, at: datetime) -> Decimal | None:
     price = model.flat or active_price(model, at)
     if price is None:
         return None
-    rates = _rates(price, usage.prompt_tokens) if price.tiers else price.rates
-    cached = min(max(0, usage.cached_tokens), usage.prompt_tokens)
-    written = min(max(0, usage.cache_write_tokens), usage.prompt_tokens - cached)
-    plain = usage.prompt_tokens - cached - written
-    total = plain * rates.input + usage.completion_tokens * rates.output
+    return _amount(price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens)
+
+
+def charged(price: Price, prompt: int, completion: int, cached: int = 0, written: int = 0) -> int:
+    """The same in whole pico-dollars, rounded half to even, and no more than `MOST_CHARGE`.
+
+    By whole numbers alone where a token costs a whole number of them, as those of most models do.
+    """
+    rates, amount = _rates(price, prompt) if price.tiers else price.rates, price.pico_request
+    if rates.pico is None or amount is None:
+        return charge(_amount(price, prompt, completion, cached, written))
+    plain, output, from_cache, to_cache = rates.pico
+    amount += completion * output
+    if cached or written:
+        if not 0 <= cached <= cached + written <= prompt:
+            cached, written = _within_prompt(prompt, cached, written)
+        prompt -= cached + written
+        amount += cached * from_cache + written * to_cache
+    amount += prompt * plain
+    return amount if 0 <= amount <= MOST_CHARGE else max(0, min(MOST_CHARGE, amount))
+
+
+def billed(usage: Usage, model: Model, price: Price | None) -> tuple[int | None, str]:
+    """What to book, in pico-dollars, and on whose word: `reported` by the upstream, else `computed` by us.
+
+    `estimated` where we counted the tokens ourselves, `free`, or `unknown`. `price`: the model's, at that time.
+    """
+    if usage.reported_cost is not None:
+        return charge(usage.reported_cost), "reported"
+    if price is None:
+        return None, "unknown"
+    if model.free:
+        return 0, "free"
+    amount = charged(price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens)
+    return amount, "estimated" if usage.estimated else "computed"
+
+
+def _amount(price: Price, prompt: int, completion: int, cached: int, written: int) -> Decimal:
+    rates = _rates(price, prompt)
+    cached, written = _within_prompt(prompt, cached, written)
+    total = (prompt - cached - written) * rates.input + completion * rates.output
     if cached:
         total += cached * (rates.input if rates.cached_input is None else rates.cached_input)
     if written:
         total += written * (rates.input if rates.cache_write is None else rates.cache_write)
-    return total / _MILLION + price.per_request
+    return total / MILLION + price.per_request
 
 
-def billed(usage: Usage, model: Model, at: datetime) -> tuple[Decimal | None, str]:
-    """What to book, and on whose word: `reported` by the upstream, else `computed` by us.
-
-    `estimated` where we counted the tokens ourselves, `free`, or `unknown`.
-    """
-    if usage.reported_cost is not None:
-        return usage.reported_cost, "reported"
-    amount = cost(usage, model, at)
-    if amount is None:
-        return None, "unknown"
-    if model.free:
-        return _NOTHING, "free"
-    return amount, "estimated" if usage.estimated else "computed"
+def _within_prompt(prompt: int, cached: int, written: int) -> tuple[int, int]:
+    """Tokens read from a cache, and written to it, are part of the prompt: never more than there are."""
+    cached = min(max(0, cached), prompt)
+    return cached, min(max(0, written), prompt - cached)
 
 
 def _rates(price: Price, prompt_tokens: int) -> Rates:

@@ -36,10 +36,15 @@ _MINUTES: Final = 24 * 60
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """Handed in, so that tests can turn it. `monotonic`: seconds for intervals. `utcnow`: aware UTC for records."""
+    """Handed in, so that tests can turn it.
+
+    `monotonic`: seconds for intervals. `utcnow`: aware UTC for records. `unix`: the same in seconds since 1970, where a
+    number does.
+    """
 
     monotonic: Callable[[], float] = time.monotonic
     utcnow: Callable[[], datetime] = _UTC_NOW
+    unix: Callable[[], float] = time.time
 
 
 def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime: Path = _LOCALTIME) -> tzinfo:

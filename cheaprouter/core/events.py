@@ -12,8 +12,6 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
 
-from .models import RequestRecord
-
 _LOG: Final = logging.getLogger(__name__)
 
 
@@ -24,9 +22,16 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class RequestCompleted(Event):
-    """A request ended: answered, refused or failed. Published once for each, after it was booked."""
+    """A request ended: answered, refused or failed. Published once for each, after it was booked.
 
-    record: RequestRecord
+    Times in milliseconds since it came in: until its first token, None where nothing came, and until its end.
+    """
+
+    device_id: str
+    stream: bool
+    completion_tokens: int
+    first_token_ms: float | None
+    latency_ms: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,6 +162,7 @@ class EventBus:
 
     def __init__(self) -> None:
         self._listeners: list[tuple[Callable[[Any], Any], tuple[type[Event], ...]]] = []
+        self._by_kind: dict[type[Event], tuple[Callable[[Any], Any], ...]] = {}
         self._told: set[tuple[str, str, str]] = set()
 
     def subscribe(self, limit: int = 1024) -> Subscription:
@@ -167,19 +173,28 @@ class EventBus:
         """Call a quick, synchronous function for each event of these kinds, or of all; returns what ends it."""
         listener = (callback, kinds or (Event,))
         self._listeners.append(listener)
+        self._by_kind.clear()
 
         def leave() -> None:
             with contextlib.suppress(ValueError):  # it is gone already
                 self._listeners.remove(listener)
+            self._by_kind.clear()
 
         return leave
 
+    def listeners(self, kind: type[Event]) -> tuple[Callable[[Any], Any], ...]:
+        """Who is told of events of a kind; where that is nobody, none need be made."""
+        found = self._by_kind.get(kind)
+        if found is None:
+            found = tuple(callback for callback, kinds in self._listeners if issubclass(kind, kinds))
+            self._by_kind[kind] = found
+        return found
+
     def publish(self, event: Event) -> None:
         """Tell everyone; never blocks and never raises. Whoever listens or leaves meanwhile counts from the next event on."""
-        for callback, kinds in tuple(self._listeners):
+        for callback in self.listeners(type(event)):
             try:
-                if isinstance(event, kinds):
-                    callback(event)
+                callback(event)
             except Exception as error:  # noqa: BLE001 - the boundary: what happened has happened, whoever fails to hear of it
                 self._failed(callback, event, error)
 

@@ -9,6 +9,8 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
+from .money import MILLION, whole_pico
+
 Json = dict[str, Any]
 """A decoded JSON object, as it came over the wire."""
 
@@ -68,12 +70,25 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per million tokens. None for a cache rate: such tokens cost what plain input costs."""
+    """USD per million tokens. None for a cache rate: such tokens cost what plain input costs.
+
+    Made of them: `pico`, what a token of each costs in whole pico-dollars; None where one of them is not whole.
+    """
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    pico: tuple[int, int, int, int] | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Work out once what every request is charged by."""
+        cached = self.input if self.cached_input is None else self.cached_input
+        written = self.input if self.cache_write is None else self.cache_write
+        # USD per million and pico-dollars each are a million apart.
+        found = [whole_pico(rate / MILLION) for rate in (self.input, self.output, cached, written)]
+        if None not in found:
+            object.__setattr__(self, "pico", tuple(found))
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +113,11 @@ class Price:
     daily: tuple[int, int] | None = None
     per_request: Decimal = Decimal(0)
     source: str = ""
+    pico_request: int | None = field(init=False, repr=False, compare=False, default=None)
+
+    def __post_init__(self) -> None:
+        """Work out once what every request is charged by: `per_request` in pico-dollars, None where it is not whole."""
+        object.__setattr__(self, "pico_request", whole_pico(self.per_request))
 
 
 FREE: Final = Price(Rates(Decimal(0), Decimal(0)), source="free")

@@ -14,6 +14,9 @@ LARGEST: Final = 2**62
 MOST_CHARGE: Final = 10_000 * PICO
 """Most that one request is booked at, 10,000 USD: a provider that reports more is wrong, and must not spoil all sums."""
 
+MILLION: Final = Decimal(1_000_000)
+"""Tokens that a rate is for."""
+
 _EXPONENT: Final = 12
 _PICO: Final = Decimal(PICO)
 _MOST_CHARGE: Final = Decimal(MOST_CHARGE) / _PICO
@@ -39,6 +42,20 @@ def charge(amount: Decimal) -> int:
     return int((amount * _PICO).to_integral_value(ROUND_HALF_EVEN))
 
 
+def whole_pico(amount: Decimal) -> int | None:
+    """The same as `charge`, of an amount that is a whole number of pico-dollars, and no larger; None of any other."""
+    if not (amount.is_finite() and 0 <= amount <= _MOST_CHARGE):
+        return None
+    pico = charge(amount)
+    return pico if from_pico(pico) == amount else None
+
+
 def from_pico(pico: int) -> Decimal:
     """Pico-dollars as USD, exact."""
     return Decimal(pico).scaleb(-_EXPONENT)
+
+
+def usd_text(pico: int) -> str:
+    """Pico-dollars (not negative) as USD, a plain decimal without an exponent: `0.000012`."""
+    whole, rest = divmod(pico, PICO)
+    return f"{whole}.{rest:012}".rstrip("0").rstrip(".")

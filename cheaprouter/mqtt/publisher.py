@@ -26,7 +26,6 @@ from ..core.events import (
     RequestCompleted,
     SettingsChanged,
 )
-from ..core.models import RequestRecord
 from ..home_assistant import discovery
 from ..home_assistant.discovery import Choices
 from ..home_assistant.topics import Topics
@@ -86,10 +85,10 @@ class Publisher:
         if self._events > self._patience:
             self._forget_strangers()
         match event:
-            case RequestCompleted(record=record):
-                if record.stream:
-                    self._note_speed(record)
-                self._states.touch(record.device_id, now)
+            case RequestCompleted(device_id=device_id):
+                if event.stream:
+                    self._note_speed(event)
+                self._states.touch(device_id, now)
                 self._states.touch(HUB, now)
             case SettingsChanged(device_id=None):
                 self.refresh(now)
@@ -126,14 +125,14 @@ class Publisher:
         for message in self._notices.messages(event, now):
             self.outbox.put(message, now)
 
-    def _note_speed(self, record: RequestRecord) -> None:
+    def _note_speed(self, done: RequestCompleted) -> None:
         """Of streams alone: a whole reply comes in one piece, and so do streams out of the cache."""
-        if record.first_token_ms is None or record.usage.completion_tokens < 2:
+        if done.first_token_ms is None or done.completion_tokens < 2:
             return
-        seconds = (record.latency_ms - record.first_token_ms) / 1000
+        seconds = (done.latency_ms - done.first_token_ms) / 1000
         if seconds >= _SHORTEST_STREAM:
-            speed = round((record.usage.completion_tokens - 1) / seconds, 1)
-            self._speed[record.device_id] = self._speed[HUB] = speed
+            speed = round((done.completion_tokens - 1) / seconds, 1)
+            self._speed[done.device_id] = self._speed[HUB] = speed
 
     def _forget_strangers(self) -> None:
         """Callers that are not remembered as devices must not pile up here, least of all while no broker is there.

@@ -179,8 +179,8 @@ def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
     spend.book(DAY, 100)
     spend.reset_baseline(DAY, None)
     spend.book(DAY, 30)
-    assert (spend.today(DAY), spend.month(DAY)) == (30, 30)
-    assert spend.month(DAY + 100) == 0
+    assert spend.spent(DAY) == (30, 30)
+    assert spend.spent(DAY + 100)[1] == 0
 
 
 def test_a_reset_of_the_day_keeps_the_months_spend_and_what_was_forgiven_of_it():
@@ -204,8 +204,8 @@ def test_a_clock_that_steps_back_over_midnight_finds_yesterdays_spend(bookings):
         spend.book(DAY + ahead, amount)
         wanted[DAY + ahead] = wanted.get(DAY + ahead, 0) + amount
     for day, amount in wanted.items():
-        assert spend.today(day) == amount
-    assert spend.month(DAY) == sum(wanted.values())
+        assert spend.spent(day)[0] == amount
+    assert spend.spent(DAY)[1] == sum(wanted.values())
 
 
 def test_spend_of_years_takes_no_more_memory_than_of_days():

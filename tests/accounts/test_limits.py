@@ -479,7 +479,8 @@ async def test_a_request_that_used_nothing_costs_nothing_even_where_each_request
     account = home.admit(Caller("kitchen"))
     home.reserve(account, 100, "0.01")
     account.model = account.decision.model
-    assert account.close(502, usage=Usage(), error="upstream_error").cost == 0
+    account.close(502, usage=Usage(), error="upstream_error")
+    assert account.cost == 0
     assert home.accounts.ledger.spent("kitchen", 20261122) == (0, 0, 0)
 
 
@@ -488,7 +489,8 @@ async def test_output_without_counts_is_estimated_at_four_characters_a_token(hom
     account = home.admit(Caller("kitchen"))
     home.reserve(account, 100, "0.01")
     account.model = account.decision.model
-    usage = account.close(200, output_characters=9).usage
+    account.close(200, output_characters=9)
+    usage = home.recorder.recent(1)[0].usage
     assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (99, 3, True)
 
 

@@ -10,20 +10,20 @@ capacities = st.integers(1, 100_000)
 
 
 def test_it_starts_full():
-    assert TokenBucket(60, 0).remaining(0) == 60
+    assert TokenBucket(60, 0).left(0)[0] == 60
 
 
 def test_it_refills_evenly_not_at_the_minute():
     bucket = TokenBucket(60, 0)
     bucket.take(60)
-    assert bucket.remaining(0.99) == 0
-    assert bucket.remaining(1.0) == 1
-    assert bucket.remaining(30) == 30
+    assert bucket.left(0.99)[0] == 0
+    assert bucket.left(1.0)[0] == 1
+    assert bucket.left(30)[0] == 30
 
 
 def test_it_never_holds_more_than_a_minute():
     bucket = TokenBucket(60, 0)
-    assert bucket.remaining(10_000) == 60
+    assert bucket.left(10_000)[0] == 60
 
 
 def test_it_says_how_long_to_wait():
@@ -40,14 +40,14 @@ def test_more_than_it_ever_holds_is_for_ever():
 def test_a_debt_is_paid_first():
     bucket = TokenBucket(60, 0)
     bucket.take(90)
-    assert bucket.remaining(30) == 0
+    assert bucket.left(30)[0] == 0
     assert bucket.wait(1, 30) == 1
 
 
 def test_what_is_given_back_never_overfills():
     bucket = TokenBucket(60, 0)
     bucket.give(1000)
-    assert bucket.remaining(0) == 60
+    assert bucket.left(0)[0] == 60
 
 
 @given(st.lists(st.tuples(st.floats(-100, 200), st.integers(1, 50)), max_size=80), capacities)
@@ -69,15 +69,15 @@ def test_settling_never_leaks_nor_invents_tokens(steps):
     bucket, now = TokenBucket(100, 0.0), 0.0
     for step, reserved, used in steps:
         now += step
-        before = bucket.remaining(now)
+        before = bucket.left(now)[0]
         if bucket.wait(reserved, now) == 0:
             bucket.take(reserved)
             bucket.give(reserved - used)
             assert (
-                bucket.remaining(now) == max(0, min(100, before - used))
-                or abs(bucket.remaining(now) - (before - used)) <= 1
+                bucket.left(now)[0] == max(0, min(100, before - used))
+                or abs(bucket.left(now)[0] - (before - used)) <= 1
             )
-    assert bucket.remaining(now + 10_000) == 100
+    assert bucket.left(now + 10_000)[0] == 100
 
 
 @given(capacities, st.integers(1, 200_000))
@@ -97,7 +97,7 @@ def test_another_limit_keeps_what_was_used(used, new, remaining):
     bucket = TokenBucket(60, 0)
     bucket.take(used)
     bucket.resize(new, 0)
-    assert bucket.remaining(0) == remaining
+    assert bucket.left(0)[0] == remaining
 
 
 def test_lowering_a_limit_again_and_again_makes_no_debt():
@@ -111,5 +111,5 @@ def test_lowering_a_limit_again_and_again_makes_no_debt():
 def test_full_in_is_the_time_to_a_full_bucket():
     bucket = TokenBucket(60, 0)
     bucket.take(30)
-    assert bucket.full_in(0) == 30
-    assert bucket.full_in(30) == 0
+    assert bucket.left(0)[1] == 30
+    assert bucket.left(30)[1] == 0

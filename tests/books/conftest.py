@@ -12,7 +12,7 @@ from cheaprouter.books.recorder import Recorder, Retention
 from cheaprouter.books.reports import Reports
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.calendar import Calendar
-from tests.builders import HandClock, a_record, a_refusal
+from tests.builders import HandClock, a_record, a_refusal, row_values
 
 
 class Office:
@@ -45,7 +45,7 @@ class Office:
 
     def book(self, make=a_record, **changes):
         record = make(**{"id": f"req_{next(self.numbers)}", "timestamp": self.time.at, **changes})
-        self.recorder.record(record, self.calendar.day(self.time.at.timestamp()))
+        self.recorder.record(row_values(record, self.calendar.day(self.time.at.timestamp())))
         return record
 
     def refuse(self, **changes):

@@ -24,6 +24,7 @@ from pathlib import Path
 from cheaprouter.core.calendar import Clock
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.models import RequestRecord, Usage
+from tests.builders import row_values
 from cheaprouter.books import journal
 from cheaprouter.core.calendar import Calendar
 from cheaprouter.books.database import Database
@@ -42,10 +43,10 @@ async def main(folder, prefix):
     async with asyncio.TaskGroup() as tasks:
         tasks.create_task(recorder.run())
         for n in range(100_000):
-            recorder.record(RequestRecord(
+            recorder.record(row_values(RequestRecord(
                 id=f"{prefix}-{n}", timestamp=datetime.now(UTC), device_id="kitchen", requested_model="m",
                 model_id="lab/small", provider="lab", usage=Usage(3, 1), status=200, latency_ms=1.0, cost=Decimal("0.000001")),
-                calendar.day(clock.utcnow().timestamp()))
+                calendar.day(clock.utcnow().timestamp())))
             os.write(1, f"{prefix}-{n}\\n".encode())
             if n % 7 == 0:
                 await asyncio.sleep(0.001)

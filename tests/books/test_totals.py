@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 
 from cheaprouter.books import totals as books
 from cheaprouter.books.migrations import migrate
-from cheaprouter.books.rows import from_row, to_row
+from cheaprouter.books.rows import from_row
 from cheaprouter.core.ids import FORGOTTEN
 from cheaprouter.core.models import RequestRecord, Usage
-from tests.builders import a_record
+from tests.builders import a_record, to_row
 
 
 @pytest.fixture

@@ -7,11 +7,27 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.catalog.prices import billed, cost, price_at
+from cheaprouter.catalog.prices import billed, charged, cost, price_at
 from cheaprouter.core.models import FREE, Model, Price, PriceTier, Rates, Usage
+from cheaprouter.core.money import MOST_CHARGE, PICO, charge
 from tests.builders import NOON
 
 tokens = st.integers(0, 2_000_000)
+absurd = tokens | st.integers(-10, 2**55)
+per_million = st.one_of(
+    st.decimals(0, 1000, places=6),
+    st.decimals(0, 1000, places=12),
+    st.sampled_from(
+        list(map(Decimal, ("0", "0.0000005", "0.0000015", "1e-30", "1e12", "33.333333333333333333333333333")))
+    ),
+)
+some_rates = st.builds(Rates, per_million, per_million, st.none() | per_million, st.none() | per_million)
+some_prices = st.builds(
+    Price,
+    some_rates,
+    st.lists(st.builds(PriceTier, tokens, some_rates), max_size=2).map(tuple),
+    per_request=st.sampled_from([Decimal(0), Decimal("0.01"), Decimal("1e-12"), Decimal("5e-13")]) | per_million,
+)
 
 
 def rates(value: str, output: str = "0", **more: str) -> Rates:
@@ -97,11 +113,11 @@ def test_a_long_prompt_is_charged_at_its_tier(prompt, rate):
 
 
 def test_what_the_upstream_billed_wins():
-    assert billed(Usage(1000, 0, reported_cost=Decimal("0.5")), PLAIN, NOON) == (Decimal("0.5"), "reported")
+    assert billed(Usage(1000, 0, reported_cost=Decimal("0.5")), PLAIN, PLAIN.flat) == (PICO // 2, "reported")
 
 
 def test_a_reported_cost_of_nothing_is_nothing():
-    assert billed(Usage(1000, 0, reported_cost=Decimal(0)), PLAIN, NOON) == (Decimal(0), "reported")
+    assert billed(Usage(1000, 0, reported_cost=Decimal(0)), PLAIN, PLAIN.flat) == (0, "reported")
 
 
 @pytest.mark.parametrize(
@@ -114,7 +130,7 @@ def test_a_reported_cost_of_nothing_is_nothing():
     ],
 )
 def test_a_cost_says_whose_word_it_is(usage, priced, source):
-    assert billed(usage, priced, NOON)[1] == source
+    assert billed(usage, priced, priced.flat)[1] == source
 
 
 @given(tokens, tokens, tokens, tokens)
@@ -126,3 +142,31 @@ def test_cost_is_never_negative_and_never_above_the_dearest_rate(prompt, complet
 @given(tokens, tokens, st.integers(0, 1000))
 def test_more_tokens_never_cost_less(prompt, completion, more):
     assert cost(Usage(prompt + more, completion), PLAIN, NOON) >= cost(Usage(prompt, completion), PLAIN, NOON)
+
+
+@given(some_prices, absurd, absurd, st.just(0) | absurd, st.just(0) | absurd)
+def test_what_is_booked_by_whole_numbers_is_what_decimals_say(price, prompt, completion, cached, written):
+    usage = Usage(prompt, completion, cached_tokens=cached, cache_write_tokens=written)
+    assert charged(price, prompt, completion, cached, written) == charge(cost(usage, model(price), NOON))
+
+
+@pytest.mark.parametrize(
+    ("rate", "pico"),
+    [("1", 1_000_000), ("0.000001", 1), ("0.0000015", None), ("-1", None), ("NaN", None), ("Infinity", None)],
+)
+def test_a_rate_is_whole_where_a_token_costs_a_whole_number_of_pico_dollars(rate, pico):
+    assert rates(rate).pico == (None if pico is None else (pico, 0, pico, pico))
+
+
+def test_a_cache_rate_of_its_own_is_one_of_the_whole_rates():
+    assert PLAIN.flat.rates.pico == (1_000_000, 2_000_000, 100_000, 1_250_000)
+
+
+def test_a_fraction_for_a_cache_alone_takes_the_road_of_decimals():
+    price = Price(rates("1", cached_input="0.0000015"))
+    assert price.rates.pico is None
+    assert charged(price, 1, 0, 1) == 2
+
+
+def test_no_charge_is_above_the_most_that_one_request_may_cost():
+    assert charged(PLAIN.flat, 2**50, 0) == MOST_CHARGE

@@ -71,3 +71,21 @@ def test_a_full_queue_loses_its_oldest_event_and_counts_it(bus):
         bus.publish(DeviceAdded(name))
     assert [e.device_id for e in queue.drain()] == ["b", "c"]
     assert queue.dropped == 1
+
+
+def test_each_kind_is_told_to_its_own_listeners_and_to_those_of_all(bus):
+    added, all_kinds = [], []
+    bus.on(added.append, DeviceAdded)
+    assert bus.listeners(ModelsChanged) == ()
+    bus.on(all_kinds.append)
+    bus.publish(ModelsChanged())
+    bus.publish(DeviceAdded("a"))
+    assert added == [DeviceAdded("a")]
+    assert all_kinds == [ModelsChanged(), DeviceAdded("a")]
+
+
+def test_who_left_is_no_listener_of_any_kind(bus):
+    leave = bus.on(raising)
+    assert bus.listeners(ModelsChanged) == (raising,)
+    leave()
+    assert bus.listeners(ModelsChanged) == ()
