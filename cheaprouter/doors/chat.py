@@ -98,14 +98,9 @@ class ChatDoor:
 
 async def _stream(out: Output, reply: Reply) -> None:
     """Write each piece as it comes; whatever happens, the reply is closed, and with it the upstream's."""
-    assert reply.chunks is not None
     try:
         out.start({**reply.headers, **STREAM_HEADERS})
-        async for piece in reply.chunks:
-            if isinstance(piece, bytes):  # and never an event, since that is what was asked for
-                out.write(piece)
-                if out.paused:
-                    await out.drained()
+        await reply.pour(out)
         out.end()
     finally:
         reply.close()

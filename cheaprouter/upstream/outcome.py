@@ -25,19 +25,21 @@ TopUp = Callable[[Model], None]
 
 
 class Output(Protocol):
-    """Where a stream is poured: a client's connection. `paused`: the client is behind, and should be let catch up."""
+    """Where a stream is poured: a client's connection. `paused`: the client is behind, and should be let catch up.
+
+    `on_resume`: called each time it has.
+    """
+
+    on_resume: Callable[[], None] | None
 
     @property
     def paused(self) -> bool: ...
 
     def write(self, piece: bytes) -> None:
-        """Hand on a piece; never waits, and nothing happens where the client is gone."""
+        """Hand on a piece; never waits. Raises ConnectionResetError where the client is gone."""
 
-    def when_drained(self, call: Callable[[], None]) -> None:
-        """Call once, as soon as it is no longer paused."""
-
-    async def drain(self) -> None:
-        """Wait for the same."""
+    async def drained(self) -> None:
+        """Wait until it is not paused."""
 
 
 @dataclass(slots=True)
@@ -131,9 +133,11 @@ class Relay:
             self._out, self._poured = out, asyncio.get_running_loop().create_future()
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat, self._due)
             if self._call.response.pipe(self):
+                out.on_resume = self._go_on
                 try:
                     await self._poured
                 finally:
+                    out.on_resume = None
                     self.close()
                 return
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat)
@@ -145,23 +149,33 @@ class Relay:
         if self._over or out is None:
             return
         self._watch.seen = self._watch.now()
-        for piece in reader.feed(data):
-            out.write(_bytes(piece))
+        if not self._write(reader.feed(data)):
+            return
         if reader.done or reader.trouble is not None:
             self._conclude()
         elif out.paused and not self._held:
             self._held = True
             self._call.response.pause()
-            out.when_drained(self._go_on)
 
     def end(self, error: TransportError | None) -> None:  # noqa: ARG002 - whether anything is missing, the reader knows
         """No more bytes come: called by the transport."""
         if self._over or self._out is None:
             return
         self._ended = True
-        for piece in self._call.reader.finish():
-            self._out.write(_bytes(piece))
-        self._conclude()
+        if self._write(self._call.reader.finish()):
+            self._conclude()
+
+    def _write(self, pieces: Iterable[Piece]) -> bool:
+        """Hand pieces on; False where the client is gone, which is for whoever pours to know."""
+        assert self._out is not None
+        try:
+            for piece in pieces:
+                self._out.write(_bytes(piece))
+        except ConnectionResetError as error:
+            if self._poured is not None and not self._poured.done():
+                self._poured.set_exception(error)
+            return False
+        return True
 
     def _conclude(self) -> None:
         """Say the last word, where it is over."""
@@ -173,8 +187,7 @@ class Relay:
             self._let_go()
 
     def _give_up(self, failure: Failure) -> None:
-        if self._out is not None:
-            self._out.write(_bytes(self._broken(failure)))
+        self._write((self._broken(failure),))
         self._let_go()
 
     def _let_go(self) -> None:
@@ -182,8 +195,9 @@ class Relay:
             self._poured.set_result(None)
 
     def _go_on(self) -> None:
-        self._held = False
-        if not self._over:
+        """The client has caught up."""
+        if self._held and not self._over:
+            self._held = False
             self._watch.seen = self._watch.now()
             self._call.response.resume()
 
@@ -192,9 +206,9 @@ class Relay:
         watch = self._watch
         if self._held:  # the client takes its time; the upstream is not to blame
             watch.seen = watch.now()
-        elif reason == HEARTBEAT and self._out is not None:
+        elif reason == HEARTBEAT:
             watch.beat = watch.now()
-            self._out.write(BEAT)
+            self._write((BEAT,))
         else:
             self._give_up(self._silent(reason))
 
@@ -308,7 +322,7 @@ async def pull(pieces: AsyncIterator[Piece], out: Output) -> None:
     async for piece in pieces:
         out.write(_bytes(piece))
         if out.paused:
-            await out.drain()
+            await out.drained()
 
 
 def _bytes(piece: Piece) -> bytes:

@@ -87,25 +87,25 @@ class Bucket:
 
     def __init__(self) -> None:
         self.pieces: list[bytes] = []
-        self.paused = False
-        self._waiting: list[Any] = []
+        self.paused = self.gone = False
+        self.on_resume: Any = None
+        self._caught_up = asyncio.Event()
 
     def write(self, piece: bytes) -> None:
+        if self.gone:
+            raise ConnectionResetError
         self.pieces.append(piece)
 
-    def when_drained(self, call: Any) -> None:
-        self._waiting.append(call)
-
-    async def drain(self) -> None:
-        drained = asyncio.Event()
-        self.when_drained(drained.set)
-        await drained.wait()
+    async def drained(self) -> None:
+        self._caught_up.clear()
+        await self._caught_up.wait()
 
     def empty(self) -> None:
         """The client has caught up."""
-        self.paused, waiting, self._waiting = False, self._waiting, []
-        for call in waiting:
-            call()
+        self.paused = False
+        self._caught_up.set()
+        if self.on_resume is not None:
+            self.on_resume()
 
 
 async def poured(reply: StreamReply) -> list[bytes]:

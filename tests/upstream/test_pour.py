@@ -30,7 +30,7 @@ async def pouring(bench, *script):
         yield reply, bucket, task
     finally:
         task.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
+        with contextlib.suppress(asyncio.CancelledError, ConnectionResetError):
             await task
 
 
@@ -109,6 +109,14 @@ async def test_a_client_that_leaves_takes_the_upstream_with_it(bench):
         with pytest.raises(asyncio.CancelledError):
             await task
         await until(lambda: bench.server.gone)
+
+
+async def test_a_client_that_is_found_gone_ends_it(bench):
+    async with pouring(bench, *TWO) as (_, bucket, task):
+        bucket.gone = True
+        bench.server.gate.set()
+        with pytest.raises(ConnectionResetError):
+            await task
 
 
 async def test_an_upstream_that_breaks_off_is_told_at_the_end(bench):
