@@ -22,6 +22,8 @@ from cheaprouter.books.rows import COLUMNS, Row, make_row, microseconds
 from cheaprouter.core.calendar import Clock
 from cheaprouter.core.models import FREE, Capability, Model, Price, Quality, Rates, RequestRecord, Usage
 from cheaprouter.core.money import charge
+from cheaprouter.providers.adapter import WireRequest
+from cheaprouter.providers.endpoint import DIRECT, Endpoint, Link
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)
@@ -193,6 +195,11 @@ def text_of(frames: Sequence[bytes]) -> str:
 
 
 # Settings, as in the YAML file
+
+
+def a_wire_request(url: str, body: bytes | None = None, *, link: Link = DIRECT, **headers: str) -> WireRequest:
+    """What goes out to an upstream: a POST where there is a body."""
+    return WireRequest(Endpoint("GET" if body is None else "POST", url, headers, link), body)
 
 
 def a_provider(base_url: str, *models: Json, **fields: Any) -> Json:

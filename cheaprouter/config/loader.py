@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
+from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -108,6 +109,8 @@ def secrets(settings: Settings) -> set[str]:
     found = {value for name, value in headers if _SECRET_HEADER.search(name)}
     found |= {key for provider in settings.providers for key in provider.api_keys}
     found |= {part.rsplit(" ", 1)[-1] for part in found}
+    for login in (urlsplit(provider.proxy) for provider in settings.providers if provider.proxy):
+        found |= {login.password or "", unquote(login.password or "")}
     return {value for value in (*found, settings.admin_key, settings.mqtt.password) if value}
 
 

@@ -15,7 +15,7 @@ from .settings import Alias, model_id
 
 Path = tuple[str | int, ...]
 
-_SECRET: Final = re.compile(r"key|password|secret|token|headers|url|username", re.IGNORECASE)
+_SECRET: Final = re.compile(r"key|password|secret|token|headers|url|username|proxy", re.IGNORECASE)
 _SHOWN: Final = 60
 
 

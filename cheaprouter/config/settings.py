@@ -68,7 +68,8 @@ class ProviderSettings:
     """One provider. `kind`: `openai`, `anthropic`, `mock` or a preset's name; `base_url` "" where the preset has one.
 
     `local`: runs in the home (price 0 where none is given); None: as the preset says. `discover`: ask its models
-    endpoint; None: where no models are listed.
+    endpoint; None: where no models are listed. `ca_file`: certificates that are trusted besides the system's. `verify_tls`:
+    whether the server has to prove who it is. `proxy`: by which it is reached.
     """
 
     name: str
@@ -80,6 +81,9 @@ class ProviderSettings:
     models: tuple[ModelSettings, ...] = ()
     local: bool | None = setting(values.flag, None)
     discover: bool | None = setting(values.flag, None)
+    ca_file: str | None = setting(texts.certificates, None)
+    verify_tls: bool = setting(values.flag, default=True)
+    proxy: str | None = setting(texts.proxy, None)
     enabled: bool = setting(values.flag, default=True)
 
 

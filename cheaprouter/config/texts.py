@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
@@ -15,6 +16,7 @@ from .values import AUTO, Kind, Reader, many, name, text
 
 _LONGEST_URL: Final = 2000
 _host_text: Final = text(longest=255, empty=True)
+_file_name: Final = text()
 
 model_id: Final = name("a model id")
 
@@ -117,6 +119,26 @@ def broker(value: Any) -> dict[str, Any]:
     if parts.password is not None:
         found["password"] = unquote(parts.password)
     return found
+
+
+@of_form("an address such as http://user:password@host:port (http only)")
+def proxy(value: Any) -> str:
+    """Where a proxy listens, and how it knows us."""
+    parts = _split(value)
+    if parts.scheme != "http" or parts.path.strip("/") or parts.query or parts.fragment or not parts.netloc.isascii():
+        raise ValueError
+    return str(value).strip().rstrip("/")
+
+
+@of_form("a file of certificates (PEM) that can be read")
+def certificates(value: Any) -> str:
+    """A file's name; it is looked into, since a provider that is not trusted is one that nobody can reach."""
+    name = str(_file_name(value))
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(name)
+    except OSError:  # ssl's own errors are among them
+        raise ValueError from None
+    return name
 
 
 @of_form("a header value: a string on one line, Latin letters only")

@@ -7,7 +7,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from types import MappingProxyType
-from typing import ClassVar, Final, Protocol
+from typing import ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
 
 import orjson
@@ -24,6 +24,7 @@ from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from . import unsupported
+from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
 from .unsupported import Changes
 
@@ -32,14 +33,23 @@ TINY_LIMIT: Final = 16
 """With so few tokens allowed, an empty answer is no surprise: clients probe with 1 or 3."""
 
 
-@dataclass(frozen=True, slots=True)
-class WireRequest:
+class WireRequest(NamedTuple):
     """What goes out. `body` is final bytes."""
 
-    method: str
-    url: str
-    headers: Mapping[str, str]
+    endpoint: Endpoint
     body: bytes | None = None
+
+    @property
+    def method(self) -> str:
+        return self.endpoint.method
+
+    @property
+    def url(self) -> str:
+        return self.endpoint.url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.endpoint.headers
 
 
 class TransportError(Exception):
@@ -52,17 +62,19 @@ class TransportError(Exception):
 
 
 class Sink(Protocol):
-    """Takes a reply as it comes. Both are called by the transport, and return at once."""
+    """Takes a body as it comes, called by the connection itself: no task stands between."""
 
-    def feed(self, data: bytes) -> None: ...
+    def feed(self, data: bytes) -> None:
+        """Some more of it, decompressed; never empty."""
 
     def end(self, error: TransportError | None) -> None:
-        """No more comes; called once, with what broke it off, or None."""
+        """Nothing more comes, said once; `error` where something is missing."""
 
 
 class Response(Protocol):
     """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
 
+    __slots__ = ()
     status: int
     headers: Mapping[str, str]
 
@@ -75,17 +87,21 @@ class Response(Protocol):
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
 
-    def pipe(self, sink: Sink) -> bool:  # noqa: ARG002 - for those that can
-        """Hand what comes to `sink` from now on, what has come already at once; False: this one has to be asked."""
+    def pipe(self, sink: Sink) -> bool:
+        """From now on push the body into `sink`; False: this reply can only be pulled.
+
+        What has come already is handed over at once, an end included. After `abort` or `release` nothing more is.
+        """
+        del sink
         return False
 
     def pause(self) -> None:
-        """While piped: the sink is behind; take nothing more from the network."""
-        return
+        """Push no more for now: the upstream is made to wait."""
+        raise RuntimeError("nothing is pushed")
 
     def resume(self) -> None:
-        """Go on."""
-        return
+        """Push again, first of all what came meanwhile."""
+        raise RuntimeError("nothing is pushed")
 
     async def read(self, limit: int, *, cut: bool = False) -> bytes:
         """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""
@@ -136,9 +152,11 @@ class Adapter(ABC):
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
+        self.link = Link(settings.ca_file or "", settings.verify_tls, settings.proxy or "")
         self._models_url = f"{self.base_url}/models"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
         self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
+        self._endpoints = {key: Endpoint("POST", self.url, own, self.link) for key, own in self._headers.items()}
 
     def _with_key(self, auth: str, key: str | None, own: Mapping[str, str]) -> dict[str, str]:
         """The headers of every request with this key; the user's own win."""
@@ -151,7 +169,7 @@ class Adapter(ABC):
     def prepare(self, request: Operation, model: Model, api_key: str | None, learned: Changes) -> WireRequest:
         """Turn a request into what this provider wants. Raises UntranslatableError."""
         body = orjson.dumps(self._body(request, model, learned))
-        return WireRequest("POST", self.url, self._headers[api_key], body)
+        return WireRequest(self._endpoints[api_key], body)
 
     @abstractmethod
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
@@ -219,11 +237,14 @@ class Adapter(ABC):
 
     def models_request(self, api_key: str | None) -> WireRequest:
         """How to ask which models there are."""
-        return WireRequest("GET", self._models_url, self._headers[api_key])
+        return self._get(self._models_url, api_key)
 
     def key_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask whether a key is good, where the list of models does not tell; else None."""
-        return WireRequest("GET", self._key_url, self._headers[api_key]) if self._key_url and api_key else None
+        return self._get(self._key_url, api_key) if self._key_url and api_key else None
+
+    def _get(self, url: str, api_key: str | None) -> WireRequest:
+        return WireRequest(Endpoint("GET", url, self._headers[api_key], self.link))
 
     def _degraded(self, code: str, words: str) -> Failure:
         return degraded(code, f"{self.name} {words}.")

@@ -32,8 +32,6 @@ OF_AIOHTTP = {
 """Private attributes of its connection and server that have no namesake here."""
 
 UNDOCUMENTED = {
-    "ResponseHandler": {"upstream/direct.py"},
-    "RawResponseMessage": {"upstream/direct.py"},
     "RequestHandler": {LINE},
     "RawRequestMessage": {LINE, "doors/heads.py"},
     "HttpRequestParser": {LINE, "doors/heads.py"},
@@ -75,7 +73,7 @@ def test_every_library_that_is_imported_is_declared(root):
     distributions = packages_distributions()
     used = {module.partition(".")[0] for _, tree in trees(root) for module, _ in imported(tree)}
     third_party = used - sys.stdlib_module_names - {"cheaprouter"}
-    assert third_party >= {"aiohttp", "aiohappyeyeballs", "aiomqtt", "paho", "yaml", "orjson", "voluptuous"}
+    assert third_party >= {"aiohttp", "aiomqtt", "httptools", "paho", "yaml", "orjson", "voluptuous"}
     missing = {name for name in third_party if distributions[name][0].lower() not in declared(root)}
     assert missing == set()
 

@@ -8,11 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.errors import InvalidRequestError
-from cheaprouter.providers.adapter import WireRequest
 from cheaprouter.providers.mock import MockTransport
 from cheaprouter.providers.mock_script import example, plan, read_marker
 from cheaprouter.wire.openai_chat.request import parse
-from tests.builders import saying
+from tests.builders import a_wire_request, saying
 
 
 def ask(text, **fields):
@@ -158,6 +157,6 @@ def test_any_request_that_passed_the_front_door_gets_an_answer(fields):
         request = parse({"model": "m", "messages": [{"role": "user", "content": "x"}], **fields})
     except InvalidRequestError:
         return
-    sent = WireRequest("POST", "mock://", {}, orjson.dumps(request.body))
+    sent = a_wire_request("mock://", orjson.dumps(request.body))
     response = asyncio.run(MockTransport().open(sent, 1.0))
     assert response.status in (200, 400)

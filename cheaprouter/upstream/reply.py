@@ -1,0 +1,226 @@
+"""One reply as it comes over a connection: pulled by a reader that waits, or pushed into a sink."""
+
+from __future__ import annotations
+
+import asyncio
+import zlib
+from collections.abc import Iterator, Mapping
+from typing import Final, Protocol
+
+from ..providers.adapter import Response, Sink, TransportError
+from .inflate import STEP, Inflater
+
+READ_BUFFER: Final = 256 * 1024
+"""Bytes an upstream may be ahead of the client before it is made to wait."""
+
+_LINGER: Final = 2.0
+"""Seconds that the end of a body may take after all that matters of it was read."""
+
+_NOT_UNPACKED: Final = "The answer could not be decompressed."
+
+
+class Line(Protocol):
+    """What a reply needs of its connection."""
+
+    def hold(self) -> None:
+        """Read no more for now."""
+
+    def go_on(self) -> None:
+        """Read again."""
+
+    def drop(self) -> None:
+        """Close at once, and tell nobody."""
+
+
+class Headers(Mapping[str, str]):
+    """Headers by lower-case name, decoded where one is looked at: hardly any is."""
+
+    __slots__ = ("_raw",)
+
+    def __init__(self, raw: dict[bytes, bytes]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        return self._raw[name.encode("latin-1", "replace")].decode("latin-1")
+
+    def __iter__(self) -> Iterator[str]:
+        return (name.decode("latin-1") for name in self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+
+class Reply(Response):
+    """See `providers.adapter.Response`. The connection calls `add`, `arrived` and `finish`."""
+
+    __slots__ = (
+        "_error", "_finished", "_held", "_inflater", "_later", "_line", "_paused", "_pieces", "_released", "_sink", "_waiter",
+        "headers", "status",
+    )  # fmt: skip
+
+    def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
+        self.status = status
+        self.headers: Mapping[str, str] = Headers(headers)
+        self._line: Line | None = line  # None once the connection is another's, or gone
+        self._inflater = inflater
+        self._pieces: list[bytes] = []
+        self._held = 0
+        self._finished = self._paused = self._released = False
+        self._error: TransportError | None = None
+        self._waiter: asyncio.Future[None] | None = None
+        self._sink: Sink | None = None
+        self._later: asyncio.Handle | None = None
+
+    # --- the connection's side ---------------------------------------------------------------------------------
+
+    def add(self, data: bytes) -> None:
+        """Bytes of the body have come."""
+        self._pieces.append(data)
+        self._held += len(data)
+
+    def finish(self, error: TransportError | None) -> None:
+        """Nothing more comes; the connection is no longer this reply's."""
+        self._line = None
+        self._finished = True
+        self._error = error
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    def arrived(self) -> None:
+        """Let the reader know what was added, or that it is finished."""
+        if self._sink is not None:
+            self._push()
+        elif self._released:
+            self._discard()
+        elif self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+        if self._held > READ_BUFFER and self._line is not None:
+            self._line.hold()
+
+    # --- the reader's side -------------------------------------------------------------------------------------
+
+    async def chunk(self) -> bytes:
+        while True:
+            if self._inflater is not None and self._inflater.ready:
+                await asyncio.sleep(0)  # what unpacks to very much still lets others have their turn
+                data = self._inflate(self._inflater)
+            elif self._pieces:
+                data = self._take()
+            elif not self._finished:
+                await self._more()
+                continue
+            elif (error := self._ended()) is not None:
+                raise error
+            else:
+                return b""
+            if data:
+                return data
+
+    def pipe(self, sink: Sink) -> bool:
+        self._sink = sink
+        self._push()
+        return True
+
+    def pause(self) -> None:
+        self._paused = True
+        if self._line is not None:
+            self._line.hold()
+
+    def resume(self) -> None:
+        self._paused = False
+        self._push()
+        if self._line is not None and not self._paused and self._held <= READ_BUFFER:
+            self._line.go_on()
+
+    def abort(self) -> None:
+        self._let_go()
+        if not self._finished:
+            self._break(TransportError("upstream_reset", "The connection was dropped."))
+
+    def release(self) -> None:
+        """The connection goes back by itself once the body's end has come; it gets a moment to come."""
+        self._let_go()
+        if self._line is not None:
+            self._line.go_on()
+            self._later = asyncio.get_running_loop().call_later(_LINGER, self.abort)
+
+    # --- within ------------------------------------------------------------------------------------------------
+
+    def _let_go(self) -> None:
+        """Nobody reads it any longer."""
+        self._released = True
+        self._sink = None
+        self._discard()
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+
+    def _discard(self) -> None:
+        self._pieces.clear()
+        self._held = 0
+
+    def _break(self, error: TransportError) -> None:
+        """It ends here, whatever comes."""
+        line = self._line
+        self._discard()
+        self._inflater = None
+        self.finish(error)
+        if line is not None:
+            line.drop()
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    async def _more(self) -> None:
+        self._waiter = asyncio.get_running_loop().create_future()
+        try:
+            await self._waiter
+        finally:
+            self._waiter = None
+
+    def _push(self) -> None:
+        """Hand on what there is. Of what unpacks to very much, one step a turn of the loop."""
+        if self._later is not None:
+            self._later.cancel()
+            self._later = None
+        while (sink := self._sink) is not None and not self._paused:
+            if self._inflater is not None and self._inflater.ready:
+                data = self._inflate(self._inflater)
+            elif self._pieces:
+                data = self._take()
+            elif self._finished:
+                self._sink = None
+                sink.end(self._ended())
+                return
+            else:
+                return
+            if data:
+                sink.feed(data)
+            if self._inflater is not None and len(data) == STEP:
+                self._later = asyncio.get_running_loop().call_soon(self._push)
+                return
+
+    def _take(self) -> bytes:
+        """All that has come; of what is compressed, a step."""
+        pieces = self._pieces
+        data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if self._held > READ_BUFFER and self._line is not None and not self._paused:
+            self._line.go_on()
+        self._discard()
+        if self._inflater is None:
+            return data
+        self._inflater.feed(data)
+        return self._inflate(self._inflater)
+
+    def _inflate(self, inflater: Inflater) -> bytes:
+        try:
+            return inflater.step()
+        except zlib.error:
+            self._break(TransportError("invalid_reply", _NOT_UNPACKED))
+            return b""
+
+    def _ended(self) -> TransportError | None:
+        """Why it ended; None where all of it came."""
+        if self._error is None and self._inflater is not None and not self._inflater.complete:
+            self._error = TransportError("invalid_reply", _NOT_UNPACKED)
+        return self._error
