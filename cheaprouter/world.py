@@ -14,9 +14,9 @@ from .config.kinds import MOCK
 from .config.settings import Auth, ProviderSettings, Settings, auth_of
 from .core.models import Json
 from .providers.adapter import adapter_for
-from .routing.choose import StickyStore
 from .routing.difficulty import DifficultyModel
 from .routing.router import Router
+from .routing.sticky import StickyStore
 from .upstream.cache import ResponseCache
 from .upstream.plan import Upstreams
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from decimal import Decimal
@@ -233,7 +233,7 @@ class Dropped:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Difficulty:
     """How hard a request is: the calibrated probability (0..1) that a small model fails, and what it is made of."""
 
@@ -242,26 +242,35 @@ class Difficulty:
     contributions: Mapping[str, float] = field(default_factory=dict)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RouteDecision:
-    """Which model answers, which ones stand in, and why.
+    """Which model answers, which ones stand in, and why. Nobody changes one.
 
-    `expected_cost` in USD for this request, None where a price is unknown. `reason`: one sentence, ASCII. `named`: the
-    caller asked for this model itself. `prompt_tokens` and `expected_output` are estimates, by which the request is reserved;
-    `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
+    `stand_ins`: the models that stand in, or what works them out once somebody asks. `reason`: one sentence, ASCII. `named`:
+    the caller asked for this model itself. `difficulty`: None where it was not worked out, since it would have changed
+    nothing; `score_later` then works it out. `prompt_tokens` and `expected_output` are estimates, by which the request is
+    reserved; `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
+    `conversation_key`: None where conversations are not followed.
     """
 
     model: Model
-    fallbacks: tuple[Model, ...]
+    stand_ins: tuple[Model, ...] | Callable[[], tuple[Model, ...]]
     reason: str
     profile: Profile | None = None
     named: bool = False
     difficulty: Difficulty | None = None
-    expected_cost: Decimal | None = None
     prompt_tokens: int = 0
     estimated_prompt: int = 0
     expected_output: int = 0
-    conversation_key: str = ""
+    conversation_key: int | None = None
+    score_later: Callable[[], Difficulty] | None = None
+
+    @property
+    def fallbacks(self) -> tuple[Model, ...]:
+        """The models that stand in, in the order they are tried. As things were when the decision was made."""
+        if not isinstance(self.stand_ins, tuple):
+            self.stand_ins = self.stand_ins()
+        return self.stand_ins
 
     @property
     def chain(self) -> tuple[Model, ...]:

@@ -34,9 +34,9 @@ from ..core.models import Json
 from ..core.tasks import Tasks
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
-from ..routing.choose import StickyStore
 from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router
+from ..routing.sticky import StickyStore
 from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool

@@ -1,47 +1,25 @@
-"""Which models can and may serve a request, by hard facts; why each of the others cannot.
-
-What a request's size does not change (kind, abilities, rules, the current price) is worked out once for each combination and
-kept, so that a decision looks at a few dozen models and not at hundreds. Of many candidates only the best by price and
-quality are short-listed: layer after layer of models that no other beats in every respect. The rest is there for when too
-few of those fit.
-"""
+"""Which models can and may serve a request, by hard facts; why each of the others cannot."""
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
-from math import exp
 from typing import Final
 
 from ..catalog.prices import active_price
-from ..catalog.quality import measured
 from ..catalog.table import ModelTable
-from ..core.models import Capability, Dropped, Model, Price, Rates
+from ..core.models import Capability, Dropped, Model
+from .candidate import Candidate
 from .features import Features
 
 CONTEXT_MARGIN: Final = 1.15
 """How far a prompt may turn out longer than its estimate, which is made without the model's tokenizer."""
 
-SMALL_QUALITY: Final = 35.0
-"""Quality of the small models whose failures the difficulty was learned from."""
 
-QUALITY_PER_E: Final = 12.5
-"""Points of quality that divide the odds of failing by e. An estimate: from 50 to 83 points, odds fall to a fourteenth."""
-
-LENGTH: Final = 20
-"""How many candidates a short list holds, where there are as many; more where more of them are beaten by none."""
-
-_KEPT: Final = 128
-_QUARTER: Final = 900
-"""Seconds. Prices change at most every quarter of an hour."""
-_MILLION: Final = 1e6
-
-
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class Needs:
     """What a request asks of a model.
 
@@ -65,8 +43,13 @@ class Needs:
         guess = self.output_tokens if usual is None else (self.output_tokens + usual) // 2
         return self.replies * (guess if self.max_tokens is None else max(1, min(guess, self.max_tokens)))
 
+    def largest(self) -> int:
+        """Tokens that a window must hold at most: the prompt with a margin, and the whole reply."""
+        reply = self.output_tokens if self.max_tokens is None else self.max_tokens
+        return int(self.prompt_tokens * CONTEXT_MARGIN) + reply
+
     def window(self, model: Model) -> int:
-        """Tokens that a model's window must hold: the prompt with a margin, and the reply."""
+        """Tokens that a model's window must hold: no model writes a longer reply than it can."""
         reply = self.output_tokens if self.max_tokens is None else self.max_tokens
         if model.max_output is not None:
             reply = min(reply, model.max_output)
@@ -95,41 +78,6 @@ class Constraints:
     bounds: Bounds = Bounds()
     max_cost: float | None = None
     max_first_token_ms: float | None = None
-
-
-class Candidate:
-    """A model with its current rates as plain numbers, USD a token, for quick sums. Bookings use `catalog.prices`."""
-
-    __slots__ = ("brackets", "context", "factor", "free", "id", "measured", "model", "per_request", "quality")
-
-    def __init__(self, model: Model, price: Price) -> None:
-        self.model = model
-        self.id = model.id
-        self.quality = model.quality.value
-        self.measured = measured(model.quality)
-        self.factor = factor(self.quality)
-        self.free = model.free
-        self.per_request = float(price.per_request)
-        self.context = model.context
-        tiers = [(tier.above_prompt_tokens, *_per_token(tier.rates)) for tier in reversed(price.tiers)]
-        self.brackets = (*tiers, (-1, *_per_token(price.rates)))
-
-    def cost(self, prompt: int, output: int, cached: int = 0) -> float:
-        """USD expected for that many tokens, `cached` of the prompt read from the provider's cache."""
-        for above, rate_in, rate_out, rate_cached in self.brackets:
-            if prompt > above:
-                return (prompt - cached) * rate_in + cached * rate_cached + output * rate_out + self.per_request
-        return self.per_request
-
-
-def _per_token(rates: Rates) -> tuple[float, float, float]:
-    cached = rates.input if rates.cached_input is None else rates.cached_input
-    return float(rates.input) / _MILLION, float(rates.output) / _MILLION, float(cached) / _MILLION
-
-
-def factor(quality: float) -> float:
-    """What the odds of failing are multiplied with at a quality."""
-    return exp((SMALL_QUALITY - quality) / QUALITY_PER_E)
 
 
 # --- who is out, and why ----------------------------------------------------------------------------------------------
@@ -218,65 +166,3 @@ def ceiling(*limits: Decimal | None) -> float | None:
     """The lowest of some ceilings, as a plain number; None where there is none."""
     known = [limit for limit in limits if limit is not None]
     return float(min(known)) if known else None
-
-
-# --- short lists ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Shortlist:
-    """Candidates that pass the fixed rules: the best of them, and all."""
-
-    best: tuple[Candidate, ...]
-    every: tuple[Candidate, ...]
-
-
-class Shortlists:
-    """Short lists of one table, made when first needed; the longest unused go."""
-
-    def __init__(self, table: ModelTable) -> None:
-        self._table = table
-        self._lists: OrderedDict[tuple[frozenset[Capability], Bounds, int], Shortlist] = OrderedDict()
-        self._timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
-
-    def get(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
-        """The candidates for these needs and rules at a moment (UTC)."""
-        key = (capabilities, bounds, int(at.timestamp()) // _QUARTER if self._timed else 0)
-        if key not in self._lists:
-            self._lists[key] = self._made(capabilities, bounds, at)
-            if len(self._lists) > _KEPT:
-                self._lists.popitem(last=False)
-        self._lists.move_to_end(key)
-        return self._lists[key]
-
-    def _made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
-        every = tuple(
-            Candidate(model, price)
-            for model in self._table.models
-            if barred(model, capabilities, bounds) is None and (price := active_price(model, at)) is not None
-        )
-        return Shortlist(_layers(every), every)
-
-
-def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
-    if len(candidates) <= LENGTH:
-        return tuple(candidates)
-    best: list[Candidate] = []
-    rest = list(candidates)
-    while rest and len(best) < LENGTH:
-        front = [one for one in rest if not any(_beats(other, one) for other in rest)]
-        front.sort(key=lambda one: (one.cost(3, 1), one.id))
-        # The first layer holds the best choice for any weights and stays whole; of the others a few stand-ins will do.
-        best += front if not best else front[: LENGTH - len(best)]
-        taken = {id(one) for one in front}
-        rest = [one for one in rest if id(one) not in taken]
-    return tuple(best)
-
-
-def _beats(one: Candidate, other: Candidate) -> bool:
-    """Worse in nothing that a choice looks at; between equals, the one that comes first by name."""
-    (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
-    if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
-        return False
-    better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
-    return better or one.id < other.id

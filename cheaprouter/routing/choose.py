@@ -2,19 +2,21 @@
 
 The chance that a model fails is that of a small model (the request's difficulty), its odds divided by e for every so many
 points of quality above that small model's. From there each profile has its own rule; none looks at latency, or at a clock.
-A conversation stays with its model while that pays, and leaves it when it failed.
+What a request does not change about the order is worked out once for a set of candidates, so that a choice is one pass over
+plain numbers.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from operator import attrgetter
+from math import inf
 from typing import Final
 
-from ..core.models import Model, Profile, RouteDecision
-from .candidates import CONTEXT_MARGIN, Candidate, Constraints, Needs, factor, too_big
+from ..core.models import Model, Profile
+from .candidate import Candidate, factor
+from .candidates import Constraints, Needs, too_big
 
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
@@ -36,73 +38,139 @@ STEPS_PER_TENFOLD: Final = 2.5
 STICKY_SLACK: Final = 1.15
 """How much better another model must be before a conversation leaves the one it is on."""
 
-MOST: Final = 2000
-"""Conversations remembered; the longest unused go."""
-
-MEMORY: Final = 3600.0
-"""Seconds after which a conversation is forgotten."""
-
-CACHE_LIFE: Final = 300.0
-"""Seconds that vendors keep a prompt's prefix in their cache, as most document."""
-
-RETRY_SPAN: Final = 120.0
-"""Seconds within which the same request after a failure counts as another try."""
-
 _MIDDLE: Final = 5.0
 _SURE: Final = 0.9999
 
 
+Rank = tuple[float | str, ...]
+"""What candidates are sorted by, the best one's the least."""
+
+
+class Field:
+    """The candidates that a request may choose among, and all that no request changes about them.
+
+    `qualities`: those that count. `best`: the place of the best one; of equals, the first by name. `window`: tokens that fit
+    into any of their windows.
+    """
+
+    def __init__(self, candidates: Sequence[Candidate]) -> None:
+        self.candidates = tuple(candidates)
+        self.ids = tuple([one.id for one in candidates])
+        self.places = {name: place for place, name in enumerate(self.ids)}
+        self.qualities = _shaded(candidates)
+        self.factors = tuple([factor(quality) for quality in self.qualities])
+        self.standings = tuple([(-quality, name) for quality, name in zip(self.qualities, self.ids, strict=True)])
+        self.best = min(range(len(self.ids)), key=self.standings.__getitem__, default=0)
+        peer = max(self.qualities, default=0.0) - PEER
+        self.peers = tuple([place for place, quality in enumerate(self.qualities) if quality >= peer])
+        self.window = min([one.context for one in candidates if one.context is not None], default=inf)
+        self._steps = sorted({above for one in candidates for above, *_ in one.brackets if above >= 0})
+        self._rates: dict[int, tuple[tuple[float, float, float], ...]] = {}
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def rates(self, prompt: int) -> tuple[tuple[float, float, float], ...]:
+        """Each candidate's USD for a token in, a token out and the request itself, where the prompt is of that length."""
+        step = bisect_left(self._steps, prompt)
+        rates = self._rates.get(step)
+        if rates is None:
+            rates = self._rates[step] = tuple((*one.rates(prompt)[:2], one.per_request) for one in self.candidates)
+        return rates
+
+
+def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
+    """Keep guesses from ranking above what was measured: an unmeasured quality counts just below the best measured one."""
+    best = max([one.quality for one in candidates if one.measured], default=inf)
+    return tuple([best - 0.01 if one.quality >= best and not one.measured else one.quality for one in candidates])
+
+
+@dataclass(slots=True, eq=False)
+class Entries:
+    """A field with one request's numbers: each candidate's cost (USD) and expected reply (tokens)."""
+
+    field: Field
+    costs: list[float]
+    outputs: list[int]
+
+
 @dataclass(slots=True, eq=False)
 class RankedCandidate:
-    """A candidate with this request's numbers: cost (USD), expected reply (tokens), quality that counts, place in the order.
-
-    `fail`: the chance that it fails.
-    """
+    """One candidate with this request's numbers: cost (USD), expected reply (tokens), quality that counts."""
 
     candidate: Candidate
     cost: float
     output: int
     quality: float
-    fail: float = 0.0
-    rank: tuple[float | str, ...] = ()
+
+
+def at_place(entries: Entries, place: int) -> RankedCandidate:
+    """One of the entries."""
+    field = entries.field
+    return RankedCandidate(
+        field.candidates[place], entries.costs[place], entries.outputs[place], field.qualities[place]
+    )
 
 
 def fitting(
-    candidates: Iterable[Candidate],
+    field: Field,
     needs: Needs,
     constraints: Constraints,
     outputs: Mapping[str, int],
     latency: Mapping[str, float],
     cached: tuple[str, int] | None = None,
-) -> list[RankedCandidate]:
+) -> Entries:
     """Candidates that the request's size and the ceilings on cost and latency leave, each with its cost.
 
     `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
     `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
     """
-    prompt, found = needs.prompt_tokens, []
-    largest = int(prompt * CONTEXT_MARGIN) + (needs.output_tokens if needs.max_tokens is None else needs.max_tokens)
-    held, known = cached if cached is not None else ("", 0)
-    guess, slowest, dearest = needs.reply(None), constraints.max_first_token_ms, constraints.max_cost
-    for candidate in candidates:
-        if candidate.context is not None and candidate.context < largest and too_big(candidate.model, needs):
-            continue
-        if slowest is not None and latency.get(candidate.id, 0.0) > slowest:
-            continue
-        usual = outputs.get(candidate.id)
-        output = guess if usual is None else needs.reply(usual)
-        seen = min(prompt, known) if candidate.id == held else 0
-        cost = 0.0 if candidate.free else candidate.cost(prompt, output, seen)
-        if dearest is None or cost <= dearest:
-            found.append(RankedCandidate(candidate, cost, output, candidate.quality))
-    return found
+    largest, slowest, dearest = needs.largest(), constraints.max_first_token_ms, constraints.max_cost
+    if largest > field.window:
+        kept = [one for one in field.candidates if one.context is None or not too_big(one.model, needs)]
+        field = _without(field, kept)
+    if slowest is not None:
+        field = _without(field, [one for one in field.candidates if latency.get(one.id, 0.0) <= slowest])
+    entries = _priced(field, needs, outputs, cached)
+    if dearest is None:
+        return entries
+    costs = zip(field.candidates, entries.costs, strict=True)
+    fewer = _without(field, [one for one, cost in costs if cost <= dearest])
+    return entries if fewer is field else _priced(fewer, needs, outputs, cached)
+
+
+def _without(field: Field, kept: Sequence[Candidate]) -> Field:
+    return field if len(kept) == len(field) else Field(kept)
+
+
+def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
+    prompt, guess = needs.prompt_tokens, needs.reply(None)
+    if not usual:
+        outputs = [guess] * len(field)
+        costs = [
+            prompt * rate_in + guess * rate_out + per_request for rate_in, rate_out, per_request in field.rates(prompt)
+        ]
+    else:
+        known = usual.get
+        outputs = [guess if (one := known(name)) is None else needs.reply(one) for name in field.ids]
+        costs = [
+            prompt * rate_in + output * rate_out + per_request
+            for (rate_in, rate_out, per_request), output in zip(field.rates(prompt), outputs, strict=True)
+        ]
+    if cached is not None and (place := field.places.get(cached[0])) is not None:
+        costs[place] = field.candidates[place].cost(prompt, outputs[place], min(prompt, cached[1]))
+    return Entries(field, costs, outputs)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
     """The chance that a model fails, by the difficulty (that a small one does) and the model's `factor`."""
-    level = min(_SURE, max(0.0, difficulty))
-    odds = level / (1.0 - level) * multiplier
+    odds = _odds(difficulty) * multiplier
     return odds / (1.0 + odds)
+
+
+def _odds(difficulty: float) -> float:
+    level = min(_SURE, max(0.0, difficulty))
+    return level / (1.0 - level)
 
 
 def weight(cost_quality: float, good: float) -> float:
@@ -110,64 +178,61 @@ def weight(cost_quality: float, good: float) -> float:
     return float((PATIENCE + REPEAT * good) * 10 ** ((cost_quality - _MIDDLE) / STEPS_PER_TENFOLD))
 
 
-def order(ranked: list[RankedCandidate], profile: Profile, difficulty: float, cost_quality: float) -> None:
-    """Sort by a profile's rule, best first; equal ones by quality, then by name."""
-    _shade(ranked)
-    level = min(_SURE, max(0.0, difficulty))
-    base = level / (1.0 - level)
-    for one in ranked:
-        candidate = one.candidate
-        odds = base * (candidate.factor if one.quality == candidate.quality else factor(one.quality))
-        one.fail = odds / (1.0 + odds)
-    _RULES.get(profile, _by_quality)(ranked, cost_quality)
-    ranked.sort(key=_BY_RANK)
+def ranks(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> list[Rank]:
+    """The place of each candidate in the order of a profile's rule; equal ones by quality, then by name."""
+    standings, costs = entries.field.standings, entries.costs
+    if profile is Profile.AUTO:
+        losses = _losses(entries, difficulty, cost_quality)
+        return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
+    if profile is Profile.ECO:
+        chances = [failing(difficulty, multiplier) for multiplier in entries.field.factors]
+        return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
+    return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
 
 
-def _shade(ranked: Sequence[RankedCandidate]) -> None:
-    """Keep guesses from ranking above what was measured: an unmeasured quality counts just below the best measured one."""
-    best = max([one.quality for one in ranked if one.candidate.measured], default=None)
-    if best is None:
-        return
-    for one in ranked:
-        if one.quality >= best and not one.candidate.measured:
-            one.quality = best - 0.01
+def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> int:
+    """The place of the best candidate: the least of `ranks`, without ranking the rest where `auto` needs no tie broken."""
+    if profile is Profile.AUTO:
+        losses = _losses(entries, difficulty, cost_quality)
+        least = min(losses)
+        if losses.count(least) == 1:
+            return losses.index(least)
+    order = ranks(entries, profile, difficulty, cost_quality)
+    return order.index(min(order))
 
 
-def _by_expected_loss(ranked: Sequence[RankedCandidate], cost_quality: float) -> None:
+def _losses(entries: Entries, difficulty: float, cost_quality: float) -> list[float]:
     """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
-    peer = max([one.quality for one in ranked]) - PEER
-    lam = weight(cost_quality, min([one.cost for one in ranked if one.quality >= peer]))
-    for one in ranked:
-        one.rank = (one.cost + lam * one.fail, -one.quality, one.candidate.id)
+    field, costs, base = entries.field, entries.costs, _odds(difficulty)
+    lam = weight(cost_quality, min([costs[place] for place in field.peers]))
+    return [  # the chance as in `failing`
+        cost + lam * ((odds := base * multiplier) / (1.0 + odds))
+        for cost, multiplier in zip(costs, field.factors, strict=True)
+    ]
 
 
-def _by_cost_above_a_bar(ranked: Sequence[RankedCandidate], _: float) -> None:
+def _above_a_bar(cost: float, fail: float, standing: tuple[float, str]) -> Rank:
     """`eco`: the cheapest that should do; where none should, the likeliest."""
-    for one in ranked:
-        enough = 1.0 - one.fail >= ECO_BAR
-        one.rank = (0, one.cost, -one.quality) if enough else (1, one.fail, one.cost)
-        one.rank = (*one.rank, one.candidate.id)
+    return (0, cost, *standing) if 1.0 - fail >= ECO_BAR else (1, fail, cost, standing[1])
 
 
-def _by_quality(ranked: Sequence[RankedCandidate], _: float) -> None:
-    for one in ranked:
-        one.rank = (-one.quality, one.cost, one.candidate.id)
+def sure(entries: Entries) -> int | None:
+    """The place of the candidate that `auto` and `eco` choose however hard a request is; None where there is none.
+
+    None is cheaper than it, none is better, and of equally good ones it is the first by name: so it comes first whatever a
+    failure weighs and however likely one is.
+    """
+    best = entries.field.best
+    return best if entries.costs[best] <= min(entries.costs) else None
 
 
-_RULES: Final[Mapping[Profile, Callable[[Sequence[RankedCandidate], float], None]]] = {
-    Profile.AUTO: _by_expected_loss,
-    Profile.ECO: _by_cost_above_a_bar,
-}
-_BY_RANK: Final = attrgetter("rank")
-
-
-def close(held: RankedCandidate, best: RankedCandidate, profile: Profile) -> bool:
+def close(entries: Entries, order: Sequence[Rank], held: int, best: int, profile: Profile) -> bool:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     if profile is Profile.AUTO:
-        return float(held.rank[0]) <= float(best.rank[0]) * STICKY_SLACK
+        return float(order[held][0]) <= float(order[best][0]) * STICKY_SLACK
     if profile is Profile.ECO:
-        return held.rank[0] == 0 and held.cost <= best.cost * STICKY_SLACK
-    return held.quality >= best.quality
+        return order[held][0] == 0 and entries.costs[held] <= entries.costs[best] * STICKY_SLACK
+    return entries.field.qualities[held] >= entries.field.qualities[best]
 
 
 def mixed(ranked: Sequence[Model], count: int) -> tuple[Model, ...]:
@@ -187,56 +252,3 @@ def mixed(ranked: Sequence[Model], count: int) -> tuple[Model, ...]:
         rest.remove(pick)
         chain.append(pick)
     return tuple(chain)
-
-
-# --- conversations ----------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class Pin:
-    """The model a conversation was last served by. `quality`: what to be better than, once it `failed`.
-
-    `prompt_tokens`: estimate of the prompt that its provider has seen, uncorrected as the next one will be. `at`: monotonic
-    seconds.
-    """
-
-    model_id: str
-    quality: float
-    prompt_tokens: int
-    at: float
-    failed: bool = False
-
-
-class StickyStore:
-    """Pins by device and conversation, so that two devices' equal words never meet. Bounded."""
-
-    def __init__(self, most: int = MOST) -> None:
-        self._pins: OrderedDict[tuple[str, str], Pin] = OrderedDict()
-        self._most = most
-
-    def __len__(self) -> int:
-        return len(self._pins)
-
-    def find(self, device_id: str, key: str, now: float) -> Pin | None:
-        """The conversation's pin, if it is not too old. `now`: monotonic seconds."""
-        pin = self._pins.get((device_id, key))
-        if pin is None or now - pin.at > MEMORY:
-            return None
-        return pin
-
-    def remember(self, device_id: str, decision: RouteDecision, model: Model, now: float) -> None:
-        """The conversation was served by that model. A model asked for by name pins nothing."""
-        self._put(device_id, decision, Pin(model.id, model.quality.value, decision.estimated_prompt, now))
-
-    def failed(self, device_id: str, decision: RouteDecision, now: float) -> None:
-        """The chosen model did not answer, or answered badly: the next try should be a better one's."""
-        self._put(device_id, decision, Pin(decision.model.id, decision.model.quality.value, 0, now, failed=True))
-
-    def _put(self, device_id: str, decision: RouteDecision, pin: Pin) -> None:
-        if decision.named or not decision.conversation_key:
-            return
-        key = (device_id, decision.conversation_key)
-        self._pins[key] = pin
-        self._pins.move_to_end(key)
-        if len(self._pins) > self._most:
-            self._pins.popitem(last=False)

@@ -6,10 +6,8 @@ conversation's key) is worked out when first read.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any, Final
 
 import orjson
@@ -34,15 +32,18 @@ DEFAULT_OUTPUT: Final = 320
 """Tokens of an ordinary chat reply, where nothing in the request says more."""
 
 _MAYBE_PASTED: Final = 600
+_HASHED: Final = 2000
 
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _AUDIO_PARTS: Final = frozenset({"input_audio", "audio", "audio_url"})
 _FILE_PARTS: Final = frozenset({"file", "input_file", "document"})
 _SYSTEM: Final = ("system", "developer")
+_OBJECT: Final = (dict, Mapping)
+"""Nearly always the first, which is much faster to ask for."""
 _TOOL: Final = ("tool", "function")
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class Features:
     """One request, measured.
 
@@ -64,28 +65,31 @@ class Features:
     tools: int = 0
     opening: tuple[str, str] = ("", "")
     first_reply: str | None = None
+    _asked: Ask | None = field(default=None, init=False, repr=False)
 
-    @cached_property
-    def opening_key(self) -> str:
-        """Hash of what opened the conversation. It does not say who asks: scope it by device."""
-        return _digest(*self.opening)
+    @property
+    def opening_key(self) -> int:
+        """Hash of what opened the conversation, for this process. It does not say who asks: scope it by device."""
+        return _hashed(*self.opening)
 
-    @cached_property
-    def conversation_key(self) -> str:
+    @property
+    def conversation_key(self) -> int:
         """The same with the first reply, so that two chats that both begin with "hello" part as soon as they differ."""
-        return self.opening_key if self.first_reply is None else _digest(self.opening_key, self.first_reply)
+        return self.opening_key if self.first_reply is None else _hashed(*self.opening, self.first_reply)
 
-    @cached_property
+    @property
     def asked(self) -> Ask:
         """What the user asks now, and what was taken off it: pastes, quotations and pleasantries."""
-        return find_ask(self.said)
+        if self._asked is None:
+            self._asked = find_ask(self.said)
+        return self._asked
 
     @property
     def ask(self) -> str:
         """What the user asks now, in words."""
         return self.asked.text
 
-    @cached_property
+    @property
     def repeats(self) -> bool:
         """Whether this very question was asked before in the conversation. Closing remarks do not count."""
         if not self.previous:
@@ -93,7 +97,7 @@ class Features:
         now = squeeze(self.said).casefold()
         return bool(now) and not is_closing(now) and any(squeeze(p).casefold() == now for p in self.previous)
 
-    @cached_property
+    @property
     def expected_output_tokens(self) -> int:
         """Tokens that the reply will probably have: short for a command, longer for a long ask, never above `max_tokens`."""
         if self.in_tool_loop or len(self.said) < 60:
@@ -105,23 +109,27 @@ class Features:
         return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
 
 
-@dataclass(slots=True)
 class _Walk:
     """The running sums of one pass. Lives only inside `extract`."""
 
-    tokens: float = 0.0
-    images: int = 0
-    audio: bool = False
-    tool_talk: bool = False
-    users: list[str] = field(default_factory=list)
-    system: str = ""
-    first_reply: str | None = None
-    role: str = ""
+    __slots__ = ("audio", "first_reply", "images", "role", "system", "tokens", "tool_talk", "users")
+
+    def __init__(self) -> None:
+        self.tokens: float = 0.0
+        self.images = 0
+        self.audio = self.tool_talk = False
+        self.users: list[str] = []
+        self.system = self.role = ""
+        self.first_reply: str | None = None
 
     def message(self, message: Mapping[Any, Any]) -> None:
         """Count one message."""
         self.tokens += MESSAGE_TOKENS
-        role, text = message.get("role"), self._text(message.get("content"))
+        role, text = message.get("role"), message.get("content")
+        if isinstance(text, str) and text.isascii():
+            self.tokens += len(text) / 4
+        else:
+            text = self._text(text)
         self.role = role if isinstance(role, str) else ""
         if role == "user":
             self.users.append(text)
@@ -140,7 +148,7 @@ class _Walk:
     def _text(self, content: object) -> str:
         """The text of a message's content; counts what it holds."""
         if isinstance(content, str):
-            self.tokens += len(content) / 4 if content.isascii() else text_tokens(content)
+            self.tokens += text_tokens(content)
             return content
         if not isinstance(content, list):
             return ""
@@ -151,7 +159,7 @@ class _Walk:
         if isinstance(part, str):
             self.tokens += text_tokens(part)
             return part
-        if not isinstance(part, Mapping):
+        if not isinstance(part, _OBJECT):
             return ""
         kind = part.get("type")
         if not isinstance(kind, str):
@@ -181,11 +189,11 @@ class _Walk:
 
 def extract(body: Mapping[str, Any] | object) -> Features:
     """Measure a chat request. Never raises, whatever the body holds: what cannot be read counts as absent."""
-    if not isinstance(body, Mapping):
+    if not isinstance(body, _OBJECT):
         return Features()
     walk, messages = _Walk(), body.get("messages")
     for message in messages if isinstance(messages, list) else (messages,) if isinstance(messages, str) else ():
-        if isinstance(message, Mapping):
+        if isinstance(message, _OBJECT):
             walk.message(message)
         elif isinstance(message, str):
             walk.message({"role": "user", "content": message})
@@ -195,17 +203,17 @@ def extract(body: Mapping[str, Any] | object) -> Features:
     tools = tools if isinstance(tools, list) else []
     users = walk.users
     return Features(
-        said=users[-1] if users else "",
-        previous=tuple(users[-5:-1]),
-        needs=_needs(walk, body, tools=bool(tools)),
-        prompt_tokens=int(walk.tokens + (_schema_tokens(tools) if tools else 0.0)) + 3,
-        max_tokens=_ceiling(body),
-        in_tool_loop=walk.role in _TOOL,
-        turns=len(users),
-        images=walk.images,
-        tools=len(tools),
-        opening=(walk.system, users[0] if users else ""),
-        first_reply=walk.first_reply,
+        users[-1] if users else "",
+        tuple(users[-5:-1]) if len(users) > 1 else (),
+        _needs(walk, body, tools=bool(tools)),
+        int(walk.tokens + (_schema_tokens(tools) if tools else 0.0)) + 3,
+        _ceiling(body),
+        walk.role in _TOOL,
+        len(users),
+        walk.images,
+        len(tools),
+        (walk.system, users[0] if users else ""),
+        walk.first_reply,
     )
 
 
@@ -225,14 +233,15 @@ def text_tokens(text: str) -> float:
 
 def _needs(walk: _Walk, body: Mapping[str, Any], *, tools: bool) -> frozenset[Capability]:
     modalities, shape = body.get("modalities"), body.get("response_format")
+    if not (tools or walk.tool_talk or walk.images or walk.audio or modalities or shape):
+        return _NOTHING
     found = (
         (Capability.TOOLS, tools or walk.tool_talk),
         (Capability.VISION, walk.images),
         (Capability.AUDIO, walk.audio or (isinstance(modalities, list) and "audio" in modalities)),
         (Capability.JSON_SCHEMA, isinstance(shape, Mapping) and shape.get("type") == "json_schema"),
     )
-    needs = [capability for capability, needed in found if needed]
-    return frozenset(needs) if needs else _NOTHING
+    return frozenset([capability for capability, needed in found if needed])
 
 
 _NOTHING: Final[frozenset[Capability]] = frozenset()
@@ -264,7 +273,7 @@ def _first_call(calls: object) -> str:
     return str(call.get("id", "")) if isinstance(call, Mapping) else ""
 
 
-def _digest(*parts: str) -> str:
-    # The first 2,000 characters tell openings apart; a pasted book need not be hashed whole.
-    joined = "\x1f".join(part[:2000] for part in parts)
-    return hashlib.blake2b(joined.encode("utf-8", "replace"), digest_size=8).hexdigest()
+def _hashed(*parts: str) -> int:
+    # The first 2,000 characters tell openings apart; a pasted book need not be hashed whole. Python's own hash (64 bits,
+    # keyed anew in each process) is as good here as any: keys are never stored.
+    return hash(tuple([part[:_HASHED] for part in parts]))

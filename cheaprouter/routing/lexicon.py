@@ -255,6 +255,31 @@ TRAILING: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+LAST_WORDS: Final = tuple(
+    sorted(
+        _words("""
+thank thanks you lot much advance again bunch million help time thx ty cheers please pls plz ta now today quickly soon fast asap
+possible a.s.a.p away urgent know it appreciated bitte danke dank merci beaucoup avance plait svp gracias favor grazie favore obrigado
+obrigada bedankt alsjeblieft alstublieft tack takk tak kiitos kasih
+""")
+    )
+)
+"""How an ASCII text ends that TRAILING matches, but for marks, and unless it ends with a name."""
+
+BEFORE_A_NAME: Final = (
+    "regards",
+    "wishes",
+    "best,",
+    "cheers,",
+    "sincerely,",
+    "yours,",
+    "truly,",
+    "thanks,",
+    "sent from my ",
+    "--",
+)
+"""What TRAILING wants in an ASCII text that ends with a name."""
+
 CLOSINGS: Final = frozenset(
     line.strip()
     for line in """

@@ -28,10 +28,11 @@ _LETTER: Final = (
 )
 """Anything but spaces, digits, marks and symbols: vowel signs of Indian scripts are part of a word, though not letters."""
 _WORDS: Final = re.compile(rf"{_LETTER}+(?:['’-]{_LETTER}+)*")
+_LETTERS_ALONE: Final = bytes(at if at < 128 and re.fullmatch(rf"{_LETTER}|['-]", chr(at)) else 32 for at in range(256))
+"""ASCII with a space for whatever is in no word."""
 _NUMBERS: Final = re.compile(r"\d+(?:[.,:/]\d+)*")
-_SYMBOLS: Final = re.compile(r"[\\^=+*/<>|_{}\[\]$≤≥≠∑∫√∞∈∀∃⊂∪∩→±·×÷°π]")
-_BRACKETS: Final = re.compile(r"[(){}\[\];]")
 _STOPS: Final = re.compile(r"[.!?。！？]+(?:\s|$)|[。！？]")
+_ASCII_STOPS: Final = re.compile(r"[.!?]+(?:\s|$)")
 _OPTIONS: Final = re.compile(r"(?:^|\s)\(?([A-J])[.):]\s")
 _WIDE: Final = re.compile(r"[\u0e00-\u0e7f\u2e80-\u9fff\uac00-\ud7af\uf900-\ufaff]")
 _HAN: Final = re.compile(r"[\u3400-\u9fff\uf900-\ufaff]")
@@ -46,14 +47,21 @@ COUNTS: Final = (
 )  # fmt: skip
 """The names of what `counts` returns, in its order."""
 
-_LEXICON: Final = {
-    word: tuple(i for i, words in enumerate(lexicon.GROUPS.values()) if word in words)
-    for word in frozenset().union(*lexicon.GROUPS.values())
-}
-_GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
 _JOINING: Final = frozenset(
     {"and", "but", "if", "then", "while", "which", "who", "that", "than", "und", "et", "y", "e", "en", "och", "и"}
 )
+_LISTS: Final = (*lexicon.GROUPS.values(), lexicon.QUANTITIES, _JOINING, frozenset(lexicon.SHOW_THAT))
+_LEXICON: Final = {
+    word: tuple(i for i, words in enumerate(_LISTS) if word in words) for word in frozenset().union(*_LISTS)
+}
+"""Which of the lists each word is on, so that a word is looked up once."""
+_GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
+_QUANTITY, _JOINT, _SHOW = range(len(_GROUP_AT), len(_LISTS))
+_LETTERS_AND_SPACE: Final = b"abcdefghijklmnopqrstuvwxyz "
+_DIGITS: Final = frozenset("0123456789")
+_MONEY: Final = frozenset("$€£")
+_SYMBOL_SET: Final = frozenset("\\^=+*/<>|_{}[]$≤≥≠∑∫√∞∈∀∃⊂∪∩→±·×÷°π")
+_BRACKET_SET: Final = frozenset("(){}[];")
 
 
 def normalise(text: str) -> str:
@@ -68,59 +76,86 @@ def size(text: str) -> float:
     return len(text) + 2.5 * len(_HAN.findall(text)) + 1.2 * len(_SYLLABLES.findall(text))
 
 
-def counts(ask: Ask, text: str, images: int = 0) -> list[float]:
-    """The named counts of an ask. `text`: its normalised text."""
-    words = _WORDS.findall(text)
-    numbers = _NUMBERS.findall(text)
+def words_of(text: str) -> list[str]:
+    """The words of a normalised text, in order."""
+    if not text.isascii():
+        return _WORDS.findall(text)
+    words = text.encode().translate(_LETTERS_ALONE).decode().split()
+    if "'" not in text and "-" not in text:
+        return words
+    return [word for joined in words for word in ((joined,) if joined.isalpha() else _WORDS.findall(joined))]
+
+
+def counts(ask: Ask, text: str, words: list[str], images: int = 0) -> list[float]:
+    """The named counts of an ask. `text`: its normalised text; `words`: the words of that."""
+    used = _marks(text)
+    has_digits = not (text.isascii() and _DIGITS.isdisjoint(used))
+    numbers = _NUMBERS.findall(text) if has_digits else []
+    joined = "".join(numbers)
+    sizes = list(map(len, words))
     total = max(1, len(words))
-    length = size(ask.text)
-    long = sum(1 for w in words if len(w) > 8)
-    letters = sum(map(len, words))
+    hits = _hits(text, words)
+    log, commas = math.log1p, text.count(",")
     return [
-        math.log1p(length),
-        math.log1p(len(words)),
-        math.log1p(len(_STOPS.findall(text))),
-        letters / total,
-        long / total,
-        math.log1p(len(numbers)),
-        max((len(n) for n in numbers), default=0),
-        float("." in "".join(numbers) or "," in "".join(numbers)),
-        float("%" in text or "percent" in text),
-        float("$" in text or "€" in text or "£" in text),
-        math.log1p(len(_SYMBOLS.findall(text))),
-        math.log1p(len(_BRACKETS.findall(text))),
-        float("\\" in text or "^" in text),
-        text.count(",") / total * 10,
-        math.log1p(text.count(":")),
+        log(size(ask.text)),
+        log(len(words)),
+        log(len((_ASCII_STOPS if text.isascii() else _STOPS).findall(text))),
+        sum(sizes) / total,
+        len([size for size in sizes if size > 8]) / total,
+        log(len(numbers)),
+        max(map(len, numbers), default=0),
+        float("." in joined or "," in joined),
+        float("%" in used or "percent" in text),
+        float(not _MONEY.isdisjoint(used)),
+        log(_many(text, used & _SYMBOL_SET)),
+        log(_many(text, used & _BRACKET_SET)),
+        float("\\" in used or "^" in used),
+        commas / total * 10,
+        log(text.count(":")),
         len(set(words)) / total,
-        math.log1p(ask.pasted),
+        log(ask.pasted),
         float(ask.mentioned > 0),
         float(ask.code),
         *_choices(ask.text),
         float("___" in text or "..." in text),
         float("statement" in text),
         float(images),
-        sum(1 for w in words if len(w) == 1 and w not in "aiouyеиояву"),
-        math.log1p(len(numbers) + sum(1 for w in words if w in lexicon.QUANTITIES)),
-        math.log1p(len(set(numbers))),
-        math.log1p(text.count(",") + text.count(";") + sum(1 for w in words if w in _JOINING)),
-        math.log1p(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
+        len([word for word in words if len(word) == 1 and word not in "aiouyеиояву"]) if 1 in sizes else 0,
+        log(len(numbers) + hits[_QUANTITY]),
+        log(len(set(numbers))),
+        log(commas + text.count(";") + hits[_JOINT]),
+        log(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
         _opening(words),
-        *_vocabulary(text, words),
+        *map(log, hits[: len(_GROUP_AT)]),
     ]
 
 
-def _vocabulary(text: str, words: Sequence[str]) -> list[float]:
-    hits = [0.0] * len(_GROUP_AT)
-    for word in words:
-        for at in _LEXICON.get(word, ()):
+def _marks(text: str) -> set[str]:
+    """Which characters are used; of ASCII all but letters and spaces."""
+    return set(text.encode().translate(None, _LETTERS_AND_SPACE).decode() if text.isascii() else text)
+
+
+def _many(text: str, characters: set[str]) -> int:
+    return sum([text.count(character) for character in characters])
+
+
+def _hits(text: str, words: Sequence[str]) -> list[int]:
+    """How many words are on each of the lists; in languages without spaces, what is found in the text."""
+    hits = [0] * len(_LISTS)
+    for on in [_LEXICON[word] for word in words if word in _LEXICON]:
+        for at in on:
             hits[at] += 1
     if not text.isascii() and _WIDE.search(text):
         for match in lexicon.UNSPACED.finditer(text):
             hits[_GROUP_AT[match.lastgroup or ""]] += 1
-    if any(then in lexicon.SHOW_THAT.get(word, ()) for word, then in pairwise(words)):
+    if hits[_SHOW] and _shows_that(words):
         hits[_GROUP_AT["proof"]] += 1
-    return [math.log1p(hit) for hit in hits]
+    return hits
+
+
+def _shows_that(words: Sequence[str]) -> bool:
+    said = lexicon.SHOW_THAT
+    return any(then in said[word] for word, then in pairwise(words) if word in said)
 
 
 def _opening(words: Sequence[str]) -> float:
@@ -136,7 +171,7 @@ def _opening(words: Sequence[str]) -> float:
 def _choices(text: str) -> list[float]:
     """Number of options, their mean length, overlap, share with digits, spread of length; length of the question itself."""
     chosen: list[re.Match[str]] = []
-    for match in _OPTIONS.finditer(text):
+    for match in _OPTIONS.finditer(text) if "A" in text and "B" in text else ():
         if match.group(1) == "ABCDEFGHIJ"[len(chosen) : len(chosen) + 1]:
             chosen.append(match)
     if len(chosen) < 2:
@@ -153,12 +188,20 @@ def _choices(text: str) -> list[float]:
     return [float(len(chosen)), math.log1p(mean), overlap, numeric, spread, math.log1p(chosen[0].start())]
 
 
-def pieces(text: str) -> set[int]:
-    """Places in the hash table of a text's words, word pairs and stems (or character pairs, without spaces), each once."""
-    words = _WORDS.findall(text)
-    places = {crc32(word.encode("utf-8", "replace")) & _MASK for word in words}
-    places.update([crc32(f"{a} {b}".encode("utf-8", "replace")) & _MASK for a, b in pairwise(words)])
-    places.update([crc32(word[:STEM].encode("utf-8", "replace"), 1) & _MASK for word in words if len(word) > STEM])
+def pieces(text: str, words: Sequence[str]) -> set[int]:
+    """Places in the hash table of words, word pairs and stems (or character pairs, without spaces), each once.
+
+    `text`: the normalised text; `words`: the words of that.
+    """
+    # No word holds a space, so one call encodes them all; the CRC of a pair goes on from that of its first word.
+    coded = " ".join(words).encode("utf-8", "replace").split(b" ") if words else []
+    found = list(map(crc32, coded))
+    pairs = map(crc32, [b" " + word for word in coded[1:]], found)
+    if text.isascii():
+        stems = [crc32(word[:STEM], 1) for word in coded if len(word) > STEM]
+    else:
+        stems = [crc32(word[:STEM].encode("utf-8", "replace"), 1) for word in words if len(word) > STEM]
+    places = {place & _MASK for place in (*found, *pairs, *stems)}
     if not text.isascii() and _WIDE.search(text):
         for word in words:
             if _WIDE.match(word):

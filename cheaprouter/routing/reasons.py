@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any, Final
 
+from ..catalog.prices import cost
 from ..catalog.quality import measured
 from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, NoCandidateError
-from ..core.models import Difficulty, Dropped, Json, Model, Profile, RouteDecision
+from ..core.models import Difficulty, Dropped, Json, Model, Profile, RouteDecision, Usage
 from .access import Access, Resolution
-from .candidates import CONTEXT_MARGIN, factor
+from .candidate import factor
+from .candidates import CONTEXT_MARGIN
 from .choose import RankedCandidate, failing
 from .features import Features
 
@@ -72,7 +75,7 @@ def chosen(
         told = f"{name} is better than the model that did not satisfy before"
     else:
         told = f"{name} is the {_RULES[profile]} of {candidates} candidates"
-    level = f"{hard.tier.value} {hard.score:.2f}, " if hard is not None else ""
+    level = f"{hard.tier} {hard.score:.2f}, " if hard is not None else ""
     price = f"about ${one.cost:.6f}" if one.cost else "free"
     late = "; it is cooling down, as all are" if cooling else ""
     return f"{asked}: {told} ({level}quality {one.candidate.quality:.0f}, {price}){late}"
@@ -142,12 +145,13 @@ def row(one: RankedCandidate, level: float, *, healthy: bool) -> Json:
     }
 
 
-def outcome(decision: RouteDecision) -> dict[str, Any]:
-    """The choice itself."""
+def outcome(decision: RouteDecision, at: datetime) -> dict[str, Any]:
+    """The choice itself. `at`: UTC, for prices."""
+    amount = cost(Usage(decision.prompt_tokens, decision.expected_output), decision.model, at)
     return {
         "model": decision.model.id,
         "fallbacks": [model.id for model in decision.fallbacks],
         "reason": decision.reason,
         "named": decision.named,
-        "expected_cost_usd": None if decision.expected_cost is None else float(decision.expected_cost),
+        "expected_cost_usd": None if amount is None else float(amount),
     }

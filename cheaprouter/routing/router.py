@@ -6,7 +6,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from decimal import Decimal
 from typing import Final
 
 from ..catalog.prices import cost
@@ -17,33 +16,28 @@ from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDeci
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
-from .candidates import Constraints, Needs, Shortlist, Shortlists, ceiling, select, too_big
-from .choose import CACHE_LIFE, RETRY_SPAN, Pin, RankedCandidate, StickyStore, close, fitting, mixed, order
+from .candidates import Constraints, Needs, ceiling, select, too_big
+from .choice import SCORED, Choice
+from .choose import Entries, at_place, fitting
 from .difficulty import DifficultyModel
 from .features import Features, extract
+from .shortlist import Shortlist, Shortlists
+from .sticky import CACHE_LIFE, RETRY_SPAN, Pin, StickyStore
 
 _FEW: Final = 6
 """Where fewer of a short list fit a request, all candidates are looked at."""
-
-_LOOKED_AT: Final = 12
-"""How many of the best are looked for among those that may be asked: enough for a chain that mixes providers."""
 
 _ROUTES: Final = 512
 _LONGEST_KEPT: Final = 200
 """How many routes are kept, and the longest name they are kept for: names come from clients."""
 
-_ESCALATED: Final = 0.6
-"""Least difficulty of a question that came back: whatever answered it before did not satisfy."""
-
-_SCORED: Final = (Profile.AUTO, Profile.ECO)
-"""Profiles that ask how hard a request is."""
-
-_FREE: Final = Decimal(0)
+_SCORED_LATER: Final = 10
+"""Of so many requests whose score was not needed one is scored afterwards, so that what is asked is known all the same."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, eq=False)
 class RouteContext:
-    """What a decision may know besides the request: values alone, nobody is asked for more.
+    """What a decision may know besides the request: values alone, nobody is asked for more. Nobody changes one.
 
     `policy`: the device's effective settings. `budget_action`: what a spent budget asks for, None while there is money.
     `at`: UTC, for prices. `now`: monotonic seconds. By model id, as far as known: `down`: may not be asked now; `latency`:
@@ -78,20 +72,6 @@ class Route:
     who: str
 
 
-@dataclass(slots=True)
-class _Work:
-    """One request on its way to a decision."""
-
-    context: RouteContext
-    route: Route
-    features: Features
-    needs: Needs
-    pin: Pin | None = None
-    difficulty: Difficulty | None = None
-    kept_on: bool = False
-    escalated: bool = False
-
-
 class Router:
     """Decides for one table and one configuration; a new one of either makes a new router, which takes over `sticky`."""
 
@@ -116,6 +96,7 @@ class Router:
         # Where there is nothing to change to, nobody needs to know which model a conversation is on.
         self._sticky = settings.routing.sticky and len(table.ids()) > 1
         self._monotonic = monotonic
+        self._skipped = 0
 
     def decide(self, request: Operation, context: RouteContext) -> RouteDecision:
         """The model and its stand-ins.
@@ -123,7 +104,8 @@ class Router:
         Raises ModelNotFoundError, PermissionDeniedError (the device may not), InvalidRequestError (a named model is of
         another kind), NoCandidateError (none can) or BudgetError (the budget is spent and nothing free is left).
         """
-        return self._decided(self._begin(request, context))
+        route, features = self._route(request, context), extract(request.body)
+        return self._decided(route, features, Needs.of(features, request.n), context)
 
     def served(self, device_id: str, decision: RouteDecision, model: Model) -> None:
         """That model answered: the conversation stays with it while that pays."""
@@ -135,35 +117,43 @@ class Router:
         if self._sticky:
             self.sticky.failed(device_id, decision, self._monotonic())
 
+    def score_skipped(self, decision: RouteDecision) -> Difficulty | None:
+        """Score one in ten of the requests that were decided without it; to be called once the reply has left."""
+        if decision.score_later is None:
+            return None
+        self._skipped += 1
+        return decision.score_later() if self._skipped % _SCORED_LATER == 0 else None
+
     def explain(self, body: Json, context: RouteContext) -> Json:
         """All that a decision looks at, in numbers and words. Raises what `decide` raises, except for want of a candidate."""
-        work = self._begin(parse(body, default_model=Profile.AUTO.model_id), context)
-        route = work.route
-        difficulty = work.difficulty = self._difficulty.score(work.features)
-        kept, dropped = select(self.table, work.needs, route.constraints, context.at, context.latency)
-        view = reasons.view(route.target, route.access.profile, work.features, difficulty, dropped)
+        request = parse(body, default_model=Profile.AUTO.model_id)
+        route, features = self._route(request, context), extract(request.body)
+        needs = Needs.of(features, request.n)
+        kept, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
+        difficulty = self._difficulty.score(features)
+        view = reasons.view(route.target, route.access.profile, features, difficulty, dropped)
         if route.access.model is not None:
-            return {**view, **reasons.outcome(self._decided(work))}
+            return {
+                **view,
+                **reasons.outcome(self._named(route, features, needs, context, route.access.model), context.at),
+            }
         try:
-            ranked = self._ranked(work)
+            choice = self._choice(route, features, needs, context)
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
-        level = self._level(work)
+        decision, level = self._chosen(choice, route, needs, context), choice.raised(difficulty.score)
+        ranked = [at_place(choice.entries, place) for place in choice.order()]
         rows = [reasons.row(one, level, healthy=one.candidate.id not in context.down) for one in ranked]
         listed = {row["id"] for row in rows}
         beaten = [{"id": model.id, "beaten": True} for model in kept if model.id not in listed]
-        return {**view, **reasons.outcome(self._chosen(work, ranked)), "candidates": [*rows, *beaten]}
+        return {**view, **reasons.outcome(decision, context.at), "candidates": [*rows, *beaten]}
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 
-    def _begin(self, request: Operation, context: RouteContext) -> _Work:
-        features = extract(request.body)
-        return _Work(context, self._route(request, context), features, Needs.of(features, request.n))
-
-    def _decided(self, work: _Work) -> RouteDecision:
-        if work.route.access.model is not None:
-            return self._named(work, work.route.access.model)
-        return self._chosen(work, self._ranked(work))
+    def _decided(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> RouteDecision:
+        if route.access.model is not None:
+            return self._named(route, features, needs, context, route.access.model)
+        return self._chosen(self._choice(route, features, needs, context), route, needs, context)
 
     def _route(self, request: Operation, context: RouteContext) -> Route:
         requested, policy = request.model, context.policy
@@ -198,59 +188,31 @@ class Router:
         )
         return Route(policy, target, granted, constraints, slider, reasons.who(target, granted))
 
-    def _named(self, work: _Work, model: Model) -> RouteDecision:
+    def _named(
+        self, route: Route, features: Features, needs: Needs, context: RouteContext, model: Model
+    ) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
-        route, context, needs = work.route, work.context, work.needs
         named = map(self.table.get, self.settings.fallbacks.get(model.id, ()))
-        stand_ins = [other for other in named if other is not None and self._may_stand_in(other, work)]
-        output = needs.reply(context.outputs.get(model.id))
-        return self._decision(work, (model, *stand_ins), output, reasons.named(route.target, model))
+        stand_ins = tuple(
+            [other for other in named if other is not None and _may_stand_in(other, route, needs, context.at)]
+        )
+        decision = RouteDecision(model, stand_ins, _ascii(reasons.named(route.target, model)), named=True)
+        return self._estimated(decision, features, needs, context, needs.reply(context.outputs.get(model.id)))
 
-    def _may_stand_in(self, model: Model, work: _Work) -> bool:
-        needs, limit = work.needs, work.route.constraints.max_cost
-        if not needs.capabilities <= model.capabilities or too_big(model, needs):
-            return False
-        if not work.route.access.permits(model):
-            return False
-        if limit is None:
-            return True
-        amount = cost(Usage(needs.prompt_tokens, needs.reply(None)), model, work.context.at)
-        return amount is not None and amount <= limit
-
-    def _ranked(self, work: _Work) -> list[RankedCandidate]:
-        """Every candidate that fits, best first. Raises where there is none."""
-        route, context = work.route, work.context
-        profile = route.access.profile
-        shortlist = self._shortlists.get(work.needs.capabilities, route.access.bounds, context.at)
-        if self._sticky and profile is not Profile.PREMIUM and len(shortlist.every) > 1:
-            work.pin = self._pin(work.features, context)
-        ranked = self._fitting(shortlist, work)
-        if not ranked:
-            _, dropped = select(self.table, work.needs, route.constraints, context.at, context.latency)
+    def _choice(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> Choice:
+        """The request and all candidates that fit. Raises where there is none."""
+        shortlist = self._shortlists.get(needs.capabilities, route.access.bounds, context.at)
+        pin = None
+        if self._sticky and route.access.profile is not Profile.PREMIUM and len(shortlist) > 1:
+            pin = self._pin(features, context)
+        entries = _fitting(shortlist, needs, route.constraints, context, pin)
+        if not entries.costs:
+            _, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
             raise reasons.no_candidate(route.access, dropped)
-        if len(ranked) == 1:
-            return ranked
-        order(ranked, profile, self._level(work) if profile in _SCORED else 0.0, route.cost_quality)
-        return ranked if work.pin is None else self._settled(ranked, work.pin, work)
-
-    def _fitting(self, shortlist: Shortlist, work: _Work) -> list[RankedCandidate]:
-        context, pin = work.context, work.pin
-        # What the conversation's provider probably still has in its cache.
-        cached = None if pin is None or context.now - pin.at > CACHE_LIFE else (pin.model_id, pin.prompt_tokens)
-        found: list[RankedCandidate] = []
-        for candidates in (shortlist.best, shortlist.every):
-            found = fitting(candidates, work.needs, work.route.constraints, context.outputs, context.latency, cached)
-            if len(found) >= _FEW or len(shortlist.every) == len(candidates):
-                break
-        return found
-
-    def _level(self, work: _Work) -> float:
-        if work.difficulty is None:
-            work.difficulty = self._difficulty.score(work.features)
-        level = work.difficulty.score
-        if work.features.repeats or (work.pin is not None and work.pin.failed):
-            level = max(level, _ESCALATED)
-        return level
+        return Choice(
+            entries, route.access.profile, route.cost_quality, features, pin, context.down, self._fallbacks,
+            self._difficulty.score,
+        )  # fmt: skip
 
     def _pin(self, features: Features, context: RouteContext) -> Pin | None:
         pin = self.sticky.find(context.device_id, features.conversation_key, context.now)
@@ -261,56 +223,55 @@ class Router:
             pin = self.sticky.find(context.device_id, features.opening_key, context.now)
         return pin
 
-    @staticmethod
-    def _settled(ranked: list[RankedCandidate], pin: Pin, work: _Work) -> list[RankedCandidate]:
-        """The order, with the conversation's own model in front where it should stay, or behind where it has failed."""
-        if pin.failed or work.features.repeats:
-            better = [one for one in ranked if one.quality > pin.quality]
-            work.escalated = bool(better) and better[0] is not ranked[0]
-            return [*better, *(one for one in ranked if one.quality <= pin.quality)]
-        held = next((one for one in ranked if one.candidate.id == pin.model_id), None)
-        if held is None:
-            return ranked
-        if held is ranked[0] or work.features.in_tool_loop or close(held, ranked[0], work.route.access.profile):
-            work.kept_on = True
-            return [held, *(one for one in ranked if one is not held)]
-        return ranked
-
-    def _chosen(self, work: _Work, ranked: list[RankedCandidate]) -> RouteDecision:
-        """The best that may be asked now and its stand-ins; those that may not go last."""
-        down, route = work.context.down, work.route
-        ready, cooling = list[RankedCandidate](), list[RankedCandidate]()
-        for one in ranked:
-            (cooling if one.candidate.id in down else ready).append(one)
-            if len(ready) >= _LOOKED_AT:
-                break
-        chain = mixed([one.candidate.model for one in ready], self._fallbacks)
-        if cooling:
-            chain = (*chain, *(one.candidate.model for one in cooling))[: self._fallbacks + 1]
-        first = ready[0] if ready else cooling[0]
-        kept_on = work.kept_on and first is ranked[0]
-        found, hard, escalated = len(ranked), work.difficulty, work.escalated
+    def _chosen(self, choice: Choice, route: Route, needs: Needs, context: RouteContext) -> RouteDecision:
+        """The best that may be asked now; its stand-ins are worked out if they are asked for."""
+        one = at_place(choice.entries, choice.place())
+        profile, hard = choice.profile, choice.difficulty
         reason = reasons.chosen(
-            route.who, route.access.profile, first, found, hard, kept_on=kept_on, escalated=escalated, cooling=not ready
-        )
-        return self._decision(work, chain, first.output, reason, first)
+            route.who, profile, one, len(choice.entries.costs), hard,
+            kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.candidate.id in choice.down,
+        )  # fmt: skip
+        decision = RouteDecision(one.candidate.model, choice.stand_ins, _ascii(reason), profile)
+        decision.difficulty = hard
+        if hard is None and profile in SCORED:
+            decision.score_later = choice.score_later
+        return self._estimated(decision, choice.features, needs, context, one.output)
 
-    def _decision(
-        self, work: _Work, chain: tuple[Model, ...], output: int, why: str, chosen: RankedCandidate | None = None
+    def _estimated(
+        self, decision: RouteDecision, features: Features, needs: Needs, context: RouteContext, output: int
     ) -> RouteDecision:
-        model, context, estimate = chain[0], work.context, work.needs.prompt_tokens
-        prompt = max(1, round(estimate * context.corrections.get(model.id, 1.0)))
-        free = chosen is not None and chosen.candidate.free
-        return RouteDecision(
-            model=model,
-            fallbacks=chain[1:],
-            reason=why if why.isascii() and why.isprintable() else reasons.ascii_line(why),
-            profile=None if chosen is None else work.route.access.profile,
-            named=chosen is None,
-            difficulty=work.difficulty,
-            expected_cost=_FREE if free else cost(Usage(prompt, output), model, context.at),
-            prompt_tokens=prompt,
-            estimated_prompt=estimate,
-            expected_output=output,
-            conversation_key=work.features.conversation_key if self._sticky else "",
-        )
+        """The decision with the numbers by which it is reserved, and by which the conversation is known again."""
+        estimate = needs.prompt_tokens
+        decision.estimated_prompt = estimate
+        decision.prompt_tokens = max(1, round(estimate * context.corrections.get(decision.model.id, 1.0)))
+        decision.expected_output = output
+        if self._sticky:
+            decision.conversation_key = features.conversation_key
+        return decision
+
+
+def _fitting(
+    shortlist: Shortlist, needs: Needs, constraints: Constraints, context: RouteContext, pin: Pin | None
+) -> Entries:
+    # What the conversation's provider probably still has in its cache.
+    cached = None if pin is None or context.now - pin.at > CACHE_LIFE else (pin.model_id, pin.prompt_tokens)
+    found = fitting(shortlist.best, needs, constraints, context.outputs, context.latency, cached)
+    if len(found.costs) >= _FEW or len(shortlist) == len(shortlist.best):
+        return found
+    return fitting(shortlist.every, needs, constraints, context.outputs, context.latency, cached)
+
+
+def _may_stand_in(model: Model, route: Route, needs: Needs, at: datetime) -> bool:
+    limit = route.constraints.max_cost
+    if not needs.capabilities <= model.capabilities or too_big(model, needs):
+        return False
+    if not route.access.permits(model):
+        return False
+    if limit is None:
+        return True
+    amount = cost(Usage(needs.prompt_tokens, needs.reply(None)), model, at)
+    return amount is not None and amount <= limit
+
+
+def _ascii(why: str) -> str:
+    return why if why.isascii() and why.isprintable() else reasons.ascii_line(why)

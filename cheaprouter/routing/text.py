@@ -50,7 +50,12 @@ _LAST: Final = re.compile(r"[.!?;]\s+([^:.!?;\n]{3,90})[.!?]*\Z")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
 _STOPS: Final = " .!?,;:…。！？；：؟।"
 _PAIRED: Final = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "`": "`", "*": "*", "(": ")", "[": "]"}
-_SENTENCES: Final = re.compile(r"(?<=[.!?。！？\n])\s*")
+_SENTENCES: Final = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]|[^.!?。！？\n]+")
+_ENDS: Final = frozenset(".!?。！？\n")
+_SENTENCE_END: Final = re.compile(r"[.!?。！？\n]")
+_SENTENCE_BREAK: Final = re.compile(r"[.!?;]\s")
+_JOINTS: Final = (" ", "", ". ", "? ", "! ")
+_SPACES: Final = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +103,10 @@ def _shorten(said: str) -> str:
 
 
 def _plain(text: str) -> str:
-    return once(trim(once(squeeze(text))))
+    squeezed = squeeze(text)
+    told = once(squeezed)
+    trimmed = trim(told)
+    return told if squeezed == told == trimmed else once(trimmed)
 
 
 def _unwrap(said: str) -> str:
@@ -140,15 +148,21 @@ def once(text: str) -> str:
     """A text that says the same thing several times, said once, whether whole or by the sentence."""
     while (period := _period(text)) < len(text):
         text = text[:period]
+    if not _SENTENCE_END.search(text, 0, len(text) - 1):
+        return text.strip() if text[-1:] in _ENDS and text.strip(_STOPS) else text
     parts: dict[str, str] = {}
-    for part in _SENTENCES.split(text):
+    for part in _SENTENCES.findall(text):
         parts.setdefault(part.strip(_STOPS), part.strip())
+    if text[-1:] in _ENDS:
+        parts.setdefault("", "")
     return " ".join(part for key, part in parts.items() if key) if len(parts) > 1 else text
 
 
 def _period(text: str) -> int:
     """The length of what a text repeats, with or without a space or a stop between; its own length if it repeats nothing."""
-    for joint in (" ", "", ". ", "? ", "! "):
+    for joint in _JOINTS:
+        if text[-1:] + joint + text[:1] not in text:
+            continue  # where a copy ends the next one begins
         doubled = text + joint
         period = (doubled + doubled).find(doubled, 1)
         if 0 < period < len(doubled):
@@ -169,8 +183,16 @@ def trim(text: str) -> str:
 
 def _without_end(text: str) -> str:
     tail = text[-END:]
+    if tail.isascii() and not _may_end(tail.lower()):
+        return text
     bare = lexicon.TRAILING.sub("", tail, count=1)
     return text if len(bare) == len(tail) else text[: len(text) - len(tail)] + bare
+
+
+def _may_end(tail: str) -> bool:
+    """Whether the pattern of thanks and signatures, which costs far more, could match at all. ASCII, lower case."""
+    bare = tail.rstrip(_SPACES + ".!,;:)")
+    return bare.endswith(lexicon.LAST_WORDS) or any(mark in tail for mark in lexicon.BEFORE_A_NAME)
 
 
 def _without_claim(text: str) -> str:
@@ -178,17 +200,25 @@ def _without_claim(text: str) -> str:
     first = _CLAUSE.match(text)
     if first and _claims(first.group(1)):
         return text[first.end() :]
-    start = max(0, len(text) - END)
-    last = _LAST.search(text, start)
+    last = None
+    for end in _SENTENCE_BREAK.finditer(text, max(0, len(text) - END)):
+        last = end  # a last sentence begins nowhere else
+    if last:
+        last = _LAST.match(text, last.start())
     if last and _claims(last.group(1)):
         return text[: last.start() + 1]
     return text
 
 
 def _claims(clause: str) -> bool:
-    words = _WORD.findall(clause.casefold().replace("-", " "))
-    core = [word for word in words if word in lexicon.CLAIM_CORE]
-    return bool(core) and all(word in lexicon.CLAIM_FILL for word in words if word not in lexicon.CLAIM_CORE)
+    core = False
+    for match in _WORD.finditer(clause.casefold().replace("-", " ")):
+        word = match.group()
+        if word in lexicon.CLAIM_CORE:
+            core = True
+        elif word not in lexicon.CLAIM_FILL:
+            return False
+    return core
 
 
 def is_closing(text: str) -> bool:

@@ -12,7 +12,7 @@ import numpy as np
 import scipy.sparse as sp
 
 from cheaprouter.routing.features import extract
-from cheaprouter.routing.measures import BITS, counts, normalise, pieces
+from cheaprouter.routing.measures import BITS, counts, normalise, pieces, words_of
 from cheaprouter.routing.text import find_ask
 
 SOURCES = (
@@ -172,8 +172,9 @@ def tabulate(rows: list[Row]) -> Table:
     for row in rows:
         ask = find_ask(row.said)
         text = normalise(ask.text)
-        dense.append(counts(ask, text))
-        places = pieces(text)
+        words = words_of(text)
+        dense.append(counts(ask, text, words))
+        places = pieces(text, words)
         indices.extend(places)
         values.extend([1 / np.sqrt(max(1, len(places)))] * len(places))
         ends.append(len(indices))

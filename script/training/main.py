@@ -7,8 +7,9 @@ import time
 
 import numpy as np
 
-from cheaprouter.routing.difficulty import DifficultyModel, read_trained
+from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.measures import BITS, COUNTS
+from cheaprouter.routing.trained import read_trained
 from training.corpus import GSM8K_BY_STEPS, HAND, Table, load, tabulate
 from training.fit import DEPTH, ROUNDS, Raw, fit_calibration, fit_raw, flatten
 from training.pack import pack

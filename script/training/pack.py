@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from cheaprouter.routing.difficulty import MAGIC
+from cheaprouter.routing.trained import MAGIC
 from training.fit import DEPTH, Flat
 
 

@@ -10,12 +10,13 @@ from hypothesis import strategies as st
 from cheaprouter.catalog.prices import cost
 from cheaprouter.catalog.table import ModelTable
 from cheaprouter.core.models import Capability, Price, PriceTier, Rates, Usage
-from cheaprouter.routing.candidates import Bounds, Candidate, Constraints, Needs, ceiling, matches, select
+from cheaprouter.routing.candidate import Candidate
+from cheaprouter.routing.candidates import Bounds, Constraints, Needs, ceiling, matches, select
 from tests.builders import NOON, a_model
 from tests.routing.helpers import BIG, LOCAL, SMALL
 
 
-def out(table_model, needs=Needs(), constraints=Constraints(), **latency) -> str:  # noqa: B008 - both are frozen
+def out(table_model, needs=Needs(), constraints=Constraints(), **latency) -> str:  # noqa: B008 - nobody changes them
     kept, dropped = select(ModelTable([table_model]), needs, constraints, NOON, latency)
     return dropped[0].reason if dropped else f"kept {kept[0].id}"
 

@@ -5,8 +5,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Profile, Quality
-from cheaprouter.routing.candidates import Candidate, Constraints, Needs, factor
-from cheaprouter.routing.choose import failing, fitting, mixed, order, weight
+from cheaprouter.routing.candidate import Candidate, factor
+from cheaprouter.routing.candidates import Constraints, Needs
+from cheaprouter.routing.choose import Field, failing, fitting, mixed, ranks, weight
 from tests.builders import a_model
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL
 
@@ -16,9 +17,9 @@ qualities = st.floats(0, 100)
 
 def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300):
     candidates = [Candidate(m, m.prices[0]) for m in models]
-    options = fitting(candidates, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
-    order(options, profile, difficulty, slider)
-    return [option.candidate.id for option in options]
+    entries = fitting(Field(candidates), Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
+    places = sorted(zip(ranks(entries, profile, difficulty, slider), entries.field.ids, strict=True))
+    return [name for _, name in places]
 
 
 @given(chances, qualities, qualities)

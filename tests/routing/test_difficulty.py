@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Tier
 from cheaprouter.routing import difficulty
-from cheaprouter.routing.difficulty import DifficultyModel, read_trained, score_payload
+from cheaprouter.routing.difficulty import DifficultyModel, score_payload
 from cheaprouter.routing.features import extract
+from cheaprouter.routing.trained import read_trained
 
 PROOF = "Prove that every prime p = 1 mod 4 is a sum of two squares."
 HARD = {Tier.COMPLEX, Tier.REASONING}

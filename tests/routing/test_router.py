@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from decimal import Decimal
 from types import SimpleNamespace
 
 import pytest
@@ -14,6 +13,7 @@ from cheaprouter.core.errors import (
     PermissionDeniedError,
 )
 from cheaprouter.core.models import Capability, Profile
+from cheaprouter.routing.shortlist import Shortlist
 from tests.builders import a_chat, a_model
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, router
 
@@ -36,7 +36,8 @@ class TestNames:
         assert decide(router(blind, BIG), "lab/blind", body={"messages": IMAGE}).model is blind
 
     def test_a_named_model_without_a_price_is_served(self):
-        assert decide(router(a_model("lab/odd", price=None), BIG), "lab/odd").expected_cost is None
+        odd = a_model("lab/odd", price=None)
+        assert decide(router(odd, BIG), "lab/odd").model is odd
 
     def test_a_named_model_that_is_cooling_is_still_served(self):
         assert decide(router(), "lab/big", down=frozenset({"lab/big"})).model is BIG
@@ -288,8 +289,8 @@ class TestSpeed:
             for i in range(150)
         ]
         full = router(*models, difficulty=0.5)
-        full._shortlists._made = lambda c, b, at, old=full._shortlists._made: (s := old(c, b, at)).__class__(
-            s.every, s.every
+        full._shortlists._made = lambda c, b, at, old=full._shortlists._made: Shortlist(
+            (every := old(c, b, at).every.candidates), every
         )
         for asked in ("blockrun/auto", "blockrun/eco", "blockrun/premium", "blockrun/auto:2", "blockrun/auto:8"):
             assert decide(router(*models, difficulty=0.5), asked).model.id == decide(full, asked).model.id
@@ -414,9 +415,17 @@ class TestPause:
 
 
 class TestNumbers:
-    def test_the_cost_is_of_prompt_and_expected_reply(self):
-        made = decide(router(), "lab/big")
-        assert made.expected_cost == (3 * made.prompt_tokens + 15 * made.expected_output) / Decimal(1_000_000)
+    @pytest.mark.parametrize("asked", ["lab/big", "blockrun/premium"])
+    def test_the_cost_is_of_prompt_and_expected_reply(self, asked):
+        routes, body = router(), {"model": asked, "messages": [{"role": "user", "content": "turn on the light"}]}
+        made = decide(routes, asked)
+        told = routes.explain(body, context())["expected_cost_usd"]
+        assert told == pytest.approx((3 * made.prompt_tokens + 15 * made.expected_output) / 1_000_000)
+
+    def test_the_cost_of_a_model_without_a_price_is_unknown(self):
+        routes = router(a_model("lab/odd", price=None), BIG)
+        body = {"model": "lab/odd", "messages": [{"role": "user", "content": "turn on the light"}]}
+        assert routes.explain(body, context())["expected_cost_usd"] is None
 
     def test_a_models_usual_reply_is_taken_into_account(self):
         long = decide(router(SMALL), outputs={"lab/small": 2000}).expected_output

@@ -4,7 +4,7 @@ from dataclasses import replace
 from decimal import Decimal
 
 from cheaprouter.core.models import RouteDecision
-from cheaprouter.routing.choose import MEMORY, StickyStore
+from cheaprouter.routing.sticky import MEMORY, StickyStore
 from tests.builders import HandClock, a_chat, a_model, saying
 from tests.routing.helpers import BIG, SMALL, context, router
 

@@ -1,0 +1,131 @@
+"""One request's choice among the candidates that fit: who is first, who comes after, and whether anybody has to know how hard it is."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Final
+
+from ..core.models import Difficulty, Model, Profile
+from .choose import Entries, close, first, mixed, ranks, sure
+from .features import Features
+from .sticky import Pin
+
+_LOOKED_AT: Final = 12
+"""How many of the best are looked for among those that may be asked: enough for a chain that mixes providers."""
+
+_ESCALATED: Final = 0.6
+"""Least difficulty of a question that came back: whatever answered it before did not satisfy."""
+
+SCORED: Final = (Profile.AUTO, Profile.ECO)
+"""Profiles that ask how hard a request is."""
+
+
+@dataclass(slots=True, eq=False)
+class Choice:
+    """What a request is chosen by, as it was when the choice was made.
+
+    `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
+    `most`: how many may stand in. `difficulty`: None until it is needed. `kept_on`: the conversation stays where it is;
+    `escalated`: it leaves a model that did not satisfy.
+    """
+
+    entries: Entries
+    profile: Profile
+    cost_quality: float
+    features: Features
+    pin: Pin | None
+    down: frozenset[str]
+    most: int
+    score: Callable[[Features], Difficulty]
+    difficulty: Difficulty | None = None
+    kept_on: bool = False
+    escalated: bool = False
+
+    def place(self) -> int:
+        """The place of the best that may be asked now; where all are down, of the best."""
+        if (place := self._sure()) is not None:
+            return place
+        if self.pin is None and not self.down:
+            return first(self.entries, self.profile, self._level(), self.cost_quality)
+        order, ids = self.order(), self.entries.field.ids
+        place = next((one for one in order if ids[one] not in self.down), order[0])
+        self.kept_on = self.kept_on and place == order[0]
+        return place
+
+    def _sure(self) -> int | None:
+        """The place of the candidate that wins however hard the request is, so that nobody has to find out."""
+        entries = self.entries
+        if len(entries.costs) == 1:
+            return 0
+        if self.profile not in SCORED:
+            return None
+        if self.pin is None:
+            place = sure(entries)
+            return None if place is None or entries.field.ids[place] in self.down else place
+        if self._again():
+            return None
+        held = entries.field.places.get(self.pin.model_id)
+        place = held if held is not None and self.features.in_tool_loop else sure(entries)
+        if place is None or entries.field.ids[place] in self.down or held not in (None, place):
+            return None
+        self.kept_on = held is not None
+        return place
+
+    def order(self) -> list[int]:
+        """The places of all that fit, best first, with the conversation's own model in front where it should stay.
+
+        Or behind, where it has failed.
+        """
+        entries, pin = self.entries, self.pin
+        if len(entries.costs) == 1:
+            return [0]
+        found = ranks(entries, self.profile, self._level(), self.cost_quality)
+        order = sorted(range(len(found)), key=found.__getitem__)
+        if pin is None:
+            return order
+        if self._again():
+            quality = entries.field.qualities
+            better = [one for one in order if quality[one] > pin.quality]
+            self.escalated = bool(better) and better[0] != order[0]
+            return [*better, *(one for one in order if quality[one] <= pin.quality)]
+        held = entries.field.places.get(pin.model_id)
+        if held is None:
+            return order
+        stays = held == order[0] or self.features.in_tool_loop
+        if stays or close(entries, found, held, order[0], self.profile):
+            self.kept_on = True
+            return [held, *(one for one in order if one != held)]
+        return order
+
+    def stand_ins(self) -> tuple[Model, ...]:
+        """Who comes after the chosen model; those that may not be asked now go last."""
+        ready, cooling = list[Model](), list[Model]()
+        for place in self.order():
+            model = self.entries.field.candidates[place].model
+            (cooling if model.id in self.down else ready).append(model)
+            if len(ready) >= _LOOKED_AT:
+                break
+        chain = mixed(ready, self.most)
+        if cooling:
+            chain = (*chain, *cooling)[: self.most + 1]
+        return chain[1:]
+
+    def score_later(self) -> Difficulty:
+        """How hard the request is, where nobody had to know."""
+        return self.score(self.features)
+
+    def _level(self) -> float:
+        """How hard the request counts as; 0 where the profile does not ask."""
+        if self.profile not in SCORED:
+            return 0.0
+        if self.difficulty is None:
+            self.difficulty = self.score(self.features)
+        return self.raised(self.difficulty.score)
+
+    def raised(self, score: float) -> float:
+        """A score, or more where the question came back: it is harder than it looks."""
+        return max(score, _ESCALATED) if self._again() else score
+
+    def _again(self) -> bool:
+        return (self.pin is not None and self.pin.failed) or self.features.repeats

@@ -1,0 +1,96 @@
+"""Short lists: which candidates a choice looks at.
+
+What a request's size does not change (kind, abilities, rules, the current price) is worked out once for each combination and
+kept, so that a decision looks at a few dozen models and not at hundreds. Of many candidates only the best by price and
+quality are short-listed: layer after layer of models that no other beats in every respect. The rest is there for when too
+few of those fit.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from datetime import datetime
+from functools import cached_property
+from typing import Final
+
+from ..catalog.prices import active_price
+from ..catalog.table import ModelTable
+from ..core.models import Capability
+from .candidate import Candidate
+from .candidates import Bounds, barred
+from .choose import Field
+
+LENGTH: Final = 20
+"""How many candidates a short list holds, where there are as many; more where more of them are beaten by none."""
+
+_KEPT: Final = 128
+_QUARTER: Final = 900
+"""Seconds. Prices change at most every quarter of an hour."""
+
+
+class Shortlist:
+    """Candidates that pass the fixed rules: the best of them, and all."""
+
+    def __init__(self, best: Sequence[Candidate], every: Sequence[Candidate]) -> None:
+        self.best = Field(best)
+        self._every = every
+
+    @cached_property
+    def every(self) -> Field:
+        """All of them: made when first needed, which it seldom is."""
+        return self.best if len(self._every) == len(self.best) else Field(self._every)
+
+    def __len__(self) -> int:
+        return len(self._every)
+
+
+class Shortlists:
+    """Short lists of one table, made when first needed; the longest unused go."""
+
+    def __init__(self, table: ModelTable) -> None:
+        self._table = table
+        self._lists: OrderedDict[tuple[frozenset[Capability], Bounds, int], Shortlist] = OrderedDict()
+        self._timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
+
+    def get(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
+        """The candidates for these needs and rules at a moment (UTC)."""
+        key = (capabilities, bounds, int(at.timestamp()) // _QUARTER if self._timed else 0)
+        if key not in self._lists:
+            self._lists[key] = self._made(capabilities, bounds, at)
+            if len(self._lists) > _KEPT:
+                self._lists.popitem(last=False)
+        self._lists.move_to_end(key)
+        return self._lists[key]
+
+    def _made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
+        every = tuple(
+            Candidate(model, price)
+            for model in self._table.models
+            if barred(model, capabilities, bounds) is None and (price := active_price(model, at)) is not None
+        )
+        return Shortlist(_layers(every), every)
+
+
+def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
+    if len(candidates) <= LENGTH:
+        return tuple(candidates)
+    best: list[Candidate] = []
+    rest = list(candidates)
+    while rest and len(best) < LENGTH:
+        front = [one for one in rest if not any(_beats(other, one) for other in rest)]
+        front.sort(key=lambda one: (one.cost(3, 1), one.id))
+        # The first layer holds the best choice for any weights and stays whole; of the others a few stand-ins will do.
+        best += front if not best else front[: LENGTH - len(best)]
+        taken = {id(one) for one in front}
+        rest = [one for one in rest if id(one) not in taken]
+    return tuple(best)
+
+
+def _beats(one: Candidate, other: Candidate) -> bool:
+    """Worse in nothing that a choice looks at; between equals, the one that comes first by name."""
+    (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
+    if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
+        return False
+    better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
+    return better or one.id < other.id
