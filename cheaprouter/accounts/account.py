@@ -165,7 +165,7 @@ class Account:
         found = []
         for name, prefix, of in ((self.caller.device_id, "", self.policy), (None, "global_", self.policies.ceiling)):
             if of.action is BudgetAction.REFUSE:
-                today, month, _ = self._accounts.ledger.spent(name, self.day)
+                today, month = self._accounts.ledger.spent(name, self.day)
                 spent = (("daily", reached(today, of.daily)), ("monthly", reached(month, of.monthly)))
                 found += [f"{prefix}{period}_budget" for period, gone in spent if gone]
         return Refusal(found[0])
@@ -193,7 +193,9 @@ class Account:
             return limit_error(refusal, self.policy.limits, asked)
         whole = refusal.limit.startswith("global_")
         of = self.policies.ceiling if whole else self.policy
-        accounts.alerts.spent(None if whole else device_id, of, accounts.ledger, self.day, self.opened, refused=True)
+        name = None if whole else device_id
+        spent = accounts.ledger.spent(name, self.day)
+        accounts.alerts.spent(name, of, spent, self.day, self.opened, refused=True)
         moment = self.opened
         ends = accounts.calendar.day_end if "daily" in refusal.limit else accounts.calendar.month_end
         return budget_error(refusal, of, ends(moment) - moment)
@@ -295,11 +297,11 @@ class Account:
         if not accounts.ledger.settle(self._reservation, tokens, paid, now, day) or not paid:
             return
         policies = accounts.policies()  # a budget set meanwhile counts for what is told
-        mine, house = policies.of(self.caller.device_id), policies.ceiling
-        if mine.budgeted:
-            accounts.alerts.spent(self.caller.device_id, mine, accounts.ledger, day, at)
-        if house.budgeted:
-            accounts.alerts.spent(None, house, accounts.ledger, day, at)
+        device_id = self.caller.device_id
+        for name, of in ((device_id, policies.of(device_id)), (None, policies.ceiling)):
+            spent = accounts.ledger.spent(name, day)
+            if spent[0] >= of.warn_daily or spent[1] >= of.warn_monthly:
+                accounts.alerts.spent(name, of, spent, day, at)
 
     def _estimate(self, output_characters: int) -> Usage:
         """Usage that no upstream told."""

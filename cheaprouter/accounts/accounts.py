@@ -109,9 +109,9 @@ class Accounts:
         policies = self.policies()
         self.known.register((*policies.configured, *self.callers.keyed))
         self.known.trim()
-        self.alerts.spent(None, policies.ceiling, self.ledger, day, None)
+        self.alerts.spent(None, policies.ceiling, self.ledger.spent(None, day), day, None)
         for device_id in self.known.ids():
-            self.alerts.spent(device_id, policies.of(device_id), self.ledger, day, None)
+            self.alerts.spent(device_id, policies.of(device_id), self.ledger.spent(device_id, day), day, None)
 
     def _take_up(
         self,
@@ -272,9 +272,9 @@ class Accounts:
         return bool(self.database.damage) and (policies.of(device_id).hard or policies.ceiling.hard)
 
     def _over(self, device_id: str | None, of: Policy, day: int) -> bool:
-        today, month, reserved = self.ledger.spent(device_id, day)
+        today, month = self.ledger.spent(device_id, day)
         # What is reserved may yet be given back: no reason to refuse for the day, but to be careful meanwhile.
-        held = 0 if of.action is BudgetAction.REFUSE else reserved
+        held = 0 if of.action is BudgetAction.REFUSE else self.ledger.reserved(device_id)
         daily, monthly = of.daily, of.monthly
         return (daily is not None and today + held >= daily) or (monthly is not None and month + held >= monthly)
 

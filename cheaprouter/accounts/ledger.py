@@ -133,9 +133,11 @@ class Balance:
     baseline: Baseline = Baseline()
     _days: dict[int, int] = field(default_factory=dict)
     _months: dict[int, int] = field(default_factory=dict)
+    _added_up: tuple[int, tuple[int, int]] | None = None
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
+        self._added_up = None
         days, months, month = self._days, self._months, day // 100
         if day in days and month in months:
             days[day] += amount
@@ -145,7 +147,16 @@ class Balance:
             _add(months, month, amount)
 
     def spent(self, day: int) -> tuple[int, int]:
-        """What counts against the day's and against the month's budget, without reservations."""
+        """What counts against the day's and against the month's budget, without reservations.
+
+        Worked out once for all who ask until something is booked.
+        """
+        known = self._added_up
+        if known is None or known[0] != day:
+            known = self._added_up = (day, self._add_up(day))
+        return known[1]
+
+    def _add_up(self, day: int) -> tuple[int, int]:
         month, baseline = day // 100, self.baseline
         of_day, of_month = self._days.get(day, 0), self._months.get(month, 0)
         if baseline.day == day:
@@ -159,8 +170,13 @@ class Balance:
         month_amount = self._months.get(day // 100, 0)
         if period == "day":
             month_amount = self.baseline.month_amount if self.baseline.day // 100 == day // 100 else 0
-        self.baseline = Baseline(day, self._days.get(day, 0), month_amount)
-        return self.baseline
+        return self.restore_baseline(Baseline(day, self._days.get(day, 0), month_amount))
+
+    def restore_baseline(self, baseline: Baseline) -> Baseline:
+        """Take what no longer counts from elsewhere."""
+        self._added_up = None
+        self.baseline = baseline
+        return baseline
 
 
 @dataclass(slots=True)
@@ -258,10 +274,15 @@ class Ledger:
             self._all.book(day, cost)
         return True
 
-    def spent(self, device_id: str | None, day: int) -> tuple[int, int, int]:
-        """What counts against the day's and the month's budget, and what is reserved; None: all devices."""
+    def spent(self, device_id: str | None, day: int) -> tuple[int, int]:
+        """What counts against the day's and the month's budget; None: of all devices."""
         balance = self._all if device_id is None else self._balances.get(device_id)
-        return (0, 0, 0) if balance is None else (*balance.spent(day), balance.reserved)
+        return (0, 0) if balance is None else balance.spent(day)
+
+    def reserved(self, device_id: str | None) -> int:
+        """What is held for requests under way; None: of all devices."""
+        balance = self._all if device_id is None else self._balances.get(device_id)
+        return 0 if balance is None else balance.reserved
 
     def snapshot(self, device_id: str | None, limits: Limits, now: float, day: int) -> Snapshot:
         """How a balance stands; None: all devices together. Creates nothing."""
@@ -290,7 +311,7 @@ class Ledger:
 
     def restore_baseline(self, device_id: str | None, baseline: Baseline) -> None:
         """Enter a reset of before a restart."""
-        self._named(device_id).baseline = baseline
+        self._named(device_id).restore_baseline(baseline)
 
     def forget(self, device_ids: Iterable[str]) -> None:
         """Drop balances; what they spent stays in the sum."""
@@ -309,12 +330,8 @@ class Ledger:
         if more <= 0:
             return None
         held, cost = mine.cost, mine.cost + more
-        for balance, of, prefix in ((mine.balance, limits, ""), (self._all, ceiling, "global_")):
-            if of.daily is not None or of.monthly is not None:
-                refusal = _over(balance, cost, balance.reserved - held, of, day, prefix)
-                if refusal is not None:
-                    return refusal
-        return None
+        refusal = _over(mine.balance, cost, held, limits, day, "")
+        return refusal or _over(self._all, cost, held, ceiling, day, "global_")
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
@@ -343,14 +360,20 @@ def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> _Left:
     return bucket.left(now)
 
 
-def _over(balance: Balance, cost: int, others: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
-    """Whether a request of that cost does not fit beside what `others` have reserved."""
+def _over(balance: Balance, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
+    """Whether a request of that cost, `held` of it reserved already, does not fit."""
+    daily, monthly, others = limits.daily, limits.monthly, balance.reserved - held
     today, month = balance.spent(day)
-    for name, limit, spent in (("daily", limits.daily, today), ("monthly", limits.monthly, month)):
-        if limit is not None and (left := limit - spent - cost) < others:
-            # Others hold the rest for now, and may give some of it back when they are done.
-            return Refusal(f"{prefix}{name}_budget", PARALLEL_WAIT if left >= 0 else None)
+    if daily is not None and daily - today - cost < others:
+        return _no_room(f"{prefix}daily_budget", daily - today - cost)
+    if monthly is not None and monthly - month - cost < others:
+        return _no_room(f"{prefix}monthly_budget", monthly - month - cost)
     return None
+
+
+def _no_room(budget: str, left: int) -> Refusal:
+    # Others hold the rest for now, and may give some of it back when they are done.
+    return Refusal(budget, PARALLEL_WAIT if left >= 0 else None)
 
 
 def reached(spent: int, budget: int | None) -> bool:

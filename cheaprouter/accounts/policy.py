@@ -38,6 +38,7 @@ RUN_TIME: Final = "run time"
 
 _COUNTS: Final = ("rpm", "tpm", "parallel")
 _BUDGETS: Final = ("daily_budget", "monthly_budget")
+_NEVER: Final = float("inf")
 
 _T = TypeVar("_T", HubSettings, DeviceSettings)
 
@@ -117,8 +118,8 @@ class Policy:
     """What holds, ready to be charged against.
 
     `device`: the settings; absent limits are None. `limits`: in the ledger's units; budgets only where they are enforced by
-    refusal, so not for `eco`. `daily` and `monthly`: budgets in pico-dollars whatever the action. `warn`: the share (0..1)
-    to warn at. `budgeted`: whether there is any budget.
+    refusal, so not for `eco`. `daily` and `monthly`: budgets in pico-dollars whatever the action. `warn_daily` and
+    `warn_monthly`: what to warn at, infinite without a budget. `budgeted`: whether there is any budget.
     """
 
     device: DeviceSettings
@@ -126,7 +127,8 @@ class Policy:
     action: BudgetAction
     daily: int | None
     monthly: int | None
-    warn: float
+    warn_daily: float
+    warn_monthly: float
     schedule: Schedule | None
     budgeted: bool
 
@@ -155,7 +157,8 @@ def make_policy(device: DeviceSettings, warn_percent: float, action: BudgetActio
         action=chosen,
         daily=daily,
         monthly=monthly,
-        warn=warn_percent / 100,
+        warn_daily=_NEVER if daily is None else daily * (warn_percent / 100),
+        warn_monthly=_NEVER if monthly is None else monthly * (warn_percent / 100),
         schedule=Schedule(clean.schedule) if clean.schedule else None,
         budgeted=daily is not None or monthly is not None,
     )

@@ -12,7 +12,7 @@ from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, LimitError
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
 from ..core.money import from_pico
-from .ledger import Ledger, Limits, Period, Refusal
+from .ledger import Limits, Period, Refusal
 from .policy import Policy
 
 WINDOW: Final = 60.0
@@ -123,22 +123,21 @@ class Alerts:
         self,
         device_id: str | None,
         policy: Policy,
-        ledger: Ledger,
+        spent: tuple[int, int],
         day: int,
         at: float | None,
         *,
         refused: bool = False,
     ) -> None:
-        """Tell of budgets that crossed a threshold, at a moment (Unix seconds).
+        """Tell of budgets (of the day, of the month) that crossed a threshold, at a moment (Unix seconds).
 
         `at` None: only note that it was crossed, as after a restart. `refused`: a request did not fit into the rest, so a budget that is nearly spent counts as spent.
         """
-        today, month, _ = ledger.spent(device_id, day)
-        daily, monthly = policy.daily, policy.monthly
-        if daily is not None and today >= daily * policy.warn:
-            self._crossed(device_id, policy, "daily", day, today, daily, at, refused)
-        if monthly is not None and month >= monthly * policy.warn:
-            self._crossed(device_id, policy, "monthly", day // 100, month, monthly, at, refused)
+        today, month = spent
+        if policy.daily is not None and today >= policy.warn_daily:
+            self._crossed(device_id, policy, "daily", day, today, policy.daily, at, refused)
+        if policy.monthly is not None and month >= policy.warn_monthly:
+            self._crossed(device_id, policy, "monthly", day // 100, month, policy.monthly, at, refused)
 
     def _crossed(
         self,

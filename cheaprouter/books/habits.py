@@ -77,12 +77,10 @@ class Habits:
         output, ratio = means
         if usage.completion_tokens and output.add(usage.completion_tokens):
             self.outputs[model_id] = round(output.value)
-        if (
-            estimated_prompt >= _LEAST_PROMPT
-            and usage.prompt_tokens
-            and ratio.add(min(4.0, max(0.25, usage.prompt_tokens / estimated_prompt)))
-        ):
-            self.corrections[model_id] = ratio.value
+        if estimated_prompt >= _LEAST_PROMPT and usage.prompt_tokens:
+            off = usage.prompt_tokens / estimated_prompt
+            if ratio.add(off if 0.25 <= off <= 4.0 else min(4.0, max(0.25, off))):
+                self.corrections[model_id] = ratio.value
 
     def _new(self, model_id: str) -> tuple[_Mean, _Mean]:
         means = self._means[model_id] = (_Mean(), _Mean())

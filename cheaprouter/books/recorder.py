@@ -20,7 +20,7 @@ from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
-from .rows import FIRST_AT, Row, from_row, make_row, microseconds
+from .rows import FIRST_AT, INDEX, Row, from_row, make_row, microseconds
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -52,6 +52,7 @@ DAYS_KEPT: Final = 400
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
+_TIER, _SCORE = INDEX["tier"], INDEX["score"]
 
 
 @dataclass(slots=True)
@@ -122,6 +123,7 @@ class Recorder:
         self._recent: deque[Row] = deque(maxlen=_RECENT)
         self._unsynced, self._unwritten, self._unmoved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._flushing = asyncio.Lock()
+        self._handed_over = 0
         self._failing = False
         self._untidy = False
         self._rows_unmoved = 0
@@ -182,12 +184,24 @@ class Recorder:
         self._unwritten.set()
         return self._seq
 
+    def amend(self, seq: int, tier: str, score: float) -> bool:
+        """Fill in how hard a request was, of a booking that SQLite has not been given yet; nothing of any other.
+
+        Whether it was done. Not in the journal: a booking that a crash takes back from there has no score.
+        """
+        if seq <= self._handed_over:
+            return False
+        done = _amend(self._waiting, seq, tier, score)
+        _amend(self._recent, seq, tier, score)
+        return done
+
     async def flush(self) -> None:
         """Bring everything booked so far into SQLite; on failure it stays queued, and the log says so once."""
         async with self._flushing:
             rows = list(self._waiting)
             if not rows:
                 return
+            self._handed_over = rows[-1][0]
             if self._overflowed or self._database.moved_aside != self._moved_aside:
                 # Of a database that was damaged while it ran, the last bookings may be in the journal alone.
                 self._moved_aside = self._database.moved_aside
@@ -195,6 +209,7 @@ class Recorder:
             try:
                 last = await self._database.run(lambda c: books.apply(c, rows))
             except sqlite3.Error as error:
+                self._handed_over = 0
                 if not self._failing:
                     _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
@@ -297,3 +312,14 @@ class Recorder:
     def recent(self, limit: int) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
         return [from_row(row) for row in islice(reversed(self._recent), limit)]
+
+
+def _amend(rows: deque[Row], seq: int, tier: str, score: float) -> bool:
+    """Replace a row; found at once, as their numbers follow each other."""
+    index = seq - rows[0][0] if rows else -1
+    if not 0 <= index < len(rows) or rows[index][0] != seq:
+        return False
+    row = list(rows[index])
+    row[_TIER], row[_SCORE] = tier, score
+    rows[index] = tuple(row)
+    return True

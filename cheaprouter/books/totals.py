@@ -36,9 +36,17 @@ class Sums:
     """Requests whose cost nobody knows."""
 
     def add(self, values: Sequence[int]) -> None:
-        """Add values in the order of `TOTALS`."""
-        for name, value in zip(TOTALS, values, strict=True):
-            setattr(self, name, getattr(self, name) + value)
+        """Add values in the order of `TOTALS`. Each booking does so for all that counts it: one line each, and no loop."""
+        requests, input_tokens, output_tokens, cached_tokens, errors, limit_hits, cost, saved, unpriced = values
+        self.requests += requests
+        self.input_tokens += input_tokens
+        self.output_tokens += output_tokens
+        self.cached_tokens += cached_tokens
+        self.errors += errors
+        self.limit_hits += limit_hits
+        self.cost += cost
+        self.saved += saved
+        self.unpriced += unpriced
 
     def values(self) -> tuple[int, ...]:
         """In the order of `TOTALS`."""
@@ -121,7 +129,10 @@ def _daily(rows: Iterable[Row]) -> Iterator[Row]:
     found: dict[tuple[int, str, str, str], Sums] = {}
     for row in rows:
         key = (row[_DAY], row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
-        found.setdefault(key, Sums()).add(values(row))
+        sums = found.get(key)
+        if sums is None:
+            sums = found[key] = Sums()
+        sums.add(values(row))
     for key, sums in found.items():
         yield (*key, *sums.values())
 

@@ -170,8 +170,8 @@ def test_forgotten_devices_stay_in_the_sum():
     ledger = Ledger()
     ledger.book("a", DAY, 70)
     ledger.forget(["a"])
-    assert ledger.spent("a", DAY) == (0, 0, 0)
-    assert ledger.spent(None, DAY) == (70, 70, 0)
+    assert ledger.spent("a", DAY) == (0, 0)
+    assert ledger.spent(None, DAY) == (70, 70)
 
 
 def test_a_reset_forgives_what_was_spent_and_nothing_that_comes():
@@ -187,14 +187,14 @@ def test_a_reset_of_the_day_keeps_the_months_spend_and_what_was_forgiven_of_it()
     ledger = Ledger()
     ledger.book("a", DAY, 100)
     assert ledger.reset_baseline("a", DAY, "day") == Baseline(DAY, 100, 0)
-    assert ledger.spent("a", DAY) == (0, 100, 0)
+    assert ledger.spent("a", DAY) == (0, 100)
     assert ledger.reset_baseline("a", DAY, None) == Baseline(DAY, 100, 100)
     ledger.book("a", DAY, 30)
     assert ledger.reset_baseline("a", DAY, "day") == Baseline(DAY, 130, 100)
-    assert ledger.spent("a", DAY) == (0, 30, 0)
+    assert ledger.spent("a", DAY) == (0, 30)
     ledger.book("a", DAY + 100, 5)
     assert ledger.reset_baseline("a", DAY + 100, "day") == Baseline(DAY + 100, 5, 0)
-    assert ledger.spent("a", DAY + 100) == (0, 5, 0)
+    assert ledger.spent("a", DAY + 100) == (0, 5)
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.integers(0, 1000)), max_size=60))

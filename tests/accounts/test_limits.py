@@ -481,7 +481,7 @@ async def test_a_request_that_used_nothing_costs_nothing_even_where_each_request
     account.model = account.decision.model
     account.close(502, usage=Usage(), error="upstream_error")
     assert account.cost == 0
-    assert home.accounts.ledger.spent("kitchen", 20261122) == (0, 0, 0)
+    assert home.accounts.ledger.spent("kitchen", 20261122) == (0, 0)
 
 
 async def test_output_without_counts_is_estimated_at_four_characters_a_token(home):

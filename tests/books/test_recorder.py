@@ -53,6 +53,73 @@ async def test_a_crash_after_the_flush_books_nothing_twice(office):
     assert await office.database.read(lambda c: books.totals(c)["kitchen"][0]) == 1
 
 
+def judged(connection):
+    return connection.execute("SELECT id, tier, score FROM request ORDER BY seq").fetchall()
+
+
+async def test_a_score_that_comes_after_the_reply_is_booked_with_it(office):
+    office = office()
+    for _ in range(3):
+        office.book()
+    assert office.recorder.amend(office.recorder._waiting[1][0], "COMPLEX", 0.75)
+    await office.recorder.flush()
+    assert await office.database.read(judged) == [
+        ("req_1", None, None),
+        ("req_2", "COMPLEX", 0.75),
+        ("req_3", None, None),
+    ]
+    assert [(r.tier, r.score) for r in office.recorder.recent(2)] == [(None, None), ("COMPLEX", 0.75)]
+
+
+async def test_a_score_for_what_the_database_has_or_nobody_booked_is_left_out(office):
+    office = office()
+    assert not office.recorder.amend(1, "SIMPLE", 0.1)
+    office.book()
+    seq = office.recorder._waiting[0][0]
+    assert not office.recorder.amend(seq + 1, "SIMPLE", 0.1)
+    await office.recorder.flush()
+    assert not office.recorder.amend(seq, "SIMPLE", 0.1)
+    office.book()
+    assert not office.recorder.amend(seq, "SIMPLE", 0.1)
+    assert [r.score for r in office.recorder.recent(2)] == [None, None]
+
+
+async def test_a_score_that_comes_while_its_booking_is_written_is_left_out(office):
+    office = office()
+    office.book()
+    seq = office.recorder._waiting[0][0]
+    writing = asyncio.create_task(office.recorder.flush())
+    await asyncio.sleep(0)
+    assert not office.recorder.amend(seq, "SIMPLE", 0.1)
+    await writing
+    assert await office.database.read(judged) == [("req_1", None, None)]
+
+
+async def test_a_score_is_taken_again_where_the_database_refused_its_booking(office, monkeypatch):
+    office = office()
+    office.book()
+    seq = office.recorder._waiting[0][0]
+
+    def full(*_):
+        raise sqlite3.OperationalError("disk full")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(books, "apply", full)
+        await office.recorder.flush()
+    assert office.recorder.amend(seq, "SIMPLE", 0.1)
+    await office.recorder.flush()
+    assert await office.database.read(judged) == [("req_1", "SIMPLE", 0.1)]
+
+
+async def test_a_booking_that_failed_shifts_no_score_to_another(office):
+    office = office()
+    office.book()
+    failed = office.recorder.record(("no row",))
+    office.book()
+    assert not office.recorder.amend(failed, "SIMPLE", 0.1)
+    assert [r.score for r in office.recorder.recent(5)] == [None, None]
+
+
 async def test_the_journal_is_empty_after_a_stop_in_good_order(office):
     office = office()
     office.book()
