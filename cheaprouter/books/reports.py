@@ -8,17 +8,19 @@ import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime
+from heapq import nsmallest
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
+from . import rollups
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
-from .totals import REQUEST_SUMS, TOTALS, Sums, usd
+from .sums import SUMS, TOTALS, Sums, usd
 
 GROUPS: Final[Mapping[str, str]] = {
     "day": "day",
@@ -26,13 +28,23 @@ GROUPS: Final[Mapping[str, str]] = {
     "device": "device_id",
     "model": "model_id",
     "provider": "provider",
-    "hour": "at / 900000000 * 900",
+    "hour": "at",
 }
 """What can be grouped by, and its column. Hours come in quarters: some zones are half an hour off; `_merged` joins them."""
+
+_IN_ORDER: Final[Mapping[tuple[str, ...], str]] = {
+    ("hour",): "day, at",
+    ("hour", "device"): "day, at, device_id",
+    ("hour", "model"): "day, at, device_id, model_id",
+    ("hour", "device", "model"): "day, at, device_id, model_id",
+}
+"""What roll-ups of hours are kept in the order of: the first rows of such a report are there without reading all."""
 
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
 _MOST_ROWS: Final = 10_000
+_MOST_RANKED: Final = 1000
+"""Devices, and models, listed by `summary`."""
 
 
 T = TypeVar("T")
@@ -71,13 +83,13 @@ class Reports:
         await self._recorder.flush()
         try:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            return await self._database.read(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
+            return await self._database.look(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
         except sqlite3.Error:
             return [shown(record) for record in self._recorder.recent(limit)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await self._database.read(work)
+            return await self._database.look(work)
         except sqlite3.Error as error:
             raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
 
@@ -107,23 +119,26 @@ class Reports:
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
         await self._recorder.flush()
-        total = self._metrics.total
-        kept, last_day = await self._read(lambda c: (c.execute(_LATENCY).fetchone()[0], self._last_day(c)))
+        total, devices = self._metrics.total, self._metrics.devices()
+        now = self._clock.utcnow()
+        at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
+        before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())  # in any zone
+        last_day = await self._read(lambda c: rollups.since(c, at, before))
         return {
             "summary": {
                 "total_requests": total.requests,
                 "total_tokens": total.input_tokens + total.output_tokens,
                 "total_cost_usd": usd(total.cost),
-                "avg_latency_ms": None if kept is None else round(kept, 1),
+                "avg_latency_ms": self._metrics.latency_mean(),
                 "success_count": total.requests - total.errors - total.limit_hits,
                 "error_count": total.errors,
                 "limit_hits": total.limit_hits,
-                "unique_devices": len(self._metrics.devices()),
+                "unique_devices": len(devices),
             },
-            "last_24h": last_day,
+            "last_24h": _shown(dict(zip(TOTALS, last_day, strict=True))),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
-            "byDevice": _ranked("device_id", self._metrics.devices()),
+            "byDevice": _ranked("device_id", devices),
         }
 
     def _parse(self, query: Mapping[str, str]) -> Query:
@@ -162,34 +177,23 @@ class Reports:
     async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json]]:
         query = self._parse(asked)
         await self._recorder.flush()
-        hourly = "hour" in query.group_by
+        filters = {"device_id": query.device, "model_id": query.model}
+        picked = [name for name, wanted in filters.items() if wanted is not None]
         columns = [GROUPS[g] for g in query.group_by]
-        sums = REQUEST_SUMS if hourly else books.SUMS
-        where = ["day BETWEEN ? AND ?"]
-        filters: list[int | str] = [query.first, query.last]
-        for column, wanted in (("device_id", query.device), ("model_id", query.model)):
-            if wanted is not None:
-                where.append(f"{column} = ?")
-                filters.append(wanted)
-        places = ", ".join(str(n + 1) for n in range(len(columns)))
-        sql = (
-            f"SELECT {', '.join(columns)}, {sums} FROM {'request' if hourly else 'daily'} "  # noqa: S608 - our own names
-            f"WHERE {' AND '.join(where)} GROUP BY {places} ORDER BY {places} LIMIT {_MOST_ROWS}"
-        )
+        kind = rollups.choose({*(column.split(" ")[0] for column in columns), *picked})
+        order = _IN_ORDER.get(query.group_by) or ", ".join(str(n + 1) for n in range(len(columns)))
 
         def rows(connection: sqlite3.Connection) -> list[Json]:
-            found = connection.execute(sql, filters)
+            source = rollups.source(kind, picked, rollups.unfilled(connection))
+            found = connection.execute(
+                f"SELECT {', '.join(columns)}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {_MOST_ROWS}",  # noqa: S608 - our own names
+                {"first": query.first, "last": query.last, **filters},
+            )
             return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
 
         return query, await self._read(rows)
 
-    def _last_day(self, connection: sqlite3.Connection) -> Json:
-        since = max(FIRST_AT, microseconds(self._clock.utcnow()) - 86_400_000_000)
-        row = connection.execute(f"SELECT {REQUEST_SUMS} FROM request WHERE at > ?", (since,)).fetchone()  # noqa: S608 - our own names
-        return _shown({name: value or 0 for name, value in zip(TOTALS, row, strict=True)})
 
-
-_LATENCY: Final = "SELECT avg(latency_ms) FROM request WHERE status = 200"
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
 
 
@@ -228,8 +232,8 @@ def _shown(row: Mapping[str, Any]) -> Json:
 
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
-    """The busiest first."""
-    busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    """The busiest first, `_MOST_RANKED` of them."""
+    busiest = nsmallest(_MOST_RANKED, found.items(), key=lambda item: (-item[1].requests, item[0]))
     return [
         {name: key, "requests": s.requests, "tokens": s.input_tokens + s.output_tokens, "cost_usd": usd(s.cost)}
         for key, s in busiest
