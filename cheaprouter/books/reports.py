@@ -5,10 +5,11 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from heapq import nsmallest
+from operator import add
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
@@ -22,7 +23,7 @@ from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
 from .sums import SUMS, TOTALS, Sums, usd
 
-GROUPS: Final[Mapping[str, str]] = {
+GROUPS: Final = {
     "day": "day",
     "month": "day / 100",
     "device": "device_id",
@@ -95,25 +96,24 @@ class Reports:
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        parsed, rows = await self._rows(query)
-        whole = {name: sum(row[name] for row in rows) for name in TOTALS}
+        parsed, rows, whole = await self._rows(query)
         return {
             "from": to_date(parsed.first).isoformat(),
             "to": to_date(parsed.last).isoformat(),
             "group_by": ",".join(parsed.group_by),
             "time_zone": zone_name(self._calendar.zone),
-            "data": [_shown(row) for row in rows],
-            "total": _shown(whole),
+            "data": rows,
+            "total": whole,
         }
 
     async def usage_csv(self, query: Mapping[str, str]) -> str:
         """The same rows as CSV, with a heading."""
-        parsed, rows = await self._rows(query)
+        parsed, rows, whole = await self._rows(query)
         out = io.StringIO()
-        names = [*parsed.group_by, *_shown(dict.fromkeys(TOTALS, 0))]
+        names = [*parsed.group_by, *whole]
         writer = csv.DictWriter(out, names, lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in _shown(row).items()} for row in rows)
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
         return out.getvalue()
 
     async def summary(self) -> Json:
@@ -135,7 +135,7 @@ class Reports:
                 "limit_hits": total.limit_hits,
                 "unique_devices": len(devices),
             },
-            "last_24h": _shown(dict(zip(TOTALS, last_day, strict=True))),
+            "last_24h": _shown(last_day),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
             "byDevice": _ranked("device_id", devices),
@@ -174,61 +174,84 @@ class Reports:
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
 
-    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json]]:
+    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json]:
+        """What was asked for, its rows, and all of them together, as they are shown."""
         query = self._parse(asked)
         await self._recorder.flush()
-        filters = {"device_id": query.device, "model_id": query.model}
-        picked = [name for name, wanted in filters.items() if wanted is not None]
-        columns = [GROUPS[g] for g in query.group_by]
-        kind = rollups.choose({*(column.split(" ")[0] for column in columns), *picked})
-        order = _IN_ORDER.get(query.group_by) or ", ".join(str(n + 1) for n in range(len(columns)))
 
-        def rows(connection: sqlite3.Connection) -> list[Json]:
-            source = rollups.source(kind, picked, rollups.unfilled(connection))
-            found = connection.execute(
-                f"SELECT {', '.join(columns)}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {_MOST_ROWS}",  # noqa: S608 - our own names
-                {"first": query.first, "last": query.last, **filters},
-            )
-            return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
+        def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
+            # Thousands of rows take a while to turn into objects: not in the event loop.
+            found = _merged(_select(connection, query), [_LABELS[g] for g in query.group_by], self._calendar)
+            whole = map(sum, zip(*found.values(), strict=True)) if found else [0] * len(TOTALS)
+            data = [dict(zip(query.group_by, key, strict=True)) | _shown(sums) for key, sums in found.items()]
+            return data, _shown(tuple(whole))
 
-        return query, await self._read(rows)
+        return query, *await self._read(rows)
+
+
+def _select(connection: sqlite3.Connection, query: Query) -> Iterable[tuple[Any, ...]]:
+    """Groups and sums, from the smallest roll-up that has them."""
+    filters = {"device_id": query.device, "model_id": query.model}
+    picked = [name for name, wanted in filters.items() if wanted is not None]
+    needed = {_NEEDS[g] for g in query.group_by}.union(picked)
+    if not rollups.whole_months(connection, query.first, query.last):
+        needed.add("day")
+    columns = [GROUPS[g] for g in query.group_by]
+    source = rollups.source(rollups.choose(needed), picked, rollups.unfilled(connection))
+    order = _IN_ORDER.get(query.group_by) or ", ".join(str(n + 1) for n in range(len(columns)))
+    return connection.execute(
+        f"SELECT {', '.join(columns)}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {_MOST_ROWS}",  # noqa: S608 - our own names
+        {"first": query.first, "last": query.last, **filters},
+    )
 
 
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
 
 
-def _merged(groups: tuple[str, ...], rows: Iterable[Json]) -> list[Json]:
-    """Rows of the same groups added up."""
-    found: dict[tuple[Any, ...], Json] = {}
+def _merged(
+    rows: Iterable[tuple[Any, ...]], labels: Sequence[Callable[[Any, Calendar], Any]], calendar: Calendar
+) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Sums by the labels of their groups: quarters of the same hour, and days of the same one, added up."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    width = len(labels)
     for row in rows:
-        same = found.setdefault(tuple(row[g] for g in groups), row)
-        if same is not row:
-            for name in TOTALS:
-                same[name] += row[name]
-    return list(found.values())
+        key = tuple([label(value, calendar) for label, value in zip(labels, row, strict=False)])
+        sums = found.get(key)
+        found[key] = row[width:] if sums is None else tuple(map(add, sums, row[width:]))
+    return found
 
 
-def _row(groups: tuple[str, ...], row: tuple[Any, ...], calendar: Calendar) -> Json:
-    shown: Json = {}
-    for name, value in zip(groups, row, strict=False):
-        if name == "day":
-            shown[name] = f"{value // 10000:04d}-{value // 100 % 100:02d}-{value % 100:02d}"
-        elif name == "month":
-            shown[name] = f"{value // 100:04d}-{value % 100:02d}"
-        elif name == "hour":
-            shown[name] = calendar.local(value).replace(minute=0).isoformat(timespec="minutes")
-        else:
-            shown[name] = value or None
-    return shown | {name: value or 0 for name, value in zip(TOTALS, row[len(groups) :], strict=True)}
+def _hour(at: int, calendar: Calendar) -> str:
+    return calendar.local(at).replace(minute=0).isoformat(timespec="minutes")
 
 
-def _shown(row: Mapping[str, Any]) -> Json:
-    """A row with money in USD and all tokens together."""
-    shown = dict(row)
-    cost, saved = shown.pop("cost"), shown.pop("saved")
-    shown["total_tokens"] = shown["input_tokens"] + shown["output_tokens"]
-    shown["cost_usd"], shown["saved_usd"] = usd(cost), usd(saved)
-    return shown
+_NEEDS: Final = GROUPS | {"month": "month"}
+_LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
+    "day": lambda day, _: f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}",
+    "month": lambda month, _: f"{month // 100:04d}-{month % 100:02d}",
+    "hour": _hour,
+    "device": lambda name, _: name or None,
+    "model": lambda name, _: name or None,
+    "provider": lambda name, _: name or None,
+}
+"""How a value of a group is shown."""
+
+
+def _shown(sums: Sequence[int]) -> Json:
+    """Sums in the order of `TOTALS` by name, money in USD, and all tokens together."""
+    requests, inputs, outputs, cached, errors, limit_hits, cost, saved, unpriced = sums
+    return {
+        "requests": requests,
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "cached_tokens": cached,
+        "errors": errors,
+        "limit_hits": limit_hits,
+        "unpriced": unpriced,
+        "total_tokens": inputs + outputs,
+        "cost_usd": usd(cost),
+        "saved_usd": usd(saved),
+    }
 
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:

@@ -20,13 +20,14 @@ HOUR, HOUR_MODEL, HOUR_DEVICE, DAY_MODEL, MONTH_DEVICE, DAILY = range(6)
 """Kinds, as they are written down; the last has a table of its own."""
 
 KINDS: Final[Mapping[int, frozenset[str]]] = {
-    DAY_MODEL: frozenset({"day", "model_id", "provider"}),
-    HOUR: frozenset({"day", "at"}),
-    HOUR_MODEL: frozenset({"day", "at", "model_id", "provider"}),
-    DAILY: frozenset({"day", "device_id", "model_id", "provider"}),
-    HOUR_DEVICE: frozenset({"day", "at", "device_id", "model_id", "provider"}),
+    DAY_MODEL: frozenset({"month", "day", "model_id", "provider"}),
+    HOUR: frozenset({"month", "day", "at"}),
+    HOUR_MODEL: frozenset({"month", "day", "at", "model_id", "provider"}),
+    MONTH_DEVICE: frozenset({"month", "device_id"}),
+    DAILY: frozenset({"month", "day", "device_id", "model_id", "provider"}),
+    HOUR_DEVICE: frozenset({"month", "day", "at", "device_id", "model_id", "provider"}),
 }
-"""What each keeps, the smallest first. `MONTH_DEVICE` (`day`: the month and 00) is for starts, see `device_totals`."""
+"""What each keeps, the smallest first. A month is written as its day 0."""
 
 QUARTER: Final = 900
 """Seconds."""
@@ -96,6 +97,14 @@ def choose(needed: Collection[str]) -> int:
     return next(kind for kind, kept in KINDS.items() if kept.issuperset(needed))
 
 
+def whole_months(connection: sqlite3.Connection, first: int, last: int) -> bool:
+    """Whether these days are whole months, as far as there are bookings."""
+    if first % 100 != 1:
+        return False
+    later = "SELECT 1 FROM daily WHERE day > ? AND day <= ? LIMIT 1"
+    return connection.execute(later, (last, last // 100 * 100 + 99)).fetchone() is None
+
+
 def source(kind: int, filters: Collection[str], unfilled: int) -> str:
     """SQL to select from: rows of a kind of the days `:first` to `:last`, of `:device_id` and `:model_id` if in `filters`.
 
@@ -107,7 +116,8 @@ def source(kind: int, filters: Collection[str], unfilled: int) -> str:
         # Day by day where a device is wanted: it is found in each without reading the others.
         days = f"day IN ({DAYS})" if "device_id" in filters else _WITHIN
         return f"SELECT {names.replace(' at,', ' 0 AS at,')} FROM daily WHERE {days}{picked}"
-    found = f"SELECT {names} FROM rollup WHERE kind = {kind} AND {_WITHIN}{picked}"
+    within = _WITHIN.replace(":first", ":first / 100 * 100") if kind == MONTH_DEVICE else _WITHIN
+    found = f"SELECT {names} FROM rollup WHERE kind = {kind} AND {within}{picked}"
     if kind == HOUR_DEVICE and "device_id" in filters:
         found = _each_quarter(HOUR_DEVICE, f"device_id = :device_id{picked}")
     elif kind == HOUR_MODEL and filters:

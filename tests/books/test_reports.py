@@ -105,6 +105,30 @@ async def test_groups_can_be_combined_and_filtered(office):
     assert (await office.reports.usage({"model": "lab/small"}))["total"]["requests"] == 2
 
 
+@pytest.mark.parametrize(
+    ("first", "last", "den"),
+    [
+        ("2026-10-01", "2026-11-30", 3),
+        ("2026-10-01", "2026-11-22", 2),
+        ("2026-10-01", "2026-10-31", 1),
+        ("2026-10-02", "2026-10-31", None),
+        ("2026-11-01", "2026-11-23", 2),
+        ("2026-11-22", "2026-11-30", 2),
+    ],
+)
+@pytest.mark.parametrize("group", ["device", "month,device", "device,model"])
+async def test_a_device_has_the_same_sums_whether_days_make_months_or_not(office, first, last, den, group):
+    office = office(at="2026-10-01T12:00:00")
+    office.book(device_id="den")
+    office.time.local("2026-11-22T12:00:00")
+    office.book(device_id="den")
+    office.book()
+    office.later(days=1)
+    office.book(device_id="den")
+    report = await office.reports.usage({"from": first, "to": last, "group_by": group})
+    assert sum(r["requests"] for r in report["data"] if r["device"] == "den") == (den or 0)
+
+
 async def test_the_hour_that_comes_twice_is_two_hours(office):
     office = office(at="2026-10-25T02:30:00")
     office.book()
