@@ -11,7 +11,7 @@ from typing import Any, Final
 from .accounts.accounts import Accounts
 from .accounts.ledger import Period
 from .books.metrics import Metrics
-from .books.prometheus import render
+from .books.prometheus import Page
 from .books.reports import Reports
 from .catalog.prices import price_at
 from .core.const import VERSION
@@ -47,6 +47,7 @@ class Control:
         self.reports = reports
         self.instance_id = instance_id
         self._metrics = metrics
+        self._page = Page(metrics)
         self.facts = Facts()
 
     @property
@@ -220,7 +221,7 @@ class Control:
 
     def prometheus(self) -> str:
         """The text of `/metrics`."""
-        return render(self._metrics, self.providers())
+        return self._page.render(self.providers())
 
 
 def model_detail(model: Model, at: datetime) -> Json:

@@ -7,6 +7,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,8 +19,8 @@ from ..config import fields
 from ..config.settings import Auth, BudgetAction, Settings
 from ..core.calendar import Calendar, Clock
 from ..core.events import EventBus, SettingsChanged
-from ..core.ids import FORGOTTEN, device_scope
-from ..core.models import Caller, Json
+from ..core.ids import FORGOTTEN, address_id, device_scope
+from ..core.models import Caller, Json, KeyKind
 from . import keys, known
 from .keys import Callers, identify
 from .known import KnownDevices
@@ -29,6 +30,9 @@ from .refusals import Alerts, percent, rate_headers
 
 _LOG = logging.getLogger(__name__)
 _STRICTNESS: Final = {BudgetAction.ECO: 0, BudgetAction.FREE: 1, BudgetAction.REFUSE: 2}
+
+_OURS: Final = frozenset(map(address_id, ("127.0.0.1", "::1", "172.30.32.2")))
+"""This machine, and Home Assistant's Supervisor: they are never counted among others."""
 
 HOUSEKEEPING: Final = 1.0
 """Seconds between two looks at what another process changed, and between two writings of new devices."""
@@ -58,22 +62,24 @@ class Accounts:
         self._failing = False
         self.ledger = Ledger()
         self.alerts = Alerts(self.bus)
-        self.known = KnownDevices(most, self.bus, self._kept, self._forgotten)
+        self.known = KnownDevices(most, self.bus, self._kept, self.ledger.busy, self._forgotten)
         self.callers = Callers(admin_key_file)
         self.overrides = Overrides(self.database)
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
-        return self.let_in(self.recognize(headers, peer, auth))
+        return self.let_in(self.recognize(headers, peer, auth), peer)
 
     def recognize(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError."""
         return identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
 
-    def let_in(self, caller: Caller) -> Caller:
+    def let_in(self, caller: Caller, peer: str) -> Caller:
         """Who a caller counts as: itself, or for a newcomer that there is no room for, whom all those count as."""
         device_id = self.known.stand_in(caller.device_id)
-        return caller if device_id == caller.device_id else replace(caller, device_id=device_id)
+        if device_id == caller.device_id or caller.key is not KeyKind.NONE or address_id(peer) in _OURS:
+            return caller
+        return replace(caller, device_id=device_id)
 
     # --- start, stop, change -----------------------------------------------------------------------------------
 
@@ -98,10 +104,9 @@ class Accounts:
     def restore(self) -> None:
         """Take up devices and spend; after the journal was replayed, before serving."""
         at = self.clock.utcnow().timestamp()
-        day = self.calendar.day(at)
-        since = min(day // 100 * 100, self.calendar.day(at - 86_400))
+        yesterday, day = self.calendar.day(at - 86_400), self.calendar.day(at)
         try:
-            self._take_up(*self.database.read_sync(lambda c: _load(c, since)))
+            self._take_up(*self.database.read_sync(lambda c: _load(c, yesterday, day // 100)))
         except sqlite3.Error as error:
             self.database.add_damage(
                 [f"Devices and their spend cannot be read from the database, they begin anew: {error}"]
@@ -124,7 +129,7 @@ class Accounts:
             self.known.restore(device_id, first_seen, last_seen, slug)
         # Who called in the last second before a crash is in the books, and not yet among the devices.
         self.known.register(device_id for device_id, _, _ in spend if device_id != FORGOTTEN)
-        for device_id, of_day, cost in spend:
+        for device_id, of_day, cost in filter(itemgetter(2), spend):
             self.ledger.book(device_id if device_id in self.known else None, of_day, cost)
         for scope, of_day, day_amount, month_amount in baselines:
             self.ledger.restore_baseline(scope or None, Baseline(of_day, day_amount, month_amount))
@@ -138,6 +143,7 @@ class Accounts:
         try:
             if await self.callers.refresh(self.database):
                 self.known.register(self.callers.keyed)
+                self.known.reconsider()
             await self.known.write(self.database)
         except sqlite3.Error as error:
             if not self._failing:
@@ -154,9 +160,10 @@ class Accounts:
 
     async def close(self) -> None:
         """Write down what is not yet, and when each device called last."""
-        self.known.save_all()
+        self.known.save_calls()
         try:
-            await self.known.write(self.database)
+            while self.known.unwritten:
+                await self.known.write(self.database)
         except sqlite3.Error as error:
             _LOG.error("Devices could not be written down: %s", error)
 
@@ -165,6 +172,7 @@ class Accounts:
         self.known.most = settings.max_devices
         self.callers.configure(settings.admin_key)
         self.known.register(self.policies().configured)
+        self.known.reconsider()
         self.known.trim()
 
     def drop_outdated(self, settings: Settings) -> None:
@@ -197,6 +205,7 @@ class Accounts:
         self.changed()
         if scope and any(value is not None for value in checked.values()):
             self.known.register((scope,))
+        self.known.reconsider()
         self.bus.publish(SettingsChanged(scope or None, tuple(checked)))
         return checked
 
@@ -247,6 +256,7 @@ class Accounts:
         """Withdraw a key by its id or by itself, or all of a device; returns how many. At once."""
         gone = await self.database.run(lambda c: keys.revoke(c, which))
         await self.callers.reload(self.database)
+        self.known.reconsider()
         return gone
 
     # --- what is left ------------------------------------------------------------------------------------------
@@ -301,18 +311,18 @@ class Accounts:
         return rate_headers(limits, self.ledger.left(device_id, limits, self.clock.monotonic()))
 
     def _kept(self, device_id: str) -> bool:
-        configured = self.policies().is_configured(device_id)
-        return configured or device_id in self.callers.keyed or self.ledger.busy(device_id)
+        return device_id in self.callers.keyed or self.policies().is_configured(device_id)
 
-    def _forgotten(self, device_ids: list[str]) -> None:
-        self.ledger.forget(device_ids)
-        self.alerts.forget(device_ids)
+    def _forgotten(self, device_id: str) -> None:
+        self.ledger.forget((device_id,))
+        self.alerts.forget((device_id,))
 
 
 def _stricter(one: BudgetAction | None, other: BudgetAction) -> BudgetAction:
     return other if one is None or _STRICTNESS[other] > _STRICTNESS[one] else one
 
 
-def _load(connection: sqlite3.Connection, since: int) -> tuple[Any, ...]:
+def _load(connection: sqlite3.Connection, since: int, month: int) -> tuple[Any, ...]:
     baselines = connection.execute("SELECT scope, day, day_amount, month_amount FROM forgiven").fetchall()
-    return known.load(connection), totals.spend(connection, since), totals.devices(connection), baselines
+    spend = totals.spend(connection, since, month)
+    return known.load(connection), spend, totals.devices(connection), baselines

@@ -1,4 +1,7 @@
-"""Which devices are known, by what slug, since when; never more than so many. Changes are told at once, and written down soon after."""
+"""Which devices are known, by what slug, since when; never more than so many. Changes are told at once, and written down soon after.
+
+Nothing here looks at all devices while a request waits, however many there are.
+"""
 
 from __future__ import annotations
 
@@ -14,8 +17,14 @@ from ..books.database import Database
 from ..core.events import DeviceAdded, DeviceRemoved, EventBus
 from ..core.ids import FORGOTTEN, unique_slug
 
-OVERFLOW: Final = "other-devices"
+OVERFLOW: Final = "others"
 """Who newcomers count as while no known device can be forgotten for them."""
+
+MOST_PASSED: Final = 100
+"""Devices with requests under way that one newcomer's search for an idle one passes over."""
+
+MOST_WRITTEN: Final = 1000
+"""Devices written down, or folded, in one transaction: bookings wait for no more than that."""
 
 
 @dataclass(slots=True)
@@ -29,33 +38,40 @@ class Device:
 
 @dataclass(eq=False)
 class KnownDevices:
-    """Devices in the order in which they last called. `most`: how many; `keep`: which ones must not be forgotten.
+    """Devices that may be forgotten, in the order in which they last called, and apart from them those that may not.
 
-    `forgotten` is called with those that went.
+    `most`: how many; `keep`: which ones must not be forgotten; `busy`: which ones not just now. `forgotten` is called with
+    each that goes. Where `keep` has come to spare fewer than before, call `reconsider`.
     """
 
     most: int
     bus: EventBus
     keep: Callable[[str], bool]
-    forgotten: Callable[[list[str]], None]
+    busy: Callable[[str], bool]
+    forgotten: Callable[[str], None]
 
     def __post_init__(self) -> None:
-        self._devices: OrderedDict[str, Device] = OrderedDict()
+        self._idle: OrderedDict[str, Device] = OrderedDict()
+        self._aside: dict[str, Device] = {}
         self._slugs: dict[str, str] = {}
         self._unsaved: set[str] = set()
+        self._called: set[str] = set()
         self._gone: set[str] = set()
         self._to_fold: set[str] = set()
 
-    def __contains__(self, device_id: str) -> bool:
-        return device_id in self._devices
+    def __contains__(self, device_id: object) -> bool:
+        return device_id in self._idle or device_id in self._aside
+
+    def __len__(self) -> int:
+        return len(self._idle) + len(self._aside)
 
     def ids(self) -> list[str]:
         """All that are known, by name."""
-        return sorted(self._devices)
+        return sorted((*self._idle, *self._aside))
 
     def slug(self, device_id: str) -> str:
         """The device's own slug; for one that is not known, the one it would get."""
-        device = self._devices.get(device_id)
+        device = self._find(device_id)
         return unique_slug(device_id, self._slugs) if device is None else device.slug
 
     def for_slug(self, slug: str) -> str | None:
@@ -64,26 +80,31 @@ class KnownDevices:
 
     def stand_in(self, device_id: str) -> str:
         """Who that device counts as: itself, or for a newcomer that there is no room for, `OVERFLOW`."""
-        if device_id in self._devices or len(self._devices) < self.most or not all(map(self.keep, self._devices)):
-            return device_id
-        return OVERFLOW
+        room = device_id in self._idle or len(self) < self.most or device_id in self._aside
+        return device_id if room or self.keep(device_id) or self._longest_idle() is not None else OVERFLOW
+
+    def _find(self, device_id: str) -> Device | None:
+        return self._idle.get(device_id) or self._aside.get(device_id)
 
     # --- coming and going --------------------------------------------------------------------------------------
 
     def seen(self, device_id: str, now: int) -> None:
-        """A device calls, at `now` (Unix seconds); O(1) for one that is known."""
-        device = self._devices.get(device_id)
+        """A device calls, at `now` (Unix seconds)."""
+        device = self._find(device_id)
         if device is None:
             self.restore(device_id, now, now)
             self._added(device_id)
             return
-        device.last_seen = max(device.last_seen, now)
-        self._devices.move_to_end(device_id)
+        if now > device.last_seen:
+            device.last_seen = now
+            self._called.add(device_id)
+        if device_id in self._idle:
+            self._idle.move_to_end(device_id)
 
     def register(self, device_ids: Iterable[str]) -> None:
         """Know devices that never called, or did so before."""
         for device_id in device_ids:
-            if device_id not in self._devices:
+            if device_id not in self:
                 self.restore(device_id, 0, 0)
                 self._added(device_id)
 
@@ -91,51 +112,80 @@ class KnownDevices:
         """Take a device in, by a slug that it had before if that is still free; nobody is told."""
         if slug is None or slug in self._slugs:
             slug = unique_slug(device_id, self._slugs)
-        self._devices[device_id] = Device(slug, first_seen, last_seen)
+        self._idle[device_id] = Device(slug, first_seen, last_seen)
         self._slugs[slug] = device_id
 
     def remove(self, device_id: str) -> None:
         """Forget a device by hand."""
-        if device_id in self._devices:
-            self._forget([device_id])
+        if device_id in self:
+            self._forget(device_id)
 
     def trim(self, but: str | None = None) -> None:
         """Forget the longest idle ones that nothing is set for, never `but`, until the rest is few enough."""
-        idle = (device_id for device_id in self._devices if device_id != but and not self.keep(device_id))
-        if gone := list(islice(idle, max(0, len(self._devices) - self.most))):
-            self._forget(gone)
+        while len(self) > self.most and (device_id := self._longest_idle(but)) is not None:
+            self._forget(device_id)
+
+    def reconsider(self) -> None:
+        """Those set aside that may be forgotten by now take their places among the idle again."""
+        if freed := [device_id for device_id in self._aside if not self.keep(device_id)]:
+            self._idle.update((device_id, self._aside.pop(device_id)) for device_id in freed)
+            self._idle = OrderedDict(sorted(self._idle.items(), key=lambda item: item[1].last_seen))
+
+    def _longest_idle(self, but: str | None = None) -> str | None:
+        """The first that may be forgotten, never `but`; None: there is none.
+
+        Those that must be kept are set aside on the way, each of them once. One with requests under way is not idle: it goes
+        to the end.
+        """
+        passed = 0
+        while self._idle and passed <= MOST_PASSED:
+            device_id = next(iter(self._idle))
+            if self.keep(device_id):
+                self._aside[device_id] = self._idle.pop(device_id)
+            elif device_id == but or self.busy(device_id):
+                self._idle.move_to_end(device_id)
+                passed += 1
+            else:
+                return device_id
+        return None
 
     def _added(self, device_id: str) -> None:
         self._unsaved.add(device_id)
         self.bus.publish(DeviceAdded(device_id))
         self.trim(but=device_id)
 
-    def _forget(self, device_ids: list[str]) -> None:
-        for device_id in device_ids:
-            del self._slugs[self._devices.pop(device_id).slug]
-        self.forgotten(device_ids)
-        self._unsaved.difference_update(device_ids)
-        self._gone.update(device_ids)
-        for device_id in device_ids:
-            self.bus.publish(DeviceRemoved(device_id))
+    def _forget(self, device_id: str) -> None:
+        device = self._idle.pop(device_id, None) or self._aside.pop(device_id)
+        del self._slugs[device.slug]
+        self.forgotten(device_id)
+        self._unsaved.discard(device_id)
+        self._called.discard(device_id)
+        self._gone.add(device_id)
+        self.bus.publish(DeviceRemoved(device_id))
 
     # --- on disk -----------------------------------------------------------------------------------------------
 
     def orphans(self, booked: Iterable[str]) -> None:
         """Of all that have totals: who was forgotten just before a crash still has some of its own. To be folded."""
-        self._to_fold.update(d for d in booked if d != FORGOTTEN and d not in self._devices)
+        self._to_fold.update(d for d in booked if d != FORGOTTEN and d not in self)
 
-    def save_all(self) -> None:
-        """Write everyone down with the next `write`, for when each called last."""
-        self._unsaved.update(self._devices)
+    def save_calls(self) -> None:
+        """Write down with the next `write` when those called last that did since they were written down."""
+        self._unsaved |= self._called
+        self._called.clear()
+
+    @property
+    def unwritten(self) -> bool:
+        """Whether there is something to write down."""
+        return bool(self._unsaved or self._gone)
 
     async def write(self, database: Database) -> None:
-        """Bring the database up to date. Raises sqlite3.Error; then it is tried again the next time."""
+        """Bring the database up to date, `MOST_WRITTEN` devices at a time. Raises sqlite3.Error; then it is tried again the next time."""
         # Totals are folded a round after the device went: its last bookings are in the database by then.
-        gone, self._gone = {d for d in self._gone if d not in self._devices}, set()
-        fold, self._to_fold = [d for d in self._to_fold if d not in self._devices], set(gone)
-        rows = [(i, d.slug, d.first_seen, d.last_seen) for i in self._unsaved if (d := self._devices.get(i))]
-        self._unsaved.clear()
+        fold, gone, unsaved = _some(self._to_fold), _some(self._gone), _some(self._unsaved)
+        fold, gone = {d for d in fold if d not in self}, {d for d in gone if d not in self}
+        rows = [(i, d.slug, d.first_seen, d.last_seen) for i in unsaved if (d := self._find(i)) is not None]
+        self._to_fold |= gone
         if not (fold or gone or rows):
             return
 
@@ -151,9 +201,16 @@ class KnownDevices:
             await database.run(write)
         except sqlite3.Error:
             self._gone |= gone
-            self._to_fold.update(fold)
-            self._unsaved.update(row[0] for row in rows)
+            self._to_fold |= fold
+            self._unsaved |= unsaved
             raise
+
+
+def _some(devices: set[str]) -> set[str]:
+    """Take out as many as are written at once."""
+    taken = set(islice(devices, MOST_WRITTEN))
+    devices -= taken
+    return taken
 
 
 def load(connection: sqlite3.Connection) -> list[tuple[str, str, int, int]]:

@@ -1,4 +1,4 @@
-"""One SQLite file, one thread that touches it. A broken or full disk is told once, and never stops the caller's work."""
+"""One SQLite file, one thread that writes it, and another that reads reports. A broken or full disk is told once, and never stops the caller's work."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from . import totals
+from . import rollups, totals
 from .migrations import migrate, refuse_newer, transaction
+from .reader import READ_TEXT, Reader
 from .salvage import Damage, check, check_requests, salvage
 
 T = TypeVar("T")
@@ -48,7 +49,8 @@ _MALFORMED: Final = _CORRUPT | {sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CONSTRAINT}
 class Database:
     """The file at `path`, in WAL mode, brought up to date on `open`.
 
-    All work runs in one thread, in the order in which it was given. Where the file cannot be used at all, the database
+    Work runs in one thread, in the order in which it was given; `look` has a thread and a connection of its own that only
+    reads, so that neither waits for the other. Where the file cannot be used at all, the database
     lives in memory until the process ends (`volatile`), so that everything but lasting goes on. So it does where another
     router has the file (`taken`): two that book into one would spoil each other's books. `path` None: in memory, as asked for.
     """
@@ -56,6 +58,7 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._thread: ThreadPoolExecutor | None = None
+        self._reader = Reader()
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
@@ -116,6 +119,19 @@ class Database:
         """The same, blocking."""
         return self.submit(work, self._guard).result()
 
+    async def look(self, work: Work[T]) -> T:
+        """Do `work` that only reads, on what is in the file now, beside everything else. Raises sqlite3.Error.
+
+        In memory there is one connection only; and one that meets damage leaves it to the one that can mend it.
+        """
+        path, connection = self.path, self._connection
+        if path is None or self.volatile or connection is None:
+            return await self.read(work)
+        try:
+            return await self._reader.look(path, connection, work)
+        except (sqlite3.DatabaseError, UnicodeDecodeError):
+            return await self.read(work)
+
     def keep(self, work: Work[object]) -> None:
         """Do `work` in the background, and make it safe from a power cut at once; failures go to the log."""
         for done in (self.submit(work), self.submit(checkpoint, self._guard)):
@@ -131,6 +147,7 @@ class Database:
         """Take requests that cannot be right out, the newest first, a few at a time beside other work. Raises sqlite3.Error."""
         if self.path is None or self.volatile:
             return
+        await self._look_through_hours()
         kept = _free_name(self.path, "rows")
         below: int | None = _ABOVE
         while below is not None:
@@ -143,6 +160,16 @@ class Database:
                 await asyncio.to_thread(self.add_damage, [words])
             await asyncio.sleep(LOOK_PAUSE)
 
+    async def _look_through_hours(self) -> None:
+        """Make hours anew where some cannot be right, and fill in those of before there were any."""
+        day: int | None = 0
+        while day is not None:
+            day = await self.run(partial(rollups.mend_hours, after=day))
+        more = True
+        while more:
+            more = await self.run(rollups.fill)
+            await asyncio.sleep(LOOK_PAUSE if more else 0)
+
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""
         await asyncio.to_thread(self.close_sync)
@@ -150,6 +177,7 @@ class Database:
     def close_sync(self) -> None:
         """The same, blocking."""
         thread, self._thread = self._thread, None
+        self._reader.close()
         if thread is not None:
             thread.submit(self._close).result()
             thread.shutdown()
@@ -221,7 +249,7 @@ class Database:
             path.parent.mkdir(parents=True, exist_ok=True)
             path.touch(mode=0o600)
         connection = sqlite3.connect(path or ":memory:", isolation_level=None, timeout=BUSY_MS / 1000)
-        connection.text_factory = partial(str, encoding="utf-8", errors="replace")
+        connection.text_factory = READ_TEXT
         try:
             # Before the first table: pages that retention frees can then be given back to the disk.
             connection.execute("PRAGMA auto_vacuum=INCREMENTAL")

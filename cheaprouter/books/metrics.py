@@ -6,21 +6,25 @@ import math
 import sqlite3
 from bisect import bisect_left
 from collections import OrderedDict, deque
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Final
 
 from ..core.calendar import Calendar, Clock
 from ..core.events import DeviceRemoved, Event
 from ..core.ids import FORGOTTEN
 from ..core.models import Json
+from . import rollups
 from . import totals as books
 from .database import Database
 from .rows import INDEX, Row, moment
-from .totals import Sums, usd
+from .sums import Sums, usd
 
-MOST_DEVICES: Final = 1000
-MOST_MODELS: Final = 300
+MOST_RECENT: Final = 200
+"""Devices whose last times of answers are kept: those that asked last. What else is counted is kept of all."""
+
+MOST_MODELS: Final = 2000
 OTHER: Final = "other"
 """What models beyond the bound are counted as."""
 
@@ -59,15 +63,27 @@ def _recent() -> deque[float]:
 
 
 @dataclass(slots=True)
-class Figures:
-    """One device's, or all devices', figures."""
+class Times:
+    """How long the last answers took, and until their first content, in milliseconds."""
 
-    total: Sums = field(default_factory=Sums)
-    month: Sums = field(default_factory=Sums)
-    today: Sums = field(default_factory=Sums)
-    day: int = 0
     latency: deque[float] = field(default_factory=_recent)
     first_token: deque[float] = field(default_factory=_recent)
+
+    def note(self, row: Row) -> None:
+        """Take in a request that was answered."""
+        self.latency.append(row[_LATENCY])
+        if row[_FIRST] is not None:
+            self.first_token.append(row[_FIRST])
+
+
+@dataclass(slots=True)
+class Figures:
+    """One device's, or all devices', figures; `month` and `today` None: nothing yet, as of most devices on most days."""
+
+    total: Sums = field(default_factory=Sums)
+    month: Sums | None = None
+    today: Sums | None = None
+    day: int = 0
     last_model: str | None = None
     last_reason: str | None = None
     last_at: int | None = None
@@ -76,26 +92,29 @@ class Figures:
         """Begin a new day, and month, where one has come; a clock that steps back changes nothing."""
         if day > self.day:
             if day // 100 != self.day // 100:
-                self.month = Sums()
-            self.day, self.today = day, Sums()
+                self.month = None
+            self.day, self.today = day, None
 
     def count(self, values: Sequence[int], day: int) -> None:
         """Add a booking of that day."""
         self.total.add(values)
         if day == self.day:
-            self.today.add(values)
+            self.today = _plus(self.today, values)
         if day // 100 == self.day // 100:
-            self.month.add(values)
+            self.month = _plus(self.month, values)
 
     def note(self, row: Row) -> None:
-        """Remember what was last, and how long it took where it was answered."""
+        """Remember what was last."""
         self.last_at = row[_AT]
         if row[_MODEL]:
             self.last_model, self.last_reason = row[_MODEL], row[_REASON]
-            if row[_STATUS] == 200:
-                self.latency.append(row[_LATENCY])
-                if row[_FIRST] is not None:
-                    self.first_token.append(row[_FIRST])
+
+
+def _plus(sums: Sums | None, values: Sequence[int]) -> Sums:
+    if sums is None:
+        return Sums(*values)
+    sums.add(values)
+    return sums
 
 
 @dataclass(slots=True)
@@ -116,14 +135,21 @@ class Histogram:
 
 
 class Metrics:
-    """Counters in memory, bounded in number. `limits`: asks what is left of a device's limits (None: the budget above all)."""
+    """Counters in memory, of every device that is known, so that none ever begins anew while its device is.
+
+    `limits`: asks what is left of a device's limits (None: the budget above all). `knows`: whether a device is known; what
+    others used counts for everyone's sums alone.
+    """
 
     def __init__(self, calendar: Calendar, clock: Clock, *, limits: Limits = _no_limits) -> None:
         self._calendar = calendar
         self._clock = clock
         self.limits = limits
-        self._devices: OrderedDict[str, Figures] = OrderedDict()
+        self.knows: Callable[[str], bool] = lambda _: True
+        self._devices: dict[str, Figures] = {}
+        self._times: OrderedDict[str, Times] = OrderedDict()
         self._all = Figures()
+        self._all_times = Times()
         self._models: dict[str, Sums] = {}
         self._new: list[Row] = []
         self._latency = Histogram()
@@ -131,23 +157,18 @@ class Metrics:
 
     def restore(self, database: Database) -> None:
         """Begin with what the database holds; an empty or broken one is a fresh start."""
-        day = self._today()
-        month = day // 100
         try:
-            spans = {"total": (0, 99991231), "month": (month * 100, month * 100 + 99), "today": (day, day)}
-            kept = database.read_sync(lambda c: {name: books.totals(c, *span) for name, span in spans.items()})
-            models, rows = database.read_sync(lambda c: (books.model_totals(c), books.recent(c, RECENT)))
+            kept = database.read_sync(partial(_load, day=self._today()))
         except sqlite3.Error:
             return
-        for name, found in kept.items():
+        for name, found in kept.sums.items():
             for device_id, values in found.items():
-                for figures in self._figures(device_id, day):
-                    getattr(figures, name).add(values)
-        for model_id, values in models.items():
+                for figures in self._figures(device_id, kept.day):
+                    setattr(figures, name, _plus(getattr(figures, name), values))
+        for model_id, values in kept.models.items():
             self._model(model_id).add(values)
-        for row in reversed(rows):
-            for figures in self._figures(row[_DEVICE], day):
-                figures.note(row)
+        for row in reversed(kept.rows):
+            self._note(row, kept.day)
 
     def add(self, row: Row) -> None:
         """Count one booking, once somebody looks: a request does not wait for it."""
@@ -159,32 +180,64 @@ class Metrics:
         new, self._new = self._new, []
         for row in new:
             values, day = books.values(row), row[_DAY]
-            for figures in self._figures(row[_DEVICE], day):
+            for figures in self._note(row, day):
                 figures.count(values, day)
-                figures.note(row)
             if model_id := row[_MODEL]:
                 self._model(model_id).add(values)
                 self._latency.add(row[_LATENCY])
                 if row[_FIRST] is not None:
                     self._first_token.add(row[_FIRST])
 
+    def _note(self, row: Row, day: int) -> tuple[Figures, ...]:
+        """Remember what was last of a device, and of all, and how long it took where it was answered."""
+        device_id = row[_DEVICE]
+        found = self._figures(device_id, day)
+        for figures in found:
+            figures.note(row)
+        if row[_MODEL] and row[_STATUS] == 200:
+            self._all_times.note(row)
+            if len(found) > 1:
+                self._times_of(device_id).note(row)
+        return found
+
+    def _times_of(self, device_id: str) -> Times:
+        """A device's last times; those of the one that was answered longest ago make room."""
+        times = self._times.get(device_id)
+        if times is None:
+            times = self._times[device_id] = Times()
+            if len(self._times) > MOST_RECENT:
+                self._times.popitem(last=False)
+        self._times.move_to_end(device_id)
+        return times
+
     def on_event(self, event: Event) -> None:
         """Drop a device that is forgotten; its part of the sums stays. For the event bus."""
         if isinstance(event, DeviceRemoved):
             self._count()
-            self._devices.pop(event.device_id, None)
+            self._drop(event.device_id)
+
+    def settle(self, knows: Callable[[str], bool]) -> None:
+        """Drop whoever is not known: forgotten just before a crash, say. `knows` is asked from now on, too."""
+        self.knows = knows
+        for device_id in [device_id for device_id in self._devices if not knows(device_id)]:
+            self._drop(device_id)
+
+    def _drop(self, device_id: str) -> None:
+        self._devices.pop(device_id, None)
+        self._times.pop(device_id, None)
 
     def snapshot(self, device_id: str | None) -> Json:
         """A device's state, or (None) everyone's, by the names that MQTT publishes. Money in USD, times in ISO 8601."""
-        figures = self._seen(device_id)
+        figures, times = self._seen(device_id)
+        today, month = figures.today or _NOTHING, figures.month or _NOTHING
         return {
             **{name: getattr(figures.total, name) for name in _COUNTS},
-            "cost_today": usd(figures.today.cost),
-            "cost_month": usd(figures.month.cost),
+            "cost_today": usd(today.cost),
+            "cost_month": usd(month.cost),
             "cost_total": usd(figures.total.cost),
-            "saved_month": usd(figures.month.saved),
-            "latency_p50_ms": _rounded(percentile(figures.latency, 0.5)),
-            "first_token_p50_ms": _rounded(percentile(figures.first_token, 0.5)),
+            "saved_month": usd(month.saved),
+            "latency_p50_ms": _rounded(percentile(times.latency, 0.5)),
+            "first_token_p50_ms": _rounded(percentile(times.first_token, 0.5)),
             **self.limits(device_id),
             "last_model": figures.last_model,
             "last_reason": figures.last_reason,
@@ -193,14 +246,20 @@ class Metrics:
 
     def periods(self, device_id: str | None) -> Json:
         """Requests, tokens, money and errors of today, this month and in total, and percentiles of the last requests."""
-        figures = self._seen(device_id)
+        figures, times = self._seen(device_id)
         return {
-            "today": figures.today.shown(),
-            "month": figures.month.shown(),
+            "today": (figures.today or _NOTHING).shown(),
+            "month": (figures.month or _NOTHING).shown(),
             "total": figures.total.shown(),
-            "latency_ms": _percentiles(figures.latency),
-            "first_token_ms": _percentiles(figures.first_token),
+            "latency_ms": _percentiles(times.latency),
+            "first_token_ms": _percentiles(times.first_token),
         }
+
+    def latency_mean(self) -> float | None:
+        """How long the last answers took, on average; milliseconds."""
+        self._count()
+        kept = self._all_times.latency
+        return _rounded(sum(kept) / len(kept)) if kept else None
 
     def devices(self) -> dict[str, Sums]:
         """Each device's totals."""
@@ -223,26 +282,26 @@ class Metrics:
         self._count()
         return self._latency, self._first_token
 
-    def _seen(self, device_id: str | None) -> Figures:
+    def _seen(self, device_id: str | None) -> tuple[Figures, Times]:
         self._count()
-        figures = self._all if device_id is None else self._devices.get(device_id) or Figures()
+        figures, times = self._all, self._all_times
+        if device_id is not None:
+            figures, times = self._devices.get(device_id) or Figures(), self._times.get(device_id) or Times()
         figures.roll(self._today())
-        return figures
+        return figures, times
 
     def _today(self) -> int:
         return self._calendar.day(self._clock.utcnow().timestamp())
 
     def _figures(self, device_id: str, day: int) -> tuple[Figures, ...]:
-        if device_id == FORGOTTEN:
-            self._all.roll(day)
-            return (self._all,)
+        """Whose figures something counts to: everyone's, and the device's own."""
+        self._all.roll(day)
         figures = self._devices.get(device_id)
         if figures is None:
+            if device_id == FORGOTTEN or not self.knows(device_id):
+                return (self._all,)
             figures = self._devices[device_id] = Figures()
-            if len(self._devices) > MOST_DEVICES:
-                self._devices.popitem(last=False)
         figures.roll(day)
-        self._all.roll(day)
         return self._all, figures
 
     def _model(self, model_id: str) -> Sums:
@@ -252,6 +311,28 @@ class Metrics:
                 model_id = OTHER
             sums = self._models.setdefault(model_id, Sums())
         return sums
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """What the database holds: sums by what they are called here and by device, sums of models, and the last requests."""
+
+    day: int
+    sums: Mapping[str, Mapping[str, tuple[int, ...]]]
+    models: Mapping[str, tuple[int, ...]]
+    rows: list[Row]
+
+
+def _load(connection: sqlite3.Connection, day: int) -> _Kept:
+    sums = {
+        "total": rollups.device_totals(connection),
+        "month": rollups.device_totals(connection, day // 100),
+        "today": books.totals(connection, day, day),
+    }
+    return _Kept(day, sums, rollups.model_totals(connection), books.recent(connection, RECENT))
+
+
+_NOTHING: Final = Sums()
 
 
 def _percentiles(values: Iterable[float]) -> Json:

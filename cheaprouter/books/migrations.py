@@ -65,8 +65,41 @@ def forgiven_spend(connection: sqlite3.Connection) -> None:
         ) WITHOUT ROWID""")
 
 
-MIGRATIONS: Final[tuple[Migration, ...]] = (requests_and_daily_totals, devices_and_their_settings, forgiven_spend)
+def rollups_for_reports(connection: sqlite3.Connection) -> None:
+    """Sums by quarter of an hour, by day and model, by month and device. Hours of before are filled in while the router runs."""
+    sums = (
+        "requests",
+        "input_tokens",
+        "output_tokens",
+        "cached_tokens",
+        "errors",
+        "limit_hits",
+        "cost",
+        "saved",
+        "unpriced",
+    )
+    connection.execute(f"""
+        CREATE TABLE rollup (
+            kind INTEGER NOT NULL, day INTEGER NOT NULL, at INTEGER NOT NULL, device_id TEXT NOT NULL,
+            model_id TEXT NOT NULL, provider TEXT NOT NULL, {", ".join(f"{name} INTEGER NOT NULL" for name in sums)},
+            PRIMARY KEY (kind, day, at, device_id, model_id)
+        ) WITHOUT ROWID""")
+    added = ", ".join(f"sum({name})" for name in sums)
+    for columns in ("3, day, 0, '', model_id, max(provider)", "4, day / 100 * 100, 0, device_id, '', ''"):
+        connection.execute(f"INSERT INTO rollup SELECT {columns}, {added} FROM daily GROUP BY 1, 2, 3, 4, 5")  # noqa: S608 - our own names
+    connection.execute("""
+        INSERT OR REPLACE INTO meta
+        SELECT 'hours_from', above FROM (SELECT max(seq) + 1 AS above FROM request) WHERE above IS NOT NULL""")
+
+
+MIGRATIONS: Final[tuple[Migration, ...]] = (
+    requests_and_daily_totals,
+    devices_and_their_settings,
+    forgiven_spend,
+    rollups_for_reports,
+)
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
+"""What is taken over from damaged books. `rollup` is made anew of these."""
 
 
 @contextmanager

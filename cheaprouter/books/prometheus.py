@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from heapq import nsmallest
+from operator import sub
 from typing import Final
 
 from ..core.const import VERSION
 from ..core.models import Json
 from .metrics import BUCKETS_MS, OTHER, Histogram, Metrics
-from .totals import Sums, usd
+from .sums import Sums, usd
 
 MOST_SERIES: Final = 100
-"""Devices, and models, with series of their own: the busiest; the others share one."""
+"""Devices, and models, with series of their own; the others share one."""
 
 _FAMILIES: Final = {
     "requests": "Requests, refused and failed ones included.",
@@ -24,33 +26,66 @@ _FAMILIES: Final = {
 }
 
 
-def render(metrics: Metrics, providers: Iterable[Json] = ()) -> str:
-    """The whole page. Counters begin with what the books held at start, and only grow."""
-    lines = ["# HELP cheaprouter_info The version that serves.", "# TYPE cheaprouter_info gauge"]
-    lines.append(f'cheaprouter_info{{version="{_escape(VERSION)}"}} 1')
-    lines += _sums("", "", {"": metrics.total})
-    lines += _sums("device_", "device", metrics.devices())
-    lines += _sums("model_", "model", metrics.models())
-    whole, first = metrics.times()
-    lines += _histogram("request_duration_seconds", "From the first byte in to the last byte out.", whole)
-    lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", first)
-    lines += _providers(providers)
-    return "\n".join(lines) + "\n"
+class Page:
+    """The whole page. Counters begin with what the books held at start, and only grow.
+
+    Who has series of its own keeps them, and who was once among the others stays there: a counter that is handed from one
+    to the other would step back.
+    """
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._metrics = metrics
+        self._devices, self._models = _Chosen(), _Chosen()
+
+    def render(self, providers: Iterable[Json] = ()) -> str:
+        """The text of it now."""
+        metrics = self._metrics
+        lines = ["# HELP cheaprouter_info The version that serves.", "# TYPE cheaprouter_info gauge"]
+        lines.append(f'cheaprouter_info{{version="{_escape(VERSION)}"}} 1')
+        lines += _sums("", "", {"": metrics.total})
+        lines += _sums("device_", "device", self._devices.of(metrics.devices(), metrics.total))
+        models = metrics.models()
+        lines += _sums("model_", "model", self._models.of(models, _added(models.values())))
+        whole, first = metrics.times()
+        lines += _histogram("request_duration_seconds", "From the first byte in to the last byte out.", whole)
+        lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", first)
+        lines += _providers(providers)
+        return "\n".join(lines) + "\n"
+
+
+class _Chosen:
+    """Who has series of its own: the busiest when first looked at, then whoever is new while there is room."""
+
+    def __init__(self) -> None:
+        self._own: set[str] = set()
+        self._shared = False
+
+    def of(self, found: Mapping[str, Sums], everyone: Sums) -> dict[str, Sums]:
+        """Sums by name; under `OTHER` what of everyone's is nobody's own."""
+        self._own.intersection_update(found)
+        if not self._shared:
+            new = [name for name in found if name not in self._own and name != OTHER]
+            room = MOST_SERIES - len(self._own)
+            self._own.update(nsmallest(room, new, key=lambda name: (-found[name].requests, name)))
+            self._shared = len(new) > room
+        shown = {name: found[name] for name in sorted(self._own) if name in found}
+        rest = Sums(*map(sub, everyone.values(), _added(shown.values()).values()))
+        return shown | {OTHER: rest} if rest.requests else shown
+
+
+def _added(found: Iterable[Sums]) -> Sums:
+    whole = Sums()
+    for sums in found:
+        whole.add(sums.values())
+    return whole
 
 
 def _sums(prefix: str, label: str, found: Mapping[str, Sums]) -> list[str]:
-    busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
-    shown, rest = busiest[:MOST_SERIES], busiest[MOST_SERIES:]
-    if rest:
-        others = Sums()
-        for _, sums in [*rest, *(item for item in shown if item[0] == OTHER)]:
-            others.add(sums.values())
-        shown = [*(item for item in shown if item[0] != OTHER), (OTHER, others)]
     lines = []
     for name, words in _FAMILIES.items():
         full = f"cheaprouter_{prefix}{name}_total"
         lines += [f"# HELP {full} {words}", f"# TYPE {full} counter"]
-        for key, sums in shown:
+        for key, sums in found.items():
             labels = f'{{{label}="{_escape(key)}"}}' if label else ""
             lines.append(f"{full}{labels} {_number(usd(sums.cost) if name == 'cost_usd' else getattr(sums, name))}")
     return lines

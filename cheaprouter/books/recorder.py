@@ -20,6 +20,7 @@ from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
+from .rollups import drop_hours
 from .rows import FIRST_AT, INDEX, Row, from_row, make_row, microseconds
 
 _LOG: Final = logging.getLogger(__name__)
@@ -89,7 +90,9 @@ class Retention:
 def _delete(connection: sqlite3.Connection, which: str, *parameters: int) -> int:
     """Delete some requests; returns how many."""
     query = f"DELETE FROM request WHERE seq IN (SELECT seq FROM request {which} LIMIT {CHUNK})"  # noqa: S608 - our own words
-    return connection.execute(query, parameters).rowcount
+    gone = connection.execute(query, parameters).rowcount
+    drop_hours(connection, 3 * CHUNK)
+    return gone
 
 
 def _used(connection: sqlite3.Connection) -> int:

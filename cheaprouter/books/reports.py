@@ -5,34 +5,47 @@ from __future__ import annotations
 import csv
 import io
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
+from heapq import nsmallest
+from operator import add
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
+from . import rollups
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
-from .totals import REQUEST_SUMS, TOTALS, Sums, usd
+from .sums import SUMS, TOTALS, Sums, usd
 
-GROUPS: Final[Mapping[str, str]] = {
+GROUPS: Final = {
     "day": "day",
     "month": "day / 100",
     "device": "device_id",
     "model": "model_id",
     "provider": "provider",
-    "hour": "at / 900000000 * 900",
+    "hour": "at",
 }
 """What can be grouped by, and its column. Hours come in quarters: some zones are half an hour off; `_merged` joins them."""
+
+_IN_ORDER: Final[Mapping[tuple[str, ...], str]] = {
+    ("hour",): "day, at",
+    ("hour", "device"): "day, at, device_id",
+    ("hour", "model"): "day, at, device_id, model_id",
+    ("hour", "device", "model"): "day, at, device_id, model_id",
+}
+"""What roll-ups of hours are kept in the order of: the first rows of such a report are there without reading all."""
 
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
 _MOST_ROWS: Final = 10_000
+_MOST_RANKED: Final = 1000
+"""Devices, and models, listed by `summary`."""
 
 
 T = TypeVar("T")
@@ -71,59 +84,61 @@ class Reports:
         await self._recorder.flush()
         try:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            return await self._database.read(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
+            return await self._database.look(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
         except sqlite3.Error:
             return [shown(record) for record in self._recorder.recent(limit)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
-            return await self._database.read(work)
+            return await self._database.look(work)
         except sqlite3.Error as error:
             raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        parsed, rows = await self._rows(query)
-        whole = {name: sum(row[name] for row in rows) for name in TOTALS}
+        parsed, rows, whole = await self._rows(query)
         return {
             "from": to_date(parsed.first).isoformat(),
             "to": to_date(parsed.last).isoformat(),
             "group_by": ",".join(parsed.group_by),
             "time_zone": zone_name(self._calendar.zone),
-            "data": [_shown(row) for row in rows],
-            "total": _shown(whole),
+            "data": rows,
+            "total": whole,
         }
 
     async def usage_csv(self, query: Mapping[str, str]) -> str:
         """The same rows as CSV, with a heading."""
-        parsed, rows = await self._rows(query)
+        parsed, rows, whole = await self._rows(query)
         out = io.StringIO()
-        names = [*parsed.group_by, *_shown(dict.fromkeys(TOTALS, 0))]
+        names = [*parsed.group_by, *whole]
         writer = csv.DictWriter(out, names, lineterminator="\r\n")
         writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in _shown(row).items()} for row in rows)
+        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
         return out.getvalue()
 
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
         await self._recorder.flush()
-        total = self._metrics.total
-        kept, last_day = await self._read(lambda c: (c.execute(_LATENCY).fetchone()[0], self._last_day(c)))
+        total, devices = self._metrics.total, self._metrics.devices()
+        now = self._clock.utcnow()
+        at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
+        before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())  # in any zone
+        last_day = await self._read(lambda c: rollups.since(c, at, before))
         return {
             "summary": {
                 "total_requests": total.requests,
                 "total_tokens": total.input_tokens + total.output_tokens,
                 "total_cost_usd": usd(total.cost),
-                "avg_latency_ms": None if kept is None else round(kept, 1),
+                "avg_latency_ms": self._metrics.latency_mean(),
                 "success_count": total.requests - total.errors - total.limit_hits,
                 "error_count": total.errors,
                 "limit_hits": total.limit_hits,
-                "unique_devices": len(self._metrics.devices()),
+                "unique_devices": len(devices),
             },
-            "last_24h": last_day,
+            "last_24h": _shown(last_day),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
-            "byDevice": _ranked("device_id", self._metrics.devices()),
+            "byDevice": _ranked("device_id", devices),
         }
 
     def _parse(self, query: Mapping[str, str]) -> Query:
@@ -159,77 +174,89 @@ class Reports:
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
 
-    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json]]:
+    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json]:
+        """What was asked for, its rows, and all of them together, as they are shown."""
         query = self._parse(asked)
         await self._recorder.flush()
-        hourly = "hour" in query.group_by
-        columns = [GROUPS[g] for g in query.group_by]
-        sums = REQUEST_SUMS if hourly else books.SUMS
-        where = ["day BETWEEN ? AND ?"]
-        filters: list[int | str] = [query.first, query.last]
-        for column, wanted in (("device_id", query.device), ("model_id", query.model)):
-            if wanted is not None:
-                where.append(f"{column} = ?")
-                filters.append(wanted)
-        places = ", ".join(str(n + 1) for n in range(len(columns)))
-        sql = (
-            f"SELECT {', '.join(columns)}, {sums} FROM {'request' if hourly else 'daily'} "  # noqa: S608 - our own names
-            f"WHERE {' AND '.join(where)} GROUP BY {places} ORDER BY {places} LIMIT {_MOST_ROWS}"
-        )
 
-        def rows(connection: sqlite3.Connection) -> list[Json]:
-            found = connection.execute(sql, filters)
-            return _merged(query.group_by, (_row(query.group_by, row, self._calendar) for row in found))
+        def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
+            # Thousands of rows take a while to turn into objects: not in the event loop.
+            found = _merged(_select(connection, query), [_LABELS[g] for g in query.group_by], self._calendar)
+            whole = map(sum, zip(*found.values(), strict=True)) if found else [0] * len(TOTALS)
+            data = [dict(zip(query.group_by, key, strict=True)) | _shown(sums) for key, sums in found.items()]
+            return data, _shown(tuple(whole))
 
-        return query, await self._read(rows)
-
-    def _last_day(self, connection: sqlite3.Connection) -> Json:
-        since = max(FIRST_AT, microseconds(self._clock.utcnow()) - 86_400_000_000)
-        row = connection.execute(f"SELECT {REQUEST_SUMS} FROM request WHERE at > ?", (since,)).fetchone()  # noqa: S608 - our own names
-        return _shown({name: value or 0 for name, value in zip(TOTALS, row, strict=True)})
+        return query, *await self._read(rows)
 
 
-_LATENCY: Final = "SELECT avg(latency_ms) FROM request WHERE status = 200"
+def _select(connection: sqlite3.Connection, query: Query) -> Iterable[tuple[Any, ...]]:
+    """Groups and sums, from the smallest roll-up that has them."""
+    filters = {"device_id": query.device, "model_id": query.model}
+    picked = [name for name, wanted in filters.items() if wanted is not None]
+    needed = {_NEEDS[g] for g in query.group_by}.union(picked)
+    if not rollups.whole_months(connection, query.first, query.last):
+        needed.add("day")
+    columns = [GROUPS[g] for g in query.group_by]
+    source = rollups.source(rollups.choose(needed), picked, rollups.unfilled(connection))
+    order = _IN_ORDER.get(query.group_by) or ", ".join(str(n + 1) for n in range(len(columns)))
+    return connection.execute(
+        f"SELECT {', '.join(columns)}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {_MOST_ROWS}",  # noqa: S608 - our own names
+        {"first": query.first, "last": query.last, **filters},
+    )
+
+
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
 
 
-def _merged(groups: tuple[str, ...], rows: Iterable[Json]) -> list[Json]:
-    """Rows of the same groups added up."""
-    found: dict[tuple[Any, ...], Json] = {}
+def _merged(
+    rows: Iterable[tuple[Any, ...]], labels: Sequence[Callable[[Any, Calendar], Any]], calendar: Calendar
+) -> dict[tuple[Any, ...], tuple[int, ...]]:
+    """Sums by the labels of their groups: quarters of the same hour, and days of the same one, added up."""
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    width = len(labels)
     for row in rows:
-        same = found.setdefault(tuple(row[g] for g in groups), row)
-        if same is not row:
-            for name in TOTALS:
-                same[name] += row[name]
-    return list(found.values())
+        key = tuple([label(value, calendar) for label, value in zip(labels, row, strict=False)])
+        sums = found.get(key)
+        found[key] = row[width:] if sums is None else tuple(map(add, sums, row[width:]))
+    return found
 
 
-def _row(groups: tuple[str, ...], row: tuple[Any, ...], calendar: Calendar) -> Json:
-    shown: Json = {}
-    for name, value in zip(groups, row, strict=False):
-        if name == "day":
-            shown[name] = f"{value // 10000:04d}-{value // 100 % 100:02d}-{value % 100:02d}"
-        elif name == "month":
-            shown[name] = f"{value // 100:04d}-{value % 100:02d}"
-        elif name == "hour":
-            shown[name] = calendar.local(value).replace(minute=0).isoformat(timespec="minutes")
-        else:
-            shown[name] = value or None
-    return shown | {name: value or 0 for name, value in zip(TOTALS, row[len(groups) :], strict=True)}
+def _hour(at: int, calendar: Calendar) -> str:
+    return calendar.local(at).replace(minute=0).isoformat(timespec="minutes")
 
 
-def _shown(row: Mapping[str, Any]) -> Json:
-    """A row with money in USD and all tokens together."""
-    shown = dict(row)
-    cost, saved = shown.pop("cost"), shown.pop("saved")
-    shown["total_tokens"] = shown["input_tokens"] + shown["output_tokens"]
-    shown["cost_usd"], shown["saved_usd"] = usd(cost), usd(saved)
-    return shown
+_NEEDS: Final = GROUPS | {"month": "month"}
+_LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
+    "day": lambda day, _: f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}",
+    "month": lambda month, _: f"{month // 100:04d}-{month % 100:02d}",
+    "hour": _hour,
+    "device": lambda name, _: name or None,
+    "model": lambda name, _: name or None,
+    "provider": lambda name, _: name or None,
+}
+"""How a value of a group is shown."""
+
+
+def _shown(sums: Sequence[int]) -> Json:
+    """Sums in the order of `TOTALS` by name, money in USD, and all tokens together."""
+    requests, inputs, outputs, cached, errors, limit_hits, cost, saved, unpriced = sums
+    return {
+        "requests": requests,
+        "input_tokens": inputs,
+        "output_tokens": outputs,
+        "cached_tokens": cached,
+        "errors": errors,
+        "limit_hits": limit_hits,
+        "unpriced": unpriced,
+        "total_tokens": inputs + outputs,
+        "cost_usd": usd(cost),
+        "saved_usd": usd(saved),
+    }
 
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
-    """The busiest first."""
-    busiest = sorted(found.items(), key=lambda item: (-item[1].requests, item[0]))
+    """The busiest first, `_MOST_RANKED` of them."""
+    busiest = nsmallest(_MOST_RANKED, found.items(), key=lambda item: (-item[1].requests, item[0]))
     return [
         {name: key, "requests": s.requests, "tokens": s.input_tokens + s.output_tokens, "cost_usd": usd(s.cost)}
         for key, s in busiest

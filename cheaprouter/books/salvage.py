@@ -15,9 +15,10 @@ from typing import Any, Final
 import orjson
 
 from ..core.private_files import replace_private, write_private
-from . import totals
+from . import rollups, totals
 from .migrations import TABLES, transaction
 from .rows import COLUMNS, DAMAGED, from_disk
+from .sums import TOTALS
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -54,7 +55,7 @@ _SECONDS: Final = 253_402_300_800
 _MOST: Final = 2**61
 _BAD_TOTALS: Final = " OR ".join(
     [f"typeof({name}) != 'text'" for name in totals.DAILY[1:4]]
-    + [f"typeof({name}) != 'integer' OR abs({name}) > {_MOST}" for name in totals.TOTALS]
+    + [f"typeof({name}) != 'integer' OR abs({name}) > {_MOST}" for name in TOTALS]
     + ["typeof(day) != 'integer' OR day NOT BETWEEN 10101 AND 99991231"]
 )
 _BAD_META: Final = f"key = 'applied_seq' AND NOT (typeof(value) = 'integer' AND value BETWEEN 0 AND {_MOST})"
@@ -120,6 +121,8 @@ def check(connection: sqlite3.Connection, kept: Path) -> list[str]:
             totals.rebuild_some(
                 connection, [(row["day"], row["device_id"], row["model_id"]) for _, row in bad[:MOST_REBUILT]]
             )
+            rollups.rebuild_days(connection)
+        rollups.mend_days(connection)
         lost += bad
         lost += _take_out_where(connection, "meta", ("key", "value"), _BAD_META)
         if lost:
@@ -169,6 +172,8 @@ def salvage(damaged: Path, target: sqlite3.Connection) -> str:
         whole = {table: copy.all() for table, copy in copies.items()}
         if not whole["daily"]:
             totals.rebuild(target)
+        rollups.rebuild_days(target)
+        rollups.rebuild_hours(target)
         target.execute("COMMIT")
     return ", ".join(f"{'all' if whole[t] else 'only'} {copy.count} row(s) of `{t}`" for t, copy in copies.items())
 

@@ -4,83 +4,23 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from operator import add
 from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
-from ..core.models import Json
-from ..core.money import from_pico
+from . import rollups
 from .rows import COLUMNS, DAMAGED, INDEX, Row, from_disk
+from .sums import ADDS, NO_MODEL, REQUEST_SUMS, SUMS, TOTALS
 
-NO_MODEL: Final = ""
-"""The model of a request that was refused before one was chosen."""
-
-_DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("day", "device_id", "model_id", "provider"))
+_AT, _DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("at", "day", "device_id", "model_id", "provider"))
 _PROMPT, _COMPLETION, _CACHED = (INDEX[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))
 _STATUS, _ATTEMPTS, _COST, _BASELINE = (INDEX[name] for name in ("status", "attempts", "cost", "baseline_cost"))
-
-
-@dataclass(slots=True)
-class Sums:
-    """Of anything: of a device's day, of a model, of everyone. Money in pico-dollars."""
-
-    requests: int = 0
-    input_tokens: int = 0
-    output_tokens: int = 0
-    cached_tokens: int = 0
-    errors: int = 0
-    limit_hits: int = 0
-    cost: int = 0
-    saved: int = 0
-    unpriced: int = 0
-    """Requests whose cost nobody knows."""
-
-    def add(self, values: Sequence[int]) -> None:
-        """Add values in the order of `TOTALS`. Each booking does so for all that counts it: one line each, and no loop."""
-        requests, input_tokens, output_tokens, cached_tokens, errors, limit_hits, cost, saved, unpriced = values
-        self.requests += requests
-        self.input_tokens += input_tokens
-        self.output_tokens += output_tokens
-        self.cached_tokens += cached_tokens
-        self.errors += errors
-        self.limit_hits += limit_hits
-        self.cost += cost
-        self.saved += saved
-        self.unpriced += unpriced
-
-    def values(self) -> tuple[int, ...]:
-        """In the order of `TOTALS`."""
-        return tuple(getattr(self, name) for name in TOTALS)
-
-    def shown(self) -> Json:
-        """By name, money in USD."""
-        found: Json = dict(zip(TOTALS, self.values(), strict=True))
-        found["cost"], found["saved"] = usd(self.cost), usd(self.saved)
-        return found
-
-
-TOTALS: Final = tuple(field.name for field in fields(Sums))
-"""What is counted, in the order in which it is written down."""
+_COST_SUM: Final = TOTALS.index("cost")
 
 DAILY: Final = ("day", "device_id", "model_id", "provider", *TOTALS)
 
 _INSERT: Final = f"INSERT OR IGNORE INTO request ({', '.join(COLUMNS)}) VALUES ({', '.join('?' * len(COLUMNS))})"  # noqa: S608 - our own column names
-_ADDS: Final = "ON CONFLICT DO UPDATE SET " + ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
-_ADD: Final = f"INSERT INTO daily ({', '.join(DAILY)}) VALUES ({', '.join('?' * len(DAILY))}) {_ADDS}"  # noqa: S608 - likewise
-
-SUMS: Final = ", ".join(f"sum({name})" for name in TOTALS)
-"""SQL for them, over rows of `daily`."""
-
-REQUEST_SUMS: Final = """
-    count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
-    sum(status >= 400 AND status != 499 AND NOT (status = 429 AND attempts = 0)), sum(status = 429 AND attempts = 0),
-    sum(coalesce(cost, 0)), sum(coalesce(baseline_cost - cost, 0)), sum(cost IS NULL)"""
-"""The same over rows of `request`."""
-
-
-def usd(pico: int) -> float:
-    """USD as a JSON number; the books stay exact."""
-    return float(from_pico(pico))
+_ADD: Final = f"INSERT INTO daily ({', '.join(DAILY)}) VALUES ({', '.join('?' * len(DAILY))}) {ADDS}"  # noqa: S608 - likewise
 
 
 def applied(connection: sqlite3.Connection) -> int:
@@ -98,7 +38,9 @@ def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     fresh = [row for _, row in sorted({row[0]: row for row in rows if row[0] > last}.items())]
     if fresh:
         connection.executemany(_INSERT, fresh)
-        connection.executemany(_ADD, _daily(fresh))
+        booked = _booked(fresh)
+        connection.executemany(_ADD, _daily(booked))
+        rollups.book(connection, booked)
         last = fresh[-1][0]
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('applied_seq', ?)", (last,))
     return last
@@ -124,40 +66,42 @@ def values(row: Row) -> tuple[int, ...]:
     )
 
 
-def _daily(rows: Iterable[Row]) -> Iterator[Row]:
-    """Rows to add to `daily`, those of the same day, device and model as one."""
-    found: dict[tuple[int, str, str, str], Sums] = {}
+def _booked(rows: Iterable[Row]) -> rollups.Booked:
+    """Rows of the same quarter of an hour, device and model as one."""
+    found: dict[tuple[int, int, str, str, str], tuple[int, ...]] = {}
     for row in rows:
-        key = (row[_DAY], row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
-        sums = found.get(key)
-        if sums is None:
-            sums = found[key] = Sums()
-        sums.add(values(row))
-    for key, sums in found.items():
-        yield (*key, *sums.values())
+        key = (row[_DAY], rollups.quarter(row[_AT]), row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
+        sums, more = found.get(key), values(row)
+        found[key] = more if sums is None else tuple(map(add, sums, more))
+    return found
 
 
-def spend(connection: sqlite3.Connection, since_day: int) -> list[tuple[str, int, int]]:
-    """(device, day, pico-dollars) for every day from `since_day` on."""
+def _daily(booked: rollups.Booked) -> Iterator[Row]:
+    """Rows to add to `daily`."""
+    for (day, _, device_id, model_id, provider), sums in booked.items():
+        yield (day, device_id, model_id, provider, *sums)
+
+
+def spend(connection: sqlite3.Connection, since_day: int, month: int = 0) -> list[tuple[str, int, int]]:
+    """(device, day, pico-dollars) for every day from `since_day` on, and what was spent before it in `month` (202611) as its day 0."""
     query = "SELECT device_id, day, sum(cost) FROM daily WHERE day >= ? GROUP BY device_id, day"
-    return [(str(d), int(day), int(cost)) for d, day, cost in connection.execute(query, (since_day,))]
+    found = [(str(d), int(day), int(cost)) for d, day, cost in connection.execute(query, (since_day,))]
+    before = {d: sums[_COST_SUM] for d, sums in rollups.device_totals(connection, month).items()}
+    for device_id, day, cost in found:
+        if day // 100 == month:
+            before[device_id] = before.get(device_id, 0) - cost
+    return [*((device_id, month * 100, cost) for device_id, cost in before.items()), *found]
 
 
 def devices(connection: sqlite3.Connection) -> set[str]:
     """Everyone who has totals."""
-    return {str(row[0]) for row in connection.execute("SELECT DISTINCT device_id FROM daily")}
+    return set(rollups.device_totals(connection))
 
 
 def totals(connection: sqlite3.Connection, first_day: int = 0, last_day: int = 99991231) -> dict[str, tuple[int, ...]]:
     """`TOTALS` for each device, of these days, both included."""
     query = f"SELECT device_id, {SUMS} FROM daily WHERE day BETWEEN ? AND ? GROUP BY device_id"  # noqa: S608 - our own column names
     return {str(row[0]): tuple(int(v) for v in row[1:]) for row in connection.execute(query, (first_day, last_day))}
-
-
-def model_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, ...]]:
-    """`TOTALS` for each model that answered, the busiest first."""
-    query = f"SELECT model_id, {SUMS} FROM daily WHERE model_id != ? GROUP BY model_id ORDER BY sum(requests) DESC"  # noqa: S608 - our own column names
-    return {str(row[0]): tuple(int(v) for v in row[1:]) for row in connection.execute(query, (NO_MODEL,))}
 
 
 def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
@@ -169,21 +113,32 @@ def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
 def by_month(connection: sqlite3.Connection, before_day: int) -> int:
     """Add up days before `before_day` into the first of their month; returns how many rows that saved."""
     where = "day < ? AND day % 100 != 1"
-    _add_up(connection, "day / 100 * 100 + 1", "device_id", where, (before_day,))
+    connection.execute(
+        f"""INSERT INTO daily ({", ".join(DAILY)})
+            SELECT day / 100 * 100 + 1, device_id, model_id, max(provider), {SUMS} FROM daily
+            WHERE {where} GROUP BY 1, 2, 3 {ADDS}""",  # noqa: S608 - our own names
+        (before_day,),
+    )
+    rollups.by_month(connection, before_day)
     return connection.execute(f"DELETE FROM daily WHERE {where}", (before_day,)).rowcount  # noqa: S608 - our own names
 
 
 def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
-    """Hand the totals of forgotten devices to `FORGOTTEN`, so that sums stay and rows do not pile up."""
-    ids = [(device_id,) for device_id in device_ids]
-    if not ids:
-        return
-    connection.execute("CREATE TEMP TABLE IF NOT EXISTS gone (id TEXT PRIMARY KEY) WITHOUT ROWID")
-    connection.execute("DELETE FROM gone")
-    connection.executemany("INSERT OR IGNORE INTO gone VALUES (?)", ids)
-    where = "device_id IN (SELECT id FROM gone)"
-    _add_up(connection, "day", f"'{FORGOTTEN}'", where, ())
-    connection.execute(f"DELETE FROM daily WHERE {where}")  # noqa: S608 - our own names
+    """Hand the totals of forgotten devices to `FORGOTTEN`, so that sums stay and rows do not pile up.
+
+    A look for each device and day: however many others there are, none is read.
+    """
+    days = [int(row[0]) for row in connection.execute(rollups.DAYS, {"first": 0, "last": 99991231})]
+    found = "SELECT day, device_id FROM daily WHERE day = ? AND device_id = ? LIMIT 1"
+    keys = [key for d in device_ids for day in days if (key := connection.execute(found, (day, d)).fetchone())]
+    mine = "day = ? AND device_id = ?"
+    connection.executemany(
+        f"""INSERT INTO daily ({", ".join(DAILY)})
+            SELECT day, '{FORGOTTEN}', model_id, provider, {", ".join(TOTALS)} FROM daily WHERE {mine} {ADDS}""",  # noqa: S608 - likewise
+        keys,
+    )
+    connection.executemany(f"DELETE FROM daily WHERE {mine}", keys)  # noqa: S608 - likewise
+    rollups.fold(connection, keys)
 
 
 def rebuild(connection: sqlite3.Connection) -> None:
@@ -204,12 +159,4 @@ def _from_requests(connection: sqlite3.Connection, where: str, parameters: Seque
             SELECT day, device_id, coalesce(model_id, ?), coalesce(max(provider), ''), {REQUEST_SUMS} FROM request
             WHERE {where} GROUP BY 1, 2, 3""",  # noqa: S608 - our own column names
         (NO_MODEL, *parameters),
-    )
-
-
-def _add_up(connection: sqlite3.Connection, day: str, device: str, where: str, parameters: tuple[int, ...]) -> None:
-    connection.execute(
-        f"""INSERT INTO daily ({", ".join(DAILY)})
-            SELECT {day}, {device}, model_id, max(provider), {SUMS} FROM daily WHERE {where} GROUP BY 1, 2, 3 {_ADDS}""",  # noqa: S608 - our own names
-        parameters,
     )

@@ -244,7 +244,7 @@ class Settings:
     fallbacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     device_defaults: DeviceSettings = field(default_factory=DeviceSettings)
     devices: Mapping[str, DeviceSettings] = field(default_factory=dict)
-    max_devices: int = setting(values.whole(1, 100_000), 200)
+    max_devices: int = setting(values.whole(1, 100_000), 10_000)
     budget: BudgetSettings = field(default_factory=BudgetSettings)
     routing: RoutingSettings = field(default_factory=RoutingSettings)
     mqtt: MqttSettings = field(default_factory=MqttSettings)

@@ -87,7 +87,7 @@ class ChatDoor:
         keyring, known = accounts.callers.keyring, client.known
         if known is None or known[0] is not head or known[1] is not keyring or known[2] is not auth:
             known = client.known = (head, keyring, auth, accounts.recognize(head.headers, client.peer, auth))
-        return accounts.let_in(known[3])
+        return accounts.let_in(known[3], client.peer)
 
     def _refuse(self, client: Client, error: CheapRouterError, known: Caller | None, last: str = "") -> None:
         """Answer what never reached the gateway, and book it."""

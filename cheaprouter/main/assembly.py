@@ -232,6 +232,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
     accounts.restore()
+    metrics.settle(accounts.known.__contains__)
     return house
 
 

@@ -72,6 +72,7 @@ class Home:
         self.accounts.restore_settings(self.settings)
         self.make_policies()
         self.accounts.restore()
+        self.metrics.settle(self.accounts.known.__contains__)
         self.metrics.limits = self.accounts.limits_state
         self.bus.on(self.metrics.on_event)
 

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.books import metrics as module
-from cheaprouter.books.metrics import Figures, percentile
+from cheaprouter.books.metrics import Times, percentile
 from cheaprouter.core.events import DeviceRemoved
 
 STATE_KEYS = [
@@ -121,16 +121,54 @@ async def test_a_forgotten_device_stays_in_the_sums_only(office):
     assert office.metrics.snapshot(None)["requests"] == 1
 
 
-async def test_devices_and_models_are_bounded(office, monkeypatch):
-    monkeypatch.setattr(module, "MOST_DEVICES", 20)
+async def test_models_are_bounded(office, monkeypatch):
     monkeypatch.setattr(module, "MOST_MODELS", 20)
     office = office()
     for n in range(100):
-        office.book(device_id=f"device {n}", model_id=f"lab/model-{n}")
-    assert len(office.metrics.devices()) == 20
+        office.book(model_id=f"lab/model-{n}")
     assert len(office.metrics.models()) <= 21
     assert sum(s.requests for s in office.metrics.models().values()) == 100
     assert office.metrics.snapshot(None)["requests"] == 100
+
+
+async def test_no_counter_of_a_device_begins_anew_however_many_others_ask(office):
+    office = office()
+    office.book(device_id="kitchen", latency_ms=7.0)
+    for n in range(3000):
+        office.book(device_id=f"device {n}")
+    office.book(device_id="kitchen")
+    state = office.metrics.snapshot("kitchen")
+    assert (state["requests"], state["cost_today"], state["cost_month"], state["cost_total"]) == (
+        2,
+        0.002,
+        0.002,
+        0.002,
+    )
+    assert office.metrics.periods("kitchen")["total"]["requests"] == 2
+    assert office.metrics.devices()["device 0"].requests == 1
+    await office.restart()
+    assert office.metrics.snapshot("kitchen")["requests"] == 2
+    assert len(office.metrics.devices()) == 3001
+
+
+async def test_only_who_was_answered_lately_has_percentiles(office, monkeypatch):
+    monkeypatch.setattr(module, "MOST_RECENT", 2)
+    office = office()
+    for device in ("kitchen", "den", "kitchen", "attic"):
+        office.book(device_id=device, latency_ms=5.0)
+    found = {device: office.metrics.snapshot(device)["latency_p50_ms"] for device in ("kitchen", "den", "attic")}
+    assert found == {"kitchen": 5.0, "den": None, "attic": 5.0}
+    assert office.metrics.snapshot("den")["requests"] == 1
+
+
+async def test_who_is_not_known_counts_for_everyone_alone(office):
+    office = office()
+    office.book()
+    office.book(device_id="den")
+    office.metrics.settle({"kitchen"}.__contains__)
+    office.book(device_id="attic")
+    assert list(office.metrics.devices()) == ["kitchen"]
+    assert office.metrics.snapshot(None)["requests"] == 3
 
 
 async def test_what_is_left_comes_from_whoever_knows(office):
@@ -147,7 +185,7 @@ async def test_what_is_left_comes_from_whoever_knows(office):
 
 @given(st.lists(st.floats(0, 1e6), min_size=1, max_size=600))
 def test_percentiles_are_values_that_were_seen_lately(values):
-    kept = Figures().latency
+    kept = Times().latency
     kept.extend(values)
     recent = sorted(values[-256:])
     assert percentile(kept, 0.5) == recent[(len(recent) + 1) // 2 - 1]

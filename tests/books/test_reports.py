@@ -11,9 +11,10 @@ from hypothesis import strategies as st
 
 from cheaprouter.books import recorder
 from cheaprouter.books import totals as books
-from cheaprouter.books.prometheus import MOST_SERIES, _escape, render
+from cheaprouter.books.prometheus import MOST_SERIES, Page, _escape
 from cheaprouter.config.settings import StorageSettings
 from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.core.events import DeviceRemoved
 from cheaprouter.core.models import Usage
 
 
@@ -102,6 +103,30 @@ async def test_groups_can_be_combined_and_filtered(office):
         ("den", "lab/small", 1),
     ]
     assert (await office.reports.usage({"model": "lab/small"}))["total"]["requests"] == 2
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "den"),
+    [
+        ("2026-10-01", "2026-11-30", 3),
+        ("2026-10-01", "2026-11-22", 2),
+        ("2026-10-01", "2026-10-31", 1),
+        ("2026-10-02", "2026-10-31", None),
+        ("2026-11-01", "2026-11-23", 2),
+        ("2026-11-22", "2026-11-30", 2),
+    ],
+)
+@pytest.mark.parametrize("group", ["device", "month,device", "device,model"])
+async def test_a_device_has_the_same_sums_whether_days_make_months_or_not(office, first, last, den, group):
+    office = office(at="2026-10-01T12:00:00")
+    office.book(device_id="den")
+    office.time.local("2026-11-22T12:00:00")
+    office.book(device_id="den")
+    office.book()
+    office.later(days=1)
+    office.book(device_id="den")
+    report = await office.reports.usage({"from": first, "to": last, "group_by": group})
+    assert sum(r["requests"] for r in report["data"] if r["device"] == "den") == (den or 0)
 
 
 async def test_the_hour_that_comes_twice_is_two_hours(office):
@@ -259,7 +284,7 @@ async def test_prometheus_can_read_every_line(office):
     office = office()
     office.book(device_id='a "quoted"\\device')
     office.book(first_token_ms=None, latency_ms=10**7)
-    text = render(office.metrics, [{"name": "lab", "state": "degraded"}, {"name": "hub", "state": "cooling_down"}])
+    text = Page(office.metrics).render([{"name": "lab", "state": "degraded"}, {"name": "hub", "state": "cooling_down"}])
     assert text.endswith("\n")
     for line in text.splitlines():
         assert LINE.fullmatch(line), line
@@ -275,7 +300,7 @@ async def test_prometheus_can_read_every_line(office):
 async def test_every_family_is_described_once(office):
     office = office()
     office.book()
-    described = re.findall(r"^# TYPE (\S+)", render(office.metrics), re.MULTILINE)
+    described = re.findall(r"^# TYPE (\S+)", Page(office.metrics).render(), re.MULTILINE)
     assert len(described) == len(set(described))
 
 
@@ -283,11 +308,42 @@ async def test_series_are_bounded_and_add_up(office):
     office = office()
     for n in range(MOST_SERIES + 50):
         office.book(device_id=f"device {n}", model_id=f"lab/{n}")
-    text = render(office.metrics)
+    text = Page(office.metrics).render()
     for label in ("device", "model"):
         values = re.findall(rf"^cheaprouter_{label}_requests_total\{{.*\}} (\d+)$", text, re.MULTILINE)
         assert len(values) == MOST_SERIES + 1
         assert sum(map(int, values)) == MOST_SERIES + 50
+
+
+def counters(text):
+    lines = [line.rpartition(" ") for line in text.splitlines() if "_total" in line and line[0] != "#"]
+    return {name: float(value) for name, _, value in lines}
+
+
+async def test_no_counter_steps_back_when_others_become_the_busiest_or_are_forgotten(office):
+    office = office()
+    for n in range(MOST_SERIES + 50):
+        office.book(device_id=f"device {n:03}")
+    page = Page(office.metrics)
+    before = counters(page.render())
+    for n in range(MOST_SERIES, MOST_SERIES + 50):
+        for _ in range(5):
+            office.book(device_id=f"device {n:03}")
+    office.metrics.on_event(DeviceRemoved("device 000"))
+    office.metrics.on_event(DeviceRemoved("device 149"))
+    office.book(device_id="newcomer")
+    after = counters(page.render())
+    gone = {name for name in before if name not in after}
+    assert all('"device 000"' in name for name in gone)
+    assert [name for name in after if after[name] < before.get(name, 0)] == []
+
+
+async def test_a_device_called_as_the_rest_is_among_the_rest(office):
+    office = office()
+    for device in ("other", "kitchen"):
+        office.book(device_id=device)
+    found = counters(Page(office.metrics).render())
+    assert found['cheaprouter_device_requests_total{device="other"}'] == 1
 
 
 @given(st.text())

@@ -66,8 +66,8 @@ async def test_a_time_that_no_calendar_has_here_is_refused(office, text):
 @pytest.mark.parametrize("ask", ["usage", "usage_csv", "summary"])
 async def test_books_that_cannot_be_read_are_told_as_such(office, ask):
     office = office()
-    await office.database.run(lambda c: c.execute("DROP TABLE daily"))
-    await office.database.run(lambda c: c.execute("DROP TABLE request"))
+    for table in ("daily", "request", "rollup"):
+        await office.database.run(lambda c, table=table: c.execute(f"DROP TABLE {table}"))
     with pytest.raises(BooksUnavailableError) as caught:
         await getattr(office.reports, ask)(*([] if ask == "summary" else [{}]))
     assert caught.value.status == 503

@@ -113,7 +113,12 @@ def test_spend_is_by_device_and_day(connection):
             to_row(3, 20261122, a_record(device_id="den", cost=Decimal("0.5"))),
         ],
     )
-    assert sorted(books.spend(connection, 20261122)) == [("den", 20261122, 5 * 10**11), ("kitchen", 20261122, 10**9)]
+    assert sorted(books.spend(connection, 20261122, 202611)) == [
+        ("den", 20261100, 0),
+        ("den", 20261122, 5 * 10**11),
+        ("kitchen", 20261100, 10**9),
+        ("kitchen", 20261122, 10**9),
+    ]
 
 
 def test_forgetting_devices_keeps_the_sums(connection):

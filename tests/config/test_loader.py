@@ -91,7 +91,7 @@ def test_the_apps_own_folder_is_read_only_in_the_app(data):
     folder = data / "app"
     folder.mkdir()
     file(folder, "max_devices: 9")
-    assert load(None, data, {}, app_folder=folder).settings.max_devices == 200
+    assert load(None, data, {}, app_folder=folder).settings.max_devices == 10_000
     assert load(None, data, {"SUPERVISOR_TOKEN": "t"}, app_folder=folder).settings.max_devices == 9
 
 
