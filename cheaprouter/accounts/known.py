@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -52,6 +52,15 @@ class KnownDevices:
     def ids(self) -> list[str]:
         """All that are known, by name."""
         return sorted(self._devices)
+
+    def recent(self) -> Iterator[str]:
+        """All that are known, the one that called last first."""
+        return reversed(self._devices)
+
+    def last_seen(self, device_id: str) -> int:
+        """When a device called last, in Unix seconds; 0: never, or nobody knows."""
+        device = self._devices.get(device_id)
+        return 0 if device is None else device.last_seen
 
     def slug(self, device_id: str) -> str:
         """The device's own slug; for one that is not known, the one it would get."""

@@ -52,9 +52,12 @@ def hub_details(
 
 
 class Notices:
-    """Bus events as messages: on the hub's event topic, and on the device's that they are about. `slug` and `name` of a device come from control."""
+    """Bus events as messages: on the hub's event topic, and on the device's that they are about.
 
-    def __init__(self, topics: Topics, slug: Callable[[str], str], name: Callable[[str], str]) -> None:
+    `name` of a device for people, and `slug`: its name in topics, None for one that has none of its own.
+    """
+
+    def __init__(self, topics: Topics, slug: Callable[[str], str | None], name: Callable[[str], str]) -> None:
         self._topics = topics
         self._slug = slug
         self._name = name
@@ -69,7 +72,8 @@ class Notices:
         places: list[str | None] = [None]
         if device_id is not None:
             payload |= {"device": device_id, "device_name": self._name(device_id)}
-            places.append(self._slug(device_id))
+            if (slug := self._slug(device_id)) is not None:
+                places.append(slug)
         body = encode(payload)
         return [Outgoing(self._topics.event(place), body) for place in places]
 

@@ -109,7 +109,7 @@ async def test_another_discovery_prefix_leaves_nothing_under_the_old_one(broker,
 async def test_what_is_published_is_written_down_before_it_is_sent(home, tmp_path):
     home.add("kitchen")
     memory = Memory(tmp_path / "m.json")
-    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda: None)
+    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda when: None)
 
     async def send(message):
         if message.topic == KITCHEN:

@@ -15,6 +15,7 @@ from cheaprouter.core.events import (
     ProviderDown,
     ProviderUp,
     RateLimited,
+    RequestCompleted,
     SettingsChanged,
 )
 from cheaprouter.mqtt.inbox import AT_ONCE, Inbox
@@ -28,7 +29,7 @@ from tests.builders_house import completed
 
 @pytest.fixture
 def publisher(home):
-    return Publisher(MqttSettings("b"), home.control, Memory(None), Clock(), lambda: None)
+    return Publisher(MqttSettings("b"), home.control, Memory(None), Clock(), lambda when: None)
 
 
 @pytest.mark.parametrize(
@@ -47,7 +48,7 @@ def publisher(home):
     ],
 )
 async def test_no_event_is_too_odd(publisher, event):
-    publisher.on_event(event)
+    (publisher.on_request if isinstance(event, RequestCompleted) else publisher.on_event)(event)
     sent = []
 
     async def send(message):
@@ -57,26 +58,24 @@ async def test_no_event_is_too_odd(publisher, event):
     assert "cheaprouter/status" in [m.topic for m in sent]
 
 
-async def test_events_of_ever_new_strangers_are_forgotten(publisher, home):
+async def test_nothing_is_kept_of_events_of_strangers(publisher, home):
     home.add("kitchen")
     for number in range(5000):
         publisher.on_event(RateLimited(f"stranger {number}", "requests", 1.0, NOON))
-    publisher.on_event(completed("kitchen"))
-    assert len(publisher._limit_resets) <= 2001
-    assert len(publisher._states._due) + len(publisher._states._last) <= 2001
+    assert publisher._sender.limit_resets == {}
+    assert list(publisher._states._due) == []
     assert len(publisher.outbox) == KEEP_AT_MOST
 
 
 async def test_many_devices_are_not_gone_through_with_each_request(publisher, home, monkeypatch):
-    for number in range(2100):
-        home.bus.publish(SettingsChanged(f"d{number}", ("rpm",)))
-        publisher.on_event(completed(f"d{number}"))
+    for number in range(300):
+        home.add(f"d{number}")
     asked = []
-    monkeypatch.setattr(home.control, "knows", lambda device_id: asked.append(device_id) or True)
-    monkeypatch.setattr(home.control, "device_ids", lambda: asked.extend(range(2100)) or [])
+    monkeypatch.setattr(home.control.accounts.known, "recent", lambda: asked.extend(range(300)) or [])
+    monkeypatch.setattr(type(publisher._places), "__iter__", lambda places: asked.extend(range(300)) or iter(()))
     for number in range(4000):
-        publisher.on_event(completed(f"d{number % 2100}"))
-    assert len(asked) < 10_000
+        publisher.on_request(completed(f"d{number % 300}"))
+    assert asked == []
 
 
 async def test_questions_beyond_a_few_are_told_to_wait_and_none_piles_up(publisher, home):
