@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from typing import Final
 
 from ..core.events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
-from ..core.models import Json
+from ..core.models import Json, RequestRecord
 from ..home_assistant.discovery import PROVIDER_STATES
 from ..home_assistant.topics import Topics
 from .messages import Outgoing, encode
@@ -23,6 +23,9 @@ QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""
 
 _PAIRS: Final = 256
+
+_SHORTEST_STREAM: Final = 0.05
+"""Seconds below which a speed says nothing."""
 
 
 def visible(providers: Sequence[Json]) -> list[Json]:
@@ -49,6 +52,14 @@ def hub_details(
         "providers_down": [name for name, value in states.items() if value in DOWN],
         "tokens_per_second": tokens_per_second,
     }
+
+
+def speed(record: RequestRecord) -> float | None:
+    """Tokens a second of a streamed reply; None where it says nothing: a stream out of the cache comes in one piece."""
+    if record.first_token_ms is None or record.usage.completion_tokens < 2:
+        return None
+    seconds = (record.latency_ms - record.first_token_ms) / 1000
+    return round((record.usage.completion_tokens - 1) / seconds, 1) if seconds >= _SHORTEST_STREAM else None
 
 
 class Notices:

@@ -32,7 +32,6 @@ from ..core.events import (
     RequestCompleted,
     SettingsChanged,
 )
-from ..core.models import RequestRecord
 from ..home_assistant.topics import Topics
 from . import payloads
 from .messages import Outbox, Outgoing
@@ -56,9 +55,6 @@ GATHER_SECONDS: Final = 0.1
 
 BATCH: Final = 20
 """Announcements, and states, between two looks at what is more urgent."""
-
-_SHORTEST_STREAM: Final = 0.05
-"""Seconds below which a speed says nothing."""
 
 
 class Publisher:
@@ -101,8 +97,10 @@ class Publisher:
         """Mark the device and the hub, unless they are; quick, never raises, never waits."""
         record = event.record
         device_id = record.device_id
-        if record.stream:
-            self._note_speed(record)
+        if record.stream and (speed := payloads.speed(record)) is not None:
+            self._sender.speed[HUB] = speed
+            if device_id in self._places:
+                self._sender.speed[device_id] = speed
         if device_id not in self._states or HUB not in self._states:
             now = self._clock.monotonic()
             self._note_active(device_id, now)
@@ -149,17 +147,6 @@ class Publisher:
                         self._sender.limit_resets[device_id] = until.isoformat(timespec="seconds")
         for message in self._notices.messages(event, now):
             self.outbox.put(message, now)
-
-    def _note_speed(self, record: RequestRecord) -> None:
-        """Of streams alone: a whole reply comes in one piece, and so do streams out of the cache."""
-        if record.first_token_ms is None or record.usage.completion_tokens < 2:
-            return
-        seconds = (record.latency_ms - record.first_token_ms) / 1000
-        if seconds >= _SHORTEST_STREAM:
-            speed = round((record.usage.completion_tokens - 1) / seconds, 1)
-            self._sender.speed[HUB] = speed
-            if record.device_id in self._places:
-                self._sender.speed[record.device_id] = speed
 
     def _note_active(self, device_id: str, now: float) -> None:
         if device_id in self._places:
@@ -245,7 +232,7 @@ class Publisher:
         self._sender.forget()
         self._states.clear()
         self._announcements.clear()
-        self._places.choose(self._memory.known)
+        self._places.choose({*self._memory.known, *self._places})
         self._gone.clear()
         await self._retained.clean_up(send, broker)
         self._retained.remember(self._all())
@@ -280,8 +267,9 @@ class Publisher:
         await self._sender.show(send, self._placed(self._states.take(now, BATCH)))
 
     def _placed(self, device_ids: list[str]) -> list[str]:
-        """Those of them that have a place, or get one as they are active."""
+        """Those of them that have a place, or get one as they are active; of others nothing is kept."""
         for device_id in device_ids:
             if device_id != HUB and device_id not in self._places:
+                self._states.forget(device_id)
                 self._changed(device_id, self._clock.monotonic())
         return [device_id for device_id in device_ids if device_id == HUB or device_id in self._places]

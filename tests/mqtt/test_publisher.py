@@ -26,7 +26,7 @@ from cheaprouter.mqtt.inbox import AT_ONCE, Inbox
 from cheaprouter.mqtt.messages import KEEP_AT_MOST, Incoming
 from cheaprouter.mqtt.pacing import Once
 from cheaprouter.mqtt.publisher import BATCH, REFRESH_SECONDS, Publisher
-from cheaprouter.mqtt.retained import Memory
+from cheaprouter.mqtt.retained import HUB, Memory
 from tests.builders import NOON, HandClock
 from tests.builders_house import completed
 
@@ -112,6 +112,21 @@ async def test_nothing_is_kept_of_events_of_strangers(publisher, home):
     assert publisher._sender.limit_resets == {}
     assert list(publisher._states._due) == []
     assert len(publisher.outbox) == KEEP_AT_MOST
+
+
+async def test_nothing_is_kept_of_requests_that_no_device_with_a_place_made(make, home, hand, broker):
+    await home.serve("kitchen")
+    publisher = make(max_devices=1)
+    await home.serve("tablet")
+    await publisher.open(broker.send, "b:1883")
+    for number in range(100):
+        publisher.on_request(completed(f"stranger {number}"))
+        publisher.on_request(completed("tablet"))
+    hand.later(1)
+    while publisher.next_due() <= hand():
+        await publisher.flush(broker.send)
+    noted = (publisher._states._due, publisher._states._last, publisher._active, publisher._sender.speed)
+    assert set().union(*noted) == {HUB}
 
 
 async def test_many_devices_are_not_gone_through_with_each_request(publisher, home, monkeypatch):
