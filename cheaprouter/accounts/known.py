@@ -69,6 +69,16 @@ class KnownDevices:
         """All that are known, by name."""
         return sorted((*self._idle, *self._aside))
 
+    def recent(self) -> list[str]:
+        """All that are known, the one that called last first. Takes its time, with many."""
+        calls = {device_id: d.last_seen for devices in (self._aside, self._idle) for device_id, d in devices.items()}
+        return sorted(calls, key=calls.__getitem__, reverse=True)
+
+    def last_seen(self, device_id: str) -> int:
+        """When a device called last, in Unix seconds; 0: never, or nobody knows."""
+        device = self._find(device_id)
+        return 0 if device is None else device.last_seen
+
     def slug(self, device_id: str) -> str:
         """The device's own slug; for one that is not known, the one it would get."""
         device = self._find(device_id)

@@ -175,7 +175,8 @@ class MqttSettings:
     """The broker. `host` "": none is set (in the app, the Supervisor is asked). `embedded`: run our own, for trying out.
 
     `protocol`: `5`, `3.1.1` or `auto` (5 first). `interval`: least seconds between two states of the same device.
-    `discovery`: announce to Home Assistant. `commands` / `chat`: whether publishers may set things / ask models.
+    `discovery`: announce to Home Assistant. `max_devices`: how many have topics of their own, beside those that something
+    is set for. `commands` / `chat`: whether publishers may set things / ask models.
     """
 
     host: str = setting(texts.host, "", option="mqtt.host")
@@ -190,6 +191,7 @@ class MqttSettings:
     discovery: bool = setting(values.flag, default=True, option="mqtt.discovery")
     discovery_prefix: str = setting(texts.topic, "homeassistant", option="mqtt.discovery_prefix")
     device_discovery: bool = setting(values.flag, default=True)
+    max_devices: int = setting(values.whole(0, 100_000), 200)
     interval: float = setting(values.number(0, 3600, unit="seconds"), 10.0)
     commands: bool = setting(values.flag, default=True, option="mqtt.commands")
     chat: bool = setting(values.flag, default=True, option="mqtt.chat")

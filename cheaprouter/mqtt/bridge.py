@@ -14,13 +14,13 @@ from typing import Final
 from ..config.settings import MqttSettings
 from ..control import Control
 from ..core.calendar import Clock
-from ..core.events import EventBus
+from ..core.events import EventBus, RequestCompleted
 from ..gateway import Gateway
 from . import payloads
 from .connection import Connection, ConnectionLostError, Connector
 from .inbox import Inbox
 from .messages import Outgoing
-from .pacing import Backoff, Once
+from .pacing import Alarm, Backoff, Once
 from .publisher import Publisher
 from .retained import Memory, Send
 
@@ -80,6 +80,7 @@ class Bridge:
         self._memory = Memory(None if data_dir is None else data_dir / _MEMORY_FILE)
         self._once = Once(_LOG)
         self._wake = asyncio.Event()
+        self._alarm = Alarm(clock, self._wake.set)
         self._interrupt = asyncio.Event()
         self._ended = asyncio.Event()
         self._ended.set()
@@ -125,15 +126,16 @@ class Bridge:
 
     async def _serve_as(self, settings: MqttSettings) -> None:
         """Until the stop, or until there are other settings."""
-        self._publisher = Publisher(settings, self._control, self._memory, self._clock, self._wake.set)
+        self._publisher = Publisher(settings, self._control, self._memory, self._clock, self._alarm.at)
         self._inbox = Inbox(settings, self._control, self._gateway, self._publisher, self._clock, self._once)
-        unsubscribe = self._bus.on(self._publisher.on_event)
-        try:
-            while not self._stopping and settings == self._settings:
-                await self._try()
-        finally:
-            unsubscribe()
-            await self._inbox.close()
+        with contextlib.ExitStack() as stack:
+            if settings.enabled:
+                stack.callback(self._bus.on(self._publisher.on_event, *Publisher.kinds))
+            try:
+                while not self._stopping and settings == self._settings:
+                    await self._try()
+            finally:
+                await self._inbox.close()
 
     async def _try(self) -> None:
         """One connection, or one attempt at it and a pause."""
@@ -182,6 +184,8 @@ class Bridge:
             connection = await self._connect(stack, broker, will)
             send = functools.partial(self._send, connection)
             await self._subscribe(connection)
+            stack.callback(self._alarm.clear)
+            stack.callback(self._bus.on(self._publisher.on_request, RequestCompleted))
             await self._publisher.open(send, f"{broker.host}:{broker.port}")
             self.state = "connected"
             self._once.again("lost ")
@@ -240,10 +244,8 @@ class Bridge:
         while not self._leaving:
             self._wake.clear()
             await self._publisher.flush(send)
-            wait = self._publisher.next_due() - self._clock.monotonic()
-            if wait > 0 and not self._leaving:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._wake.wait(), wait)
+            self._alarm.at(self._publisher.next_due())
+            await self._wake.wait()
         await self._publisher.flush(send)
 
     async def _send(self, connection: Connection, message: Outgoing) -> None:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import heapq
 import logging
+import math
 import random
 from collections import OrderedDict
-from collections.abc import Callable, Hashable, Iterator
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from ..core.calendar import Clock
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 
@@ -60,45 +65,90 @@ class Once:
 
 
 class Throttle(Generic[KeyT]):
-    """A key is due at once, then at most once an interval, and never without its last value. Seconds, monotonic, handed in.
+    """A key is due soon, then at most once an interval, and never without its last value. Seconds, monotonic, handed in.
 
-    What is due at a set time (`touch_at`) is outside the count: a setting shown at once delays no figures.
+    `gather`: how long the first change waits for others. What is due at a set time (`touch_at`) is outside the count: a
+    setting shown at once delays no figures. Keeps nothing of a key that has been quiet for an interval.
     """
 
-    def __init__(self, interval: float) -> None:
+    def __init__(self, interval: float, gather: float = 0.0) -> None:
         self.interval = interval
+        self._gather = gather
         self._due: dict[KeyT, float] = {}
-        self._last: dict[KeyT, float] = {}
-        self._counted: set[KeyT] = set()
+        self._last: OrderedDict[KeyT, float] = OrderedDict()
+        self._touched: set[KeyT] = set()
 
-    def touch(self, key: KeyT, now: float) -> None:
-        """Something changed: due now, or one interval after the last time."""
-        self._counted.add(key)
-        when = max(now, self._last[key] + self.interval) if key in self._last else now
-        self._due[key] = min(when, self._due.get(key, when))
+    def __contains__(self, key: KeyT) -> bool:
+        """Whether a key was touched since it was last taken: another touch changes nothing."""
+        return key in self._touched
 
-    def touch_at(self, key: KeyT, when: float) -> None:
-        """Due at that time, or earlier if it was already."""
-        self._due[key] = min(when, self._due.get(key, when))
+    def touch(self, key: KeyT, now: float) -> float:
+        """Something changed: due soon, or one interval after the last time. Returns when."""
+        self._touched.add(key)
+        when = now + self._gather
+        if key in self._last:
+            when = max(when, self._last[key] + self.interval)
+        return self.touch_at(key, when)
 
-    def take(self, now: float) -> list[KeyT]:
+    def touch_at(self, key: KeyT, when: float) -> float:
+        """Due at that time, or earlier if it was already. Returns when."""
+        due = self._due[key] = min(when, self._due.get(key, when))
+        return due
+
+    def take(self, now: float, at_most: int | None = None) -> list[KeyT]:
         """Keys that are due, the longest waiting first; they are to be published now."""
-        ready = sorted((k for k, due in self._due.items() if due <= now), key=self._due.__getitem__)
+        due = (key for key, when in self._due.items() if when <= now)
+        ready = heapq.nsmallest(len(self._due) if at_most is None else at_most, due, key=self._due.__getitem__)
         for key in ready:
             del self._due[key]
-            if key in self._counted:
-                self._counted.discard(key)
+            if key in self._touched:
+                self._touched.discard(key)
                 self._last[key] = now
+                self._last.move_to_end(key)
+        while self._last and next(iter(self._last.values())) + self.interval <= now:
+            self._last.popitem(last=False)
         return ready
 
     def next_due(self) -> float | None:
         """When `take` will have something; None: nothing changed."""
         return min(self._due.values(), default=None)
 
-    def __iter__(self) -> Iterator[KeyT]:
-        return iter(self._due.keys() | self._last.keys())
-
     def forget(self, key: KeyT) -> None:
+        """As if it had never been touched."""
         self._due.pop(key, None)
         self._last.pop(key, None)
-        self._counted.discard(key)
+        self._touched.discard(key)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._due.clear()
+        self._last.clear()
+        self._touched.clear()
+
+
+class Alarm:
+    """Calls `ring` at the earliest of the times it was set to, once; then it is to be set again. Monotonic seconds of `clock`."""
+
+    def __init__(self, clock: Clock, ring: Callable[[], None]) -> None:
+        self._clock = clock
+        self._ring = ring
+        self._when = math.inf
+        self._handle: asyncio.TimerHandle | None = None
+
+    def at(self, when: float) -> None:
+        """Ring at that time, or earlier if that was set before."""
+        if when < self._when:
+            self.clear()
+            self._when = when
+            wait = max(0.0, when - self._clock.monotonic())
+            self._handle = asyncio.get_running_loop().call_later(wait, self._rings)
+
+    def clear(self) -> None:
+        """Do not ring."""
+        if self._handle is not None:
+            self._handle.cancel()
+        self._when, self._handle = math.inf, None
+
+    def _rings(self) -> None:
+        self.clear()
+        self._ring()

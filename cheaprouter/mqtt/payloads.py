@@ -7,7 +7,16 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from ..core.events import BudgetReached, BudgetWarning, Event, FallbackUsed, ProviderDown, ProviderUp, RateLimited
+from ..core.events import (
+    BudgetReached,
+    BudgetWarning,
+    Event,
+    FallbackUsed,
+    ProviderDown,
+    ProviderUp,
+    RateLimited,
+    RequestCompleted,
+)
 from ..core.models import Json
 from ..home_assistant.discovery import PROVIDER_STATES
 from ..home_assistant.topics import Topics
@@ -23,6 +32,9 @@ QUIET_SECONDS: Final = 60.0
 """A fallback between the same two models is told once in that time: while a provider is down every request is one."""
 
 _PAIRS: Final = 256
+
+_SHORTEST_STREAM: Final = 0.05
+"""Seconds below which a speed says nothing."""
 
 
 def visible(providers: Sequence[Json]) -> list[Json]:
@@ -51,10 +63,21 @@ def hub_details(
     }
 
 
-class Notices:
-    """Bus events as messages: on the hub's event topic, and on the device's that they are about. `slug` and `name` of a device come from control."""
+def speed(done: RequestCompleted) -> float | None:
+    """Tokens a second of a streamed reply; None where it says nothing: a stream out of the cache comes in one piece."""
+    if done.first_token_ms is None or done.completion_tokens < 2:
+        return None
+    seconds = (done.latency_ms - done.first_token_ms) / 1000
+    return round((done.completion_tokens - 1) / seconds, 1) if seconds >= _SHORTEST_STREAM else None
 
-    def __init__(self, topics: Topics, slug: Callable[[str], str], name: Callable[[str], str]) -> None:
+
+class Notices:
+    """Bus events as messages: on the hub's event topic, and on the device's that they are about.
+
+    `name` of a device for people, and `slug`: its name in topics, None for one that has none of its own.
+    """
+
+    def __init__(self, topics: Topics, slug: Callable[[str], str | None], name: Callable[[str], str]) -> None:
         self._topics = topics
         self._slug = slug
         self._name = name
@@ -69,7 +92,8 @@ class Notices:
         places: list[str | None] = [None]
         if device_id is not None:
             payload |= {"device": device_id, "device_name": self._name(device_id)}
-            places.append(self._slug(device_id))
+            if (slug := self._slug(device_id)) is not None:
+                places.append(slug)
         body = encode(payload)
         return [Outgoing(self._topics.event(place), body) for place in places]
 

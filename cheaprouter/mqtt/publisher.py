@@ -1,7 +1,8 @@
-"""Decides what is to be published and when; how is the bridge's business.
+"""Decides what is to be published and when; what is in it is the sender's business, and how it is sent the bridge's.
 
 Order on a connection: what is gone is taken away, the hub is announced, then the devices, then come their states, and
-last `online`. Afterwards only what changed is sent, compared byte by byte.
+last `online`. Afterwards only what changed is sent, compared byte by byte. A request marks its device, no more: nothing
+is made or sent, and nobody woken, until the mark is due.
 """
 
 from __future__ import annotations
@@ -9,16 +10,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+from collections import OrderedDict
 from collections.abc import Callable
+from itertools import islice
 from typing import Final
 
 from ..config.settings import MqttSettings
 from ..control import Control
 from ..core.calendar import Clock
 from ..core.events import (
+    BudgetReached,
+    BudgetWarning,
     DeviceAdded,
     DeviceRemoved,
     Event,
+    FallbackUsed,
     ModelsChanged,
     ProviderDown,
     ProviderUp,
@@ -26,141 +32,163 @@ from ..core.events import (
     RequestCompleted,
     SettingsChanged,
 )
-from ..home_assistant import discovery
-from ..home_assistant.discovery import Choices
 from ..home_assistant.topics import Topics
 from . import payloads
-from .messages import Outbox, Outgoing, encode
+from .messages import Outbox, Outgoing
 from .pacing import Throttle
 from .payloads import Notices
-from .retained import HUB, Memory, Published, Retained, Send
+from .places import Places
+from .retained import HUB, Memory, Retained, Send
+from .sender import Sender
 
 REFRESH_SECONDS: Final = 30.0
-"""How often everything is compared anew: buckets refill and days end without an event."""
+"""How often what was active lately is compared anew: buckets refill and days end without an event."""
+
+SETTLE_SECONDS: Final = 120.0
+"""How long after its last event a device counts as active: buckets are full after one minute, at the latest."""
 
 DEBOUNCE_SECONDS: Final = 0.75
 """Home Assistant loses components of a new device when two different announcements follow each other at once."""
 
-_MANY: Final = 2000
-"""Events until it is asked which devices are strangers: so many may be noted before."""
+GATHER_SECONDS: Final = 0.1
+"""How long the first request of a quiet device waits for those of others."""
 
-_SHORTEST_STREAM: Final = 0.05
-"""Seconds below which a speed says nothing."""
-
-GAP_SECONDS: Final = 0.02
-"""Between two announcements: 10 ms were enough for Home Assistant 2026.11 on a PC."""
+BATCH: Final = 20
+"""Announcements, and states, between two looks at what is more urgent."""
 
 
 class Publisher:
-    """Holds what changed and what the broker has; bounded by the number of devices."""
+    """Holds what changed; bounded by the number of devices that have places.
+
+    `wake` is told when `flush` has something to do, in monotonic seconds.
+    """
+
+    kinds: Final[tuple[type[Event], ...]] = (
+        SettingsChanged, DeviceAdded, DeviceRemoved, ModelsChanged, ProviderDown, ProviderUp, RateLimited, BudgetWarning,
+        BudgetReached, FallbackUsed,
+    )  # fmt: skip
+    """What `on_event` is for, connected or not; requests are told to `on_request`, while there is a connection."""
 
     def __init__(
-        self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[], None]
+        self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[float], None]
     ) -> None:
         self.topics = Topics(settings.base_topic, settings.discovery_prefix)
         self.outbox = Outbox()
-        self._settings = settings
         self._control = control
         self._memory = memory
-        self._retained = Retained(self.topics, control, memory)
         self._clock = clock
         self._wake = wake
-        self._states: Throttle[str] = Throttle(settings.interval)
+        self._places = Places(settings.max_devices, control, self._forget)
+        self._retained = Retained(self.topics, control, memory, self._places)
+        self._sender = Sender(settings, control, self.topics, memory, self._retained)
+        self._states: Throttle[str] = Throttle(settings.interval, min(GATHER_SECONDS, settings.interval))
         self._announcements: Throttle[str] = Throttle(DEBOUNCE_SECONDS)
-        self._notices = Notices(self.topics, control.slug, control.device_name)
-        self._sent: dict[str, bytes] = {}
-        self._speed: dict[str, float] = {}
-        self._limit_resets: dict[str, str] = {}
+        self._notices = Notices(self.topics, self._own_slug, control.device_name)
+        self._settle = SETTLE_SECONDS + settings.interval
+        self._active: OrderedDict[str, float] = OrderedDict()
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
-        self._gone: set[str] = set()
-        self._events = 0
-        self._patience = _MANY
+        self._day = self._today()
+        self._gone: dict[str, None] = {}
+        self._places.choose(memory.known)
 
     # --- what happens
 
+    def on_request(self, event: RequestCompleted) -> None:
+        """Mark the device and the hub, unless they are; quick, never raises, never waits."""
+        device_id = event.device_id
+        if event.stream and (speed := payloads.speed(event)) is not None:
+            self._sender.speed[HUB] = speed
+            if device_id in self._places:
+                self._sender.speed[device_id] = speed
+        if device_id not in self._states or HUB not in self._states:
+            now = self._clock.monotonic()
+            self._note_active(device_id, now)
+            self._wake(min(self._states.touch(device_id, now), self._states.touch(HUB, now)))
+
     def on_event(self, event: Event) -> None:
-        """Note what an event changes; quick, never raises, never waits."""
+        """Note what another event changes; quick, never raises, never waits."""
         now = self._clock.monotonic()
-        self._events += 1
-        if self._events > self._patience:
-            self._forget_strangers()
         match event:
-            case RequestCompleted(device_id=device_id):
-                if event.stream:
-                    self._note_speed(event)
-                self._states.touch(device_id, now)
-                self._states.touch(HUB, now)
             case SettingsChanged(device_id=None):
                 self.refresh(now)
-            case SettingsChanged(device_id=str(device_id)):
-                self._changed(device_id, now)
-            case DeviceAdded(device_id=device_id):
-                self._gone.discard(device_id)
+            case SettingsChanged(device_id=str(device_id)) | DeviceAdded(device_id=device_id):
                 self._changed(device_id, now)
             case DeviceRemoved(device_id=device_id):
+                self._places.leave(device_id)
                 self._forget(device_id)
                 self._states.touch(HUB, now)
             case ModelsChanged():
+                self._places.choose(frozenset(self._places))
                 self.announce_all(now + DEBOUNCE_SECONDS)
                 self.refresh(now)
             case _:
                 self._tell(event, now)
-        self._wake()
+        self._wake(now)
 
     def _changed(self, device_id: str, now: float) -> None:
-        self._states.touch_at(device_id, now)
-        self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
+        """A device is new, has a place now, or other settings."""
+        if self._places.take(device_id):
+            self._note_active(device_id, now)
+            self._states.touch_at(device_id, now)
+            self._announcements.touch_at(device_id, now + DEBOUNCE_SECONDS)
 
     def _tell(self, event: Event, now: float) -> None:
         """What automations wait for, and the states that it changes."""
         match event:
             case ProviderDown() | ProviderUp():
                 self._states.touch_at(HUB, now)
-            case RateLimited(device_id=device_id):
+            case RateLimited(device_id=device_id) if device_id in self._places:
+                self._note_active(device_id, now)
                 self._states.touch_at(device_id, now)
                 if event.retry_after is not None:
                     with contextlib.suppress(OverflowError):  # beyond the year 9999 it is as good as never
                         until = event.timestamp + dt.timedelta(seconds=event.retry_after)
-                        self._limit_resets[device_id] = until.isoformat(timespec="seconds")
+                        self._sender.limit_resets[device_id] = until.isoformat(timespec="seconds")
         for message in self._notices.messages(event, now):
             self.outbox.put(message, now)
 
-    def _note_speed(self, done: RequestCompleted) -> None:
-        """Of streams alone: a whole reply comes in one piece, and so do streams out of the cache."""
-        if done.first_token_ms is None or done.completion_tokens < 2:
-            return
-        seconds = (done.latency_ms - done.first_token_ms) / 1000
-        if seconds >= _SHORTEST_STREAM:
-            speed = round((done.completion_tokens - 1) / seconds, 1)
-            self._speed[done.device_id] = self._speed[HUB] = speed
-
-    def _forget_strangers(self) -> None:
-        """Callers that are not remembered as devices must not pile up here, least of all while no broker is there.
-
-        After a sweep there come twice as many events as was kept: the work for one event stays the same however many.
-        """
-        noted = {*self._states, *self._speed, *self._limit_resets} - {HUB}
-        strangers = [device_id for device_id in noted if not self._control.knows(device_id)]
-        for device_id in strangers:
-            self._forget(device_id)
-        self._events, self._patience = 0, max(_MANY, 2 * (len(noted) - len(strangers)))
+    def _note_active(self, device_id: str, now: float) -> None:
+        if device_id in self._places:
+            self._active[device_id] = now
+            self._active.move_to_end(device_id)
 
     def _forget(self, device_id: str) -> None:
+        """A device is gone, or lost its place: so are its topics."""
         self._states.forget(device_id)
         self._announcements.forget(device_id)
-        self._speed.pop(device_id, None)
-        self._limit_resets.pop(device_id, None)
+        self._active.pop(device_id, None)
+        self._sender.speed.pop(device_id, None)
+        self._sender.limit_resets.pop(device_id, None)
         if device_id in self._memory.known:
-            self._gone.add(device_id)
+            self._gone[device_id] = None
+
+    def _own_slug(self, device_id: str) -> str | None:
+        return self._control.slug(device_id) if device_id in self._places else None
 
     def _all(self) -> list[str]:
-        return [HUB, *self._control.device_ids()]
+        return [HUB, *self._places]
 
     def refresh(self, now: float) -> None:
         """Compare every state with what the broker has, now."""
         for device_id in self._all():
             self._states.touch_at(device_id, now)
         self._refresh_at = now + REFRESH_SECONDS
+
+    def _refresh_active(self, now: float) -> None:
+        """Compare those that may have changed without an event: all once a day has ended, else what was active lately."""
+        before, self._day = self._day, self._today()
+        if self._day != before:
+            self.refresh(now)
+            return
+        while self._active and next(iter(self._active.values())) <= now - self._settle:
+            self._active.popitem(last=False)
+        for device_id in (HUB, *self._active):
+            self._states.touch_at(device_id, now)
+        self._refresh_at = now + REFRESH_SECONDS
+
+    def _today(self) -> int:
+        accounts = self._control.accounts
+        return accounts.calendar.day(accounts.clock.utcnow().timestamp())
 
     def announce_all(self, when: float) -> None:
         """Announce everything that changed, at that time."""
@@ -169,22 +197,24 @@ class Publisher:
 
     def show(self, device_id: str | None) -> None:
         """Publish this state even if the broker has it: someone tried to change it."""
-        self._sent.pop(self.topics.state(self._slug(device_id or HUB)), None)
-        self._states.touch_at(device_id or HUB, self._clock.monotonic())
-        self._wake()
+        now = self._clock.monotonic()
+        self._sender.show_again(device_id or HUB)
+        self._states.touch_at(device_id or HUB, now)
+        self._wake(now)
 
     def say(self, message: Outgoing) -> None:
         """Send a message once, after those that wait."""
-        self.outbox.put(message, self._clock.monotonic())
-        self._wake()
+        now = self._clock.monotonic()
+        self.outbox.put(message, now)
+        self._wake(now)
 
     def repeat_all(self, when: float) -> None:
         """Publish everything again, at that time: Home Assistant started, and perhaps the broker lost what it had."""
-        self._sent.clear()
+        self._sender.forget()
         self.announce_all(when)
         for device_id in self._all():
             self._states.touch_at(device_id, when)
-        self._wake()
+        self._wake(when)
 
     # --- what is sent
 
@@ -198,91 +228,47 @@ class Publisher:
 
     async def open(self, send: Send, broker: str) -> None:
         """Everything, in order, on a new connection."""
-        self._sent.clear()
+        self._sender.forget()
+        self._states.clear()
+        self._announcements.clear()
+        self._places.choose({*self._memory.known, *self._places})
         self._gone.clear()
         await self._retained.clean_up(send, broker)
+        self._retained.remember(self._all())
         now = self._clock.monotonic()
         self.announce_all(now)
+        await self._flush_until(send, self._announcements, now)
+        now = self._clock.monotonic()
         self.refresh(now)
-        await self.flush(send)
-        await self._put(send, self.topics.status, payloads.ONLINE)
+        await self._flush_until(send, self._states, now)
+        await send(Outgoing(self.topics.status, payloads.ONLINE, retain=True))
+
+    async def _flush_until(self, send: Send, throttle: Throttle[str], now: float) -> None:
+        """Flush until nothing is left that was due by then."""
+        while (due := throttle.next_due()) is not None and due <= now:
+            await self.flush(send)
+            await asyncio.sleep(0)
 
     async def flush(self, send: Send) -> None:
-        """Send what is due. Raises what `send` raises: the connection is lost then, and `open` on the next one sends all."""
+        """Send what is due, a batch of it. Raises what `send` raises: the connection is lost, and `open` on the next sends all."""
         now = self._clock.monotonic()
         if now >= self._refresh_at:
-            self.refresh(now)
-        await self._remove_gone(send)
+            self._refresh_active(now)
+        for device_id in list(islice(self._gone, BATCH)):
+            if device_id not in self._places:
+                await self._sender.remove(send, device_id)
+            self._gone.pop(device_id, None)
         while (message := self.outbox.first(now)) is not None:
             await send(message)
             self.outbox.sent(message)
-        for device_id in self._announcements.take(now):
-            await self._announce(send, device_id)
-        for device_id in self._states.take(now):
-            await self._show_state(send, device_id)
-
-    async def _remove_gone(self, send: Send) -> None:
-        for device_id in list(self._gone):
-            for topic in await self._retained.remove(send, device_id):
-                self._sent.pop(topic, None)
-            self._gone.discard(device_id)
-
-    async def _put(self, send: Send, topic: str, payload: bytes) -> None:
-        """Send a retained message if the broker has other bytes."""
-        if self._sent.get(topic) != payload:
-            await send(Outgoing(topic, payload, retain=True))
-            self._sent[topic] = payload
-
-    async def _show_state(self, send: Send, device_id: str) -> None:
-        control, speed, slug = self._control, self._speed.get(device_id), self._slug(device_id)
-        if device_id == HUB:
-            state, providers = control.hub_state(), payloads.visible(control.providers())
-            details = payloads.hub_details(control.version, providers, speed, control.latest_version)
-        elif control.knows(device_id):
-            self._retained.remember(device_id, slug)
-            state, resets = control.device_state(device_id), self._limit_resets.get(device_id)
-            details = {"id": device_id, "name": control.device_name(device_id)}
-            details |= {"tokens_per_second": speed, "limit_resets_at": resets}
-        else:
-            return
-        await self._put(send, self.topics.state(slug), encode(state))
-        await self._put(send, self.topics.details(slug), encode(details))
-        if slug is not None:
-            await self._put(send, self.topics.availability(slug), payloads.ONLINE)
-
-    def _slug(self, device_id: str) -> str | None:
-        return None if device_id == HUB else self._control.slug(device_id)
-
-    async def _announce(self, send: Send, device_id: str) -> None:
-        if device_id != HUB and not self._control.knows(device_id):
-            return
-        known = self._retained.remember(device_id, self._slug(device_id))
-        topic = self.topics.discovery(known.discovery_id)
-        if not self._settings.discovery or (device_id != HUB and not self._settings.device_discovery):
-            if known.components:
-                await self._put(send, topic, b"")
-                known.components = {}
-                self._memory.save()
-            return
-        new = self._announcement(device_id, known)
-        if self._sent.get(topic) == new.payload:
-            return
-        removed = known.components.keys() - new.components.keys()
-        known.components = {**known.components, **new.components}
-        self._memory.save()
-        await self._put(send, topic, new.payload)
-        if removed:
-            known.components = dict(new.components)
-            self._memory.save()
+        for device_id in await self._sender.announce(send, self._placed(self._announcements.take(now, BATCH))):
             self._announcements.touch_at(device_id, self._clock.monotonic() + DEBOUNCE_SECONDS)
-        await asyncio.sleep(GAP_SECONDS)
+        await self._sender.show(send, self._placed(self._states.take(now, BATCH)))
 
-    def _announcement(self, device_id: str, known: Published) -> discovery.Announcement:
-        control, names = self._control, (self.topics, self._control.instance_id, self._control.version)
-        models = () if device_id == HUB else control.options("model")
-        choices = Choices(control.options("profile"), models, control.currency, self._settings.commands)
-        if device_id == HUB:
-            providers = sorted(str(p["name"]) for p in payloads.visible(control.providers()))
-            return discovery.announce_hub(*names, choices, providers, known.components)
-        name = control.device_name(device_id)
-        return discovery.announce_device(*names, known.slug or "", name, choices, known.components)
+    def _placed(self, device_ids: list[str]) -> list[str]:
+        """Those of them that have a place, or get one as they are active; of others nothing is kept."""
+        for device_id in device_ids:
+            if device_id != HUB and device_id not in self._places:
+                self._states.forget(device_id)
+                self._changed(device_id, self._clock.monotonic())
+        return [device_id for device_id in device_ids if device_id == HUB or device_id in self._places]

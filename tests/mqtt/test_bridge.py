@@ -16,6 +16,7 @@ from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
 from cheaprouter.mqtt.connection import Connector
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
+from cheaprouter.mqtt.retained import HUB
 from tests.builders import NOON, free_port, until
 from tests.builders_house import completed
 from tests.fakes.mosquitto import mosquitto, watching
@@ -115,9 +116,35 @@ async def test_callers_that_are_no_devices_do_not_pile_up_while_the_broker_is_aw
             home.bus.publish(completed(f"stranger {number}"))
             home.bus.publish(DeviceRemoved(f"gone {number}"))
         publisher = running.bridge._publisher
-        assert len(publisher._states._due) + len(publisher._states._last) <= 2001
-        assert len(publisher._speed) <= 2001
-        assert publisher._gone == set()
+        assert kept_of_devices(publisher) == {HUB}
+
+
+def kept_of_devices(publisher):
+    """All devices' ids that anything is noted of."""
+    parts = (publisher._states._due, publisher._states._last, publisher._states._touched, publisher._active,
+             publisher._announcements._due, publisher._sender.speed, publisher._sender.limit_resets,
+             publisher._sender._sent, publisher._gone, publisher._places)  # fmt: skip
+    return set().union(*parts)
+
+
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_a_request_is_not_told_to_anyone_while_no_broker_is_connected(run, home, enabled):
+    async with run(free_port(), mqtt={"enabled": enabled}) as running:
+        await until(lambda: hasattr(running.bridge, "_publisher"))
+        if enabled:
+            await until(lambda: running.bridge.state == "disconnected")
+        for _ in range(3):
+            await home.serve("kitchen")
+        home.bus.publish(completed("kitchen"))
+        assert "kitchen" not in running.bridge._publisher._states
+        assert HUB not in running.bridge._publisher._states
+
+
+async def test_nothing_is_kept_for_a_broker_where_mqtt_is_off(run, home):
+    async with run(free_port(), mqtt={"enabled": False}) as running:
+        await until(lambda: hasattr(running.bridge, "_publisher"))
+        home.bus.publish(RateLimited("kitchen", "requests", 7.0, NOON))
+        assert len(running.bridge._publisher.outbox) == 0
 
 
 async def test_an_answer_that_is_ready_at_the_stop_is_still_sent(broker, run):

@@ -91,7 +91,7 @@ def test_whatever_is_published_every_question_is_answered_or_refused_and_no_faul
 
 async def published(home, messages):
     settings, once = MqttSettings("b"), Once(logging.getLogger("t"))
-    publisher = Publisher(settings, home.control, Memory(None), Clock(), lambda: None)
+    publisher = Publisher(settings, home.control, Memory(None), Clock(), lambda when: None)
     inbox = Inbox(settings, home.control, home.gateway, publisher, Clock(), once)
     for message in messages:
         inbox.take(message)

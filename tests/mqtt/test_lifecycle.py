@@ -8,15 +8,28 @@ import pytest
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.calendar import Clock
 from cheaprouter.core.errors import InvalidRequestError
+from cheaprouter.core.events import RateLimited
 from cheaprouter.core.models import Caller
 from cheaprouter.mqtt import publisher as publisher_module
 from cheaprouter.mqtt.publisher import Publisher
 from cheaprouter.mqtt.retained import Memory
+from tests.builders import NOON
 from tests.builders_house import completed, lab, make_house
 from tests.fakes.mosquitto import watching
 
 HUB = "homeassistant/device/cheaprouter_0123456789ab/config"
 KITCHEN = "homeassistant/device/cheaprouter_0123456789ab_kitchen/config"
+
+
+def device_config(slug):
+    return f"homeassistant/device/cheaprouter_0123456789ab_{slug}/config"
+
+
+def of_device(slug):
+    return {
+        device_config(slug),
+        *(f"cheaprouter/device/{slug}/{part}" for part in ("state", "details", "availability")),
+    }
 
 
 def ours(seen):
@@ -50,6 +63,59 @@ async def test_devices_are_not_announced_where_that_is_switched_off(broker, run,
             await seen.until(lambda: KITCHEN not in seen.retained)
             assert HUB in seen.retained
             assert "cheaprouter/device/kitchen/state" in seen.retained
+
+
+async def test_devices_beyond_the_number_have_no_topics_and_count_in_the_hubs_figures(broker, run, home):
+    async with watching(broker.port) as seen, run(broker, mqtt={"max_devices": 2}):
+        await seen.online()
+        for name in ("a", "b", "c"):
+            await home.serve(name)
+            home.bus.publish(RateLimited(name, "requests", 7.0, NOON))
+        await seen.until(lambda: b'"requests":3' in seen.retained["cheaprouter/state"])
+        await seen.until(lambda: len(seen.on("cheaprouter/event")) == 3)
+        await seen.until(lambda: {device_config("a"), device_config("b")} <= seen.retained.keys())
+        assert not [str(m.topic) for m in seen.seen if "/c/" in str(m.topic) or "_c/" in str(m.topic)]
+        assert seen.on("cheaprouter/device/a/event") != []
+    assert home.control.device_ids() == ["a", "b", "c"]
+
+
+async def test_a_device_that_loses_its_place_leaves_nothing_behind_and_comes_back_whole(broker, run, home):
+    for name in ("a", "b"):
+        await home.serve(name)
+    async with watching(broker.port) as seen, run(broker, mqtt={"max_devices": 1}):
+        await seen.online()
+        assert {t for t in ours(seen) if "/b/" in t or "_b/" in t} == of_device("b")
+        home.add("a")
+        await seen.until(lambda: of_device("a") <= ours(seen))
+        await seen.until(lambda: not [t for t in ours(seen) if "/b/" in t or "_b/" in t])
+        home.add("b")
+        await seen.until(lambda: of_device("a") | of_device("b") <= ours(seen))
+
+
+async def test_who_was_announced_keeps_the_place_over_a_restart(broker, run, home):
+    for name in ("a", "b"):
+        await home.serve(name)
+    async with watching(broker.port) as seen:
+        async with run(broker, mqtt={"max_devices": 1}):
+            await seen.until(lambda: of_device("b") <= ours(seen))
+        await home.serve("a")
+        before = len(seen.seen)
+        async with run(broker, mqtt={"max_devices": 1}):
+            await seen.until(lambda: seen.on("cheaprouter/status")[2:] == [b"online"])
+        assert not [m for m in seen.seen[before:] if "/a/" in str(m.topic)]
+        async with run(broker, mqtt={"max_devices": 2}):
+            await seen.until(lambda: of_device("a") | of_device("b") <= ours(seen))
+
+
+async def test_fewer_places_take_the_topics_of_the_rest_away(broker, run, home):
+    for name in ("a", "b", "c"):
+        await home.serve(name)
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await seen.until(lambda: of_device("a") | of_device("b") | of_device("c") <= ours(seen))
+        async with run(broker, mqtt={"max_devices": 1}):
+            await seen.until(lambda: not (of_device("a") | of_device("b")) & ours(seen))
+            assert of_device("c") <= ours(seen)
 
 
 async def test_without_discovery_nothing_is_announced(broker, run, home):
@@ -109,7 +175,7 @@ async def test_another_discovery_prefix_leaves_nothing_under_the_old_one(broker,
 async def test_what_is_published_is_written_down_before_it_is_sent(home, tmp_path):
     home.add("kitchen")
     memory = Memory(tmp_path / "m.json")
-    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda: None)
+    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda when: None)
 
     async def send(message):
         if message.topic == KITCHEN:
@@ -128,6 +194,53 @@ async def test_a_spoilt_memory_is_said_and_started_over(broker, run, tmp_path, c
     async with watching(broker.port) as seen, run(broker):
         await seen.online()
     assert "cannot be used" in caplog.text
+
+
+async def test_what_the_first_version_wrote_down_is_understood(broker, run, home, tmp_path):
+    home.add("kitchen")
+    place = {"broker": f"127.0.0.1:{broker.port}", "base": "old", "prefix": "ha"}
+    known = {
+        "": {"slug": None, "discovery_id": "cheaprouter_0123456789ab", "components": {"requests": "sensor"}},
+        "kitchen": {"slug": "kitchen", "discovery_id": "cheaprouter_0123456789ab_kitchen", "components": {}},
+    }
+    (tmp_path / "mqtt_topics.json").write_bytes(orjson.dumps({"place": place, "known": known}))
+    left = ["old/state", "old/device/kitchen/state", KITCHEN.replace("homeassistant", "ha")]
+    async with watching(broker.port) as seen:
+        for topic in left:
+            await seen.client.publish(topic, b"{}", qos=1, retain=True)
+        await seen.until(lambda: set(left) <= seen.retained.keys())
+        async with run(broker):
+            await seen.online()
+            assert not set(left) & seen.retained.keys()
+
+
+async def test_another_installation_id_leaves_no_entities_of_the_old_one(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await seen.online()
+        home.control.instance_id = "fedcba9876543210fedcba9876543210"
+        async with run(broker):
+            await seen.until(lambda: KITCHEN.replace("0123456789ab", "fedcba987654") in seen.retained)
+            await seen.online()
+            assert not {HUB, KITCHEN} & seen.retained.keys()
+
+
+async def test_devices_with_the_same_components_share_them_also_in_the_file(home, tmp_path):
+    for number in range(50):
+        home.add(f"d{number}")
+    memory = Memory(tmp_path / "m.json")
+    publisher = Publisher(MqttSettings("b"), home.control, memory, Clock(), lambda when: None)
+
+    async def send(message):
+        pass
+
+    await publisher.open(send, "b:1883")
+    assert len({id(known.components) for known in memory.known.values()}) == 2
+    assert (tmp_path / "m.json").stat().st_size < 5000
+    again = Memory(tmp_path / "m.json")
+    again.load()
+    assert (again.place, again.known) == (memory.place, memory.known)
 
 
 async def test_a_provider_that_is_gone_is_taken_out_once_and_then_left_out(broker, run, home, monkeypatch):
