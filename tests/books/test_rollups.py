@@ -16,12 +16,12 @@ from cheaprouter.books import rollups
 from cheaprouter.books import totals as books
 from cheaprouter.books.database import Database
 from cheaprouter.books.migrations import MIGRATIONS, migrate
-from cheaprouter.books.rows import COLUMNS, to_row
+from cheaprouter.books.rows import COLUMNS
 from cheaprouter.books.sums import REQUEST_SUMS
 from cheaprouter.core.ids import FORGOTTEN
 from cheaprouter.core.models import Usage
 from tests.books.test_damage import pages_of, spoil
-from tests.builders import NOON, a_record
+from tests.builders import NOON, a_record, to_row
 
 DAY = 20261122
 DEVICES = ("kitchen", "den", "attic")
