@@ -1,6 +1,8 @@
 """Checking a chat body: what is refused, and that nothing else is touched."""
 
 import contextlib
+from collections.abc import Callable
+from typing import Any
 
 import orjson
 import pytest
@@ -8,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.errors import CheapRouterError, InvalidRequestError
+from cheaprouter.wire.openai_chat import request as protocol
 from cheaprouter.wire.openai_chat.encode import error_event, error_object
 from cheaprouter.wire.openai_chat.request import parse
 
@@ -145,3 +148,22 @@ def test_an_error_event_is_one_data_frame():
     assert event.startswith(b"data: ")
     assert event.endswith(b"\n\n")
     assert orjson.loads(event[6:])["error"]["message"] == "broken"
+
+
+VALUES = [None, True, False, 0, 1, -1, 7, 10**30, 0.0, 1.0, 0.5, -2.0, "", "x", [], ["x"], {}, {"include_usage": True}]
+
+
+def refusal(check: Callable[..., Any], *given: Any) -> tuple[str, str | None] | None:
+    """What a check says, if it refuses."""
+    try:
+        check(*given)
+    except InvalidRequestError as error:
+        return error.message, error.param
+    return None
+
+
+@pytest.mark.parametrize("name", protocol._TYPES)
+@pytest.mark.parametrize("value", VALUES)
+def test_a_field_that_is_not_looked_at_closely_is_one_that_would_pass(name, value):
+    wanted = None if value is None else refusal(protocol._check_field, name, value, *protocol._TYPES[name])
+    assert refusal(parse, body(**{name: value})) == wanted

@@ -34,10 +34,10 @@ _WHOLE: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
 _LEAST: Final = {"max_tokens": 1, "max_completion_tokens": 1, "n": 1}
 _PLAIN: Final = {
-    name: frozenset({type(None)} if name in _LEAST else {type(None), *types} - ({float} if name in _WHOLE else set()))
+    name: frozenset({type(None), *types} - ({float} if name in _WHOLE else set()))
     for name, (types, _) in _TYPES.items()
 }
-"""For each field the types of which every value is right, so that only what is left need be looked at."""
+"""For each field the types of which every value is right, if it is not below `_LEAST`: only the rest need be looked at."""
 
 
 @dataclass(slots=True)  # not frozen, for that takes three times as long to make; and it is made for every request
@@ -71,7 +71,9 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     messages: Any = body.get("messages")
     _check_messages(messages)
     for name, value in body.items():
-        if (plain := _PLAIN.get(name)) is not None and type(value) not in plain:
+        if (plain := _PLAIN.get(name)) is None:
+            continue
+        if type(value) not in plain or (name in _LEAST and value is not None and value < 1):
             _check_field(name, value, *_TYPES[name])
     get = body.get
     limit = get("max_tokens") if (most := get("max_completion_tokens")) is None else most
