@@ -20,14 +20,14 @@ _MILLION: Final = 1e6
 class Candidate:
     """A model with its current rates, USD a token."""
 
-    __slots__ = ("brackets", "context", "factor", "free", "id", "measured", "model", "per_request", "quality")
+    __slots__ = ("brackets", "context", "free", "id", "measured", "model", "per_request", "quality", "shown")
 
     def __init__(self, model: Model, price: Price) -> None:
         self.model = model
         self.id = model.id
         self.quality = model.quality.value
+        self.shown = f"quality {self.quality:.0f}"
         self.measured = measured(model.quality)
-        self.factor = factor(self.quality)
         self.free = model.free
         self.per_request = float(price.per_request)
         self.context = model.context

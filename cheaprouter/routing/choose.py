@@ -38,6 +38,9 @@ STEPS_PER_TENFOLD: Final = 2.5
 STICKY_SLACK: Final = 1.15
 """How much better another model must be before a conversation leaves the one it is on."""
 
+_LEVELS: Final = 64
+"""Levels of difficulty for which a field keeps its candidates' chances."""
+
 _MIDDLE: Final = 5.0
 _SURE: Final = 0.9999
 
@@ -66,6 +69,7 @@ class Field:
         self.window = min([one.context for one in candidates if one.context is not None], default=inf)
         self._steps = sorted({above for one in candidates for above, *_ in one.brackets if above >= 0})
         self._rates: dict[int, tuple[tuple[float, float, float], ...]] = {}
+        self._chances: dict[float, list[float]] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -77,6 +81,17 @@ class Field:
         if rates is None:
             rates = self._rates[step] = tuple((*one.rates(prompt)[:2], one.per_request) for one in self.candidates)
         return rates
+
+    def chances(self, difficulty: float) -> list[float]:
+        """Each candidate's chance of failing. Kept for some levels: what was heard before is as hard as it was then."""
+        found = self._chances.get(difficulty)
+        if found is None:
+            if len(self._chances) >= _LEVELS:
+                self._chances.clear()
+            base = _odds(difficulty)
+            found = [(odds := base * multiplier) / (1.0 + odds) for multiplier in self.factors]  # as in `failing`
+            self._chances[difficulty] = found
+        return found
 
 
 def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
@@ -185,7 +200,7 @@ def ranks(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
         losses = _losses(entries, difficulty, cost_quality)
         return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
     if profile is Profile.ECO:
-        chances = [failing(difficulty, multiplier) for multiplier in entries.field.factors]
+        chances = entries.field.chances(difficulty)
         return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
 
@@ -203,12 +218,9 @@ def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
 
 def _losses(entries: Entries, difficulty: float, cost_quality: float) -> list[float]:
     """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
-    field, costs, base = entries.field, entries.costs, _odds(difficulty)
+    field, costs = entries.field, entries.costs
     lam = weight(cost_quality, min([costs[place] for place in field.peers]))
-    return [  # the chance as in `failing`
-        cost + lam * ((odds := base * multiplier) / (1.0 + odds))
-        for cost, multiplier in zip(costs, field.factors, strict=True)
-    ]
+    return [cost + lam * fail for cost, fail in zip(costs, field.chances(difficulty), strict=True)]
 
 
 def _above_a_bar(cost: float, fail: float, standing: tuple[float, str]) -> Rank:

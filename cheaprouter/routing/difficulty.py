@@ -9,9 +9,8 @@ from __future__ import annotations
 import math
 import time
 from bisect import bisect_right
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
 from importlib import resources
 from typing import Any, Final, Self
 
@@ -37,15 +36,20 @@ _TIERS: Final = (Tier.SIMPLE, Tier.MEDIUM, Tier.COMPLEX, Tier.REASONING)
 class Contributions(Mapping[str, float]):
     """What a score is made of, worked out when first looked at: most requests are never explained."""
 
-    __slots__ = ("_known", "_work")
+    __slots__ = ("_features", "_inherited", "_known", "_model", "_own")
 
-    def __init__(self, work: Callable[[], dict[str, float]]) -> None:
-        self._work = work
+    def __init__(self, model: DifficultyModel, features: Features, own: float, inherited: float) -> None:
+        self._model = model
+        self._features = features
+        self._own = own
+        self._inherited = inherited
         self._known: dict[str, float] | None = None
 
     def _parts(self) -> dict[str, float]:
         if self._known is None:
-            self._known = self._work()
+            self._known = self._model.parts(self._features)
+            if self._inherited > self._own:
+                self._known["follow_up"] = round(self._inherited - self._own, 4)
         return self._known
 
     def __getitem__(self, name: str) -> float:
@@ -75,7 +79,7 @@ class DifficultyModel:
         own = self._own(features.said, features.images, features)
         inherited = self._inherited(features) if features.previous else 0.0
         score = round(max(own, inherited), 6)
-        return Difficulty(score, self.tier(score), Contributions(partial(self._explain, features, own, inherited)))
+        return Difficulty(score, self.tier(score), Contributions(self, features, own, inherited))
 
     def tier(self, score: float) -> Tier:
         """The word for a score."""
@@ -115,18 +119,13 @@ class DifficultyModel:
             said = earlier
         return best
 
-    def _explain(self, features: Features, own: float, inherited: float) -> dict[str, float]:
-        parts = self._parts(features.asked, features.images)
-        if inherited > own:
-            parts["follow_up"] = round(inherited - own, 4)
-        return parts
-
-    def _parts(self, ask: Ask, images: int) -> dict[str, float]:
-        """Parts of the raw sum by name, against the average request. Small ones are left out."""
+    def parts(self, features: Features) -> dict[str, float]:
+        """Parts of the raw sum of what is asked now by name, against the average request. Small ones are left out."""
+        ask = features.asked
         if _nothing_asked(ask):
             return {"nothing_asked": round(self.trained.calibrated[0], 4)}
         known = self.trained
-        row, places = _measured(ask, images)
+        row, places = _measured(ask, features.images)
         parts = {"average": known.average, "wording": self._wording(places), **known.trees.paths(row, known.counts)}
         parts["length"] = parts.get("length", 0.0) + known.slope * row[_LENGTH]
         return {name: round(part, 4) for name, part in parts.items() if abs(part) >= SHOWN}

@@ -67,6 +67,8 @@ def chosen(
 ) -> str:
     """Why a profile chose a model. `asked`: on whose word, see `who`. `hard`: how hard it is, None: nobody had to ask."""
     name = one.candidate.id
+    level = f"{hard.tier} {hard.score:.2f}, " if hard is not None else ""
+    price = f"about ${one.cost:.6f}" if one.cost else "free"
     if candidates == 1:
         told = f"{name} is the only model that can serve it"
     elif kept_on:
@@ -75,10 +77,8 @@ def chosen(
         told = f"{name} is better than the model that did not satisfy before"
     else:
         told = f"{name} is the {_RULES[profile]} of {candidates} candidates"
-    level = f"{hard.tier} {hard.score:.2f}, " if hard is not None else ""
-    price = f"about ${one.cost:.6f}" if one.cost else "free"
     late = "; it is cooling down, as all are" if cooling else ""
-    return f"{asked}: {told} ({level}quality {one.candidate.quality:.0f}, {price}){late}"
+    return f"{asked}: {told} ({level}{one.candidate.shown}, {price}){late}"
 
 
 def ascii_line(text: str) -> str:
