@@ -117,6 +117,11 @@ class Reply(Response):
             if data:
                 return data
 
+    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+        if self._finished and self._error is None and self._inflater is None and self._held <= limit:
+            return self._take()  # it has come whole, as most do
+        return await super().read(limit, cut=cut)
+
     def pipe(self, sink: Sink) -> bool:
         self._sink = sink
         self._push()
