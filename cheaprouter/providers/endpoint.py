@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final, NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -12,8 +11,7 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 """Headers that say where a request ends: never the user's to set."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """How a provider is reached. "": no file of further trusted certificates, no proxy (`http://user:password@host:port`)."""
 
     ca_file: str = ""

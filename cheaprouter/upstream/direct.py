@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+from functools import partial
 from typing import Final
 
 from ..providers.adapter import Response, TransportError, WireRequest
@@ -89,7 +90,7 @@ class DirectTransport:
 
     async def _connect(self, host: Host, limit: float) -> Connection:
         def made() -> Connection:
-            return Connection(self._buffer, lambda idle: self._keep(host, idle), lambda gone: self._forget(host, gone))
+            return Connection(self._buffer, partial(self._keep, host), partial(self._forget, host))
 
         try:
             async with asyncio.timeout(limit):

@@ -104,7 +104,7 @@ class Reply(Response):
         while True:
             if self._inflater is not None and self._inflater.ready:
                 await asyncio.sleep(0)  # what unpacks to very much still lets others have their turn
-                data = self._inflate(self._inflater)
+                data = self._inflate()
             elif self._pieces:
                 data = self._take()
             elif not self._finished:
@@ -116,6 +116,11 @@ class Reply(Response):
                 return b""
             if data:
                 return data
+
+    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+        if self._finished and self._error is None and self._inflater is None and self._held <= limit:
+            return self._take()  # it has come whole, as most do
+        return await super().read(limit, cut=cut)
 
     def pipe(self, sink: Sink) -> bool:
         self._sink = sink
@@ -185,7 +190,7 @@ class Reply(Response):
             self._later = None
         while (sink := self._sink) is not None and not self._paused:
             if self._inflater is not None and self._inflater.ready:
-                data = self._inflate(self._inflater)
+                data = self._inflate()
             elif self._pieces:
                 data = self._take()
             elif self._finished:
@@ -210,11 +215,12 @@ class Reply(Response):
         if self._inflater is None:
             return data
         self._inflater.feed(data)
-        return self._inflate(self._inflater)
+        return self._inflate()
 
-    def _inflate(self, inflater: Inflater) -> bytes:
+    def _inflate(self) -> bytes:
+        """The next step; nothing where it was dropped meanwhile."""
         try:
-            return inflater.step()
+            return b"" if self._inflater is None else self._inflater.step()
         except zlib.error:
             self._break(TransportError("invalid_reply", _NOT_UNPACKED))
             return b""

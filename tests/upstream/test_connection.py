@@ -389,3 +389,16 @@ async def test_what_unpacks_to_much_comes_a_step_at_a_time_and_whole():
         sizes.append(len(data))
     assert sum(sizes) == 3 * STEP + 5
     assert max(sizes) == STEP
+
+
+async def test_a_reply_that_is_still_coming_may_be_dropped_between_two_steps():
+    wire = Wire()
+    packed = gzip.compress(bytes(3 * STEP))
+    reply = await wire.ask(head(200, Transfer_Encoding="chunked", Content_Encoding="gzip") + http_chunk(packed))
+    await reply.chunk()
+    waiting = asyncio.ensure_future(reply.chunk())
+    await asyncio.sleep(0)
+    reply.abort()
+    with pytest.raises(TransportError) as caught:
+        await waiting
+    assert caught.value.code == "upstream_reset"
