@@ -119,22 +119,25 @@ def source(kind: int, filters: Collection[str], unfilled: int) -> str:
     within = _WITHIN.replace(":first", ":first / 100 * 100") if kind == MONTH_DEVICE else _WITHIN
     found = f"SELECT {names} FROM rollup WHERE kind = {kind} AND {within}{picked}"
     if kind == HOUR_DEVICE and "device_id" in filters:
-        found = _each_quarter(HOUR_DEVICE, f"device_id = :device_id{picked}")
+        found = _each_quarter(HOUR_DEVICE, filters)
     elif kind == HOUR_MODEL and filters:
-        found = _each_quarter(HOUR_MODEL, f"device_id = ''{picked}")
+        found = _each_quarter(HOUR_MODEL, filters)
     if not unfilled or kind not in _OF_REQUESTS:
         return found
     old = f"SELECT {_OF_REQUESTS[kind]}, {REQUEST_SUMS} FROM request WHERE seq < {unfilled} AND {_WITHIN}{picked}"
     return f"{found} UNION ALL {old} GROUP BY 1, 2, 3, 4"
 
 
-def _each_quarter(kind: int, where: str) -> str:
+def _each_quarter(kind: int, filters: Collection[str]) -> str:
     """Rows of a kind, looked up in each quarter of an hour that there is, without reading the others."""
     names = ", ".join(f"r.{name}" for name in _COLUMNS[1:])
-    return (
-        f"SELECT {names} FROM rollup AS h CROSS JOIN rollup AS r ON r.kind = {kind} AND r.day = h.day AND r.at = h.at "
-        f"AND r.{where.replace(' AND ', ' AND r.')} WHERE h.kind = {HOUR} AND h.{_WITHIN}"
-    )
+    device = ":device_id" if "device_id" in filters else "''"
+    model = " AND r.model_id = :model_id" if "model_id" in filters else ""
+    # The plus keeps SQLite from reading a span of days instead.
+    return f"""
+        SELECT {names} FROM rollup AS h CROSS JOIN rollup AS r
+        ON r.kind = {kind} AND r.day = +h.day AND r.at = +h.at AND r.device_id = {device}{model}
+        WHERE h.kind = {HOUR} AND h.{_WITHIN}"""
 
 
 def unfilled(connection: sqlite3.Connection) -> int:
@@ -184,6 +187,11 @@ def fill(connection: sqlite3.Connection) -> bool:
     _add_requests(connection, "seq >= ? AND seq < ?", (first, before))
     connection.execute("UPDATE meta SET value = ? WHERE key = ?", (first, UNFILLED))
     return True
+
+
+def fill_all(connection: sqlite3.Connection) -> None:
+    """Take all requests into the hours at once: for an empty table."""
+    _add_requests(connection, "true", ())
 
 
 def _add_requests(connection: sqlite3.Connection, where: str, parameters: tuple[int, ...]) -> None:
