@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import islice
 from typing import Final
@@ -53,9 +53,9 @@ class KnownDevices:
         """All that are known, by name."""
         return sorted(self._devices)
 
-    def recent(self) -> Iterator[str]:
+    def recent(self) -> list[str]:
         """All that are known, the one that called last first."""
-        return reversed(self._devices)
+        return sorted(self._devices, key=self.last_seen)[::-1]
 
     def last_seen(self, device_id: str) -> int:
         """When a device called last, in Unix seconds; 0: never, or nobody knows."""
