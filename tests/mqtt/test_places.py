@@ -132,3 +132,10 @@ def test_the_log_says_once_that_the_number_is_reached(places, calls, caplog):
     places.take("d")
     places.choose(())
     assert caplog.text.count("mqtt.max_devices") == 1
+
+
+def test_one_that_never_called_comes_last(places, calls, home):
+    calls("a", "b")
+    home.control.accounts.known.register(["never"])
+    places.choose(())
+    assert list(places) == ["a", "b"]
