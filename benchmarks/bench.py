@@ -14,7 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -147,7 +147,7 @@ def part(name: str, python: str, *, quick: bool) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "figures.json"
         options = ["--quick"] if quick and "--quick" in file.read_text() else []
-        ended = subprocess.run(  # noqa: S603 - our own file
+        ended = subprocess.run(
             [python, str(file), "--json", str(out), *options],
             env=os.environ | {"PYTHONPATH": str(lab.ROOT)},
             stdout=sys.stderr,
@@ -210,7 +210,11 @@ def run(python: str, *, quick: bool) -> dict[str, Any]:
 def machine() -> str:
     """Which processor, how many cores, which system."""
     cpu = next(
-        (line.partition(":")[2].strip() for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line),
+        (
+            line.partition(":")[2].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if "model name" in line
+        ),
         platform.machine(),
     )
     return f"{cpu}, {os.cpu_count()} cores, Linux {platform.release().split('-')[0]}"
@@ -218,7 +222,7 @@ def machine() -> str:
 
 def ask(python: str, code: str) -> str:
     """What another Python says."""
-    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    return subprocess.run([python, "-c", code], capture_output=True, text=True, check=True).stdout.strip()
 
 
 def main() -> None:

@@ -1,4 +1,3 @@
-# ruff: noqa: S603 - a benchmark starts what it measures
 """The processes of a benchmark: an upstream, nginx and the router in front of it, a broker; their CPU time and memory."""
 
 from __future__ import annotations
@@ -104,8 +103,8 @@ def family(pid: int) -> list[int]:
     while todo:
         found.append(todo.pop())
         with contextlib.suppress(OSError):
-            for task in os.listdir(f"/proc/{found[-1]}/task"):
-                todo += map(int, Path(f"/proc/{found[-1]}/task/{task}/children").read_text().split())
+            for children in Path(f"/proc/{found[-1]}/task").glob("*/children"):
+                todo += map(int, children.read_text().split())
     return found
 
 
@@ -202,7 +201,9 @@ def first_answer(port: int, process: subprocess.Popen[bytes], *, ask: bytes | No
 def running(command: Sequence[str], log: Path, **environment: str) -> Iterator[subprocess.Popen[bytes]]:
     """A process while the block runs; all it says is in `log`."""
     with log.open("ab") as out:
-        process = subprocess.Popen(command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=os.environ | environment)
+        process = subprocess.Popen(
+            command, stdout=out, stderr=out, stdin=subprocess.DEVNULL, env=os.environ | environment
+        )
     try:
         yield process
     finally:

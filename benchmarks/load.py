@@ -87,7 +87,9 @@ class Connection:
 class Load:
     """Connections that ask one target. `streamed`: whether replies are streams. `tick`: called twice a second."""
 
-    def __init__(self, port: int, make: Make, *, streamed: bool = False, tick: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self, port: int, make: Make, *, streamed: bool = False, tick: Callable[[], None] | None = None
+    ) -> None:
         self._port, self._make, self._read = port, make, self._stream if streamed else self._whole
         self._tick = tick or (lambda: None)
         self._asked = 0

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - a ratio is written with its own sign
 """The figures of a run as a table: medians over its rounds, and what is added to a direct call in the same round."""
 
 from __future__ import annotations
@@ -58,12 +59,12 @@ def value(found: Mapping[str, Rounds], target: str, row: Row) -> float | None:
 
 def number(found: float | None, digits: int) -> str:
     """As people read it."""
-    return "–" if found is None else f"{found:,.{digits}f}"
+    return "-" if found is None else f"{found:,.{digits}f}"
 
 
 def ratio(a: float | None, b: float | None) -> str:
     """How many times `b` `a` is, in two digits or so."""
-    return "–" if a is None or b is None or a <= 0 or b <= 0 else f"{a / b:.2g}" if a < 100 * b else f"{a / b:,.0f}"
+    return "-" if a is None or b is None or a <= 0 or b <= 0 else f"{a / b:.2g}" if a < 100 * b else f"{a / b:,.0f}"
 
 
 def lines(rows: Iterable[tuple[str, ...]]) -> list[str]:
@@ -92,15 +93,19 @@ def render(run: Mapping[str, Any]) -> str:
     head = ("", "direct", "nginx", "CheapRouter", "× nginx")
     kind = " (`--quick`)" if run["quick"] else ""
     text = [
-        f"{run['when']}{kind}, Python {run['python']}, {run['machine']}. Everything on: 30 models of 10 providers, limits and "
-        f"budgets of device and house, recording, MQTT{''.join(f'; {words}' for words in run['missing'])}.",
+        (
+            f"{run['when']}{kind}, Python {run['python']}, {run['machine']}. Everything on: 30 models of 10 providers, "
+            f"limits and budgets of device and house, recording, MQTT{''.join(f'; {words}' for words in run['missing'])}."
+        ),
         "",
         *lines([head, *map(cells, ROWS)]),
         "",
         "¹ bounded by the load client and the upstream, which are Python on one core: the target may do more.",
     ]
     noise = statistics.median(each["other"] for rounds in found.values() for each in rounds["many"])
-    errors = sum(int(each.get("errors") or 0) for rounds in found.values() for taken in rounds.values() for each in taken)
+    errors = sum(
+        int(each.get("errors") or 0) for rounds in found.values() for taken in rounds.values() for each in taken
+    )
     text += ["", f"Other work on the machine took {noise:.1f} cores meanwhile; {errors} errors."]
     for name, figures in (run.get("parts") or {}).items():
         if figures:
@@ -124,7 +129,7 @@ def cell(found: Any) -> str:
     """A figure of which nothing is known but its value."""
     if isinstance(found, int | float):
         return number(found, 0 if abs(found) >= 1000 else 1 if abs(found) >= 10 else 2)
-    return "–" if found is None else str(found)
+    return "-" if found is None else str(found)
 
 
 def into(file: Path, text: str) -> None:

@@ -29,7 +29,9 @@ USAGE = b'"usage":{"prompt_tokens":60,"completion_tokens":18,"total_tokens":78}'
 END = (
     b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":'
     b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
-    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":[],' + USAGE + b"}\n\n"
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":[],'
+    + USAGE
+    + b"}\n\n"
     b"data: [DONE]\n\n"
 )
 
