@@ -260,7 +260,7 @@ def nginx_command(folder: Path, port: int, upstream_port: int) -> list[str] | No
         return None
     config = folder / "nginx.conf"
     config.write_text(NGINX.format(folder=folder, port=port, upstream=upstream_port))
-    return [binary, "-e", "stderr", "-c", str(config)]
+    return [binary, "-c", str(config)]
 
 
 def router_command(folder: Path, port: int, settings: Mapping[str, Any], python: str) -> list[str]:

@@ -86,7 +86,7 @@ async def sampler(router: Router, seen: Seen, every: float, samples: list[tuple[
     began = printed = time.monotonic()
     before = 0
     print(
-        f"{'s':>5} {'requests':>9} {'/s':>6} {'RSS kB':>8} {'PSS kB':>8} {'files':>6} {'tasks':>6} {'objects':>8}  sockets"
+        f"{'s':>5} {'requests':>9} {'/s':>6} {'RSS kB':>8} {'own kB':>8} {'PSS kB':>8} {'files':>6} {'tasks':>6} {'objects':>8}  sockets"
     )
     while True:
         await asyncio.sleep(0.5)
@@ -95,7 +95,7 @@ async def sampler(router: Router, seen: Seen, every: float, samples: list[tuple[
         if now - printed >= every:
             state = await asyncio.to_thread(router.state)
             print(
-                f"{now - began:5.0f} {seen.sent:9} {(seen.sent - before) / (now - printed):6.0f} {state.rss:8} {state.pss:8} "
+                f"{now - began:5.0f} {seen.sent:9} {(seen.sent - before) / (now - printed):6.0f} {state.rss:8} {state.own:8} {state.pss:8} "
                 f"{state.descriptors.total():6} {state.tasks.total():6} {state.objects:8}  {state.sockets()}",
                 flush=True,
             )
@@ -177,7 +177,7 @@ async def booked(session: aiohttp.ClientSession) -> int:
 
 def words(state: State) -> str:
     return (
-        f"RSS {state.rss} kB, PSS {state.pss} kB, {state.descriptors.total()} descriptors (sockets: {state.sockets()}), "
+        f"RSS {state.rss} kB ({state.own} its own), PSS {state.pss} kB, {state.descriptors.total()} descriptors (sockets: {state.sockets()}), "
         f"{state.tasks.total()} tasks, {state.objects} objects"
     )
 

@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -63,9 +63,11 @@ def settings(upstream: int, broker: int | None) -> dict[str, Any]:
 
 @dataclass(frozen=True)
 class State:
-    """What a process holds. Memory in kB; descriptors by what they are: `socket listening`, `file cheaprouter.db`."""
+    """What a process holds. Memory in kB, `own`: without what is mapped from files; descriptors by what they are:
+    `socket listening`, `file cheaprouter.db`."""
 
     rss: int
+    own: int
     pss: int
     descriptors: Counter[str]
     tasks: Counter[str] = field(default_factory=Counter)
@@ -95,7 +97,8 @@ def outside(pid: int) -> State:
             inode = name.removeprefix("socket:[").removesuffix("]")
             descriptors[f"socket {states.get(inode, 'other')}" if "socket:" in name else f"file {plain(name)}"] += 1
     status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
-    return State(int(status["VmRSS"].split()[0]), round(lab.pss_mb(pid) * 1024), descriptors)
+    rss, own = (int(status[name].split()[0]) for name in ("VmRSS", "RssAnon"))
+    return State(rss, own, round(lab.pss_mb(pid) * 1024), descriptors)
 
 
 def plain(path: str) -> str:
@@ -118,7 +121,7 @@ class Router:
         self.process.stdin.flush()
         inside = json.loads(self.process.stdout.readline())
         seen = outside(self.process.pid)
-        return State(seen.rss, seen.pss, seen.descriptors, Counter(inside["tasks"]), inside["objects"])
+        return replace(seen, tasks=Counter(inside["tasks"]), objects=inside["objects"])
 
 
 @contextlib.contextmanager

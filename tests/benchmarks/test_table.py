@@ -45,7 +45,7 @@ def test_what_other_benchmarks_found_is_a_table_below(table) -> None:
     run["parts"] = {"start": {"python": "3.13.0", "bare": {"ms": 200.0}, "router": {"ms": 300.0}}, "growth": None}
     text = table.render(run)
     assert "Start (python: 3.13.0):" in text
-    assert row(text, "| ms ") == ["200", "300"]
+    assert row(text, "| ms ") == ["200.0", "300.0"]
     assert "Growth" not in text
 
 
