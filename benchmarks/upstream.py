@@ -1,4 +1,9 @@
-"""A small OpenAI-compatible upstream for benchmarks: fixed answers, streams steered by `[[n=50 d=20]]` in the prompt."""
+"""A small OpenAI-compatible upstream for benchmarks: fixed answers, streams steered by `[[n=50 d=20]]` in the prompt.
+
+It does as little as it can, so that what stands in front of it is what limits: one `asyncio.Protocol`, prebuilt bytes, no task
+a request. `n` events, `d` milliseconds apart; without a pause they are written one by one as fast as they go. Each event that
+waits carries the time at which it left. A stream whose client leaves is told on standard output: `lost <monotonic ns>`.
+"""
 
 from __future__ import annotations
 
@@ -8,41 +13,58 @@ import sys
 import time
 
 MARKER = re.compile(rb"\[\[n=(\d+) d=(\d+)\]\]")
+LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
 REPLY = (
     b'{"id":"chatcmpl-1","object":"chat.completion","created":1,"model":"bench-1","choices":[{"index":0,"message":{"role":"assistant",'
     b'"content":"The lights in the kitchen are off. It is 21 degrees in the living room."},"finish_reason":"stop"}],'
     b'"usage":{"prompt_tokens":60,"completion_tokens":18,"total_tokens":78}}'
 )
+WHOLE = b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%s" % (len(REPLY), REPLY)
+STREAM = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
+EVENT = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":'
+    b'[{"index":0,"delta":{"content":"%020d "},"finish_reason":null}]}\n\n'
+)
+USAGE = b'"usage":{"prompt_tokens":60,"completion_tokens":18,"total_tokens":78}'
+END = (
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":'
+    b'[{"index":0,"delta":{},"finish_reason":"stop"}]}\n\n'
+    b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":[],'
+    + USAGE
+    + b"}\n\n"
+    b"data: [DONE]\n\n"
+)
 
 
-def event(text: str, finish: str = "null") -> bytes:
-    """One chunk; the text carries the time it left, so that a client can tell how long it travelled."""
-    return (
-        b'data: {"id":"chatcmpl-1","object":"chat.completion.chunk","created":1,"model":"bench-1","choices":[{"index":0,"delta":{"content":"'
-        + text.encode()
-        + b'"},"finish_reason":'
-        + finish.encode()
-        + b"}]}\n\n"
-    )
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%s\r\n" % (len(data), data)
+
+
+AT_ONCE = chunk(EVENT % 0)
+LAST = chunk(END) + b"0\r\n\r\n"
 
 
 class Upstream(asyncio.Protocol):
     """Just enough HTTP/1.1 for a keep-alive client."""
 
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self.transport = transport
+    def __init__(self) -> None:
         self.buffer = b""
-        self.task: asyncio.Task[None] | None = None
+        self.timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
-        if self.task:
-            self.task.cancel()
+        if self.timer is not None:
+            self.timer.cancel()
             print(f"lost {time.monotonic_ns()}", flush=True)
 
     def data_received(self, data: bytes) -> None:
-        self.buffer += data
+        self.buffer = self.buffer + data if self.buffer else data
         while (end := self.buffer.find(b"\r\n\r\n")) >= 0:
-            length = re.search(rb"(?i)content-length: *(\d+)", self.buffer[:end])
+            length = LENGTH.search(self.buffer, 0, end)
             total = end + 4 + (int(length[1]) if length else 0)
             if len(self.buffer) < total:
                 return
@@ -50,34 +72,33 @@ class Upstream(asyncio.Protocol):
             self.answer(body)
 
     def answer(self, body: bytes) -> None:
-        if b'"stream":true' not in body.replace(b" ", b""):
-            self.transport.write(
-                b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n" % len(REPLY) + REPLY
-            )
+        """A whole reply, a stream at once, or one that is paced."""
+        if b'"stream":true' not in body and b'"stream": true' not in body:
+            self.transport.write(WHOLE)
             return
         found = MARKER.search(body)
-        count, delay = (int(found[1]), int(found[2])) if found else (20, 0)
-        self.transport.write(
-            b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n"
-        )
-        self.task = asyncio.get_running_loop().create_task(self.stream(count, delay))
-
-    async def stream(self, count: int, delay: int) -> None:
+        count, delay = (int(found[1]), int(found[2]) / 1000) if found else (20, 0.0)
+        self.transport.write(STREAM)
+        if delay:
+            self.pace(count, delay)
+            return
         for _ in range(count):
-            self.chunk(event(f"{time.monotonic_ns()} "))
-            await asyncio.sleep(delay / 1000)
-        self.chunk(event("", '"stop"'))
-        self.chunk(b"data: [DONE]\n\n")
-        self.transport.write(b"0\r\n\r\n")
-        self.task = None
+            self.transport.write(AT_ONCE)
+        self.transport.write(LAST)
 
-    def chunk(self, data: bytes) -> None:
-        self.transport.write(b"%x\r\n%s\r\n" % (len(data), data))
+    def pace(self, left: int, delay: float) -> None:
+        """One event now, and the rest later."""
+        if left == 0:
+            self.timer = None
+            self.transport.write(LAST)
+            return
+        self.transport.write(chunk(EVENT % time.monotonic_ns()))
+        self.timer = asyncio.get_running_loop().call_later(delay, self.pace, left - 1, delay)
 
 
 async def main(port: int) -> None:
     """Serve until killed."""
-    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port)
+    server = await asyncio.get_running_loop().create_server(Upstream, "127.0.0.1", port, backlog=4096)
     await server.serve_forever()
 
 

@@ -30,7 +30,7 @@ find_python() {
   die "Python 3.11 or newer is needed"
 }
 
-# make_venv DIR EXTRAS: a virtual environment with the project in it, pinned; made anew only when something changed
+# make_venv DIR EXTRAS: a virtual environment with the project in it, pinned, EXTRAS may be empty; made anew only when something changed
 make_venv() {
   local dir="$1" extras="$2" python stamp
   python="$(find_python)"
@@ -42,6 +42,6 @@ make_venv() {
   say "making $dir ($extras)"
   rm -rf "$dir"
   "$python" -m venv "$dir"
-  "$dir/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".[$extras]"
+  "$dir/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}"
   echo "$stamp" > "$dir/.stamp"
 }
