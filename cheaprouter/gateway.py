@@ -204,6 +204,7 @@ class Gateway:
 
     def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
         account.close(200, usage=reply.usage, output_characters=reply.output_characters)
+        self._score_later(world, account)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
@@ -220,10 +221,23 @@ class Gateway:
         async def pour(out: Output) -> None:
             await reply.pour(out)
             _ended(account, reply)
+            self._score_later(world, account)
 
         # What is to be kept for the next time goes by piece by piece.
         poured = pour if key is None else None
         return Reply(self._headers(account), None, _relay(world, account, reply, key), close, poured)
+
+    def _score_later(self, world: World, account: Account) -> None:
+        """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
+        decision = account.decision
+        if decision is None or decision.score_later is None:
+            return
+
+        def score() -> None:
+            if (difficulty := world.router.score_skipped(decision)) is not None:
+                self.accounts.recorder.amend(account.seq, difficulty.tier.value, difficulty.score)
+
+        asyncio.get_running_loop().call_soon(score)
 
     def _replay(self, account: Account, kept: CachedReply) -> Reply:
         account.model, account.cached = kept.model, True

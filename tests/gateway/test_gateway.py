@@ -233,3 +233,13 @@ async def test_another_try_of_what_every_model_failed_goes_to_a_better_one(tmp_p
             assert server.requests[0].model == "small"
             again = await ask(client, model="blockrun/eco")
     assert again.headers["x-cheaprouter-model"] == "lab/good"
+
+
+async def test_a_score_that_nobody_needed_is_worked_out_for_one_in_ten_once_the_reply_has_left(tmp_path):
+    async with fault_server() as server, router(tmp_path, a_house(server.url, a_model_row("lab/only"))) as client:
+        for _ in range(20):
+            await ask(client, model="blockrun/auto")
+        await asyncio.sleep(0)
+        booked = client.app.house.recorder.recent(20)
+    assert [record.tier for record in booked].count("SIMPLE") == 2
+    assert [record.tier for record in booked].count(None) == 18
