@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from typing import Any, Self
 
 from ..core.models import Capability, Json, Price, PriceTier, Rates
+from ..core.records import dataclass
 from .quality import QualityTable, canonical
 
 
