@@ -58,7 +58,7 @@ def test_every_library_that_is_imported_is_declared(root):
     distributions = packages_distributions()
     used = {module.partition(".")[0] for _, tree in trees(root) for module, _ in imported(tree)}
     third_party = used - sys.stdlib_module_names - {"cheaprouter"}
-    assert third_party >= {"aiohttp", "aiohappyeyeballs", "aiomqtt", "paho", "yaml", "orjson", "voluptuous"}
+    assert third_party >= {"aiohttp", "aiohappyeyeballs", "aiomqtt", "paho", "yaml", "orjson"}
     missing = {name for name in third_party if distributions[name][0].lower() not in declared(root)}
     assert missing == set()
 
