@@ -243,10 +243,13 @@ async def _discover_for_ever(house: House, reloaded: asyncio.Event) -> None:
 
 
 def _settle_memory() -> None:
-    """What start-up made stays for good: take it out of the garbage collector's rounds, and make those rarer."""
-    gc.collect()
+    """What start-up made stays for good: take it out of the garbage collector's rounds, and make those rarer.
+
+    It was off until here (`cli`). What is garbage by now is some hundred kilobytes at most: no round of its own for that.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def _print_demo_help(port: int, broker: int) -> None:
