@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from .accounts.accounts import Accounts
 from .accounts.policy import Policies
@@ -13,6 +13,7 @@ from .catalog.table import ModelTable
 from .config.kinds import MOCK
 from .config.settings import Auth, ProviderSettings, Settings, auth_of
 from .core.models import Json
+from .core.records import dataclass
 from .providers.adapter import adapter_for
 from .routing.choose import StickyStore
 from .routing.difficulty import DifficultyModel

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from dataclasses import KW_ONLY, InitVar, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -20,6 +20,7 @@ from ..core.calendar import Calendar, Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, device_scope
 from ..core.models import Caller, Json
+from ..core.records import dataclass
 from . import keys, known
 from .keys import Callers, identify
 from .known import KnownDevices

@@ -7,13 +7,14 @@ import sqlite3
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from ..core.calendar import Calendar, Clock
 from ..core.events import DeviceRemoved, Event
 from ..core.ids import FORGOTTEN
 from ..core.models import Json
+from ..core.records import dataclass
 from . import totals as books
 from .database import Database
 from .rows import INDEX, Row, moment

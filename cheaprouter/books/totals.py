@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
 from ..core.models import Json
 from ..core.money import from_pico
+from ..core.records import dataclass
 from .rows import COLUMNS, DAMAGED, INDEX, Row, from_disk
 
 NO_MODEL: Final = ""

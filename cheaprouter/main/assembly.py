@@ -8,7 +8,7 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,7 @@ from ..core.calendar import Calendar, Clock, find_zone
 from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
+from ..core.records import dataclass
 from ..core.tasks import Tasks
 from ..gateway import Gateway
 from ..providers.mock import MockTransport

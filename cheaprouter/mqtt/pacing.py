@@ -6,8 +6,9 @@ import logging
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Iterator
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
+
+from ..core.records import dataclass
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 

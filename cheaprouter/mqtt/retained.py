@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 
 import orjson
 
 from ..control import Control
+from ..core.records import dataclass
 from ..home_assistant import discovery
 from ..home_assistant.topics import Topics
 from .messages import Outgoing

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -21,6 +20,7 @@ from ..catalog.prices import active_price
 from ..catalog.quality import measured
 from ..catalog.table import ModelTable
 from ..core.models import Capability, Dropped, Model, Price, Rates
+from ..core.records import dataclass
 from .features import Features
 
 CONTEXT_MARGIN: Final = 1.15

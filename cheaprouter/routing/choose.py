@@ -9,11 +9,11 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from operator import attrgetter
 from typing import Final
 
 from ..core.models import Model, Profile, RouteDecision
+from ..core.records import dataclass
 from .candidates import CONTEXT_MARGIN, Candidate, Constraints, Needs, factor, too_big
 
 ECO_BAR: Final = 0.6

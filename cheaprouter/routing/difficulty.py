@@ -14,12 +14,12 @@ import time
 from array import array
 from bisect import bisect_right
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from importlib import resources
 from typing import Any, Final, Self
 
 from ..core.models import Difficulty, Tier
+from ..core.records import dataclass
 from .features import Features, extract
 from .measures import COUNTS, counts, normalise, pieces
 from .text import Ask, find_ask, follows_up, is_closing, squeeze

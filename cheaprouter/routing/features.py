@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cached_property
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Capability
+from ..core.records import dataclass
 from .text import Ask, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
