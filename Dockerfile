@@ -11,7 +11,7 @@ RUN python requirements.py pyproject.toml > requirements.txt \
  && python -m venv --without-pip /opt/venv \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --only-binary=:all: \
       --constraint constraints.txt --requirement requirements.txt \
- && python requirements.py --compile /opt/venv
+ && python requirements.py --finish /opt/venv
 
 # CheapRouter itself.
 FROM dependencies AS package
@@ -20,7 +20,7 @@ COPY cheaprouter cheaprouter
 COPY translations translations
 RUN touch README.md \
  && python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-compile --no-deps --target /opt/cheaprouter . \
- && python requirements.py --compile /opt/cheaprouter
+ && python requirements.py --finish /opt/cheaprouter
 
 FROM ${BUILD_FROM}
 ARG BUILD_VERSION=dev

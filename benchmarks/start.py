@@ -156,9 +156,9 @@ def install(folder: Path) -> dict[str, str]:
     run("-m", "venv", "--without-pip", str(venv))
     pip = ("-m", "pip", "--python", str(venv / "bin" / "python"), "install", "--no-cache-dir", "--no-compile")
     run(*pip, "--only-binary=:all:", "--constraint", "constraints.txt", "--requirement", "requirements.txt")
-    run("requirements.py", "--compile", str(venv))
+    run("requirements.py", "--finish", str(venv))
     run(*pip, "--no-deps", "--target", str(package), ".")
-    run("requirements.py", "--compile", str(package))
+    run("requirements.py", "--finish", str(package))
     return {"PATH": f"{venv / 'bin'}:{os.environ['PATH']}", "PYTHONPATH": str(package), "PYTHONDONTWRITEBYTECODE": "1"}
 
 
