@@ -30,6 +30,9 @@ _LOG: Final = logging.getLogger(__name__)
 _GOODBYE_SECONDS: Final = 3.0
 """How long the MQTT bridge may take to say that we are offline; its last will says so later."""
 
+_CALLERS_FIRST: Final = 0.2
+"""Seconds until the MQTT bridge is imported, which keeps everybody waiting for 30 ms: who waited for the start goes first."""
+
 _DISCOVERY_SECONDS: Final = 300.0
 """How often local servers are asked which models they have."""
 
@@ -201,6 +204,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
 
     async def mqtt() -> None:
+        await asyncio.sleep(_CALLERS_FIRST)
         await house.make_bridge(credentials).run()
 
     async def reload(loaded: Loaded) -> None:

@@ -223,7 +223,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         admin_key_file=data / ADMIN_KEY,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
-    makings = Makings(Catalog.load(), DifficultyModel.load(), StickyStore(), accounts)
+    makings = Makings(DifficultyModel.load(), StickyStore(), accounts)
     gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
