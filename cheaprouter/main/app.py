@@ -21,6 +21,7 @@ from ..config.loader import Loaded
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from ..core.logs import Redactor
 from ..core.logs import setup as setup_logs
+from ..core.records import dataclass
 from ..core.tasks import Run, Tasks
 from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
 from . import sites
@@ -37,7 +38,7 @@ _DISCOVERY_SECONDS: Final = 300.0
 """How often local servers are asked which models they have."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """The command line. `demo_broker_port`: run the embedded broker there and announce the demo."""
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import copy
 import dataclasses
 import pickle
+import re
 from dataclasses import KW_ONLY, InitVar, field
+from pathlib import Path
 
 import pytest
 
@@ -136,3 +138,16 @@ def test_what_is_worked_out_after_init_is_there():
 @pytest.mark.parametrize("twin", [copy.copy, copy.deepcopy, lambda record: pickle.loads(pickle.dumps(record))])
 def test_copies_are_equal(twin):
     assert twin(Point(1, note="x")) == Point(1)
+
+
+def test_every_record_of_the_package_is_made_here():
+    package = Path(records.__file__).parents[1]
+    others = [
+        path.relative_to(package).as_posix()
+        for path in package.rglob("*.py")
+        if path != Path(records.__file__)
+        and re.search(
+            r"^from dataclasses import .*\bdataclass\b|@dataclasses\.dataclass", path.read_text(), re.MULTILINE
+        )
+    ]
+    assert others == []
