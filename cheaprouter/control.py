@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
@@ -17,6 +16,7 @@ from .catalog.prices import price_at
 from .core.const import VERSION
 from .core.errors import SettingError
 from .core.models import Json, Model, Profile
+from .core.records import dataclass
 from .gateway import Gateway
 from .world import World
 

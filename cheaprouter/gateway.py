@@ -6,7 +6,7 @@ import asyncio
 import itertools
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfigure
 from .core.ids import ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .core.money import usd_text
+from .core.records import dataclass
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull

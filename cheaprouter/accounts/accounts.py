@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import KW_ONLY, InitVar, dataclass, replace
+from dataclasses import KW_ONLY, InitVar, replace
 from operator import itemgetter
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +21,7 @@ from ..core.calendar import Calendar, Clock
 from ..core.events import EventBus, SettingsChanged
 from ..core.ids import FORGOTTEN, address_id, device_scope
 from ..core.models import Caller, Json, KeyKind
+from ..core.records import dataclass
 from . import keys, known
 from .keys import Callers, identify
 from .known import KnownDevices

@@ -10,7 +10,7 @@ import secrets
 import sqlite3
 import time
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote
@@ -20,6 +20,7 @@ from ..core.errors import AuthenticationError
 from ..core.ids import address_id, clean_id
 from ..core.models import Caller, KeyKind
 from ..core.private_files import replace_private
+from ..core.records import dataclass
 
 KEY_PREFIX: Final = "cr-"
 """How our own keys begin. A wrong one is always refused: whoever sends it means a device."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from itertools import islice
 from typing import Final
 
@@ -16,6 +15,7 @@ from ..books import totals
 from ..books.database import Database
 from ..core.events import DeviceAdded, DeviceRemoved, EventBus
 from ..core.ids import FORGOTTEN, unique_slug
+from ..core.records import dataclass
 
 OVERFLOW: Final = "others"
 """Who newcomers count as while no known device can be forgotten for them."""

@@ -6,8 +6,10 @@ Each call is one step that nothing can come between, and takes the time it happe
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final, Literal
+
+from ..core.records import dataclass
 
 MINUTE: Final = 60.0
 

@@ -10,7 +10,7 @@ import logging
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from decimal import Decimal
 from typing import Any, Final, TypeVar
 
@@ -25,6 +25,7 @@ from ..core.calendar import Schedule
 from ..core.errors import SettingError
 from ..core.ids import clean_id
 from ..core.money import to_pico
+from ..core.records import dataclass
 from .ledger import Limits
 
 _LOG = logging.getLogger(__name__)

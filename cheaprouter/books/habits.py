@@ -5,10 +5,10 @@ from __future__ import annotations
 import sqlite3
 from collections import OrderedDict
 from contextlib import suppress
-from dataclasses import dataclass
 from typing import Final
 
 from ..core.models import Usage
+from ..core.records import dataclass
 from . import totals as books
 from .database import Database
 from .rows import INDEX

@@ -7,7 +7,7 @@ import sqlite3
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import partial
 from typing import Final
 
@@ -15,6 +15,7 @@ from ..core.calendar import Calendar, Clock
 from ..core.events import DeviceRemoved, Event
 from ..core.ids import FORGOTTEN
 from ..core.models import Json
+from ..core.records import dataclass
 from . import rollups
 from . import totals as books
 from .database import Database

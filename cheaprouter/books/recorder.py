@@ -7,7 +7,6 @@ import logging
 import sqlite3
 from collections import deque
 from collections.abc import Callable, Coroutine
-from dataclasses import dataclass
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -16,6 +15,7 @@ from typing import Any, Final
 from ..config.settings import StorageSettings
 from ..core.calendar import Clock, from_date
 from ..core.models import RequestRecord
+from ..core.records import dataclass
 from . import totals as books
 from .database import Database, checkpoint
 from .journal import Journal

@@ -6,7 +6,6 @@ import csv
 import io
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime
 from heapq import nsmallest
 from operator import add
@@ -15,6 +14,7 @@ from typing import Any, Final, TypeVar
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
+from ..core.records import dataclass
 from . import rollups
 from . import totals as books
 from .database import Database

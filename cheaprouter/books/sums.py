@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from typing import Final
 
 from ..core.models import Json
 from ..core.money import PICO
+from ..core.records import dataclass
 
 NO_MODEL: Final = ""
 """The model of a request that was refused before one was chosen."""

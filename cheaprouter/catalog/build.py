@@ -141,9 +141,6 @@ class _Provider:
         hidden: bool = False,
     ) -> Model:
         given, listed = given or ModelSettings(f"{self.settings.name}/{upstream}"), self.listed.get(upstream, {})
-        facts = entry if entry and entry.capabilities is not None else self.catalog.facts(upstream)
-        known = facts.capabilities if facts else None
-        assumed = _assumed(upstream) if known is None else known
         return Model(
             id=given.id,
             provider=self.settings.name,
@@ -152,11 +149,15 @@ class _Provider:
             context=given.context or listed.get("context") or (entry.context if entry else None),
             max_output=given.max_output or listed.get("max_output") or (entry.max_output if entry else None),
             quality=_quality(given) or self.catalog.quality.of(upstream, prices),
-            capabilities=assumed if given.capabilities is None else given.capabilities,
+            capabilities=self.abilities(upstream, entry) if given.capabilities is None else given.capabilities,
             local=self.local,
             hidden=hidden,
             family=family(upstream),
         )
+
+    def abilities(self, upstream: str, entry: CatalogEntry | None) -> frozenset[Capability]:
+        facts = entry if entry and entry.capabilities is not None else self.catalog.facts(upstream)
+        return _assumed(upstream) if facts is None or facts.capabilities is None else facts.capabilities
 
     def upstream(self, model_id: str) -> str:
         return model_id.removeprefix(f"{self.settings.name}/")

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from decimal import Decimal
-from importlib import resources
+from pathlib import Path
 from typing import Any, Self
 
+import orjson
+
 from ..core.models import Capability, Json, Price, PriceTier, Rates
+from ..core.records import dataclass
 from .quality import QualityTable, canonical
 
 
@@ -46,10 +47,10 @@ class Catalog:
     @classmethod
     def load(cls) -> Self:
         """The snapshot that ships with the package."""
-        data = resources.files("cheaprouter.catalog").joinpath("data")
-        quality = json.loads(data.joinpath("quality.json").read_text(encoding="utf-8"))
+        data = Path(__file__).with_name("data")
+        quality = orjson.loads((data / "quality.json").read_bytes())
         figures = {name: (float(value), str(date)) for name, (value, date) in quality["measured"].items()}
-        return cls(json.loads(data.joinpath("models.json").read_text(encoding="utf-8")), QualityTable(figures))
+        return cls(orjson.loads((data / "models.json").read_bytes()), QualityTable(figures))
 
     def kinds(self) -> tuple[str, ...]:
         """The provider kinds that have entries."""

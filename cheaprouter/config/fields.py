@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from ..core.errors import SettingError
 from ..core.models import Json
+from ..core.records import dataclass
 from . import settings as rows
 from .kinds import CLOUD, LOCAL, LOCAL_PORTS, NEEDS_URL
 from .layers import Layer
@@ -42,7 +43,7 @@ SECTIONS: Final[Mapping[str, type]] = MappingProxyType(
 """Where in the file each part stands whose keys are always the same."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Field:
     """One setting. `path`: where the file has it, dotted. `allowed`: what run time takes, in words."""
 
@@ -148,7 +149,7 @@ def _plain(value: Any) -> Any:
     return dump(value)
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Option:
     """One option.
 

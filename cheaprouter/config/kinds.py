@@ -7,10 +7,11 @@ complaints, see `providers.unsupported`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from ..core.records import dataclass
 from ..wire.openai_chat.quirks import ModelRule, Quirks
 from . import values
 from .values import setting

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from ..core.models import Json
+from ..core.records import dataclass
 from .problems import Path, at
 
 _KEYS: Final = ("api_key", "api_keys", "api_key_env")

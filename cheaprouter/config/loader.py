@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from pathlib import Path
 from typing import Final
 from urllib.parse import unquote, urlsplit
@@ -18,6 +18,7 @@ import orjson
 
 from ..core.errors import ConfigurationError
 from ..core.models import Json
+from ..core.records import dataclass
 from . import fields, files, losses
 from .files import APP_FOLDER, OPTIONS, is_named
 from .kinds import CLOUD
@@ -60,11 +61,12 @@ def load(
     found = files.find(config_file, data, environ, app_folder)
     named = is_named(config_file, environ)
     texts, problems = files.read(found, required=named)
-    if named and not lenient and _is_idle(found[-1], texts):
+    layers = _layers(texts)
+    if named and not lenient and _is_idle(layers.get(found[-1])):
         problems.append(
             f"{found[-1]}: it sets nothing (`providers: {{}}` would do; without a file named, the demo starts)"
         )
-    return _understand(texts, found, problems, environ, lenient=lenient)
+    return _understand(texts, layers, found, problems, environ, lenient=lenient)
 
 
 def reload(config_file: Path | None, data: Path, environ: Mapping[str, str], in_force: Mapping[Path, str]) -> Loaded:
@@ -88,15 +90,16 @@ def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str])
     texts, problems = files.read(found)
     problems += losses.emptied(last_good, texts, app=bool(environ.get("SUPERVISOR_TOKEN")))
     problems += _cut_off(last_good, texts).values()
-    rest = _understand(texts, found, [], environ, lenient=True)
-    if problems or not (rest.good or _files_are_good(texts, environ)):
-        wrong = _wrong(texts, found, problems, environ)
+    layers = _layers(texts)
+    rest = _understand(texts, layers, found, [], environ, lenient=True)
+    if problems or not (rest.good or _files_are_good(layers, environ)):
+        wrong = _wrong(texts, layers, found, problems, environ)
     elif opened := _opened(last_good, rest, environ):
         wrong = [*rest.problems, *opened.values()]
     else:
         return rest
     if last_good:
-        kept = _understand(last_good, found, [], environ, lenient=True)
+        kept = _understand(last_good, _layers(last_good), found, [], environ, lenient=True)
         said = (*wrong, *kept.problems, "the last good configuration is used until this is mended")
         return replace(kept, problems=said, good=False)
     said = (*wrong, "no provider is used, and callers need a key, until this is mended")
@@ -116,14 +119,14 @@ def secrets(settings: Settings) -> set[str]:
 
 def _understand(
     texts: Mapping[Path, str],
+    layers: Mapping[Path, Layer],
     found: tuple[Path, ...],
     problems: list[str],
     environ: Mapping[str, str],
     *,
     lenient: bool = False,
 ) -> Loaded:
-    """Settings out of texts, lowest precedence first. `problems`: those of reading them."""
-    layers = {path: _layer(path, text) for path, text in texts.items()}
+    """Settings out of texts, lowest precedence first. `layers`: theirs; `problems`: those of reading them."""
     known = _key_variables(merge(layers.values())[0], environ)
     everything = [*layers.values(), fields.from_environment(environ, known)]
     raw, sources = merge(everything)
@@ -135,26 +138,29 @@ def _understand(
     return Loaded(settings, said, sources, found, held, good=not said)
 
 
-def _is_idle(path: Path, texts: Mapping[Path, str]) -> bool:
+def _is_idle(layer: Layer | None) -> bool:
     """Whether a file is there, and not wrong, and sets nothing."""
-    layer = _layer(path, texts[path]) if path in texts else None
     return layer is not None and not layer.problems and all(value is None for value in layer.raw.values())
 
 
 def _wrong(
-    texts: Mapping[Path, str], found: tuple[Path, ...], problems: list[str], environ: Mapping[str, str]
+    texts: Mapping[Path, str],
+    layers: Mapping[Path, Layer],
+    found: tuple[Path, ...],
+    problems: list[str],
+    environ: Mapping[str, str],
 ) -> list[str]:
     try:
-        _understand(texts, found, problems, environ)
+        _understand(texts, layers, found, problems, environ)
     except ConfigurationError as error:
         return error.problems
     return problems
 
 
-def _files_are_good(texts: Mapping[Path, str], environ: Mapping[str, str]) -> bool:
+def _files_are_good(layers: Mapping[Path, Layer], environ: Mapping[str, str]) -> bool:
     """Whether they would do if nothing were set by the environment."""
-    layers = [_layer(path, text) for path, text in texts.items()]
-    return not any(layer.problems for layer in layers) and check(merge(layers)[0], environ)[0] is not None
+    good = not any(layer.problems for layer in layers.values())
+    return good and check(merge(layers.values())[0], environ)[0] is not None
 
 
 def _cut_off(before: Mapping[Path, str], texts: Mapping[Path, str]) -> dict[Path, str]:
@@ -167,7 +173,7 @@ def _opened(before: Mapping[Path, str], loaded: Loaded, environ: Mapping[str, st
     """Files whose silence opens what they closed before."""
     if before == loaded.texts:  # as at most starts: no need to understand them again
         return {}
-    was = _understand(before, loaded.files, [], environ, lenient=True).settings
+    was = _understand(before, _layers(before), loaded.files, [], environ, lenient=True).settings
     said = {path: _says(path, text) for path, text in before.items()}
     says = {path: _says(path, loaded.texts.get(path, "{}")) for path in loaded.files}
     return losses.opened(said, says, was, loaded.settings)
@@ -179,6 +185,11 @@ def _says(path: Path, text: str) -> frozenset[str]:
         return losses.OPENERS
     raw = _layer(path, text).raw
     return frozenset(key for key in losses.OPENERS if raw.get(key) is not None)
+
+
+def _layers(texts: Mapping[Path, str]) -> dict[Path, Layer]:
+    """What each file says. Reading YAML is most of the work of a start, so it is done once."""
+    return {path: _layer(path, text) for path, text in texts.items()}
 
 
 def _layer(path: Path, text: str) -> Layer:

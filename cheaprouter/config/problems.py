@@ -5,11 +5,11 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any, Final
 
 from ..core.models import Json
+from ..core.records import dataclass
 from .kinds import CLOUD, KINDS, MOCK, NEEDS_URL
 from .settings import Alias, model_id
 

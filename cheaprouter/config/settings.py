@@ -6,7 +6,7 @@ Money is USD, times are seconds, prices are USD per million tokens, unless a nam
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from decimal import Decimal
 from enum import StrEnum
 from types import MappingProxyType
@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from ..core.const import DEFAULT_PORT
 from ..core.models import Capability, Price, Profile
+from ..core.records import dataclass
 from . import texts, values
 from .kinds import KINDS, Timeouts, costs_money
 from .values import row, setting

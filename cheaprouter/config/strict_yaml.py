@@ -5,6 +5,7 @@ Anchors, aliases and merge keys work; an anchor that contains itself, nesting wi
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any, Final
 
 import yaml
@@ -22,6 +23,8 @@ DEEPEST: Final = 40
 _LONGEST_NUMBER: Final = 100
 _MERGE: Final = "tag:yaml.org,2002:merge"
 _NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_READ_OTHERWISE: Final = frozenset("\t\ufeff")
+"""Where these are, libyaml and PyYAML do not read the same; PyYAML's word counts."""
 
 
 def parse_yaml(text: str) -> Json:
@@ -29,7 +32,7 @@ def parse_yaml(text: str) -> Json:
     if len(text) > MOST_CHARACTERS:
         raise ConfigurationError([f"not usable: {len(text)} characters, at most {MOST_CHARACTERS} are read"])
     try:
-        raw = yaml.load(text, _Strict)  # noqa: S506 - a SafeLoader that also refuses keys written twice
+        raw = _load(text)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}: " if mark else ""
@@ -45,7 +48,17 @@ def parse_yaml(text: str) -> Json:
     return raw
 
 
-class _Strict(yaml.SafeLoader):
+def _load(text: str) -> Any:
+    """By libyaml where it is there, in a fifth of the time. PyYAML's own parser says what is wrong: its words are the better."""
+    if yaml.__with_libyaml__ and _READ_OTHERWISE.isdisjoint(text):
+        with contextlib.suppress(yaml.YAMLError, ValueError):
+            return yaml.load(text, _Quick)  # noqa: S506 - likewise
+    return yaml.load(text, _Strict)  # noqa: S506 - a SafeLoader that also refuses keys written twice
+
+
+class _Composer(yaml.composer.Composer):
+    """With bounds; the parser beside it may be either."""
+
     _depth = 0
 
     def get_single_node(self) -> yaml.Node | None:
@@ -56,7 +69,7 @@ class _Strict(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self._depth >= DEEPEST:
-            here: Any = self.peek_event()  # type: ignore[no-untyped-call]
+            here: Any = self.peek_event()  # type: ignore[attr-defined]
             raise _refused(f"nested more than {DEEPEST} levels deep", here.start_mark)
         self._depth += 1
         try:
@@ -64,6 +77,20 @@ class _Strict(yaml.SafeLoader):
         finally:
             self._depth -= 1
         return node
+
+
+class _Strict(_Composer, yaml.SafeLoader):
+    pass
+
+
+if yaml.__with_libyaml__:
+
+    class _Quick(_Composer, yaml.CSafeLoader):
+        """As `_Strict`, with libyaml's parser. Not with its composer: that one overflows the stack where nesting is deep."""
+
+        def __init__(self, text: str) -> None:
+            _Composer.__init__(self)
+            yaml.CSafeLoader.__init__(self, text)
 
 
 def _weigh(node: yaml.Node, weights: dict[yaml.Node, int]) -> int:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from decimal import Decimal
 from enum import StrEnum
 from typing import Any, Final, TypeVar
 
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
+from ..core.records import dataclass
 
 Reader = Callable[[Any], Any]
 _E = TypeVar("_E", bound=StrEnum)

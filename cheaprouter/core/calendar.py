@@ -10,12 +10,13 @@ import os
 import re
 import time
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, tzinfo
 from functools import partial
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from .records import dataclass
 
 _LOCALTIME = Path("/etc/localtime")
 _FIRST: Final = datetime(1, 1, 3, tzinfo=UTC).timestamp()

@@ -7,10 +7,11 @@ import contextlib
 import logging
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final
+
+from .records import dataclass
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
 from typing import Any, Final, Protocol
 
 from .money import MILLION, whole_pico
+from .records import dataclass
 
 Json = dict[str, Any]
 """A decoded JSON object, as it came over the wire."""

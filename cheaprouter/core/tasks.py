@@ -6,8 +6,10 @@ import asyncio
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
+
+from .records import dataclass
 
 FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0

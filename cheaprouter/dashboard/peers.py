@@ -5,8 +5,9 @@ from __future__ import annotations
 import ipaddress
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
+
+from ..core.records import dataclass
 
 SUPERVISOR: Final = ipaddress.ip_address("172.30.32.2")
 """The Supervisor's address on the apps' network: the same in every installation."""

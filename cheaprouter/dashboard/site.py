@@ -8,7 +8,7 @@ import json
 import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -19,6 +19,7 @@ from aiohttp import WSMsgType, web
 from ..control import Control
 from ..core.calendar import Clock
 from ..core.events import EventBus
+from ..core.records import dataclass
 from .peers import Visitor, admit
 from .status import Reach, language, status
 

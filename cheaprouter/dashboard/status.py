@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime
 from typing import Any, Final
 
 from ..control import Control
 from ..core.models import Json
+from ..core.records import dataclass
 
 RECENT: Final = 12
 """Requests on the page."""

@@ -7,12 +7,12 @@ whether a head is one of those that leave no question open; all others go aiohtt
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Final
 
 from aiohttp import hdrs
 from aiohttp.http import HttpProcessingError, HttpRequestParser, HttpVersion11, RawRequestMessage
 
+from ..core.records import dataclass
 from .context import is_json
 from .guard import INGRESS_HEADERS
 

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any, Final
 
 import orjson
 
 from ..config.fields import DEVICE, FOLLOW, HUB
 from ..core.models import Json
+from ..core.records import dataclass
 from .topics import Topics
 
 DEVICE_EVENTS: Final = ("rate_limited", "budget_warning", "budget_reached", "fallback_used")

@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Final
 
 import aiohttp
 
 from ..config.settings import MqttSettings
 from ..core.models import Json
+from ..core.records import dataclass
 
 _LOG: Final = logging.getLogger(__name__)
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final
+
+from ..core.records import dataclass
 
 _LONGEST: Final = 256
 """Bytes of a response topic that we publish to."""

@@ -21,6 +21,7 @@ from ..config.loader import Loaded
 from ..core.const import DRAIN_SECONDS, INGRESS_PORT, VERSION
 from ..core.logs import Redactor
 from ..core.logs import setup as setup_logs
+from ..core.records import dataclass
 from ..core.tasks import Run, Tasks
 from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
 from . import sites
@@ -30,11 +31,14 @@ _LOG: Final = logging.getLogger(__name__)
 _GOODBYE_SECONDS: Final = 3.0
 """How long the MQTT bridge may take to say that we are offline; its last will says so later."""
 
+_CALLERS_FIRST: Final = 0.2
+"""Seconds until the MQTT bridge is imported, which keeps everybody waiting for 30 ms: who waited for the start goes first."""
+
 _DISCOVERY_SECONDS: Final = 300.0
 """How often local servers are asked which models they have."""
 
 
-@dataclasses.dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True)
 class Options:
     """The command line. `demo_broker_port`: run the embedded broker there and announce the demo."""
 
@@ -201,6 +205,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
 
     async def mqtt() -> None:
+        await asyncio.sleep(_CALLERS_FIRST)
         await house.make_bridge(credentials).run()
 
     async def reload(loaded: Loaded) -> None:
@@ -243,10 +248,13 @@ async def _discover_for_ever(house: House, reloaded: asyncio.Event) -> None:
 
 
 def _settle_memory() -> None:
-    """What start-up made stays for good: take it out of the garbage collector's rounds, and make those rarer."""
-    gc.collect()
+    """What start-up made stays for good: take it out of the garbage collector's rounds, and make those rarer.
+
+    It was off until here (`cli`). What is garbage by now is some hundred kilobytes at most: no round of its own for that.
+    """
     gc.freeze()
     gc.set_threshold(20_000, 20, 20)
+    gc.enable()
 
 
 def _print_demo_help(port: int, broker: int) -> None:

@@ -8,7 +8,7 @@ import os
 import secrets
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -31,6 +31,7 @@ from ..core.calendar import Calendar, Clock, find_zone
 from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
+from ..core.records import dataclass
 from ..core.tasks import Tasks
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
@@ -222,7 +223,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         admin_key_file=data / ADMIN_KEY,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
-    makings = Makings(Catalog.load(), DifficultyModel.load(), StickyStore(), accounts)
+    makings = Makings(DifficultyModel.load(), StickyStore(), accounts)
     gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state

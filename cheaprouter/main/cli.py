@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import os
 import sqlite3
 import sys
@@ -13,6 +14,7 @@ from typing import Any, Final
 
 from ..core.const import VERSION
 from ..core.errors import CheapRouterError, ConfigurationError, NewerDatabaseError
+from .imports import no_certificates
 
 _APP_DATA: Final = Path("/data")
 _DATA_HELP: Final = "folder for state (default: $CHEAPROUTER_DATA, /data, ~/.local/share/cheaprouter)"
@@ -129,17 +131,22 @@ def _data(args: argparse.Namespace) -> Path:
 
 
 def _serve(args: argparse.Namespace) -> int:
-    from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
-
     token = os.environ.get("SUPERVISOR_TOKEN")
-    return run(Options(args.config, _data(args), args.host, args.port, args.ingress_port, token))
+    return _run(args.config, _data(args), args.host, args.port, args.ingress_port, token)
 
 
 def _demo(args: argparse.Namespace) -> int:
-    from .app import Options, run  # noqa: PLC0415 - only this command needs the whole house
-
     data = args.data or default_data() / "demo"
-    return run(Options(args.config, data, args.host, args.port, args.ingress_port, None, args.mqtt_port))
+    return _run(args.config, data, args.host, args.port, args.ingress_port, None, args.mqtt_port)
+
+
+def _run(*options: Any) -> int:
+    """Serve. `options`: as `app.Options` takes them."""
+    gc.disable()  # what is made until all is ready stays; `app` switches it on again
+    with no_certificates():
+        from .app import Options, run  # noqa: PLC0415 - only serving needs the whole house
+
+    return run(Options(*options))
 
 
 def _check_config(args: argparse.Namespace) -> int:

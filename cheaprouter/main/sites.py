@@ -7,12 +7,12 @@ import errno
 import logging
 import resource
 import socket
-from dataclasses import dataclass
 from typing import Any, Final
 
 from aiohttp import web
 
 from ..config.settings import Auth
+from ..core.records import dataclass
 from ..doors.line import LineRunner
 from ..doors.server import build_app
 from ..home_assistant.supervisor import About

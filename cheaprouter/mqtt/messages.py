@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import deque
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from decimal import Decimal
 from typing import Any, Final
 
@@ -13,6 +13,7 @@ import orjson
 
 from ..core.errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
 from ..core.models import Json
+from ..core.records import dataclass
 from ..wire.decode import decode
 from ..wire.openai_chat.encode import error_object
 

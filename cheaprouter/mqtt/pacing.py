@@ -9,10 +9,10 @@ import math
 import random
 from collections import OrderedDict
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
 from typing import Final, Generic, TypeVar
 
 from ..core.calendar import Clock
+from ..core.records import dataclass
 
 KeyT = TypeVar("KeyT", bound=Hashable)
 

@@ -6,7 +6,6 @@ A setting is changed on its `…/set` topic; `request/<verb>` is answered on `re
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 from typing import Any, Final
 
 from ..config import fields
@@ -21,6 +20,7 @@ from ..core.errors import (
     SettingError,
 )
 from ..core.models import Json
+from ..core.records import dataclass
 from ..home_assistant.discovery import PRESS
 from .messages import Incoming
 from .pacing import Once

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Container, Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ import orjson
 
 from ..control import Control
 from ..core.models import Json
+from ..core.records import dataclass
 from ..home_assistant import discovery
 from ..home_assistant.topics import Topics
 from .messages import Outgoing

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Final, Literal
 
 from ..config.settings import MqttSettings
 from ..control import Control
 from ..core.models import Json
+from ..core.records import dataclass
 from ..home_assistant import discovery
 from ..home_assistant.discovery import Announcement, Choices
 from ..home_assistant.topics import Topics

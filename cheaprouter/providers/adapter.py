@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import MappingProxyType
 from typing import ClassVar, Final, NamedTuple, Protocol
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import orjson
 from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
+from ..core.records import dataclass
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import UTC
 from email.utils import parsedate_to_datetime
 from enum import StrEnum
@@ -15,6 +15,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
+from ..core.records import dataclass
 from .unsupported import Changes, adaptation
 
 LONGEST_MESSAGE: Final = 500

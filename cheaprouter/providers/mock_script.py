@@ -19,12 +19,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Json
+from ..core.records import dataclass
 
 _MARKER: Final = re.compile(r"\[\[((?:[a-z_]+=).*?)\]\]", re.DOTALL)
 _PAIR: Final = re.compile(r"([a-z_]+)=(\S*)")

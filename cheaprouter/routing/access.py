@@ -7,7 +7,7 @@ ids, the alias `*`.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from ..catalog.table import ModelTable
@@ -16,6 +16,7 @@ from ..config.values import AUTO
 from ..core.const import PROFILE_OWNER
 from ..core.errors import InvalidRequestError, ModelNotFoundError, PermissionDeniedError
 from ..core.models import Model, Profile
+from ..core.records import dataclass
 from .candidates import Bounds, matches, of_kind
 
 ANY: Final = "*"

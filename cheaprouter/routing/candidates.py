@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -12,6 +11,7 @@ from typing import Final
 from ..catalog.prices import active_price
 from ..catalog.table import ModelTable
 from ..core.models import Capability, Dropped, Model
+from ..core.records import dataclass
 from .candidate import Candidate
 from .features import Features
 

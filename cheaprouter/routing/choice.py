@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 from ..core.models import Difficulty, Model, Profile
+from ..core.records import dataclass
 from .choose import Entries, close, first, mixed, ranks, sure
 from .features import Features
 from .sticky import Pin

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
 from ..core.models import Model, Profile
+from ..core.records import dataclass
 from .candidate import Candidate, factor
 from .candidates import Constraints, Needs, too_big
 

@@ -10,11 +10,12 @@ import math
 import time
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from importlib import resources
 from typing import Any, Final, Self
 
 from ..core.models import Difficulty, Tier
+from ..core.records import dataclass
 from .features import Features, extract
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import RecentScores

@@ -7,12 +7,13 @@ conversation's key) is worked out when first read.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 import orjson
 
 from ..core.models import Capability
+from ..core.records import dataclass
 from .text import Ask, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4

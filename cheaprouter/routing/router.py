@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +13,7 @@ from ..catalog.table import ModelTable
 from ..config.settings import BudgetAction, DeviceSettings, Settings
 from ..core.errors import BudgetError, NoCandidateError
 from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDecision, Usage
+from ..core.records import dataclass
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from dataclasses import dataclass
 from typing import Final
 
 from ..core.models import Model, RouteDecision
+from ..core.records import dataclass
 
 MOST: Final = 2000
 """Conversations remembered; the longest unused go."""

@@ -8,9 +8,9 @@ nothing about how hard the question is. What is cut is still counted, so that it
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from typing import Final
 
+from ..core.records import dataclass
 from . import lexicon
 
 END: Final = 120

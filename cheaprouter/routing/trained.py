@@ -9,8 +9,9 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Final
+
+from ..core.records import dataclass
 
 MAGIC: Final = b"CRD3"
 

@@ -8,12 +8,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
 from ..core.models import Json, Model, Usage
+from ..core.records import dataclass
 from ..wire.events import Piece, weight
 
 _KEPT: Final = frozenset({"stop", "tool_calls"})

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -12,6 +12,7 @@ import orjson
 
 from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
+from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
 from ..providers.failures import Action, Failure, degraded
 from ..providers.unsupported import Learned

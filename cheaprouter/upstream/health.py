@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from typing import Final
 
 from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Model
+from ..core.records import dataclass
 from ..providers.failures import Action, Failure
 
 _LOG = logging.getLogger(__name__)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, Protocol
 
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
+from ..core.records import dataclass
 from ..providers.adapter import Adapter, TransportError
 from ..providers.failures import Action, Failure
 from ..wire.events import Failed, Piece, Ping, StreamReader

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Final
 
 from ..core.errors import UpstreamError
 from ..core.models import Model
+from ..core.records import dataclass
 from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
 from .health import UNREACHABLE, Health, Target

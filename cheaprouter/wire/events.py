@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.errors import CheapRouterError
 from ..core.models import Json, Usage
+from ..core.records import dataclass
 from . import sse
 
 _NONE: Final[Mapping[str, Any]] = MappingProxyType({})

@@ -5,10 +5,11 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Final
 
 from ...core.models import Json
+from ...core.records import dataclass
 from .chunks import answers, reasoning_of
 
 _NOTHING: Final[Mapping[str, Any]] = {}

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, ClassVar, Final
 
 from ...core.errors import InvalidRequestError
 from ...core.models import Json
+from ...core.records import dataclass
 
 _NUMBER: Final = (int, float)
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
