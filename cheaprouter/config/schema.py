@@ -6,14 +6,14 @@ A key set to nothing (`null`) counts as not set. Numbers are not taken from quot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
 
+import voluptuous as vol
+
 from ..core.errors import ConfigurationError
 from ..core.models import Json, Price, PriceTier, Rates
-from ..core.records import dataclass
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
 from .layers import spelled_out, without
@@ -24,25 +24,8 @@ Validator = Callable[[Any], Any]
 _BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
 
 
-@dataclass(frozen=True, slots=True)
-class _Error:
-    """What was expected at a place. `told`: it is about a key rather than its value, and `words` say all there is to say."""
-
-    words: str
-    path: Path = ()
-    told: bool = False
-
-
-class _Invalid(Exception):  # noqa: N818 - it is caught here, and never leaves
-    """A value is wrong, in one place or in several."""
-
-    def __init__(self, *errors: _Error) -> None:
-        super().__init__()
-        self.errors = errors
-
-
-def _expected(words: str) -> _Invalid:
-    return _Invalid(_Error(words))
+class _Told(vol.Invalid):
+    """An error about a key rather than its value; the message says all there is to say."""
 
 
 def _value(reader: values.Reader) -> Validator:
@@ -50,33 +33,31 @@ def _value(reader: values.Reader) -> Validator:
         try:
             return reader(value)
         except ValueError as error:
-            raise _expected(str(error)) from None
+            raise vol.Invalid(str(error)) from None
 
     return validate
 
 
 def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, required: tuple[str, ...] = ()) -> Validator:
     """A mapping with known keys, each with its validator, handed to `make` by name."""
+    schema = vol.Schema({vol.Optional(key): validator for key, validator in keys.items()})
     made = _value(lambda data: make(**data))
 
     def validate(value: Any) -> Any:
         value = {} if value is None else value
         if not isinstance(value, dict):
-            raise _expected("a mapping of settings")
+            raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in keys and item is not None}
-        errors = [
-            _Error(f"unknown key{nearest(str(key), keys)}", (key,), told=True) for key in value if key not in keys
+        errors: list[vol.Invalid] = [
+            _Told(f"unknown key{nearest(str(key), keys)}", path=[key]) for key in value if key not in keys
         ]
-        errors += [_Error("missing; it has to be set", (key,), told=True) for key in required if key not in known]
-        data = {}
+        errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
-            data = dict(
-                _collect(((key, (key, item)) for key, item in known.items()), lambda kv: (kv[0], keys[kv[0]](kv[1])))
-            )
-        except _Invalid as invalid:
+            data = schema(known)
+        except vol.MultipleInvalid as invalid:
             errors += invalid.errors
         if errors:
-            raise _Invalid(*errors)
+            raise vol.MultipleInvalid(errors)
         return made(data)
 
     return validate
@@ -87,7 +68,7 @@ def _each(validator: Validator) -> Validator:
 
     def validate(value: Any) -> tuple[Any, ...]:
         if isinstance(value, dict):
-            raise _expected("a list")
+            raise vol.Invalid("a list")
         items = value if isinstance(value, list | tuple) else [value]
         return tuple(_collect(enumerate(items), validator))
 
@@ -99,7 +80,7 @@ def _named(key: values.Reader, validator: Validator) -> Validator:
 
     def validate(value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):
-            raise _expected("a mapping of names to settings")
+            raise vol.Invalid("a mapping of names to settings")
         found = _collect(((k, (k, v)) for k, v in value.items()), lambda kv: (_key(key, kv[0]), validator(kv[1])))
         return dict(found)
 
@@ -110,21 +91,25 @@ def _key(reader: values.Reader, key: Any) -> str:
     try:
         return str(reader(key))
     except ValueError as error:
-        raise _Invalid(_Error(f"the name must be {error}", told=True)) from None
+        raise _Told(f"the name must be {error}") from None
 
 
 def _collect(items: Iterable[tuple[Any, Any]], validator: Validator) -> list[Any]:
-    """What the validator makes of each item; all errors at once. `items`: each with its key or its place in the list."""
     done: list[Any] = []
-    errors: list[_Error] = []
+    errors: list[vol.Invalid] = []
     for where, item in items:
         try:
             done.append(validator(item))
-        except _Invalid as invalid:
-            errors += (replace(error, path=(where, *error.path)) for error in invalid.errors)
+        except vol.Invalid as invalid:
+            invalid.prepend([where])
+            errors += _errors(invalid)
     if errors:
-        raise _Invalid(*errors)
+        raise vol.MultipleInvalid(errors)
     return done
+
+
+def _errors(invalid: vol.Invalid) -> list[vol.Invalid]:
+    return invalid.errors if isinstance(invalid, vol.MultipleInvalid) else [invalid]
 
 
 def _keys(section: type) -> dict[str, Validator]:
@@ -173,7 +158,7 @@ def _price(value: Any) -> Any:
     if value in (0, "0", "free") and not isinstance(value, bool):
         return _made_price(input=Decimal(0), output=Decimal(0))
     if not isinstance(value, dict):
-        raise _expected("a mapping with `input` and `output` in USD per million tokens, or 0")
+        raise vol.Invalid("a mapping with `input` and `output` in USD per million tokens, or 0")
     return _price_table(value)
 
 
@@ -203,7 +188,7 @@ def _mqtt(value: Any) -> Any:
     """A broker's settings, its URL alone, `embedded`, or false for none."""
     value = spelled_out(value)
     if not isinstance(value, dict):
-        raise _expected("a mapping such as {url: mqtt://user:password@host:1883}, the word embedded, or false")
+        raise vol.Invalid("a mapping such as {url: mqtt://user:password@host:1883}, the word embedded, or false")
     if isinstance(value.get("protocol"), int | float):
         value = {**value, "protocol": str(value["protocol"])}
     return _mqtt_table(value)
@@ -259,8 +244,8 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
     """Settings, or None and everything that is wrong. `environ`: where `api_key_env` is looked up."""
     try:
         data = _top({} if raw is None else raw)
-    except _Invalid as invalid:
-        wrong = [_problem(raw, error) for error in invalid.errors]
+    except vol.Invalid as invalid:
+        wrong = [_problem(raw, error) for error in _errors(invalid)]
         return None, wrong + _between_the_rest(raw, [problem.path for problem in wrong], environ)
     problems = cross_check(data, environ)
     return (None, problems) if problems else (_made_settings(data, environ), [])
@@ -270,7 +255,7 @@ def _between_the_rest(raw: Any, wrong: list[Path], environ: Mapping[str, str]) -
     """What does not go together of the parts that are right by themselves."""
     try:
         data = _top(without(raw, wrong)[0]) if isinstance(raw, dict) else {}
-    except _Invalid:
+    except vol.Invalid:
         return []
     # Where one of a list is left out, the others have other places.
     near = {path[:3] for path in wrong}
@@ -285,7 +270,8 @@ def build(raw: Any, environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
-def _problem(raw: Any, error: _Error) -> Problem:
-    if error.told:
-        return Problem(error.path, f"{dotted(error.path)}: {error.words}")
-    return render(error.path, error.words, at(raw, error.path))
+def _problem(raw: Any, error: Any) -> Problem:
+    path = tuple(error.path)
+    if isinstance(error, _Told):
+        return Problem(path, f"{dotted(path)}: {error.msg}")
+    return render(path, error.msg, at(raw, path))
