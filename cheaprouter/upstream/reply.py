@@ -209,7 +209,7 @@ class Reply(Response):
         """All that has come; of what is compressed, a step."""
         pieces = self._pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._held > READ_BUFFER and self._line is not None and not self._paused:
+        if self._held > READ_BUFFER and self._line is not None:
             self._line.go_on()
         self._discard()
         if self._inflater is None:

@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 from cheaprouter.providers.adapter import TransportError
 from cheaprouter.upstream.inflate import STEP
-from cheaprouter.upstream.reply import READ_BUFFER
 from tests.fakes.fault_server import head, http_chunk
 from tests.fakes.wire import Wire
 
@@ -61,6 +60,25 @@ async def test_a_reply_that_says_where_it_ends_leaves_the_connection_for_the_nex
     assert await reply.read(MUCH) == b"hello"
     again = await wire.ask(sized(b"again"))
     assert await again.read(MUCH) == b"again"
+
+
+async def test_what_an_interim_answer_says_is_not_the_answers():
+    wire = Wire()
+    reply = await wire.ask(b"HTTP/1.1 103 Early Hints\r\nContent-Encoding: br\r\nLink: x\r\n\r\n" + sized(b"hello"))
+    assert "link" not in reply.headers
+    assert await reply.read(MUCH) == b"hello"
+
+
+@pytest.mark.parametrize("whole", [True, False])
+async def test_a_reply_longer_than_its_reader_allows_is_refused_or_cut(whole):
+    async def ask():
+        wire = Wire()
+        return await wire.ask(sized(b"hello") if whole else head(200, Content_Length="500") + b"hello")
+
+    assert (await (await ask()).read(4, cut=True))[:4] == b"hell"
+    with pytest.raises(TransportError) as caught:
+        await (await ask()).read(4)
+    assert caught.value.code == "invalid_reply"
 
 
 async def test_a_reply_without_a_length_ends_with_the_connection():
@@ -234,11 +252,14 @@ async def test_head_and_body_that_come_together_are_read_without_waiting():
 
 async def test_a_released_reply_gives_the_connection_back_once_its_end_has_come():
     wire = Wire()
-    reply = await wire.ask(CHUNKED + http_chunk(b"all that matters"))
+    piece = http_chunk(b"x" * 200_000)
+    reply = await wire.ask(CHUNKED + piece, piece)
+    assert not wire.transport.reading
     reply.release()
-    wire.comes(http_chunk(b"x" * READ_BUFFER)[: READ_BUFFER - 10])
     assert wire.transport.reading
-    wire.comes(http_chunk(b"x" * READ_BUFFER)[READ_BUFFER - 10 :], b"0\r\n\r\n")
+    wire.comes(piece, piece)
+    assert wire.transport.reading
+    wire.comes(b"0\r\n\r\n")
     assert (wire.idle, wire.transport.aborted) == (1, False)
 
 

@@ -63,6 +63,20 @@ async def test_each_piece_is_pushed_as_it_comes_and_the_end_is_told_once(wire, h
     assert heard.ends == [None]
 
 
+async def test_an_end_is_told_once_even_to_who_asks_for_more_then(wire):
+    class Greedy(Heard):
+        def end(self, error):
+            super().end(error)
+            if len(self.ends) == 1:
+                reply.resume()
+
+    greedy = Greedy()
+    reply = await wire.ask(CHUNKED)
+    reply.pipe(greedy)
+    wire.comes(LAST)
+    assert greedy.ends == [None]
+
+
 async def test_what_was_pulled_before_is_not_pushed_again(wire, heard):
     reply = await wire.ask(CHUNKED + http_chunk(b"one"))
     assert await reply.chunk() == b"one"
