@@ -135,37 +135,36 @@ class Balance:
     baseline: Baseline = Baseline()
     _days: dict[int, int] = field(default_factory=dict)
     _months: dict[int, int] = field(default_factory=dict)
-    _added_up: tuple[int, tuple[int, int]] | None = None
+    _day: int = 0
+    _today: int = 0
+    _month: int = 0
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
-        self._added_up = None
-        days, months, month = self._days, self._months, day // 100
-        if day in days and month in months:
-            days[day] += amount
-            months[month] += amount
+        _add(self._days, day, amount)
+        _add(self._months, day // 100, amount)
+        if day == self._day:
+            self._today += amount
+            self._month += amount
         else:
-            _add(days, day, amount)
-            _add(months, month, amount)
+            self._day = 0
 
     def spent(self, day: int) -> tuple[int, int]:
         """What counts against the day's and against the month's budget, without reservations.
 
-        Worked out once for all who ask until something is booked.
+        Looked up once for each day: every request asks several times.
         """
-        known = self._added_up
-        if known is None or known[0] != day:
-            known = self._added_up = (day, self._add_up(day))
-        return known[1]
+        if day != self._day:
+            self._look_up(day)
+        return self._today, self._month
 
-    def _add_up(self, day: int) -> tuple[int, int]:
+    def _look_up(self, day: int) -> None:
         month, baseline = day // 100, self.baseline
-        of_day, of_month = self._days.get(day, 0), self._months.get(month, 0)
+        self._day, self._today, self._month = day, self._days.get(day, 0), self._months.get(month, 0)
         if baseline.day == day:
-            of_day -= baseline.day_amount
+            self._today -= baseline.day_amount
         if baseline.day // 100 == month:
-            of_month -= baseline.month_amount
-        return of_day, of_month
+            self._month -= baseline.month_amount
 
     def reset_baseline(self, day: int, period: Period) -> Baseline:
         """Start the day's budget anew, and with `period` None the month's; returns what is to be kept."""
@@ -176,7 +175,7 @@ class Balance:
 
     def restore_baseline(self, baseline: Baseline) -> Baseline:
         """Take what no longer counts from elsewhere."""
-        self._added_up = None
+        self._day = 0
         self.baseline = baseline
         return baseline
 

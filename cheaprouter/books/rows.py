@@ -72,7 +72,9 @@ _RULES: Final = tuple(SHAPE.values())
 _OF_USAGE: Final = tuple(field.name for field in fields(Usage))
 _NUMBERS: Final = (int, float)
 _TEXTS: Final = tuple((INDEX[name], most) for name, (kind, _, most, _) in SHAPE.items() if kind is str)
-_LIMITS: Final = tuple((INDEX[name], *rule[1:3]) for name, rule in SHAPE.items() if rule[0] is not str)
+_MEASURED: Final = tuple(
+    (INDEX[name], *rule[1:3]) for name, rule in SHAPE.items() if rule is _TOKENS or rule[0] is float or name == "at"
+)
 
 
 def microseconds(moment: datetime) -> int:
@@ -86,7 +88,10 @@ def moment(at: int) -> datetime:
 
 
 def make_row(seq: int, values: tuple[Any, ...]) -> Row:
-    """A row of all its values but the first, in the order of `COLUMNS`; texts are cut, impossible numbers too."""
+    """A row of all its values but the first, in the order of `COLUMNS`, each of its column's type or None.
+
+    Texts are cut, and so are impossible counts and times. Whole numbers of our own (a status, a cost) are right already.
+    """
     row = (seq, *values)
     return row if _fits(row) else _bounded(row)
 
@@ -128,12 +133,12 @@ DAMAGED: Final = " OR ".join(_damaged(name, rule) for name, rule in SHAPE.items(
 
 
 def _fits(row: Row) -> bool:
-    """Whether every value is within its rule, as it usually is, and every text plain ASCII."""
+    """Whether all that is not ours is within its rule, as it usually is: texts, plain ASCII, tokens and times."""
     for index, most in _TEXTS:
         text = row[index]
         if text is not None and (len(text) > most or not text.isascii()):
             return False
-    for index, least, most in _LIMITS:
+    for index, least, most in _MEASURED:
         number = row[index]
         if number is not None and not least <= number <= most:
             return False
