@@ -9,6 +9,9 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 BEGIN, END = "<!-- benchmarks: begin (script/bench --readme) -->", "<!-- benchmarks: end -->"
+QUIET = 0.3
+"""Cores of other work that do not show in the figures."""
+
 ROUTER, NGINX, DIRECT = "CheapRouter", "nginx", "direct"
 
 Rounds = Mapping[str, list[Mapping[str, float | None]]]
@@ -106,7 +109,8 @@ def render(run: Mapping[str, Any]) -> str:
     errors = sum(
         int(each.get("errors") or 0) for rounds in found.values() for taken in rounds.values() for each in taken
     )
-    text += ["", f"Other work on the machine took {noise:.1f} cores meanwhile; {errors} errors."]
+    told = " (too much for steady figures)" if noise > QUIET else ""
+    text += ["", f"Other work on the machine took {noise:.1f} cores meanwhile{told}; {errors} errors."]
     for name, figures in (run.get("parts") or {}).items():
         if figures:
             text += ["", *part(name, figures)]

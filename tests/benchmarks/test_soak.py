@@ -30,6 +30,6 @@ def test_too_few_samples_have_no_slope(watch) -> None:
 def test_only_what_was_not_there_before_is_left(watch) -> None:
     before = watch.State(1, 1, 1, Counter({"socket listening": 1, "file books": 2}), Counter(work=3))
     after = watch.State(
-        1, 1, Counter({"socket listening": 1, "socket close-wait": 2, "file books": 1}), Counter(work=4)
+        1, 1, 1, Counter({"socket listening": 1, "socket close-wait": 2, "file books": 1}), Counter(work=4)
     )
     assert after.left(before) == {"socket close-wait": 2, "work": 1}
