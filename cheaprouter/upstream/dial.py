@@ -99,11 +99,8 @@ class Dialer:
             return None
         try:
             return (await _open(factory, address, key[0], key[1], tls))[1]
-        except ssl.SSLError:
-            raise
         except OSError:
-            self._known.pop(key, None)
-            return None
+            return None  # it may have moved
 
     def _new_turn(self, key: tuple[str, int]) -> asyncio.Lock:
         if len(self._turns) >= _MOST_NAMES:

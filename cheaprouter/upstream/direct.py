@@ -73,8 +73,8 @@ class DirectTransport:
         if kept is not None:
             try:
                 return await kept.exchange(message)
-            except TransportError as error:
-                if error.code != "upstream_reset" or not kept.silent:
+            except TransportError:
+                if not kept.silent:
                     raise
         connection = await self._connect(host, connect_timeout)
         return await connection.exchange(message)

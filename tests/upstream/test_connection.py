@@ -412,6 +412,11 @@ async def test_what_unpacks_to_much_comes_a_step_at_a_time_and_whole():
     assert max(sizes) == STEP
 
 
+@pytest.mark.parametrize("size", range(STEP - 300, STEP + 600, 90))
+async def test_nothing_stays_behind_in_what_unpacks(size):
+    assert len(await body_of(sized(_deflate(bytes(size), -15), Content_Encoding="deflate"))) == size
+
+
 async def test_a_reply_that_is_still_coming_may_be_dropped_between_two_steps():
     wire = Wire()
     packed = gzip.compress(bytes(3 * STEP))

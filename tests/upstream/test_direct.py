@@ -238,6 +238,30 @@ async def test_what_has_waited_too_long_is_closed_though_nobody_asks_again(monke
         await until(lambda: transport._sweeper is None)
 
 
+async def test_what_began_to_wait_later_is_closed_too(monkeypatch):
+    monkeypatch.setattr(direct, "KEEPALIVE", 0.02)
+    async with running() as (server, transport):
+        await kept(server, transport, 2)
+        (host,) = transport._hosts.values()
+        host.idle[[*host.idle][-1]] += 0.02
+        await until(lambda: server.ended == 2)
+
+
+async def test_a_connection_that_is_lost_as_soon_as_it_is_made_is_forgotten(monkeypatch):
+    async with running() as (server, transport):
+
+        async def lost(origin, factory):
+            connection = factory()
+            connection.connection_lost(None)
+            return connection
+
+        monkeypatch.setattr(transport._dialer, "connect", lost)
+        with pytest.raises(TransportError) as caught:
+            await ask(server, transport)
+        assert caught.value.code == "upstream_reset"
+        assert not transport._open
+
+
 async def test_closing_drops_what_waits_and_cuts_what_is_in_use():
     async with running() as (server, transport):
         await kept(server, transport, 2)
