@@ -68,7 +68,7 @@ class Pool:
         """Other upstreams are in force: those that changed start afresh. Requests under way keep theirs."""
         for name, old in before.adapters.items():
             new = now.adapters.get(name)
-            if new is None or (new.base_url, new.api_keys) != (old.base_url, old.api_keys):
+            if new is None or (new.base_url, new.api_keys, new.link) != (old.base_url, old.api_keys, old.link):
                 self.health.forget(name)
                 self._observer.forget(name)
                 self._turns.pop(name, None)
