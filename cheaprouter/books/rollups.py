@@ -86,7 +86,7 @@ def book(connection: sqlite3.Connection, booked: Booked) -> None:
         ):
             sums = found.get(key)
             found[key] = values if sums is None else tuple(map(add, sums, values))
-    connection.executemany(_ADD, [(*key, *sums) for key, sums in found.items()])
+    connection.executemany(_ADD, [(*key, *found[key]) for key in sorted(found)])
 
 
 # --- reading -------------------------------------------------------------------------------------------------------

@@ -153,7 +153,7 @@ def test_every_report_adds_up_to_the_same_from_whatever_it_is_read(made, data):
         "model_id": data.draw(st.sampled_from([*MODELS])),
     }
     filters = [name for name, value in wanted.items() if value is not None]
-    source = rollups.source(rollups.choose({*columns, *filters}), filters, 0)
+    source = rollups.source(rollups.choose({"day", *columns, *filters}), filters, 0)
     span = {"first": 20261130, "last": 20261201}
     grouped = ", ".join(columns)
     found = asked_with(connection, f"SELECT {grouped}, {sums()} FROM ({source}) GROUP BY {grouped}", span | wanted)
