@@ -279,6 +279,22 @@ async def test_a_report_cannot_write(database):
         await database._reader.look(database.path, database._connection, lambda c: c.execute("DELETE FROM request"))
 
 
+async def test_a_report_that_takes_for_ever_does_not_hold_up_the_end(database):
+    begun = threading.Event()
+
+    def endless(connection):
+        connection.create_function("begin", 0, begun.set)
+        return connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT begin() UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+        ).fetchone()
+
+    report = asyncio.create_task(database.look(endless))
+    await asyncio.to_thread(begun.wait, 10)
+    await database.close()
+    with pytest.raises(sqlite3.Error):
+        await report
+
+
 async def test_books_in_memory_are_read_where_they_are_written():
     database = Database(None)
     database.open()
