@@ -144,10 +144,16 @@ class Database:
         return self._thread.submit(do or self._transact, work)
 
     async def look_through(self) -> None:
-        """Take requests that cannot be right out, the newest first, a few at a time beside other work. Raises sqlite3.Error."""
+        """Take requests that cannot be right out, the newest first, a few at a time beside other work; hours are made anew.
+
+        Raises sqlite3.Error.
+        """
         if self.path is None or self.volatile:
             return
-        await self._look_through_hours()
+        day: int | None = 0
+        while day is not None:
+            day = await self.run(partial(rollups.mend_hours, after=day))
+        await self.fill_hours()
         kept = _free_name(self.path, "rows")
         below: int | None = _ABOVE
         while below is not None:
@@ -160,15 +166,10 @@ class Database:
                 await asyncio.to_thread(self.add_damage, [words])
             await asyncio.sleep(LOOK_PAUSE)
 
-    async def _look_through_hours(self) -> None:
-        """Make hours anew where some cannot be right, and fill in those of before there were any."""
-        day: int | None = 0
-        while day is not None:
-            day = await self.run(partial(rollups.mend_hours, after=day))
-        more = True
-        while more:
-            more = await self.run(rollups.fill)
-            await asyncio.sleep(LOOK_PAUSE if more else 0)
+    async def fill_hours(self) -> None:
+        """Sum up hours of before there were any, or of before the file was damaged, a few at a time. Raises sqlite3.Error."""
+        while await self.run(rollups.fill):  # noqa: ASYNC110 - nothing is waited for: others want the disk, too
+            await asyncio.sleep(LOOK_PAUSE)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""

@@ -162,10 +162,13 @@ class Metrics:
             kept = database.read_sync(partial(_load, day=self._today()))
         except sqlite3.Error:
             return
+        self._all.roll(kept.day)
         for name, found in kept.sums.items():
+            if found:
+                setattr(self._all, name, Sums(*map(sum, zip(*found.values(), strict=True))))
             for device_id, values in found.items():
-                for figures in self._figures(device_id, kept.day):
-                    setattr(figures, name, _plus(getattr(figures, name), values))
+                for figures in self._figures(device_id, kept.day)[1:]:
+                    setattr(figures, name, Sums(*values))
         for model_id, values in kept.models.items():
             self._model(model_id).add(values)
         for row in reversed(kept.rows):

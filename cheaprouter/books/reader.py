@@ -38,9 +38,11 @@ class Reader:
         return await asyncio.get_running_loop().run_in_executor(self._thread, self._look, path, writer, work)
 
     def close(self) -> None:
-        """Finish the report that is under way."""
+        """End; a report that is under way is cut short."""
         thread, self._thread = self._thread, None
         if thread is not None:
+            if self._connection is not None:
+                self._connection.interrupt()
             thread.submit(self._disconnect).result()
             thread.shutdown()
 

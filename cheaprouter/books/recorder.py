@@ -281,6 +281,7 @@ class Recorder:
         """Drop history beyond its bounds, and bring the files up to date."""
         self._unmoved.clear()
         try:
+            await self._database.fill_hours()
             await self._retention.apply(self._database)
         except sqlite3.Error as error:
             self._complain(error)

@@ -86,7 +86,7 @@ def book(connection: sqlite3.Connection, booked: Booked) -> None:
         ):
             sums = found.get(key)
             found[key] = values if sums is None else tuple(map(add, sums, values))
-    connection.executemany(_ADD, [(*key, *sums) for key, sums in found.items()])
+    connection.executemany(_ADD, [(*key, *found[key]) for key in sorted(found)])
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -179,6 +179,8 @@ def model_totals(connection: sqlite3.Connection) -> dict[str, tuple[int, ...]]:
 def fill(connection: sqlite3.Connection) -> bool:
     """Take some requests of before there were hours into them, the newest first, in a transaction; whether more may be left."""
     before = unfilled(connection)
+    if not before:
+        return False
     some = f"SELECT seq FROM request WHERE seq < ? ORDER BY seq DESC LIMIT {FILLED_AT_ONCE}"
     (first,) = connection.execute(f"SELECT min(seq) FROM ({some})", (before,)).fetchone()
     if first is None:

@@ -78,7 +78,7 @@ def _booked(rows: Iterable[Row]) -> rollups.Booked:
 
 def _daily(booked: rollups.Booked) -> Iterator[Row]:
     """Rows to add to `daily`."""
-    for (day, _, device_id, model_id, provider), sums in booked.items():
+    for (day, _, device_id, model_id, provider), sums in sorted(booked.items()):
         yield (day, device_id, model_id, provider, *sums)
 
 

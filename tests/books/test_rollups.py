@@ -153,7 +153,7 @@ def test_every_report_adds_up_to_the_same_from_whatever_it_is_read(made, data):
         "model_id": data.draw(st.sampled_from([*MODELS])),
     }
     filters = [name for name, value in wanted.items() if value is not None]
-    source = rollups.source(rollups.choose({*columns, *filters}), filters, 0)
+    source = rollups.source(rollups.choose({"day", *columns, *filters}), filters, 0)
     span = {"first": 20261130, "last": 20261201}
     grouped = ", ".join(columns)
     found = asked_with(connection, f"SELECT {grouped}, {sums()} FROM ({source}) GROUP BY {grouped}", span | wanted)
@@ -279,6 +279,22 @@ async def test_a_report_cannot_write(database):
         await database._reader.look(database.path, database._connection, lambda c: c.execute("DELETE FROM request"))
 
 
+async def test_a_report_that_takes_for_ever_does_not_hold_up_the_end(database):
+    begun = threading.Event()
+
+    def endless(connection):
+        connection.create_function("begin", 0, begun.set)
+        return connection.execute(
+            "WITH RECURSIVE n(i) AS (SELECT begin() UNION ALL SELECT 1 FROM n) SELECT count(*) FROM n"
+        ).fetchone()
+
+    report = asyncio.create_task(database.look(endless))
+    await asyncio.to_thread(begun.wait, 10)
+    await database.close()
+    with pytest.raises(sqlite3.Error):
+        await report
+
+
 async def test_books_in_memory_are_read_where_they_are_written():
     database = Database(None)
     database.open()
@@ -304,6 +320,11 @@ async def test_damage_that_a_report_meets_is_mended_and_reports_go_on_with_the_n
     assert office.database.moved_aside is not None
     assert [row["id"] for row in await office.reports.audit(3)] == ["req_403", "req_402", "req_401"]
     assert (await office.reports.usage({}))["total"]["requests"] == 403
+    by_hour = await office.reports.usage({"group_by": "hour"})
+    assert await office.database.look(rollups.unfilled)
+    await office.recorder.tidy()
+    assert not await office.database.look(rollups.unfilled)
+    assert await office.reports.usage({"group_by": "hour"}) == by_hour
 
 
 def test_noon_is_a_quarter():
