@@ -22,7 +22,7 @@ from typing import Any
 
 import lab
 import table
-from load import Load, Make, Taken, a_request, numbered, the_same
+from load import Load, Make, Taken, a_request, all_new, the_same
 
 ROUTER = "CheapRouter"
 PARTS = ("start", "growth")
@@ -43,15 +43,15 @@ class Phase:
 
 
 PHASES = (
-    Phase("one", 1, 2.0, numbered()),
-    Phase("many", 32, 3.0, numbered()),
+    Phase("one", 1, 2.0, all_new()),
+    Phase("many", 32, 3.0, all_new()),
     Phase("same", 32, 2.0, the_same()),
-    Phase("first", 1, 1.5, numbered(stream=True, marker="[[n=4 d=1]]"), streamed=True),
-    Phase("paced", 25, 2.5, numbered(stream=True, marker="[[n=40 d=20]]"), streamed=True),
-    Phase("burst", 8, 2.0, numbered(stream=True, marker="[[n=200 d=0]]"), streamed=True),
+    Phase("first", 1, 1.5, all_new(stream=True, marker="[[n=4 d=1]]"), streamed=True),
+    Phase("paced", 25, 2.5, all_new(stream=True, marker="[[n=40 d=20]]"), streamed=True),
+    Phase("burst", 8, 2.0, all_new(stream=True, marker="[[n=200 d=0]]"), streamed=True),
 )
 HELD_SECONDS = 6
-HELD = numbered(stream=True, marker=f"[[n={HELD_SECONDS} d=1000]]")
+HELD = all_new(stream=True, marker=f"[[n={HELD_SECONDS} d=1000]]")
 VERSION = """
 import importlib.util, platform
 print(platform.python_version(), "with uvloop" * bool(importlib.util.find_spec("uvloop")))
@@ -126,8 +126,8 @@ def rounds(targets: list[lab.Target], log: Path, scale: float, count: int) -> di
     """All phases of all targets, in an order that is another one each round."""
     found: dict[str, dict[str, list[Any]]] = {target.name: {} for target in targets}
     for target in targets:
-        Load(target.port, numbered()).closed_loop(16, 0.6)
-        Load(target.port, numbered(stream=True), streamed=True).closed_loop(8, 0.4)
+        Load(target.port, all_new()).closed_loop(16, 0.6)
+        Load(target.port, all_new(stream=True), streamed=True).closed_loop(8, 0.4)
     for number in range(count):
         order = targets[:]
         random.Random(number).shuffle(order)

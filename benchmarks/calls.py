@@ -33,7 +33,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 import lab
 import upstream
-from load import Make, numbered, the_same
+from load import Make, all_new, the_same
 
 from cheaprouter.config import loader
 from cheaprouter.core.calendar import Clock
@@ -140,7 +140,7 @@ def decisions(folder: Path, port: int) -> Iterator[tuple[str, Counts]]:
     for models in (30, 300):
         data = a_data_folder(folder / f"offline-{models}", lab.everything_on(port, None, models=models // 10))
         router, context = offline_router(None, data)
-        for text, make in (("new", numbered()), ("known", the_same())):
+        for text, make in (("new", all_new()), ("known", the_same())):
             asked = {number: operation(make(number).partition(b"\r\n\r\n")[2]) for number in range(WARM_UP + RUNS)}
             numbers = iter(asked)
             yield (
@@ -154,7 +154,7 @@ async def chats(folder: Path, port: int) -> AsyncIterator[tuple[str, Counts]]:
     data = a_data_folder(folder / "house", lab.everything_on(port, None))
     clock = Clock(lambda: 1000.0, lambda: NOON)
     async with build_house(loader.load(None, data, {}), data, Redactor(), clock) as house:
-        for text, make in (("new", numbered()), ("known", the_same())):
+        for text, make in (("new", all_new()), ("known", the_same())):
             found = []
             for number in range(WARM_UP + RUNS):
                 asked = operation(make(number).partition(b"\r\n\r\n")[2])
@@ -195,7 +195,7 @@ async def lines(folder: Path, broker: int) -> AsyncIterator[tuple[str, Counts]]:
             return profiler.total
 
         await asyncio.to_thread(ends.connect, app.lan.port)
-        for text, make in (("new", numbered()), ("known", the_same())):
+        for text, make in (("new", all_new()), ("known", the_same())):
             yield (
                 f"the whole line, text {text}",
                 await run(lambda number, make=make: ends.whole(make(number)), REQUESTS),

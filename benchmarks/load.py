@@ -39,11 +39,16 @@ def a_request(text: str, *, stream: bool = False, device: str = "bench") -> byte
     return head.encode() + data
 
 
-def numbered(*, stream: bool = False, marker: str = "") -> Make:
-    """Requests that differ in one number, so that nothing remembered answers them."""
-    whole = a_request(f"{TEXT} Request 00000000. {marker}", stream=stream)
-    before, _, after = whole.partition(b"00000000")
-    return lambda number: b"%s%08d%s" % (before, number, after)
+def word(number: int) -> str:
+    """Six letters that are another word for each number: texts that differ in a number alone may count as the same."""
+    return "".join(chr(97 + number // 26**place % 26) for place in range(6))
+
+
+def all_new(*, stream: bool = False, marker: str = "") -> Make:
+    """Requests that differ in one word, so that nothing remembered answers them."""
+    whole = a_request(f"{TEXT} Request AAAAAA. {marker}", stream=stream)
+    before, _, after = whole.partition(b"AAAAAA")
+    return lambda number: b"%s%s%s" % (before, word(number).encode(), after)
 
 
 def the_same(*, stream: bool = False, marker: str = "") -> Make:

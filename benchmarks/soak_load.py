@@ -11,6 +11,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from load import word
+
 PATIENCE = 30.0
 """Seconds for which a client waits for an answer; more is a failure of the soak."""
 
@@ -61,7 +63,9 @@ KINDS = (
     Kind("tool call", 50, "tool", body={"tools": TOOLS}),
     Kind("long prompt", 5, body={"messages": [{"role": "user", "content": LONG}]}),
     Kind(
-        "other text each time", 40, body={"messages": [{"role": "user", "content": "What is {number} times {number}?"}]}
+        "other text each time",
+        40,
+        body={"messages": [{"role": "user", "content": "What does {word} mean, and {word} twice?"}]},
     ),
     *_failover(),
     Kind("cut stream", 15, "cut", stream=True),
@@ -132,7 +136,7 @@ class Mix:
                 "stream": kind.stream,
                 "max_tokens": 50,
             }
-            body = json.dumps(asked | kind.body).replace("{number}", number).encode()
+            body = json.dumps(asked | kind.body).replace("{word}", word(self._number)).encode()
         device = (kind.device or f"home-{self._number % 20}").replace("{number}", number)
         key = f"Authorization: Bearer {kind.key.replace('{key}', self._key)}\r\n" if kind.key else ""
         head = (
