@@ -25,5 +25,5 @@ async def api(home):
 def booked(home):
     """All records, as they are booked."""
     found = []
-    home.bus.on(lambda event: found.append(event.record), RequestCompleted)
+    home.bus.on(lambda _: found.append(home.house.recorder.recent(1)[0]), RequestCompleted)
     return found

@@ -67,7 +67,7 @@ async def both(folder, request: dict[str, Any], settings: dict[str, Any], times:
     for usual in (True, False):
         booked: list[Any] = []
         async with make_house(folder / str(usual), **settings) as home, lines(home.control) as api:
-            home.bus.on(lambda event, to=booked: to.append(event.record), RequestCompleted)
+            home.bus.on(lambda _, to=booked: to.append(home.house.recorder.recent(1)[0]), RequestCompleted)
             answers = await api.ask(*[a_post(**request, usual=usual)] * times)
         found.append((answers, [(r.device_id, r.status, r.error) for r in booked], api.short))
     return found
