@@ -117,8 +117,10 @@ class Mix:
             yield kind, self._request(kind)
 
     def each_once(self) -> Iterator[tuple[Kind, bytes]]:
-        """Every kind: what a router keeps for good once it has met it, it keeps after this."""
-        for kind in self._kinds:
+        """Every kind, and as many guests as a router remembers: what it keeps of what it has met, it keeps after this."""
+        guests = [kind for kind in self._kinds if kind.name == "guest"] * 60
+        for kind in (*self._kinds, *guests):
+            self._number += 1
             yield kind, self._request(kind)
 
     def _request(self, kind: Kind) -> bytes:
