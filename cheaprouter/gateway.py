@@ -120,10 +120,14 @@ class Gateway:
         if world.locked:
             raise NotConfiguredError("The router's configuration cannot be read; /health says what is wrong with it.")
         decision = account.decision = self._decide(world, account, account.admit())
-        caches = _caches(world, account)
+        wanted = account.policy.device.cache
+        caches = world.settings.cache.enabled if wanted is None else wanted
         if caches and (kept := world.cache.get(_key(account, decision.model))) is not None:
             return self._replay(account, kept)
-        decision = self._afford(world, account, decision)
+        try:
+            account.reserve(decision)
+        except BudgetError as error:
+            decision = self._afford(world, account, error)
         try:
             reply = await self.pool.send(
                 world.upstreams,
@@ -137,7 +141,8 @@ class Gateway:
             world.router.failed(account.caller.device_id, decision)
             raise failed.error from failed
         account.model, account.attempts = reply.model, reply.attempts
-        account.tell_fallback()
+        if reply.model is not decision.model:
+            account.tell_fallback()
         account.token()
         world.router.served(account.caller.device_id, decision, reply.model)
         # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
@@ -192,20 +197,18 @@ class Gateway:
             cost_quality=hub.cost_quality,
         )
 
-    def _afford(self, world: World, account: Account, decision: RouteDecision) -> RouteDecision:
-        """Reserve; where the rest of a budget is too small and free models may stand in, choose among those."""
-        try:
-            account.reserve(decision)
-        except BudgetError as error:
-            if error.action != BudgetAction.FREE:
-                raise
-            decision = account.decision = self._decide(world, account, BudgetAction.FREE)
-            account.reserve(decision)
+    def _afford(self, world: World, account: Account, error: BudgetError) -> RouteDecision:
+        """Where the rest of a budget is too small and free models may stand in: choose among those. Raises the error else."""
+        if error.action != BudgetAction.FREE:
+            raise error
+        decision = account.decision = self._decide(world, account, BudgetAction.FREE)
+        account.reserve(decision)
         return decision
 
     def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
         account.close(200, usage=reply.usage, output_characters=reply.output_characters)
-        self._score_later(world, account)
+        if account.decision is not None and account.decision.score_later is not None:
+            self._score_later(world, account.decision, account.seq)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
@@ -222,21 +225,19 @@ class Gateway:
         async def pour(out: Output) -> None:
             await reply.pour(out)
             _ended(account, reply)
-            self._score_later(world, account)
+            if account.decision is not None and account.decision.score_later is not None:
+                self._score_later(world, account.decision, account.seq)
 
         # What is to be kept for the next time goes by piece by piece.
         poured = pour if key is None else None
         return Reply(self._headers(account), None, _relay(world, account, reply, key), close, poured)
 
-    def _score_later(self, world: World, account: Account) -> None:
+    def _score_later(self, world: World, decision: RouteDecision, seq: int) -> None:
         """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
-        decision = account.decision
-        if decision is None or decision.score_later is None:
-            return
 
         def score() -> None:
             if (difficulty := world.router.score_skipped(decision)) is not None:
-                self.accounts.recorder.amend(account.seq, difficulty.tier.value, difficulty.score)
+                self.accounts.recorder.amend(seq, difficulty.tier.value, difficulty.score)
 
         asyncio.get_running_loop().call_soon(score)
 
@@ -305,11 +306,6 @@ def _ended(account: Account, reply: StreamReply) -> None:
 async def _each(chunks: Iterable[Piece]) -> AsyncIterator[Piece]:
     for chunk in chunks:
         yield chunk
-
-
-def _caches(world: World, account: Account) -> bool:
-    wanted = account.policy.device.cache
-    return world.settings.cache.enabled if wanted is None else wanted
 
 
 def _key(account: Account, model: Model) -> bytes:

@@ -287,7 +287,6 @@ class Attempt:
     provider: str
     outcome: str
     status: int | None = None
-    seconds: float = 0.0
     message: str = ""
 
 

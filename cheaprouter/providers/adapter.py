@@ -180,20 +180,22 @@ class Adapter(ABC):
     ) -> Completion | Failure:
         """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for."""
         try:
-            done = self._read(body, request)
+            done = self._whole(body, request)
+        except orjson.JSONDecodeError:
+            done = self._no_json(body, request)
         except orjson.JSONEncodeError:
             return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
         if self.quirks.cost_header and not isinstance(done, Failure):
             done.usage = self.with_cost(done.usage, headers)
         return done
 
-    def _read(self, body: bytes, request: Operation) -> Completion | Failure:
-        try:
-            return self._whole(body, request)
-        except orjson.JSONDecodeError:
-            if looks_like_events(body):
+    def _no_json(self, body: bytes, request: Operation) -> Completion | Failure:
+        if looks_like_events(body):
+            try:
                 return self._assembled(body, request)
-            return self._degraded("invalid_reply", "answered with something that is not JSON")
+            except orjson.JSONEncodeError:
+                return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+        return self._degraded("invalid_reply", "answered with something that is not JSON")
 
     @abstractmethod
     def _whole(self, body: bytes, request: Operation) -> Completion | Failure: ...

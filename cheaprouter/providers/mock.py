@@ -7,7 +7,7 @@ What it answers is planned in `mock_script`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping
 from typing import Any, Final
 
 import orjson
@@ -196,12 +196,12 @@ class SchemeTransport:
         self._network = network
         self._mock = mock
 
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        if request.url.startswith("mock:"):
+    def open(self, request: WireRequest, connect_timeout: float) -> Coroutine[Any, Any, Response]:
+        if request.endpoint.url.startswith("mock:"):
             if self._mock is None:
                 raise TransportError("upstream_unreachable", "There is no mock provider here.")
-            return await self._mock.open(request, connect_timeout)
-        return await self._network.open(request, connect_timeout)
+            return self._mock.open(request, connect_timeout)
+        return self._network.open(request, connect_timeout)
 
     async def close(self) -> None:
         await self._network.close()

@@ -31,10 +31,10 @@ _WHOLE_FACTOR: Final = 4
 
 @dataclass(slots=True)
 class Answered:
-    """A whole answer; for a client that wanted a stream, as its pieces."""
+    """A whole answer for a client that wanted a stream, as its pieces."""
 
     completion: Completion
-    pieces: list[Piece] | None = None
+    pieces: list[Piece]
 
 
 @dataclass(slots=True)
@@ -61,8 +61,8 @@ class Call:
     utcnow: Callable[[], datetime]
     filter_fails: bool
 
-    async def run(self) -> Answered | Streaming | Failure:
-        """Try. A cancellation from outside drops the connection and goes on up."""
+    async def run(self) -> Completion | Answered | Streaming | Failure:
+        """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
         response: Response | None = None
         watch = self.watch
         keep = False
@@ -73,7 +73,8 @@ class Call:
             wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
             response = await self.transport.open(wire, limits.connect)
             outcome = await self._receive(response, limits)
-            keep = isinstance(outcome, Streaming)
+            if keep := isinstance(outcome, Streaming):
+                watch.leave()
         except UntranslatableError as error:
             message = f"{self.adapter.name} cannot be asked this: {error}."
             return Failure(Action.NEXT, "unsupported_content", message, status=400)
@@ -86,10 +87,9 @@ class Call:
         finally:
             if response is not None and not keep:
                 response.release() if watch.what == "read" else response.abort()
-            watch.leave()
         return outcome
 
-    async def _receive(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
+    async def _receive(self, response: Response, limits: Timeouts) -> Completion | Answered | Streaming | Failure:
         if response.status != 200:
             return await self._refused(response, limits)
         if self.request.stream:
@@ -109,7 +109,7 @@ class Call:
             return replace(failure, action=Action.NEXT)
         return failure
 
-    async def _whole(self, response: Response, start: bytes = b"") -> Answered | Failure:
+    async def _whole(self, response: Response, start: bytes = b"") -> Completion | Failure:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
         completion = self.adapter.complete(body, self.request, response.headers)
@@ -117,7 +117,7 @@ class Call:
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
-        return Answered(completion)
+        return completion
 
     async def _stream(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
@@ -148,16 +148,15 @@ class Call:
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
-        answered = await self._whole(response, start)
-        if isinstance(answered, Failure):
-            return answered
-        events = explode(orjson.loads(answered.completion.body))
+        completion = await self._whole(response, start)
+        if isinstance(completion, Failure):
+            return completion
+        events = explode(orjson.loads(completion.body))
         try:
             made = to_stream(events, want_usage=self.request.include_usage)
-            answered.pieces = [*(events if self.request.wire == "events" else made)]
+            return Answered(completion, [*(events if self.request.wire == "events" else made)])
         except orjson.JSONEncodeError:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
-        return answered
 
 
 def header_limit(limits: Timeouts, *, stream: bool) -> float:

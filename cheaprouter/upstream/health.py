@@ -14,7 +14,7 @@ from typing import Final
 
 from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
-from ..core.models import Model
+from ..core.models import Attempt, Model
 from ..core.records import dataclass
 from ..providers.failures import Action, Failure
 
@@ -129,10 +129,17 @@ class Breaker:
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """A model behind one key. `key`: its place among the provider's keys; 0 where there is none."""
+    """A model behind one key. `key`: its place among the provider's keys; 0 where there is none.
+
+    `answered`: the try that went well.
+    """
 
     model: Model
     key: int = 0
+    answered: tuple[Attempt, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "answered", (Attempt(self.model.id, self.model.provider, "ok", 200),))
 
     @property
     def scopes(self) -> tuple[Scope, Scope, Scope]:
@@ -270,8 +277,10 @@ class Observer:
         if seconds is not None:
             self._note(target.model.id, seconds)
         self._remember(target)
-        self._health.succeed(target)
-        self._up(target.model.provider)
+        if self._health.breakers:
+            self._health.succeed(target)
+        if self._down:
+            self._up(target.model.provider)
 
     def _up(self, provider: str) -> None:
         since = self._down.pop(provider, None)

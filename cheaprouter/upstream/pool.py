@@ -17,7 +17,7 @@ from ..core.calendar import Clock
 from ..core.errors import LimitError
 from ..core.events import EventBus
 from ..core.models import Attempt, Json, Model, Operation
-from ..providers.adapter import Adapter, Transport
+from ..providers.adapter import Adapter, Completion, Transport
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport
 from ..providers.unsupported import Learned
@@ -53,6 +53,7 @@ class Pool:
         self._heartbeat = heartbeat
         self._paused: set[str] = set()
         self._turns: dict[str, int] = {}
+        self._targets: dict[tuple[str, int], Target] = {}
         self._watched: Watches | None = None
         self._down: frozenset[str] | None = None
         self._down_about = (0, 0, 0)
@@ -66,6 +67,7 @@ class Pool:
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
         """Other upstreams are in force: those that changed start afresh. Requests under way keep theirs."""
+        self._targets.clear()
         for name, old in before.adapters.items():
             new = now.adapters.get(name)
             if new is None or (new.base_url, new.api_keys, new.link) != (old.base_url, old.api_keys, old.link):
@@ -95,16 +97,17 @@ class Pool:
         if isinstance(outcome, Failure):
             failed = target, outcome
             return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began, failed)
-        spent = self._loop_time() - began
-        attempts = (Attempt(model.id, model.provider, "ok", 200, spent),)
-        return self._reply(adapter, target, outcome, watch, request, attempts, spent)
+        return self._reply(adapter, target, outcome, watch, request, target.answered, self._loop_time() - began)
 
     def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
         """The target to ask without further thought; None where anything is unusual."""
         if model.provider in self._paused:
             return None
         keys = len(adapter.api_keys)
-        target = Target(model, self._turns.get(model.provider, 0) % keys if keys > 1 else 0)
+        place = self._turns.get(model.provider, 0) % keys if keys > 1 else 0
+        target = self._targets.get((model.id, place))
+        if target is None or target.model is not model:
+            target = self._targets[model.id, place] = Target(model, place)
         if self.health.breakers and not self.health.allows(target, self._clock.monotonic()):
             return None
         return target
@@ -126,7 +129,7 @@ class Pool:
         paid = {chain[0].id}
         if failed is not None:
             plan.begin(failed[0])
-            attempts.append(_attempt(*failed, self._loop_time() - began))
+            attempts.append(_attempt(*failed))
             await self._after(plan, *failed, end - self._loop_time())
         while self._loop_time() < end and (target := plan.next(self._clock.monotonic())) is not None:
             if not self._affordable(target.model, paid, top_up):
@@ -137,10 +140,9 @@ class Pool:
             spent = self._loop_time() - tried
             model = target.model
             if not isinstance(outcome, Failure):
-                attempts.append(Attempt(model.id, model.provider, "ok", 200, spent))
-                adapter = upstreams.adapters[model.provider]
-                return self._reply(adapter, target, outcome, watch, request, tuple(attempts), spent)
-            attempts.append(_attempt(target, outcome, spent))
+                adapter, tries = upstreams.adapters[model.provider], (*attempts, *target.answered)
+                return self._reply(adapter, target, outcome, watch, request, tries, spent)
+            attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
 
@@ -158,7 +160,7 @@ class Pool:
 
     async def _try(
         self, upstreams: Upstreams, target: Target, request: Operation, end: float
-    ) -> tuple[Answered | Streaming | Failure, Watchdog]:
+    ) -> tuple[Completion | Answered | Streaming | Failure, Watchdog]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
         keys = adapter.api_keys
@@ -166,7 +168,7 @@ class Pool:
             self._turns[model.provider] = target.key + 1
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
-        watch = Watchdog(self._watches(), self._loop_time, end)
+        watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
             adapter,
             model,
@@ -190,8 +192,7 @@ class Pool:
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
-        if self._watched is None:
-            self._watched = Watches(asyncio.get_running_loop())
+        self._watched = Watches(asyncio.get_running_loop())
         return self._watched
 
     async def _after(self, plan: SendPlan, target: Target, failure: Failure, left: float) -> None:
@@ -209,7 +210,7 @@ class Pool:
         self,
         adapter: Adapter,
         target: Target,
-        outcome: Answered | Streaming,
+        outcome: Completion | Answered | Streaming,
         watch: Watchdog,
         request: Operation,
         attempts: tuple[Attempt, ...],
@@ -217,11 +218,14 @@ class Pool:
     ) -> WholeReply | StreamReply:
         """`spent`: seconds that the try took, of a stream to its first content."""
         model = target.model
+        if isinstance(outcome, Completion):
+            self._observer.succeeded(target, None)
+            return WholeReply(
+                model, attempts, outcome.body, outcome.usage, outcome.finish_reason, outcome.output_characters
+            )
         if isinstance(outcome, Answered):
-            self._observer.succeeded(target, spent if request.stream else None)
+            self._observer.succeeded(target, spent)
             done = outcome.completion
-            if outcome.pieces is None:
-                return WholeReply(model, attempts, done.body, done.usage, done.finish_reason, done.output_characters)
             return StreamReply(model, attempts, replay(outcome.pieces), lambda: None, done.usage, done.finish_reason)
         self._observer.answering(target, spent)
         relay = Relay(
@@ -306,6 +310,5 @@ class Pool:
         await self._transport.close()
 
 
-def _attempt(target: Target, failure: Failure, spent: float) -> Attempt:
-    model = target.model
-    return Attempt(model.id, model.provider, failure.code, failure.status, spent, failure.message)
+def _attempt(target: Target, failure: Failure) -> Attempt:
+    return Attempt(target.model.id, target.model.provider, failure.code, failure.status, failure.message)

@@ -19,23 +19,19 @@ class Watches:
     A call that ends is only taken out of the set: its due time passes, and the timer is set for the next one then.
     """
 
-    __slots__ = ("_loop", "_timer", "_watched", "_when")
+    __slots__ = ("_loop", "_timer", "_when", "watched")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._watched: set[Watchdog] = set()
+        self.watched: set[Watchdog] = set()
         self._timer: asyncio.TimerHandle | None = None
         self._when = _NEVER
 
     def add(self, watch: Watchdog, due: float) -> None:
         """Look at a call not later than at `due` (the loop's time)."""
-        self._watched.add(watch)
+        self.watched.add(watch)
         if due < self._when:
             self._set(due)
-
-    def discard(self, watch: Watchdog) -> None:
-        """Look at it no more."""
-        self._watched.discard(watch)
 
     def stop(self) -> None:
         """No timer stays behind."""
@@ -52,8 +48,8 @@ class Watches:
     def _look(self) -> None:
         self._timer, self._when = None, _NEVER
         now = self._loop.time()
-        looked_at = [(watch.look(now), watch) for watch in tuple(self._watched)]
-        due = min([due for due, watch in looked_at if watch in self._watched], default=_NEVER)
+        looked_at = [(watch.look(now), watch) for watch in tuple(self.watched)]
+        due = min([due for due, watch in looked_at if watch in self.watched], default=_NEVER)
         if due < self._when:  # what was looked at may have set it for sooner
             self._set(due)
 
@@ -120,7 +116,7 @@ class Watchdog:
 
     def stop(self) -> None:
         """Done."""
-        self._watches.discard(self)
+        self._watches.watched.discard(self)
         self._task = self._tell = None
 
     def look(self, now: float) -> float:

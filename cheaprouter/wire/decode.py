@@ -21,7 +21,7 @@ def decode(raw: bytes, what: str = "The body") -> Any:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise InvalidRequestError(f"{what} is not valid JSON: {error}.", code="invalid_json") from error
-    if len(raw) > 2 * DEEPEST and not _shallow(raw) and _deeper(value):
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST and not _shallow(raw) and _deeper(value):
         raise InvalidRequestError(f"{what} nests JSON deeper than {DEEPEST} levels.", code="invalid_json")
     return value
 

@@ -123,7 +123,11 @@ def parse_usage(usage: Any) -> Usage | None:
     if not isinstance(usage, dict):
         return None
     get = usage.get
-    prompt, completion = count(get("prompt_tokens")), count(get("completion_tokens"))
+    prompt, completion = get("prompt_tokens"), get("completion_tokens")
+    if type(prompt) is not int or not 0 < prompt < MOST_TOKENS:
+        prompt = count(prompt)
+    if type(completion) is not int or not 0 < completion < MOST_TOKENS:
+        completion = count(completion)
     if not prompt and not completion and not count(get("total_tokens")):
         return None
     cached = get("prompt_cache_hit_tokens") or get("cached_tokens")
