@@ -231,6 +231,11 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         else:
             super()._process_keepalive()
 
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._out is not None:
+            self._out.paused = True
+
     def resume_writing(self) -> None:
         super().resume_writing()
         if self._out is not None:

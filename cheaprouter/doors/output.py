@@ -39,7 +39,7 @@ class Output:
     caught up `on_resume` is called, and `drained` returns. `started`: the status is out, and cannot be taken back.
     """
 
-    __slots__ = ("_head", "_loop", "_protocol", "_waiter", "on_resume", "started")
+    __slots__ = ("_head", "_loop", "_protocol", "_waiter", "on_resume", "paused", "started")
 
     def __init__(self, protocol: BaseProtocol, loop: asyncio.AbstractEventLoop) -> None:
         self._protocol = protocol
@@ -47,11 +47,8 @@ class Output:
         self._head = b""
         self._waiter: asyncio.Future[None] | None = None
         self.on_resume: Callable[[], None] | None = None
+        self.paused = protocol.writing_paused
         self.started = False
-
-    @property
-    def paused(self) -> bool:
-        return self._protocol.writing_paused
 
     def start(self, headers: Mapping[str, str]) -> None:
         """Send status 200 and the headers: in one write with the first piece if that is there by the loop's next round."""
@@ -61,8 +58,13 @@ class Output:
 
     def write(self, piece: bytes) -> None:
         """Send a piece. Raises ConnectionResetError where the client is gone."""
-        if piece:  # an empty chunk would end the reply
+        if not piece:  # an empty chunk would end the reply
+            return
+        transport = self._protocol.transport
+        if self._head or transport is None or transport.is_closing():
             self._send(b"%x\r\n%b\r\n" % (len(piece), piece))
+        else:
+            transport.write(b"%x\r\n%b\r\n" % (len(piece), piece))
 
     def end(self) -> None:
         """Say that this was all. Raises ConnectionResetError where the client is gone."""
@@ -76,6 +78,7 @@ class Output:
 
     def resumed(self) -> None:
         """Told by the connection when its client has caught up."""
+        self.paused = False
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)

@@ -31,10 +31,8 @@ class Output(Protocol):
     `on_resume`: called each time it has.
     """
 
+    paused: bool
     on_resume: Callable[[], None] | None
-
-    @property
-    def paused(self) -> bool: ...
 
     def write(self, piece: bytes) -> None:
         """Hand on a piece; never waits. Raises ConnectionResetError where the client is gone."""
@@ -171,7 +169,8 @@ class Relay:
         assert self._out is not None
         try:
             for piece in pieces:
-                self._out.write(_bytes(piece))
+                assert isinstance(piece, bytes)  # since that is what was asked for
+                self._out.write(piece)
         except ConnectionResetError as error:
             if self._poured is not None and not self._poured.done():
                 self._poured.set_exception(error)

@@ -90,7 +90,11 @@ class Reply(Response):
     def arrived(self) -> None:
         """Let the reader know what was added, or that it is finished."""
         if self._sink is not None:
-            self._push()
+            if len(self._pieces) == 1 and not (self._finished or self._paused or self._inflater):
+                self._held = 0
+                self._sink.feed(self._pieces.pop())  # as most come: one piece, and nothing else to say
+            else:
+                self._push()
         elif self._released:
             self._discard()
         elif self._waiter is not None and not self._waiter.done():

