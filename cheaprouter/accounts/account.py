@@ -8,14 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from ..catalog.prices import active_price, billed, charged
 from ..config.settings import BudgetAction
-from ..core.calendar import Calendar
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, Operation, Price, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usage
 from ..core.money import charge
 from .ledger import Refusal, Reservation, reached
 from .policy import Policies, Policy
-from .refusals import budget_error, limit_error, unpriced_error
+from .refusals import budget_error, limit_error, rate_headers, unpriced_error
 
 if TYPE_CHECKING:
     from .accounts import Accounts
@@ -83,7 +82,8 @@ class Account:
         clock = accounts.clock
         self.started = clock.monotonic()
         self.opened = clock.unix()
-        self.day = _day(accounts.calendar, self.opened)
+        calendar = accounts.calendar
+        self.day = calendar.current if calendar.begins <= self.opened < calendar.ends else calendar.day(self.opened)
         self.decision: RouteDecision | None = None
         self.model: Model | None = None
         self.attempts: tuple[Attempt, ...] = ()
@@ -130,12 +130,13 @@ class Account:
         A BudgetError whose `action` is `free` may be answered by choosing a model that costs nothing, and reserving again.
         """
         assert self._reservation is not None
-        output = self._reserved_output(decision.model)
-        tokens = decision.prompt_tokens + output
+        model, prompt = decision.model, decision.prompt_tokens
+        output = self._reserved_output(model)
+        tokens = prompt + output
         refusal = self._accounts.ledger.reserve(
             self._reservation,
             tokens,
-            self._priced(decision.model, decision.prompt_tokens, output) if self._budgeted else 0,
+            self._priced(model, prompt, output) if self._budgeted else 0,
             self.policy.limits,
             self.policies.ceiling.limits,
             self.started,
@@ -177,7 +178,7 @@ class Account:
 
     def _priced(self, model: Model, prompt: int, output: int) -> int:
         """Pico-dollars to reserve for a model; one of an unknown price cannot be kept within a budget."""
-        price = self._price(model)
+        price = model.flat or active_price(model, self.at)
         if price is not None:
             return charged(price, prompt, output)
         assert self._reservation is not None
@@ -216,8 +217,12 @@ class Account:
 
     def rate_headers(self) -> dict[str, str]:
         """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as far as there are limits."""
-        limits = self.policy.limits
-        return {} if limits.rpm is None and limits.tpm is None else self._accounts.rate_headers(self.caller.device_id)
+        accounts, device_id, limits = self._accounts, self.caller.device_id, self.policy.limits
+        if limits.rpm is None and limits.tpm is None:
+            return {}
+        if accounts.policies() is not self.policies:
+            return accounts.rate_headers(device_id)
+        return rate_headers(limits, accounts.ledger.left(device_id, limits, accounts.clock.monotonic()))
 
     # --- the end -----------------------------------------------------------------------------------------------
 
@@ -240,7 +245,8 @@ class Account:
     def _close(self, status: int, told: Usage | None, output_characters: int, error: str | None) -> None:
         accounts, model, decision = self._accounts, self.model, self.decision
         now, at = accounts.clock.monotonic(), accounts.clock.unix()
-        day = _day(accounts.calendar, at)
+        calendar = accounts.calendar
+        day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
         usage = self._estimate(output_characters) if told is None else told
         amount, source = self._cost(usage)
         self.cost = amount
@@ -272,9 +278,9 @@ class Account:
                 source,
                 self._baseline_cost(usage, amount, source),
                 len(self.attempts),
-                decision.profile.value if decision and decision.profile else None,
+                str(decision.profile) if decision and decision.profile else None,
                 decision.reason if decision else "",
-                difficulty.tier.value if difficulty else None,
+                str(difficulty.tier) if difficulty else None,
                 difficulty.score if difficulty else None,
                 int(self.cached),
                 self.via,
@@ -293,15 +299,18 @@ class Account:
             return
         # An answer from memory used no upstream's tokens, so it takes none of the limit's.
         tokens = 0 if self.cached else usage.prompt_tokens + usage.completion_tokens
-        accounts = self._accounts
+        accounts, balance = self._accounts, self._reservation.balance
         if not accounts.ledger.settle(self._reservation, tokens, paid, now, day) or not paid:
             return
-        policies = accounts.policies()  # a budget set meanwhile counts for what is told
-        device_id = self.caller.device_id
-        for name, of in ((device_id, policies.of(device_id)), (None, policies.ceiling)):
-            spent = accounts.ledger.spent(name, day)
-            if spent[0] >= of.warn_daily or spent[1] >= of.warn_monthly:
-                accounts.alerts.spent(name, of, spent, day, at)
+        policies, mine = accounts.policies(), self.policy  # a budget set meanwhile counts for what is told
+        if policies is not self.policies:
+            mine = policies.of(self.caller.device_id)
+        if balance.today >= mine.warn_daily or balance.month >= mine.warn_monthly:
+            device_id = self.caller.device_id
+            accounts.alerts.spent(device_id, mine, accounts.ledger.spent(device_id, day), day, at)
+        house, everyone = policies.ceiling, accounts.ledger.everyone
+        if everyone.today >= house.warn_daily or everyone.month >= house.warn_monthly:
+            accounts.alerts.spent(None, house, (everyone.today, everyone.month), day, at)
 
     def _estimate(self, output_characters: int) -> Usage:
         """Usage that no upstream told."""
@@ -316,7 +325,7 @@ class Account:
         used = usage.prompt_tokens or usage.completion_tokens or usage.reported_cost is not None
         if self.model is None or not used:
             return 0, "free"
-        return billed(usage, self.model, self._price(self.model))
+        return billed(usage, self.model, self.model.flat or active_price(self.model, self.at))
 
     def _baseline_cost(self, usage: Usage, amount: int | None, source: str) -> int | None:
         """What the same usage would have cost at the baseline's price; None where nothing can be compared."""
@@ -324,18 +333,9 @@ class Account:
             return amount
         if self._baseline is None or self.model is None:
             return None
-        price = self._price(self._baseline)
+        price = self._baseline.flat or active_price(self._baseline, self.at)
         if price is None:
             return None
         return charged(
             price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens
         )
-
-    def _price(self, model: Model) -> Price | None:
-        """A model's price as the request was opened."""
-        return model.flat or active_price(model, self.at)
-
-
-def _day(calendar: Calendar, moment: float) -> int:
-    """The local day of a moment, without asking the calendar twice for the same one."""
-    return calendar.current if calendar.begins <= moment < calendar.ends else calendar.day(moment)

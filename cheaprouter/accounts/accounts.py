@@ -25,7 +25,7 @@ from ..core.records import dataclass
 from . import keys, known
 from .keys import Callers, identify
 from .known import KnownDevices
-from .ledger import Baseline, Ledger, Period
+from .ledger import Balance, Baseline, Ledger, Period
 from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
 from .refusals import Alerts, percent, rate_headers
 
@@ -271,9 +271,19 @@ class Accounts:
 
     def asked_for(self, mine: Policy, house: Policy, device_id: str, day: int) -> BudgetAction | None:
         """The same, where the device's policy is at hand, and the one above all devices."""
-        found = mine.action if mine.budgeted and self._over(device_id, mine, day) else None
-        if house.budgeted and self._over(None, house, day):
-            found = _stricter(found, house.action)
+        found = None
+        ledger = self.ledger
+        for balance, of in ((ledger.balances.get(device_id) or Balance(), mine), (ledger.everyone, house)):
+            if not of.budgeted:
+                continue
+            if day != balance.day:
+                balance.turn(day)
+            # What is reserved may yet be given back: no reason to refuse for the day, but to be careful meanwhile.
+            held = 0 if of.action is BudgetAction.REFUSE else balance.reserved
+            if (of.daily is not None and balance.today + held >= of.daily) or (
+                of.monthly is not None and balance.month + held >= of.monthly
+            ):
+                found = _stricter(found, of.action)
         if self.database.damage and (mine.hard or house.hard):
             found = _stricter(found, BudgetAction.FREE)
         return found
@@ -281,13 +291,6 @@ class Accounts:
     def in_doubt(self, policies: Policies, device_id: str) -> bool:
         """Whether a hard budget applies while part of the books is lost and nobody has acknowledged it."""
         return bool(self.database.damage) and (policies.of(device_id).hard or policies.ceiling.hard)
-
-    def _over(self, device_id: str | None, of: Policy, day: int) -> bool:
-        today, month = self.ledger.spent(device_id, day)
-        # What is reserved may yet be given back: no reason to refuse for the day, but to be careful meanwhile.
-        held = 0 if of.action is BudgetAction.REFUSE else self.ledger.reserved(device_id)
-        daily, monthly = of.daily, of.monthly
-        return (daily is not None and today + held >= daily) or (monthly is not None and month + held >= monthly)
 
     def limits_state(self, device_id: str | None) -> Json:
         """What is left: requests, tokens (None: no limit), the part of the tightest budget spent, refused just now."""

@@ -100,16 +100,16 @@ class KnownDevices:
 
     def seen(self, device_id: str, now: int) -> None:
         """A device calls, at `now` (Unix seconds)."""
-        device = self._find(device_id)
-        if device is None:
+        device = self._idle.get(device_id)
+        if device is not None:
+            self._idle.move_to_end(device_id)
+        elif (device := self._aside.get(device_id)) is None:
             self.restore(device_id, now, now)
             self._added(device_id)
             return
         if now > device.last_seen:
             device.last_seen = now
             self._called.add(device_id)
-        if device_id in self._idle:
-            self._idle.move_to_end(device_id)
 
     def register(self, device_ids: Iterable[str]) -> None:
         """Know devices that never called, or did so before."""

@@ -22,7 +22,8 @@ PARALLEL_WAIT: Final = 1.0
 _KEPT: Final = 4
 """Days and months remembered: a clock that steps back over midnight must find yesterday's spend again."""
 
-_Left = tuple[int | None, float]
+Left = tuple[tuple[int | None, float], tuple[int | None, float]]
+"""Of requests and of tokens: how many are left (None: there is no limit), and the seconds until all are again."""
 
 Period = Literal["day"] | None
 """What a reset is about: the day's budget alone, or (None) the month's too."""
@@ -49,21 +50,22 @@ class TokenBucket:
             self.level = level if level < self.capacity else float(self.capacity)
             self._at = now
 
-    def wait(self, amount: int, now: float) -> float:
-        """Seconds until `amount` can be taken, 0 if it can now; infinite where it is more than the bucket ever holds."""
+    def draw(self, amount: int, now: float) -> float:
+        """Take `amount` if it can be taken now, and return 0; else the seconds until it can.
+
+        Infinite where it is more than the bucket ever holds.
+        """
         self.refill(now)
         if self.level + _ROUNDING >= amount:
+            self.level -= amount
             return 0.0
         if amount > self.capacity:
             return float("inf")
         return (amount - self.level) * MINUTE / self.capacity
 
-    def take(self, amount: int) -> None:
-        """Use up; after `wait` said 0, or to book what was used beyond a reservation."""
-        self.level -= amount
-
-    def give(self, amount: int) -> None:
-        """Put back what was taken and not used."""
+    def give(self, amount: int, now: float) -> None:
+        """Put back what was taken and not used; below 0: book what was used beyond that."""
+        self.refill(now)
         level = self.level + amount
         self.level = level if level < self.capacity else float(self.capacity)
 
@@ -126,48 +128,54 @@ class Baseline:
 
 @dataclass(slots=True)
 class Balance:
-    """A device's buckets, slots and spend; days are integers such as 20261122, months such as 202611."""
+    """A device's buckets, slots and spend; days are integers such as 20261122, months such as 202611.
+
+    `today` and `month`: what counts against the budgets of `day`, without reservations. Whoever reads them asks for another
+    day to `turn` to it first.
+    """
 
     requests: TokenBucket | None = None
     tokens: TokenBucket | None = None
     running: int = 0
     reserved: int = 0
     baseline: Baseline = Baseline()
+    day: int = 0
+    today: int = 0
+    month: int = 0
+    _booked: int = 0
     _days: dict[int, int] = field(default_factory=dict)
     _months: dict[int, int] = field(default_factory=dict)
-    _day: int = 0
-    _today: int = 0
-    _month: int = 0
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
-        _add(self._days, day, amount)
-        _add(self._months, day // 100, amount)
-        if day == self._day:
-            self._today += amount
-            self._month += amount
-        else:
-            self._day = 0
+        if day != self.day:
+            self.turn(day)
+        self.today += amount
+        self.month += amount
+        self._booked += amount
 
     def spent(self, day: int) -> tuple[int, int]:
-        """What counts against the day's and against the month's budget, without reservations.
+        """What counts against the day's and against the month's budget, without reservations."""
+        if day != self.day:
+            self.turn(day)
+        return self.today, self.month
 
-        Looked up once for each day: every request asks several times.
-        """
-        if day != self._day:
-            self._look_up(day)
-        return self._today, self._month
-
-    def _look_up(self, day: int) -> None:
+    def turn(self, day: int) -> None:
+        """Let `today` and `month` be of that day, later or earlier."""
+        if self._booked:
+            _add(self._days, self.day, self._booked)
+            _add(self._months, self.day // 100, self._booked)
+            self._booked = 0
         month, baseline = day // 100, self.baseline
-        self._day, self._today, self._month = day, self._days.get(day, 0), self._months.get(month, 0)
+        self.day, self.today, self.month = day, self._days.get(day, 0), self._months.get(month, 0)
         if baseline.day == day:
-            self._today -= baseline.day_amount
+            self.today -= baseline.day_amount
         if baseline.day // 100 == month:
-            self._month -= baseline.month_amount
+            self.month -= baseline.month_amount
 
     def reset_baseline(self, day: int, period: Period) -> Baseline:
         """Start the day's budget anew, and with `period` None the month's; returns what is to be kept."""
+        self.turn(day)
         month_amount = self._months.get(day // 100, 0)
         if period == "day":
             month_amount = self.baseline.month_amount if self.baseline.day // 100 == day // 100 else 0
@@ -175,8 +183,8 @@ class Balance:
 
     def restore_baseline(self, baseline: Baseline) -> Baseline:
         """Take what no longer counts from elsewhere."""
-        self._day = 0
         self.baseline = baseline
+        self.turn(self.day)
         return baseline
 
 
@@ -195,25 +203,26 @@ class Ledger:
     """Charges requests. `now`: monotonic seconds; `day`: the local day, as the calendar writes it."""
 
     def __init__(self) -> None:
-        self._balances: dict[str, Balance] = {}
-        self._all = Balance()
+        self.balances: dict[str, Balance] = {}
+        self.everyone = Balance()
 
     def admit(self, device_id: str, limits: Limits, now: float) -> Reservation | Refusal:
         """Take a slot and a request; a request refused for want of a slot costs nothing."""
-        balance = self._balances.get(device_id)
+        balance = self.balances.get(device_id)
         if balance is None:
-            balance = self._balances[device_id] = Balance()
+            balance = self.balances[device_id] = Balance()
         if limits.parallel is not None and balance.running >= limits.parallel:
             return Refusal("parallel", PARALLEL_WAIT)
+        bucket = balance.requests
         if limits.rpm is not None:
-            bucket = balance.requests = _bucket(balance.requests, limits.rpm, now)
-            if wait := bucket.wait(1, now):
+            if bucket is None or bucket.capacity != limits.rpm:
+                bucket = balance.requests = _bucket(bucket, limits.rpm, now)
+            if wait := bucket.draw(1, now):
                 return Refusal("requests", wait)
-            bucket.take(1)
-        else:
+        elif bucket is not None:
             balance.requests = None
         balance.running += 1
-        self._all.running += 1
+        self.everyone.running += 1
         return Reservation(balance)
 
     def reserve(
@@ -224,24 +233,22 @@ class Ledger:
         A request refused here gives its place in the minute back when settled.
         """
         balance = reservation.balance
-        bucket, wait = None, 0.0
+        refusal = self._over_budget(reservation, cost, limits, ceiling, day) if cost else None
+        bucket = balance.tokens
         if limits.tpm is not None:
-            bucket = balance.tokens = _bucket(balance.tokens, limits.tpm, now)
-            wait = bucket.wait(tokens, now)
-        else:
+            if bucket is None or bucket.capacity != limits.tpm:
+                bucket = balance.tokens = _bucket(bucket, limits.tpm, now)
+            if refusal is None:
+                if wait := bucket.draw(tokens, now):
+                    refusal = Refusal("tokens", None if wait == float("inf") else wait)
+                else:
+                    reservation.tokens += tokens
+        elif bucket is not None:
             balance.tokens = None
-        refusal = self._over_budget(reservation, cost, limits, ceiling, day)
-        if wait and refusal is None:
-            refusal = Refusal("tokens", None if wait == float("inf") else wait)
         reservation.refused = refusal is not None
-        if refusal is not None:
-            return refusal
-        if bucket is not None:
-            bucket.take(tokens)
-            reservation.tokens += tokens
-        if cost:
+        if cost and refusal is None:
             self._hold(reservation, cost)
-        return None
+        return refusal
 
     def top_up(self, reservation: Reservation, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
         """Raise the reserved money to `cost`, if that is more."""
@@ -258,51 +265,49 @@ class Ledger:
         if not reservation.open:
             return False
         reservation.open = False
-        balance = reservation.balance
+        balance, everyone = reservation.balance, self.everyone
         balance.running -= 1
-        self._all.running -= 1
+        everyone.running -= 1
         if reservation.refused and not tokens and balance.requests is not None:
-            balance.requests.give(1)
+            balance.requests.give(1, now)
         # A limit that was lifted, or set, while the request ran has no bucket to correct, or a fresh one.
-        bucket = balance.tokens
-        if bucket is not None:
-            bucket.refill(now)
-            bucket.give(reservation.tokens - tokens)
+        if balance.tokens is not None:
+            balance.tokens.give(reservation.tokens - tokens, now)
         if reservation.cost:
             self._hold(reservation, -reservation.cost)
         if cost:
             balance.book(day, cost)
-            self._all.book(day, cost)
+            everyone.book(day, cost)
         return True
 
     def spent(self, device_id: str | None, day: int) -> tuple[int, int]:
         """What counts against the day's and the month's budget; None: of all devices."""
-        balance = self._all if device_id is None else self._balances.get(device_id)
+        balance = self.everyone if device_id is None else self.balances.get(device_id)
         return (0, 0) if balance is None else balance.spent(day)
 
     def reserved(self, device_id: str | None) -> int:
         """What is held for requests under way; None: of all devices."""
-        balance = self._all if device_id is None else self._balances.get(device_id)
+        balance = self.everyone if device_id is None else self.balances.get(device_id)
         return 0 if balance is None else balance.reserved
 
     def snapshot(self, device_id: str | None, limits: Limits, now: float, day: int) -> Snapshot:
         """How a balance stands; None: all devices together. Creates nothing."""
-        balance = self._all if device_id is None else self._balances.get(device_id)
+        balance = self.everyone if device_id is None else self.balances.get(device_id)
         if balance is None:
             return Snapshot(limits.rpm, 0.0, limits.tpm, 0.0, 0, 0, 0, 0)
         requests, tokens = _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
         return Snapshot(*requests, *tokens, balance.running, *balance.spent(day), balance.reserved)
 
-    def left(self, device_id: str, limits: Limits, now: float) -> tuple[_Left, _Left]:
-        """Of requests and of tokens: how many are left of a limit (None: there is none), and when it is full again."""
-        balance = self._balances.get(device_id)
+    def left(self, device_id: str, limits: Limits, now: float) -> Left:
+        """What is left of a device's limits."""
+        balance = self.balances.get(device_id)
         if balance is None:
             return (limits.rpm, 0.0), (limits.tpm, 0.0)
         return _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
 
     def book(self, device_id: str | None, day: int, cost: int) -> None:
         """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
-        self._all.book(day, cost)
+        self.everyone.book(day, cost)
         if device_id is not None:
             self._named(device_id).book(day, cost)
 
@@ -317,27 +322,33 @@ class Ledger:
     def forget(self, device_ids: Iterable[str]) -> None:
         """Drop balances; what they spent stays in the sum."""
         for device_id in device_ids:
-            self._balances.pop(device_id, None)
+            self.balances.pop(device_id, None)
 
     def busy(self, device_id: str) -> bool:
         """Whether requests of the device are under way."""
-        balance = self._balances.get(device_id)
+        balance = self.balances.get(device_id)
         return balance is not None and balance.running > 0
 
     def _named(self, device_id: str | None) -> Balance:
-        return self._all if device_id is None else self._balances.setdefault(device_id, Balance())
+        return self.everyone if device_id is None else self.balances.setdefault(device_id, Balance())
 
     def _over_budget(self, mine: Reservation, more: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
-        if more <= 0:
-            return None
+        """Whether a request that is to hold `more` than it does would not fit, the device's own budget first."""
         held, cost = mine.cost, mine.cost + more
-        refusal = _over(mine.balance, cost, held, limits, day, "")
-        return refusal or _over(self._all, cost, held, ceiling, day, "global_")
+        for balance, of, prefix in ((mine.balance, limits, ""), (self.everyone, ceiling, "global_")):
+            if day != balance.day:
+                balance.turn(day)
+            others = balance.reserved - held
+            if of.daily is not None and of.daily - balance.today - cost < others:
+                return _no_room(f"{prefix}daily_budget", of.daily - balance.today - cost)
+            if of.monthly is not None and of.monthly - balance.month - cost < others:
+                return _no_room(f"{prefix}monthly_budget", of.monthly - balance.month - cost)
+        return None
 
     def _hold(self, reservation: Reservation, cost: int) -> None:
         reservation.cost += cost
         reservation.balance.reserved += cost
-        self._all.reserved += cost
+        self.everyone.reserved += cost
 
 
 def _add(spent: dict[int, int], period: int, amount: int) -> None:
@@ -349,27 +360,16 @@ def _add(spent: dict[int, int], period: int, amount: int) -> None:
 def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucket:
     if bucket is None:
         return TokenBucket(capacity, now)
-    if bucket.capacity != capacity:
-        bucket.resize(capacity, now)
+    bucket.resize(capacity, now)
     return bucket
 
 
-def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> _Left:
+def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> tuple[int | None, float]:
     if bucket is None or limit is None:
         return limit, 0.0
-    bucket.resize(limit, now)
+    if bucket.capacity != limit:
+        bucket.resize(limit, now)
     return bucket.left(now)
-
-
-def _over(balance: Balance, cost: int, held: int, limits: Limits, day: int, prefix: str) -> Refusal | None:
-    """Whether a request of that cost, `held` of it reserved already, does not fit."""
-    daily, monthly, others = limits.daily, limits.monthly, balance.reserved - held
-    today, month = balance.spent(day)
-    if daily is not None and daily - today - cost < others:
-        return _no_room(f"{prefix}daily_budget", daily - today - cost)
-    if monthly is not None and monthly - month - cost < others:
-        return _no_room(f"{prefix}monthly_budget", monthly - month - cost)
-    return None
 
 
 def _no_room(budget: str, left: int) -> Refusal:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Final
@@ -12,7 +12,7 @@ from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, LimitError
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
 from ..core.money import from_pico
-from .ledger import Limits, Period, Refusal
+from .ledger import Left, Limits, Period, Refusal
 from .policy import Policy
 
 WINDOW: Final = 60.0
@@ -22,9 +22,6 @@ LONG_WINDOW: Final = 3600.0
 """The same for a device that is switched off, or out of hours."""
 
 _LONG: Final = frozenset({"disabled", "schedule"})
-_RATE_HEADERS: Final = tuple(
-    tuple(f"x-ratelimit-{what}-{of}" for what in ("limit", "remaining", "reset")) for of in ("requests", "tokens")
-)
 _CODES: Final = {"disabled": "device_disabled", "schedule": "outside_schedule"}
 
 
@@ -71,16 +68,18 @@ def unpriced_error() -> BudgetError:
     )
 
 
-def rate_headers(limits: Limits, left: Sequence[tuple[int | None, float]]) -> dict[str, str]:
+def rate_headers(limits: Limits, left: Left) -> dict[str, str]:
     """The limits there are, what is left of them (of requests, of tokens), and when they are full again."""
+    (requests, requests_full), (tokens, tokens_full) = left
     headers: dict[str, str] = {}
-    for limit, (remaining, full_in), (of_limit, of_remaining, of_reset) in zip(
-        (limits.rpm, limits.tpm), left, _RATE_HEADERS, strict=True
-    ):
-        if limit is not None:
-            headers[of_limit] = str(limit)
-            headers[of_remaining] = str(remaining)
-            headers[of_reset] = duration(full_in)
+    if limits.rpm is not None:
+        headers["x-ratelimit-limit-requests"] = str(limits.rpm)
+        headers["x-ratelimit-remaining-requests"] = str(requests)
+        headers["x-ratelimit-reset-requests"] = duration(requests_full) if requests_full else "0ms"
+    if limits.tpm is not None:
+        headers["x-ratelimit-limit-tokens"] = str(limits.tpm)
+        headers["x-ratelimit-remaining-tokens"] = str(tokens)
+        headers["x-ratelimit-reset-tokens"] = duration(tokens_full) if tokens_full else "0ms"
     return headers
 
 

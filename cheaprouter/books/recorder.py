@@ -125,6 +125,7 @@ class Recorder:
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
         self._unsynced, self._unwritten, self._unmoved = asyncio.Event(), asyncio.Event(), asyncio.Event()
+        self._woken = False  # both of the first two are set
         self._flushing = asyncio.Lock()
         self._handed_over = 0
         self._failing = False
@@ -183,8 +184,10 @@ class Recorder:
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._overflowed = True
-        self._unsynced.set()
-        self._unwritten.set()
+        if not self._woken:
+            self._woken = True
+            self._unsynced.set()
+            self._unwritten.set()
         return self._seq
 
     def amend(self, seq: int, tier: str, score: float) -> bool:
@@ -250,6 +253,7 @@ class Recorder:
             await self._unsynced.wait()
             await asyncio.sleep(BATCH_SECONDS)
             self._unsynced.clear()
+            self._woken = False
             await loop.run_in_executor(None, self._journal.sync)
 
     async def _flush_for_ever(self) -> None:
@@ -259,6 +263,7 @@ class Recorder:
             await self._unwritten.wait()
             await asyncio.sleep(BATCH_SECONDS)
             self._unwritten.clear()
+            self._woken = False
             await self.flush()
             if self._rows_unmoved >= MOST_UNMOVED:
                 await self._settled()

@@ -93,7 +93,15 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
     Texts are cut, and so are impossible counts and times. Whole numbers of our own (a status, a cost) are right already.
     """
     row = (seq, *values)
-    return row if _fits(row) else _bounded(row)
+    for index, most in _TEXTS:
+        text = row[index]
+        if text is not None and (len(text) > most or not text.isascii()):
+            return _bounded(row)
+    for index, least, most in _MEASURED:
+        number = row[index]
+        if number is not None and not least <= number <= most:
+            return _bounded(row)
+    return row
 
 
 def from_row(row: Row) -> RequestRecord:
@@ -130,19 +138,6 @@ def _damaged(name: str, rule: Rule) -> str:
 _KINDS: Final = {int: "integer", float: "real", str: "text"}
 DAMAGED: Final = " OR ".join(_damaged(name, rule) for name, rule in SHAPE.items())
 """SQL for what `from_disk` refuses."""
-
-
-def _fits(row: Row) -> bool:
-    """Whether all that is not ours is within its rule, as it usually is: texts, plain ASCII, tokens and times."""
-    for index, most in _TEXTS:
-        text = row[index]
-        if text is not None and (len(text) > most or not text.isascii()):
-            return False
-    for index, least, most in _MEASURED:
-        number = row[index]
-        if number is not None and not least <= number <= most:
-            return False
-    return True
 
 
 def _bounded(row: Row) -> Row:

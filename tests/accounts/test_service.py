@@ -303,7 +303,7 @@ async def test_spoofed_ids_grow_neither_memory_nor_disk(home):
     assert {"kitchen", "den", "attic"} <= set(home.accounts.known.ids())
     assert "spoof 499" in home.accounts.known.ids()
     assert len(home.metrics.devices()) <= 10
-    assert len(home.accounts.ledger._balances) <= 10
+    assert len(home.accounts.ledger.balances) <= 10
     assert len(home.accounts.alerts._quiet) <= 10
     devices, daily = await home.database.read(
         lambda c: [c.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("device", "daily")]

@@ -85,7 +85,7 @@ async def test_an_answer_from_memory_takes_no_tokens_of_the_limit(tmp_path):
     async with fault_server() as server, router(tmp_path, lab(server, devices={"defaults": defaults})) as client:
         for _ in range(3):
             await ask(client, "lab/good")
-        left = client.app.house.accounts.ledger._balances["test"].tokens.level
+        left = client.app.house.accounts.ledger.balances["test"].tokens.level
         rows = await client.audit()
         report = await client.get("/router/devices/test")
     used = rows[-1]["total_tokens"]
