@@ -181,16 +181,23 @@ class Metrics:
             self._count()
 
     def _count(self) -> None:
+        """Bookings of the same day, device and model are summed up first: there are few of those among many."""
         new, self._new = self._new, []
+        found: dict[tuple[int, str, str | None], Sums] = {}
         for row in new:
-            values, day = books.values(row), row[_DAY]
-            for figures in self._note(row, day):
-                figures.count(values, day)
-            if model_id := row[_MODEL]:
-                self._model(model_id).add(values)
+            key = row[_DAY], row[_DEVICE], row[_MODEL]
+            found[key] = _plus(found.get(key), books.values(row))
+            self._note(row, row[_DAY])
+            if row[_MODEL]:
                 self._latency.add(row[_LATENCY])
                 if row[_FIRST] is not None:
                     self._first_token.add(row[_FIRST])
+        for (day, device_id, model_id), sums in found.items():
+            values = sums.values()
+            for figures in self._figures(device_id, day):
+                figures.count(values, day)
+            if model_id:
+                self._model(model_id).add(values)
 
     def _note(self, row: Row, day: int) -> tuple[Figures, ...]:
         """Remember what was last of a device, and of all, and how long it took where it was answered."""
