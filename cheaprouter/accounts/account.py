@@ -217,12 +217,12 @@ class Account:
 
     def rate_headers(self) -> dict[str, str]:
         """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as far as there are limits."""
-        accounts, device_id, limits = self._accounts, self.caller.device_id, self.policy.limits
+        accounts, limits, reservation = self._accounts, self.policy.limits, self._reservation
         if limits.rpm is None and limits.tpm is None:
             return {}
-        if accounts.policies() is not self.policies:
-            return accounts.rate_headers(device_id)
-        return rate_headers(limits, accounts.ledger.left(device_id, limits, accounts.clock.monotonic()))
+        if reservation is None or accounts.policies() is not self.policies:
+            return accounts.rate_headers(self.caller.device_id)
+        return rate_headers(limits, reservation.balance.left(limits, accounts.clock.monotonic()))
 
     # --- the end -----------------------------------------------------------------------------------------------
 

@@ -55,18 +55,26 @@ class TokenBucket:
 
         Infinite where it is more than the bucket ever holds.
         """
-        self.refill(now)
-        if self.level + _ROUNDING >= amount:
-            self.level -= amount
+        level = self.level
+        if now > self._at:  # `refill`, without the call
+            level += (now - self._at) * self.capacity / MINUTE
+            self.level = level = level if level < self.capacity else float(self.capacity)
+            self._at = now
+        if level + _ROUNDING >= amount:
+            self.level = level - amount
             return 0.0
         if amount > self.capacity:
             return float("inf")
-        return (amount - self.level) * MINUTE / self.capacity
+        return (amount - level) * MINUTE / self.capacity
 
     def give(self, amount: int, now: float) -> None:
         """Put back what was taken and not used; below 0: book what was used beyond that."""
-        self.refill(now)
-        level = self.level + amount
+        level = self.level
+        if now > self._at:  # likewise
+            level += (now - self._at) * self.capacity / MINUTE
+            level = level if level < self.capacity else float(self.capacity)
+            self._at = now
+        level += amount
         self.level = level if level < self.capacity else float(self.capacity)
 
     def resize(self, capacity: int, now: float) -> None:
@@ -81,7 +89,9 @@ class TokenBucket:
     def left(self, now: float) -> tuple[int, float]:
         """Whole units that could be taken now, and the seconds until it is full again."""
         self.refill(now)
-        return max(0, int(self.level + _ROUNDING)), max(0.0, (self.capacity - self.level) * MINUTE / self.capacity)
+        level = self.level + _ROUNDING
+        missing = self.capacity - self.level
+        return int(level) if level > 0 else 0, missing * MINUTE / self.capacity if missing > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,9 +152,22 @@ class Balance:
     day: int = 0
     today: int = 0
     month: int = 0
-    _booked: int = 0
+    booked: int = 0
     _days: dict[int, int] = field(default_factory=dict)
     _months: dict[int, int] = field(default_factory=dict)
+
+    def left(self, limits: Limits, now: float) -> Left:
+        """What is left of these limits."""
+        requests, rpm = self.requests, limits.rpm
+        tokens, tpm = self.tokens, limits.tpm
+        if requests is not None and rpm is not None and requests.capacity != rpm:
+            requests.resize(rpm, now)
+        if tokens is not None and tpm is not None and tokens.capacity != tpm:
+            tokens.resize(tpm, now)
+        return (
+            (rpm, 0.0) if requests is None or rpm is None else requests.left(now),
+            (tpm, 0.0) if tokens is None or tpm is None else tokens.left(now),
+        )
 
     def book(self, day: int, amount: int) -> None:
         """Add to a day and its month."""
@@ -152,7 +175,7 @@ class Balance:
             self.turn(day)
         self.today += amount
         self.month += amount
-        self._booked += amount
+        self.booked += amount
 
     def spent(self, day: int) -> tuple[int, int]:
         """What counts against the day's and against the month's budget, without reservations."""
@@ -162,10 +185,10 @@ class Balance:
 
     def turn(self, day: int) -> None:
         """Let `today` and `month` be of that day, later or earlier."""
-        if self._booked:
-            _add(self._days, self.day, self._booked)
-            _add(self._months, self.day // 100, self._booked)
-            self._booked = 0
+        if self.booked:
+            _add(self._days, self.day, self.booked)
+            _add(self._months, self.day // 100, self.booked)
+            self.booked = 0
         month, baseline = day // 100, self.baseline
         self.day, self.today, self.month = day, self._days.get(day, 0), self._months.get(month, 0)
         if baseline.day == day:
@@ -273,11 +296,15 @@ class Ledger:
         # A limit that was lifted, or set, while the request ran has no bucket to correct, or a fresh one.
         if balance.tokens is not None:
             balance.tokens.give(reservation.tokens - tokens, now)
-        if reservation.cost:
-            self._hold(reservation, -reservation.cost)
-        if cost:
-            balance.book(day, cost)
-            everyone.book(day, cost)
+        held, reservation.cost = reservation.cost, 0
+        for each in (balance, everyone):
+            each.reserved -= held
+            if cost:  # `book`, without the call
+                if day != each.day:
+                    each.turn(day)
+                each.today += cost
+                each.month += cost
+                each.booked += cost
         return True
 
     def spent(self, device_id: str | None, day: int) -> tuple[int, int]:
@@ -295,7 +322,7 @@ class Ledger:
         balance = self.everyone if device_id is None else self.balances.get(device_id)
         if balance is None:
             return Snapshot(limits.rpm, 0.0, limits.tpm, 0.0, 0, 0, 0, 0)
-        requests, tokens = _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
+        requests, tokens = balance.left(limits, now)
         return Snapshot(*requests, *tokens, balance.running, *balance.spent(day), balance.reserved)
 
     def left(self, device_id: str, limits: Limits, now: float) -> Left:
@@ -303,7 +330,7 @@ class Ledger:
         balance = self.balances.get(device_id)
         if balance is None:
             return (limits.rpm, 0.0), (limits.tpm, 0.0)
-        return _left(balance.requests, limits.rpm, now), _left(balance.tokens, limits.tpm, now)
+        return balance.left(limits, now)
 
     def book(self, device_id: str | None, day: int, cost: int) -> None:
         """Enter spend of before, at start; None: of devices no longer known, for the sum alone."""
@@ -362,14 +389,6 @@ def _bucket(bucket: TokenBucket | None, capacity: int, now: float) -> TokenBucke
         return TokenBucket(capacity, now)
     bucket.resize(capacity, now)
     return bucket
-
-
-def _left(bucket: TokenBucket | None, limit: int | None, now: float) -> tuple[int | None, float]:
-    if bucket is None or limit is None:
-        return limit, 0.0
-    if bucket.capacity != limit:
-        bucket.resize(limit, now)
-    return bucket.left(now)
 
 
 def _no_room(budget: str, left: int) -> Refusal:

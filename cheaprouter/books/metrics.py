@@ -70,11 +70,10 @@ class Times:
     latency: deque[float] = field(default_factory=_recent)
     first_token: deque[float] = field(default_factory=_recent)
 
-    def note(self, row: Row) -> None:
-        """Take in a request that was answered."""
-        self.latency.append(row[_LATENCY])
-        if row[_FIRST] is not None:
-            self.first_token.append(row[_FIRST])
+    def note(self, answered: Sequence[Row]) -> None:
+        """Take in requests that were answered."""
+        self.latency.extend([row[_LATENCY] for row in answered])
+        self.first_token.extend([row[_FIRST] for row in answered if row[_FIRST] is not None])
 
 
 @dataclass(slots=True)
@@ -126,13 +125,13 @@ class Histogram:
     count: int = 0
     sum: float = 0.0
 
-    def add(self, value: float) -> None:
-        """Take one value, in milliseconds."""
-        self.count += 1
-        self.sum += value
-        place = bisect_left(BUCKETS_MS, value)
-        if place < len(BUCKETS_MS):
-            self.counts[place] += 1
+    def add(self, values: Sequence[float]) -> None:
+        """Take values, in milliseconds."""
+        self.count += len(values)
+        self.sum += sum(values)
+        for value in values:
+            if value <= BUCKETS_MS[-1]:
+                self.counts[bisect_left(BUCKETS_MS, value)] += 1
 
 
 class Metrics:
@@ -171,8 +170,10 @@ class Metrics:
                     setattr(figures, name, Sums(*values))
         for model_id, values in kept.models.items():
             self._model(model_id).add(values)
-        for row in reversed(kept.rows):
-            self._note(row, kept.day)
+        kept.rows.reverse()
+        self._all_times.note(_answered(kept.rows))
+        for row in kept.rows:
+            self._note([row], row[_DEVICE], kept.day)
 
     def add(self, row: Row) -> None:
         """Count one booking, once somebody looks: a request does not wait for it."""
@@ -181,27 +182,31 @@ class Metrics:
             self._count()
 
     def _count(self) -> None:
+        """Those of the same day, device and model are summed up first: there are few of these among many."""
         new, self._new = self._new, []
+        alike: dict[tuple[int, str, str | None], list[Row]] = {}
         for row in new:
-            values, day = books.values(row), row[_DAY]
-            for figures in self._note(row, day):
+            key = row[_DAY], row[_DEVICE], row[_MODEL]
+            rows = alike.pop(key, None) or []
+            rows.append(row)
+            alike[key] = rows  # in the order of the last of each
+        for (day, device_id, model_id), rows in alike.items():
+            values = list(map(sum, zip(*map(books.values, rows), strict=True)))
+            for figures in self._note(rows, device_id, day):
                 figures.count(values, day)
-            if model_id := row[_MODEL]:
+            if model_id:
                 self._model(model_id).add(values)
-                self._latency.add(row[_LATENCY])
-                if row[_FIRST] is not None:
-                    self._first_token.add(row[_FIRST])
+        self._all_times.note(_answered(new))
+        self._latency.add([row[_LATENCY] for row in new if row[_MODEL]])
+        self._first_token.add([row[_FIRST] for row in new if row[_MODEL] and row[_FIRST] is not None])
 
-    def _note(self, row: Row, day: int) -> tuple[Figures, ...]:
-        """Remember what was last of a device, and of all, and how long it took where it was answered."""
-        device_id = row[_DEVICE]
+    def _note(self, rows: Sequence[Row], device_id: str, day: int) -> tuple[Figures, ...]:
+        """Remember what was last of a device, and of all, and how long it took where it was answered; returns their figures."""
         found = self._figures(device_id, day)
         for figures in found:
-            figures.note(row)
-        if row[_MODEL] and row[_STATUS] == 200:
-            self._all_times.note(row)
-            if len(found) > 1:
-                self._times_of(device_id).note(row)
+            figures.note(rows[-1])
+        if len(found) > 1 and (answered := _answered(rows)):
+            self._times_of(device_id).note(answered)
         return found
 
     def _times_of(self, device_id: str) -> Times:
@@ -337,6 +342,10 @@ def _load(connection: sqlite3.Connection, day: int) -> _Kept:
 
 
 _NOTHING: Final = Sums()
+
+
+def _answered(rows: Sequence[Row]) -> list[Row]:
+    return [row for row in rows if row[_MODEL] and row[_STATUS] == 200]
 
 
 def _percentiles(values: Iterable[float]) -> Json:

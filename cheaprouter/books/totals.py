@@ -52,17 +52,20 @@ def values(row: Row) -> tuple[int, ...]:
     Refused by one of our own limits, before any upstream was asked, is no error; neither is a client that left (499).
     """
     status, cost, baseline = row[_STATUS], row[_COST], row[_BASELINE]
-    limit_hit = status == 429 and row[_ATTEMPTS] == 0
+    error = limit_hit = 0
+    if status >= 400:
+        limit_hit = int(status == 429 and row[_ATTEMPTS] == 0)
+        error = int(status != 499 and not limit_hit)
     return (
         1,
         row[_PROMPT],
         row[_COMPLETION],
         row[_CACHED],
-        int(status >= 400 and status != 499 and not limit_hit),
-        int(limit_hit),
+        error,
+        limit_hit,
         cost or 0,
         0 if cost is None or baseline is None else baseline - cost,
-        int(cost is None),
+        1 if cost is None else 0,
     )
 
 

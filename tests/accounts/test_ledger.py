@@ -226,3 +226,43 @@ def test_what_is_used_while_a_limit_is_lifted_is_no_debt_to_the_next_one():
         ledger.settle(reservation, 100, 0, 0.0, DAY)
     snapshot = ledger.snapshot("a", limits, 0.0, DAY)
     assert (snapshot.requests_remaining, snapshot.tokens_remaining) == (1, 100)
+
+
+days = st.sampled_from([DAY - 100, DAY - 1, DAY, DAY + 1])
+steps = st.tuples(st.sampled_from(["book", "ask", "reset the day", "reset all"]), days, st.integers(1, 1000))
+
+
+@given(st.lists(steps, max_size=60))
+def test_the_sums_at_hand_are_those_of_all_bookings(steps):
+    """Whatever the order of days, and of resets: what is spent is what was booked less what was forgiven of it."""
+    balance, booked, forgiven = Balance(), {}, (0, 0, 0)
+    for what, day, amount in steps:
+        of_day = booked.get(day, 0)
+        of_month = sum(cost for each, cost in booked.items() if each // 100 == day // 100)
+        if what == "book":
+            balance.book(day, amount)
+            booked[day] = of_day + amount
+            of_day, of_month = of_day + amount, of_month + amount
+        elif what != "ask":
+            balance.reset_baseline(day, "day" if what == "reset the day" else None)
+            before = forgiven[2] if forgiven[0] // 100 == day // 100 else 0
+            forgiven = (day, of_day, before if what == "reset the day" else of_month)
+        today = of_day - (forgiven[1] if forgiven[0] == day else 0)
+        month = of_month - (forgiven[2] if forgiven[0] // 100 == day // 100 else 0)
+        assert balance.spent(day) == (balance.today, balance.month) == (today, month)
+
+
+@given(st.lists(st.tuples(days, st.integers(0, 4000), st.integers(0, 4000)), max_size=40))
+def test_a_request_is_refused_exactly_when_its_cost_is_more_than_is_left(requests):
+    """From a budget that nobody has touched to one that is spent, for the device and for all."""
+    ledger = Ledger()
+    for day, cost, paid in requests:
+        reservation = ledger.admit("a", LIMITS, 0.0)
+        if isinstance(reservation, Refusal):
+            break
+        (today, month), (all_today, _) = ledger.spent("a", day), ledger.spent(None, day)
+        fits = today + cost <= LIMITS.daily and month + cost <= LIMITS.monthly and all_today + cost <= CEILING.daily
+        refusal = ledger.reserve(reservation, 0, cost, LIMITS, CEILING, 0.0, day)
+        assert (refusal is None) is (fits or not cost)
+        ledger.settle(reservation, 0, paid if refusal is None else 0, 0.0, day)
+        assert ledger.reserved("a") == ledger.reserved(None) == 0

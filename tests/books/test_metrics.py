@@ -8,8 +8,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.books import metrics as module
-from cheaprouter.books.metrics import Times, percentile
+from cheaprouter.books.metrics import Metrics, Times, percentile
+from cheaprouter.core.calendar import Calendar, Clock
 from cheaprouter.core.events import DeviceRemoved
+from tests.builders import NOON, a_record, to_row
 
 STATE_KEYS = [
     "requests",
@@ -195,3 +197,41 @@ def test_percentiles_are_values_that_were_seen_lately(values):
 
 def test_no_values_no_percentile():
     assert percentile([], 0.5) is None
+
+
+bookings = st.fixed_dictionaries(
+    {
+        "day": st.sampled_from([20261121, 20261122, 20261130, 20261201]),
+        "device_id": st.sampled_from(["kitchen", "den"]),
+        "model_id": st.sampled_from(["lab/small", "lab/big", None]),
+        "reason": st.sampled_from(["cheap", "good"]),
+        "status": st.sampled_from([200, 429, 499, 502]),
+        "attempts": st.integers(0, 1),
+        "latency_ms": st.integers(0, 400_000).map(float),
+        "first_token_ms": st.none() | st.integers(0, 400_000).map(float),
+        "cost": st.none() | st.integers(0, 10**9).map(Decimal),
+    }
+)
+
+
+@given(st.lists(bookings, max_size=40))
+def test_many_bookings_counted_at_once_give_what_each_of_them_alone_gives(found):
+    """Of several devices, models and days, in any order: also of a clock that steps back."""
+    counted = []
+    for each_alone in (True, False):
+        metrics = Metrics(Calendar(), Clock(lambda: 0.0, lambda: NOON, NOON.timestamp))
+        for seq, values in enumerate(found, 1):
+            day = values["day"]
+            metrics.add(to_row(seq, day, a_record(**{name: value for name, value in values.items() if name != "day"})))
+            if each_alone:
+                metrics.devices()
+        latency, first_token = metrics.times()
+        counted.append(
+            (
+                [metrics.snapshot(device_id) for device_id in ("kitchen", "den", None)],
+                [metrics.periods(device_id) for device_id in ("kitchen", "den", None)],
+                metrics.models(),
+                [(each.counts, each.count, each.sum) for each in (latency, first_token)],
+            )
+        )
+    assert counted[0] == counted[1]
