@@ -44,10 +44,11 @@ class Choice:
 
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
+        if self.pin is None and not self.down:
+            place = sure(self.entries) if self.profile in SCORED else None
+            return first(self.entries, self.profile, self._level(), self.cost_quality) if place is None else place
         if (place := self._sure()) is not None:
             return place
-        if self.pin is None and not self.down:
-            return first(self.entries, self.profile, self._level(), self.cost_quality)
         order, ids = self.order(), self.entries.field.ids
         place = next((one for one in order if ids[one] not in self.down), order[0])
         self.kept_on = self.kept_on and place == order[0]
@@ -121,6 +122,8 @@ class Choice:
             return 0.0
         if self.difficulty is None:
             self.difficulty = self.score(self.features)
+        if self.pin is None and not self.features.previous:
+            return self.difficulty.score
         return self.raised(self.difficulty.score)
 
     def raised(self, score: float) -> float:

@@ -77,21 +77,23 @@ class Field:
     def rates(self, prompt: int) -> tuple[tuple[float, float, float], ...]:
         """Each candidate's USD for a token in, a token out and the request itself, where the prompt is of that length."""
         step = bisect_left(self._steps, prompt)
-        rates = self._rates.get(step)
-        if rates is None:
+        try:
+            return self._rates[step]
+        except KeyError:
             rates = self._rates[step] = tuple((*one.rates(prompt)[:2], one.per_request) for one in self.candidates)
-        return rates
+            return rates
 
     def chances(self, difficulty: float) -> list[float]:
         """Each candidate's chance of failing. Kept for some levels: what was heard before is as hard as it was then."""
-        found = self._chances.get(difficulty)
-        if found is None:
+        try:
+            return self._chances[difficulty]
+        except KeyError:
             if len(self._chances) >= _LEVELS:
                 self._chances.clear()
             base = _odds(difficulty)
             found = [(odds := base * multiplier) / (1.0 + odds) for multiplier in self.factors]  # as in `failing`
             self._chances[difficulty] = found
-        return found
+            return found
 
 
 def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
@@ -102,11 +104,15 @@ def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
 
 @dataclass(slots=True, eq=False)
 class Entries:
-    """A field with one request's numbers: each candidate's cost (USD) and expected reply (tokens)."""
+    """A field with one request's numbers: each candidate's cost (USD) and expected reply (tokens).
+
+    `guess`: the reply of all but those in `outputs`, by place, of whom more is known.
+    """
 
     field: Field
     costs: list[float]
-    outputs: list[int]
+    guess: int
+    outputs: dict[int, int]
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +129,10 @@ def at_place(entries: Entries, place: int) -> RankedCandidate:
     """One of the entries."""
     field = entries.field
     return RankedCandidate(
-        field.candidates[place], entries.costs[place], entries.outputs[place], field.qualities[place]
+        field.candidates[place],
+        entries.costs[place],
+        entries.outputs.get(place, entries.guess),
+        field.qualities[place],
     )
 
 
@@ -140,8 +149,8 @@ def fitting(
     `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
     `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
     """
-    largest, slowest, dearest = needs.largest(), constraints.max_first_token_ms, constraints.max_cost
-    if largest > field.window:
+    slowest, dearest = constraints.max_first_token_ms, constraints.max_cost
+    if needs.largest() > field.window:
         kept = [one for one in field.candidates if one.context is None or not too_big(one.model, needs)]
         field = _without(field, kept)
     if slowest is not None:
@@ -160,21 +169,17 @@ def _without(field: Field, kept: Sequence[Candidate]) -> Field:
 
 def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
     prompt, guess = needs.prompt_tokens, needs.reply(None)
-    if not usual:
-        outputs = [guess] * len(field)
-        costs = [
-            prompt * rate_in + guess * rate_out + per_request for rate_in, rate_out, per_request in field.rates(prompt)
-        ]
-    else:
-        known = usual.get
-        outputs = [guess if (one := known(name)) is None else needs.reply(one) for name in field.ids]
-        costs = [
-            prompt * rate_in + output * rate_out + per_request
-            for (rate_in, rate_out, per_request), output in zip(field.rates(prompt), outputs, strict=True)
-        ]
-    if cached is not None and (place := field.places.get(cached[0])) is not None:
-        costs[place] = field.candidates[place].cost(prompt, outputs[place], min(prompt, cached[1]))
-    return Entries(field, costs, outputs)
+    rates, places, outputs = field.rates(prompt), field.places, dict[int, int]()
+    costs = [prompt * rate_in + guess * rate_out + per_request for rate_in, rate_out, per_request in rates]
+    if usual:
+        for name in usual.keys() & places.keys():
+            place = places[name]
+            rate_in, rate_out, per_request = rates[place]
+            output = outputs[place] = needs.reply(usual[name])
+            costs[place] = prompt * rate_in + output * rate_out + per_request
+    if cached is not None and (held := places.get(cached[0])) is not None:
+        costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
+    return Entries(field, costs, guess, outputs)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
@@ -219,7 +224,7 @@ def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
 def _losses(entries: Entries, difficulty: float, cost_quality: float) -> list[float]:
     """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
     field, costs = entries.field, entries.costs
-    lam = weight(cost_quality, min([costs[place] for place in field.peers]))
+    lam = weight(cost_quality, min(map(costs.__getitem__, field.peers)))
     return [cost + lam * fail for cost, fail in zip(costs, field.chances(difficulty), strict=True)]
 
 
