@@ -41,6 +41,9 @@ STICKY_SLACK: Final = 1.15
 _LEVELS: Final = 64
 """Levels of difficulty for which a field keeps its candidates' chances."""
 
+_SIZES: Final = 64
+"""Sizes of requests for which a field keeps its candidates' costs."""
+
 _MIDDLE: Final = 5.0
 _SURE: Final = 0.9999
 
@@ -70,9 +73,30 @@ class Field:
         self._steps = sorted({above for one in candidates for above, *_ in one.brackets if above >= 0})
         self._rates: dict[int, tuple[tuple[float, float, float], ...]] = {}
         self._chances: dict[float, list[float]] = {}
+        self._entries: dict[object, Entries] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
+
+    def entries(self, prompt: int, guess: int, outputs: dict[int, int]) -> Entries:
+        """The candidates with these numbers, see `Entries`. Kept for some: what was heard before is as long as it was then."""
+        numbers = (prompt, guess, *outputs.items())
+        try:
+            return self._entries[numbers]
+        except KeyError:
+            if len(self._entries) >= _SIZES:
+                self._entries.clear()
+            found = self._entries[numbers] = Entries(self, self.costs(prompt, guess, outputs), guess, outputs)
+            return found
+
+    def costs(self, prompt: int, guess: int, outputs: dict[int, int]) -> list[float]:
+        """USD that each candidate is expected to take. `outputs`: tokens of a reply by place, where more is known than the guess."""
+        rates, sent, got = self.rates(prompt), float(prompt), float(guess)
+        costs = [sent * rate_in + got * rate_out + per_request for rate_in, rate_out, per_request in rates]
+        for place, output in outputs.items():
+            rate_in, rate_out, per_request = rates[place]
+            costs[place] = prompt * rate_in + output * rate_out + per_request
+        return costs
 
     def rates(self, prompt: int) -> tuple[tuple[float, float, float], ...]:
         """Each candidate's USD for a token in, a token out and the request itself, where the prompt is of that length."""
@@ -102,17 +126,22 @@ def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
     return tuple([best - 0.01 if one.quality >= best and not one.measured else one.quality for one in candidates])
 
 
-@dataclass(slots=True, eq=False)
 class Entries:
-    """A field with one request's numbers: each candidate's cost (USD) and expected reply (tokens).
+    """A field with a request's numbers: each candidate's cost (USD) and expected reply (tokens). Nobody changes one.
 
-    `guess`: the reply of all but those in `outputs`, by place, of whom more is known.
+    `guess`: the reply of all but those in `outputs`, by place, of whom more is known. `sure`: see there. `last`: what `first`
+    found last, and for what.
     """
 
-    field: Field
-    costs: list[float]
-    guess: int
-    outputs: dict[int, int]
+    __slots__ = ("costs", "field", "guess", "last", "outputs", "sure")
+
+    def __init__(self, field: Field, costs: list[float], guess: int, outputs: dict[int, int]) -> None:
+        self.field = field
+        self.costs = costs
+        self.guess = guess
+        self.outputs = outputs
+        self.sure = sure(self) if costs else None
+        self.last: tuple[tuple[Profile, float, float], int] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -168,17 +197,12 @@ def _without(field: Field, kept: Sequence[Candidate]) -> Field:
 
 
 def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
-    prompt, guess = needs.prompt_tokens, needs.reply(None)
-    rates, places, outputs = field.rates(prompt), field.places, dict[int, int]()
-    costs = [prompt * rate_in + guess * rate_out + per_request for rate_in, rate_out, per_request in rates]
-    if usual:
-        for name in usual.keys() & places.keys():
-            place = places[name]
-            rate_in, rate_out, per_request = rates[place]
-            output = outputs[place] = needs.reply(usual[name])
-            costs[place] = prompt * rate_in + output * rate_out + per_request
-    if cached is not None and (held := places.get(cached[0])) is not None:
-        costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
+    prompt, guess, places = needs.prompt_tokens, needs.reply(None), field.places
+    outputs = {places[name]: needs.reply(usual[name]) for name in usual.keys() & places.keys()} if usual else {}
+    if cached is None or (held := places.get(cached[0])) is None:
+        return field.entries(prompt, guess, outputs)
+    costs = field.costs(prompt, guess, outputs)
+    costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
     return Entries(field, costs, guess, outputs)
 
 
@@ -211,7 +235,15 @@ def ranks(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
 
 
 def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> int:
-    """The place of the best candidate: the least of `ranks`, without ranking the rest where `auto` needs no tie broken."""
+    """The place of the best candidate: the least of `ranks`. Of requests alike in everything looked for once."""
+    asked = (profile, difficulty, cost_quality)
+    if entries.last is None or entries.last[0] != asked:
+        entries.last = asked, _first(entries, profile, difficulty, cost_quality)
+    return entries.last[1]
+
+
+def _first(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> int:
+    # Without ranking the rest where `auto` needs no tie broken.
     if profile is Profile.AUTO:
         losses = _losses(entries, difficulty, cost_quality)
         least = min(losses)
