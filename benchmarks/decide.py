@@ -75,7 +75,7 @@ def main() -> None:
     for prompt, text in PROMPTS.items():
         body = chat(text, "auto").body
         show(prompt, "features", timed(lambda body=body: extract(body)))
-        show(prompt, "features and difficulty", timed(lambda body=body: judge.score(extract(body))))
+        show(prompt, "features and difficulty", timed(lambda body=body: judge.judge(extract(body))))
         for size, providers in tables.items():
             settings = build({"providers": providers})
             router = Router(build_models(settings, {}, catalog), settings, difficulty)

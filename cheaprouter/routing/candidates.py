@@ -40,8 +40,8 @@ class Needs:
 
     def reply(self, usual: int | None) -> int:
         """Expected tokens of all replies; what a model usually writes counts as much as the guess from the request."""
-        guess = self.output_tokens if usual is None else (self.output_tokens + usual) // 2
-        return self.replies * (guess if self.max_tokens is None else max(1, min(guess, self.max_tokens)))
+        guess, most = self.output_tokens if usual is None else (self.output_tokens + usual) // 2, self.max_tokens
+        return self.replies * (guess if most is None or 1 <= guess <= most else max(1, min(guess, most)))
 
     def largest(self) -> int:
         """Tokens that a window must hold at most: the prompt with a margin, and the whole reply."""

@@ -7,7 +7,7 @@ from typing import Final
 
 from ..core.models import Difficulty, Model, Profile
 from ..core.records import dataclass
-from .choose import Entries, close, first, mixed, ranks, sure
+from .choose import Entries, close, first, mixed, ranks
 from .features import Features
 from .sticky import Pin
 
@@ -44,10 +44,11 @@ class Choice:
 
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
+        if self.pin is None and not self.down:
+            place = self.entries.sure if self.profile in SCORED else None
+            return first(self.entries, self.profile, self._level(), self.cost_quality) if place is None else place
         if (place := self._sure()) is not None:
             return place
-        if self.pin is None and not self.down:
-            return first(self.entries, self.profile, self._level(), self.cost_quality)
         order, ids = self.order(), self.entries.field.ids
         place = next((one for one in order if ids[one] not in self.down), order[0])
         self.kept_on = self.kept_on and place == order[0]
@@ -61,12 +62,12 @@ class Choice:
         if self.profile not in SCORED:
             return None
         if self.pin is None:
-            place = sure(entries)
+            place = entries.sure
             return None if place is None or entries.field.ids[place] in self.down else place
         if self._again():
             return None
         held = entries.field.places.get(self.pin.model_id)
-        place = held if held is not None and self.features.in_tool_loop else sure(entries)
+        place = held if held is not None and self.features.in_tool_loop else entries.sure
         if place is None or entries.field.ids[place] in self.down or held not in (None, place):
             return None
         self.kept_on = held is not None
@@ -121,6 +122,8 @@ class Choice:
             return 0.0
         if self.difficulty is None:
             self.difficulty = self.score(self.features)
+        if self.pin is None and not self.features.previous:
+            return self.difficulty.score
         return self.raised(self.difficulty.score)
 
     def raised(self, score: float) -> float:

@@ -41,6 +41,9 @@ STICKY_SLACK: Final = 1.15
 _LEVELS: Final = 64
 """Levels of difficulty for which a field keeps its candidates' chances."""
 
+_SIZES: Final = 64
+"""Sizes of requests for which a field keeps its candidates' costs."""
+
 _MIDDLE: Final = 5.0
 _SURE: Final = 0.9999
 
@@ -70,28 +73,51 @@ class Field:
         self._steps = sorted({above for one in candidates for above, *_ in one.brackets if above >= 0})
         self._rates: dict[int, tuple[tuple[float, float, float], ...]] = {}
         self._chances: dict[float, list[float]] = {}
+        self._entries: dict[object, Entries] = {}
 
     def __len__(self) -> int:
         return len(self.ids)
 
+    def entries(self, prompt: int, guess: int, outputs: dict[int, int]) -> Entries:
+        """The candidates with these numbers, see `Entries`. Kept for some: what was heard before is as long as it was then."""
+        numbers = (prompt, guess, *outputs.items())
+        try:
+            return self._entries[numbers]
+        except KeyError:
+            if len(self._entries) >= _SIZES:
+                self._entries.clear()
+            found = self._entries[numbers] = Entries(self, self.costs(prompt, guess, outputs), guess, outputs)
+            return found
+
+    def costs(self, prompt: int, guess: int, outputs: dict[int, int]) -> list[float]:
+        """USD that each candidate is expected to take. `outputs`: tokens of a reply by place, where more is known than the guess."""
+        rates, sent, got = self.rates(prompt), float(prompt), float(guess)
+        costs = [sent * rate_in + got * rate_out + per_request for rate_in, rate_out, per_request in rates]
+        for place, output in outputs.items():
+            rate_in, rate_out, per_request = rates[place]
+            costs[place] = prompt * rate_in + output * rate_out + per_request
+        return costs
+
     def rates(self, prompt: int) -> tuple[tuple[float, float, float], ...]:
         """Each candidate's USD for a token in, a token out and the request itself, where the prompt is of that length."""
         step = bisect_left(self._steps, prompt)
-        rates = self._rates.get(step)
-        if rates is None:
+        try:
+            return self._rates[step]
+        except KeyError:
             rates = self._rates[step] = tuple((*one.rates(prompt)[:2], one.per_request) for one in self.candidates)
-        return rates
+            return rates
 
     def chances(self, difficulty: float) -> list[float]:
         """Each candidate's chance of failing. Kept for some levels: what was heard before is as hard as it was then."""
-        found = self._chances.get(difficulty)
-        if found is None:
+        try:
+            return self._chances[difficulty]
+        except KeyError:
             if len(self._chances) >= _LEVELS:
                 self._chances.clear()
             base = _odds(difficulty)
             found = [(odds := base * multiplier) / (1.0 + odds) for multiplier in self.factors]  # as in `failing`
             self._chances[difficulty] = found
-        return found
+            return found
 
 
 def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
@@ -100,13 +126,22 @@ def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
     return tuple([best - 0.01 if one.quality >= best and not one.measured else one.quality for one in candidates])
 
 
-@dataclass(slots=True, eq=False)
 class Entries:
-    """A field with one request's numbers: each candidate's cost (USD) and expected reply (tokens)."""
+    """A field with a request's numbers: each candidate's cost (USD) and expected reply (tokens). Nobody changes one.
 
-    field: Field
-    costs: list[float]
-    outputs: list[int]
+    `guess`: the reply of all but those in `outputs`, by place, of whom more is known. `sure`: see there. `last`: what `first`
+    found last, and for what.
+    """
+
+    __slots__ = ("costs", "field", "guess", "last", "outputs", "sure")
+
+    def __init__(self, field: Field, costs: list[float], guess: int, outputs: dict[int, int]) -> None:
+        self.field = field
+        self.costs = costs
+        self.guess = guess
+        self.outputs = outputs
+        self.sure = sure(self) if costs else None
+        self.last: tuple[tuple[Profile, float, float], int] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +158,10 @@ def at_place(entries: Entries, place: int) -> RankedCandidate:
     """One of the entries."""
     field = entries.field
     return RankedCandidate(
-        field.candidates[place], entries.costs[place], entries.outputs[place], field.qualities[place]
+        field.candidates[place],
+        entries.costs[place],
+        entries.outputs.get(place, entries.guess),
+        field.qualities[place],
     )
 
 
@@ -140,8 +178,8 @@ def fitting(
     `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
     `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
     """
-    largest, slowest, dearest = needs.largest(), constraints.max_first_token_ms, constraints.max_cost
-    if largest > field.window:
+    slowest, dearest = constraints.max_first_token_ms, constraints.max_cost
+    if needs.largest() > field.window:
         kept = [one for one in field.candidates if one.context is None or not too_big(one.model, needs)]
         field = _without(field, kept)
     if slowest is not None:
@@ -159,22 +197,13 @@ def _without(field: Field, kept: Sequence[Candidate]) -> Field:
 
 
 def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
-    prompt, guess = needs.prompt_tokens, needs.reply(None)
-    if not usual:
-        outputs = [guess] * len(field)
-        costs = [
-            prompt * rate_in + guess * rate_out + per_request for rate_in, rate_out, per_request in field.rates(prompt)
-        ]
-    else:
-        known = usual.get
-        outputs = [guess if (one := known(name)) is None else needs.reply(one) for name in field.ids]
-        costs = [
-            prompt * rate_in + output * rate_out + per_request
-            for (rate_in, rate_out, per_request), output in zip(field.rates(prompt), outputs, strict=True)
-        ]
-    if cached is not None and (place := field.places.get(cached[0])) is not None:
-        costs[place] = field.candidates[place].cost(prompt, outputs[place], min(prompt, cached[1]))
-    return Entries(field, costs, outputs)
+    prompt, guess, places = needs.prompt_tokens, needs.reply(None), field.places
+    outputs = {places[name]: needs.reply(usual[name]) for name in usual.keys() & places.keys()} if usual else {}
+    if cached is None or (held := places.get(cached[0])) is None:
+        return field.entries(prompt, guess, outputs)
+    costs = field.costs(prompt, guess, outputs)
+    costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
+    return Entries(field, costs, guess, outputs)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
@@ -206,7 +235,15 @@ def ranks(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
 
 
 def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> int:
-    """The place of the best candidate: the least of `ranks`, without ranking the rest where `auto` needs no tie broken."""
+    """The place of the best candidate: the least of `ranks`. Of requests alike in everything looked for once."""
+    asked = (profile, difficulty, cost_quality)
+    if entries.last is None or entries.last[0] != asked:
+        entries.last = asked, _first(entries, profile, difficulty, cost_quality)
+    return entries.last[1]
+
+
+def _first(entries: Entries, profile: Profile, difficulty: float, cost_quality: float) -> int:
+    # Without ranking the rest where `auto` needs no tie broken.
     if profile is Profile.AUTO:
         losses = _losses(entries, difficulty, cost_quality)
         least = min(losses)
@@ -219,7 +256,7 @@ def first(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
 def _losses(entries: Entries, difficulty: float, cost_quality: float) -> list[float]:
     """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
     field, costs = entries.field, entries.costs
-    lam = weight(cost_quality, min([costs[place] for place in field.peers]))
+    lam = weight(cost_quality, min(map(costs.__getitem__, field.peers)))
     return [cost + lam * fail for cost, fail in zip(costs, field.chances(difficulty), strict=True)]
 
 

@@ -18,7 +18,7 @@ from ..core.models import Difficulty, Tier
 from ..core.records import dataclass
 from .features import Features, extract
 from .measures import COUNTS, counts, normalise, pieces, words_of
-from .recent import RecentScores
+from .recent import Judged, RecentScores
 from .text import Ask, find_ask, follows_up, is_closing, squeeze
 from .trained import Trained, read_trained
 
@@ -75,25 +75,40 @@ class DifficultyModel:
         """The model that ships with the package. Raises ValueError for a damaged file."""
         return cls(read_trained(resources.files("cheaprouter.routing").joinpath("data", FILE).read_bytes()))
 
-    def score(self, features: Features) -> Difficulty:
-        """The difficulty of what is asked now; a short follow-up keeps most of that of the question before it."""
+    def judge(self, features: Features) -> Difficulty:
+        """The difficulty of what is asked now, and nothing of what it is made of.
+
+        A short follow-up keeps most of the difficulty of the question before it.
+        """
         own = self._own(features.said, features.images, features)
+        if not features.previous or (inherited := self._inherited(features)) <= own.score:
+            return own.difficulty
+        return self._told(inherited)
+
+    def score(self, features: Features) -> Difficulty:
+        """The same with what it is made of."""
+        own = self._own(features.said, features.images, features).score
         inherited = self._inherited(features) if features.previous else 0.0
-        score = round(max(own, inherited), 6)
-        return Difficulty(score, self.tier(score), Contributions(self, features, own, inherited))
+        told = self._told(max(own, inherited))
+        return Difficulty(told.score, told.tier, Contributions(self, features, own, inherited))
+
+    def _told(self, score: float) -> Difficulty:
+        score = round(score, 6)
+        return Difficulty(score, self.tier(score))
 
     def tier(self, score: float) -> Tier:
         """The word for a score."""
         return _TIERS[bisect_right(self.trained.cutoffs, score)]
 
-    def _own(self, said: str, images: int, features: Features | None = None) -> float:
+    def _own(self, said: str, images: int, features: Features | None = None) -> Judged:
         """A message's difficulty by itself. `features`: those of the request, where it is the last message."""
         key = self.recent.key(said, images)
-        score = self.recent.get(key)
-        if score is None:
+        found = self.recent.get(key)
+        if found is None:
             score = self._score(find_ask(said) if features is None else features.asked, images)
-            self.recent.put(key, score)
-        return score
+            found = Judged(score, self._told(score))
+            self.recent.put(key, found)
+        return found
 
     def _score(self, ask: Ask, images: int) -> float:
         if _nothing_asked(ask):
@@ -116,7 +131,7 @@ class DifficultyModel:
             if not _leans(said):
                 break
             kept *= INHERIT
-            best = max(best, kept * self._own(earlier, 0))
+            best = max(best, kept * self._own(earlier, 0).score)
             said = earlier
         return best
 

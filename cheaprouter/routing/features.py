@@ -34,6 +34,8 @@ DEFAULT_OUTPUT: Final = 320
 
 _MAYBE_PASTED: Final = 600
 _HASHED: Final = 2000
+"""The first characters tell openings apart; a pasted book need not be hashed whole. Python's own hash (64 bits, keyed anew in
+each process) is as good here as any: keys are never stored."""
 
 _IMAGE_PARTS: Final = frozenset({"image_url", "input_image", "image"})
 _AUDIO_PARTS: Final = frozenset({"input_audio", "audio", "audio_url"})
@@ -71,12 +73,16 @@ class Features:
     @property
     def opening_key(self) -> int:
         """Hash of what opened the conversation, for this process. It does not say who asks: scope it by device."""
-        return _hashed(*self.opening)
+        system, asked = self.opening
+        return hash((system[:_HASHED], asked[:_HASHED]))
 
     @property
     def conversation_key(self) -> int:
         """The same with the first reply, so that two chats that both begin with "hello" part as soon as they differ."""
-        return self.opening_key if self.first_reply is None else _hashed(*self.opening, self.first_reply)
+        system, asked = self.opening
+        if self.first_reply is None:
+            return hash((system[:_HASHED], asked[:_HASHED]))
+        return hash((system[:_HASHED], asked[:_HASHED], self.first_reply[:_HASHED]))
 
     @property
     def asked(self) -> Ask:
@@ -101,13 +107,15 @@ class Features:
     @property
     def expected_output_tokens(self) -> int:
         """Tokens that the reply will probably have: short for a command, longer for a long ask, never above `max_tokens`."""
-        if self.in_tool_loop or len(self.said) < 60:
-            guess = 80 if len(self.said) < 60 else DEFAULT_OUTPUT // 2
+        length, most = len(self.said), self.max_tokens
+        if length < 60:
+            guess = 80
+        elif self.in_tool_loop:
+            guess = DEFAULT_OUTPUT // 2
         else:
             # Looking for the ask costs a tenth of a millisecond: worth it only where there may be a paste around it.
-            length = len(self.said) if len(self.said) < _MAYBE_PASTED else len(self.ask)
-            guess = min(1500, DEFAULT_OUTPUT + length // 2)
-        return guess if self.max_tokens is None else max(1, min(guess, self.max_tokens))
+            guess = min(1500, DEFAULT_OUTPUT + (length if length < _MAYBE_PASTED else len(self.ask)) // 2)
+        return guess if most is None or guess <= most else max(1, most)
 
 
 class _Walk:
@@ -189,7 +197,45 @@ class _Walk:
 
 
 def extract(body: Mapping[str, Any] | object) -> Features:
-    """Measure a chat request. Never raises, whatever the body holds: what cannot be read counts as absent."""
+    """Measure a chat request. Never raises, whatever the body holds: what cannot be read counts as absent.
+
+    Most are a few messages of plain ASCII and ask for nothing else; for those this is what `walked` comes to.
+    """
+    if type(body) is not dict or not _MORE.isdisjoint(body) or type(messages := body.get("messages")) is not list:
+        return walked(body)
+    system, users, first_reply, length = "", [], None, 0
+    for message in messages:
+        if type(message) is not dict or len(message) != 2:
+            return walked(body)
+        role, text = message.get("role"), message.get("content")
+        if type(text) is not str or not text.isascii():
+            return walked(body)
+        length += len(text)
+        if role == "user":
+            users.append(text)
+        elif role == "system":
+            system = system or text
+        elif role != "assistant":
+            return walked(body)
+        elif first_reply is None and users:
+            first_reply = text
+    if not users:
+        return walked(body)
+    most, asked = body.get("max_tokens"), len(users)
+    return Features(
+        users[-1],
+        tuple(users[-5:-1]) if asked > 1 else (),
+        _NOTHING,
+        MESSAGE_TOKENS * len(messages) + length // 4 + 3,
+        most if type(most) is int and most > 0 else None,
+        turns=asked,
+        opening=(system, users[0]),
+        first_reply=first_reply,
+    )
+
+
+def walked(body: Mapping[str, Any] | object) -> Features:
+    """The same for a body of any shape."""
     if not isinstance(body, _OBJECT):
         return Features()
     walk, messages = _Walk(), body.get("messages")
@@ -246,6 +292,8 @@ def _needs(walk: _Walk, body: Mapping[str, Any], *, tools: bool) -> frozenset[Ca
 
 
 _NOTHING: Final[frozenset[Capability]] = frozenset()
+_MORE: Final = frozenset({"tools", "functions", "modalities", "response_format", "max_completion_tokens"})
+"""Fields that say more of what is needed than the messages."""
 
 
 def _ceiling(body: Mapping[str, Any]) -> int | None:
@@ -272,9 +320,3 @@ def _schema_tokens(tools: list[Any]) -> float:
 def _first_call(calls: object) -> str:
     call = calls[0] if isinstance(calls, list) and calls else None
     return str(call.get("id", "")) if isinstance(call, Mapping) else ""
-
-
-def _hashed(*parts: str) -> int:
-    # The first 2,000 characters tell openings apart; a pasted book need not be hashed whole. Python's own hash (64 bits,
-    # keyed anew in each process) is as good here as any: keys are never stored.
-    return hash(tuple([part[:_HASHED] for part in parts]))

@@ -7,13 +7,13 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any, Final
 
-from ..catalog.prices import cost
+from ..catalog import prices
 from ..catalog.quality import measured
 from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, NoCandidateError
 from ..core.models import Difficulty, Dropped, Json, Model, Profile, RouteDecision, Usage
 from .access import Access, Resolution
-from .candidate import factor
+from .candidate import Candidate, factor
 from .candidates import CONTEXT_MARGIN
 from .choose import RankedCandidate, failing
 from .features import Features
@@ -57,7 +57,8 @@ def who(target: Resolution, granted: Access) -> str:
 def chosen(
     asked: str,
     profile: Profile,
-    one: RankedCandidate,
+    one: Candidate,
+    cost: float,
     candidates: int,
     hard: Difficulty | None,
     *,
@@ -65,10 +66,13 @@ def chosen(
     escalated: bool,
     cooling: bool,
 ) -> str:
-    """Why a profile chose a model. `asked`: on whose word, see `who`. `hard`: how hard it is, None: nobody had to ask."""
-    name = one.candidate.id
+    """Why a profile chose a model.
+
+    `asked`: on whose word, see `who`. `cost`: USD expected. `hard`: how hard it is, None: nobody had to ask.
+    """
+    name = one.id
     level = f"{hard.tier} {hard.score:.2f}, " if hard is not None else ""
-    price = f"about ${one.cost:.6f}" if one.cost else "free"
+    price = f"about ${cost:.6f}" if cost else "free"
     if candidates == 1:
         told = f"{name} is the only model that can serve it"
     elif kept_on:
@@ -78,7 +82,7 @@ def chosen(
     else:
         told = f"{name} is the {_RULES[profile]} of {candidates} candidates"
     late = "; it is cooling down, as all are" if cooling else ""
-    return f"{asked}: {told} ({level}{one.candidate.shown}, {price}){late}"
+    return f"{asked}: {told} ({level}{one.shown}, {price}){late}"
 
 
 def ascii_line(text: str) -> str:
@@ -147,7 +151,7 @@ def row(one: RankedCandidate, level: float, *, healthy: bool) -> Json:
 
 def outcome(decision: RouteDecision, at: datetime) -> dict[str, Any]:
     """The choice itself. `at`: UTC, for prices."""
-    amount = cost(Usage(decision.prompt_tokens, decision.expected_output), decision.model, at)
+    amount = prices.cost(Usage(decision.prompt_tokens, decision.expected_output), decision.model, at)
     return {
         "model": decision.model.id,
         "fallbacks": [model.id for model in decision.fallbacks],

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from ..core.models import Difficulty
+from ..core.records import dataclass
+
 MOST: Final = 512
 """Scores kept. One is forgotten once so many others have been asked for since."""
 
@@ -31,6 +34,14 @@ def alike(text: str) -> bytes:
     return coded.translate(bytes.maketrans(used, _IN_ORDER[: len(used)]))
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What was found of a text by itself: the score to its last digit, and as it is told."""
+
+    score: float
+    difficulty: Difficulty
+
+
 class RecentScores:
     """Scores by text and number of images. Bounded.
 
@@ -38,7 +49,7 @@ class RecentScores:
     """
 
     def __init__(self, most: int = MOST) -> None:
-        self._scores: OrderedDict[Key, float] = OrderedDict()
+        self._scores: OrderedDict[Key, Judged] = OrderedDict()
         self._most = most
 
     def __len__(self) -> int:
@@ -47,16 +58,17 @@ class RecentScores:
     @staticmethod
     def key(text: str, images: int) -> Key | None:
         """By what a text's score is kept; None where it is too long for that."""
-        return None if len(text) > LONGEST else (hash(alike(text)), len(text), images)
+        length = len(text)
+        return None if length > LONGEST else (hash(alike(text)), length, images)
 
-    def get(self, key: Key | None) -> float | None:
+    def get(self, key: Key | None) -> Judged | None:
         """The score, if it is still known."""
         if key is None or (score := self._scores.get(key)) is None:
             return None
         self._scores.move_to_end(key)
         return score
 
-    def put(self, key: Key | None, score: float) -> None:
+    def put(self, key: Key | None, score: Judged) -> None:
         """Keep a score; the longest unused one goes."""
         if key is None:
             return

@@ -19,10 +19,10 @@ from . import reasons
 from .access import Access, Resolution, Resolver, access
 from .candidates import Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
-from .choose import Entries, at_place, fitting
+from .choose import at_place, fitting
 from .difficulty import DifficultyModel
 from .features import Features, extract
-from .shortlist import Shortlist, Shortlists
+from .shortlist import Ruled, Shortlists
 from .sticky import CACHE_LIFE, RETRY_SPAN, Pin, StickyStore
 
 _FEW: Final = 6
@@ -71,6 +71,7 @@ class Route:
     constraints: Constraints
     cost_quality: float
     who: str
+    shortlists: Ruled
 
 
 class Router:
@@ -106,7 +107,10 @@ class Router:
         another kind), NoCandidateError (none can) or BudgetError (the budget is spent and nothing free is left).
         """
         route, features = self._route(request, context), extract(request.body)
-        return self._decided(route, features, Needs.of(features, request.n), context)
+        needs = Needs.of(features, request.n)
+        if route.access.model is not None:
+            return self._named(route, features, needs, context, route.access.model)
+        return self._chosen(self._choice(route, features, needs, context), route, needs, context)
 
     def served(self, device_id: str, decision: RouteDecision, model: Model) -> None:
         """That model answered: the conversation stays with it while that pays."""
@@ -151,11 +155,6 @@ class Router:
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 
-    def _decided(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> RouteDecision:
-        if route.access.model is not None:
-            return self._named(route, features, needs, context, route.access.model)
-        return self._chosen(self._choice(route, features, needs, context), route, needs, context)
-
     def _route(self, request: Operation, context: RouteContext) -> Route:
         requested, policy = request.model, context.policy
         key = (
@@ -187,7 +186,10 @@ class Router:
             ceiling(routing.max_cost, alias.max_cost if alias else None),
             alias.max_first_token_ms if alias else None,
         )
-        return Route(policy, target, granted, constraints, slider, reasons.who(target, granted))
+        return Route(
+            policy, target, granted, constraints, slider, reasons.who(target, granted),
+            self._shortlists.under(granted.bounds),
+        )  # fmt: skip
 
     def _named(
         self, route: Route, features: Features, needs: Needs, context: RouteContext, model: Model
@@ -197,28 +199,35 @@ class Router:
         stand_ins = tuple(
             [other for other in named if other is not None and _may_stand_in(other, route, needs, context.at)]
         )
-        decision = RouteDecision(model, stand_ins, _ascii(reasons.named(route.target, model)), named=True)
+        decision = RouteDecision(model, stand_ins, reasons.named(route.target, model), named=True)
         return self._estimated(decision, features, needs, context, needs.reply(context.outputs.get(model.id)))
 
     def _choice(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> Choice:
         """The request and all candidates that fit. Raises where there is none."""
-        shortlist = self._shortlists.get(needs.capabilities, route.access.bounds, context.at)
-        pin = None
-        if self._sticky and route.access.profile is not Profile.PREMIUM and len(shortlist) > 1:
-            pin = self._pin(features, context)
-        entries = _fitting(shortlist, needs, route.constraints, context, pin)
+        shortlist, profile = route.shortlists.get(needs.capabilities, context.at), route.access.profile
+        pin = cached = None
+        if self._sticky and profile is not Profile.PREMIUM and shortlist.count > 1:
+            # Two chats may open with the same words: only a request that just failed counts as the same one again.
+            opens = features.turns <= 1 and not features.in_tool_loop
+            if not opens or context.now - self.sticky.last_failure <= RETRY_SPAN:
+                pin = self._pin(features, context, opens=opens)
+        if pin is not None and context.now - pin.at <= CACHE_LIFE:
+            # What the conversation's provider probably still has in its cache.
+            cached = pin.model_id, pin.prompt_tokens
+        entries = fitting(shortlist.best, needs, route.constraints, context.outputs, context.latency, cached)
+        if len(entries.costs) < _FEW and shortlist.count > len(shortlist.best.ids):
+            entries = fitting(shortlist.every, needs, route.constraints, context.outputs, context.latency, cached)
         if not entries.costs:
             _, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
             raise reasons.no_candidate(route.access, dropped)
         return Choice(
-            entries, route.access.profile, route.cost_quality, features, pin, context.down, self._fallbacks,
-            self._difficulty.score,
+            entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
+            self._difficulty.judge,
         )  # fmt: skip
 
-    def _pin(self, features: Features, context: RouteContext) -> Pin | None:
+    def _pin(self, features: Features, context: RouteContext, *, opens: bool) -> Pin | None:
         pin = self.sticky.find(context.device_id, features.conversation_key, context.now)
-        if features.turns <= 1 and not features.in_tool_loop:
-            # Two chats may open with the same words: only a request that just failed counts as the same one again.
+        if opens:
             return pin if pin is not None and pin.failed and context.now - pin.at <= RETRY_SPAN else None
         if pin is None and features.in_tool_loop:
             pin = self.sticky.find(context.device_id, features.opening_key, context.now)
@@ -226,40 +235,32 @@ class Router:
 
     def _chosen(self, choice: Choice, route: Route, needs: Needs, context: RouteContext) -> RouteDecision:
         """The best that may be asked now; its stand-ins are worked out if they are asked for."""
-        one = at_place(choice.entries, choice.place())
-        profile, hard = choice.profile, choice.difficulty
+        place, entries = choice.place(), choice.entries
+        one, profile, hard = entries.field.candidates[place], choice.profile, choice.difficulty
         reason = reasons.chosen(
-            route.who, profile, one, len(choice.entries.costs), hard,
-            kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.candidate.id in choice.down,
+            route.who, profile, one, entries.costs[place], len(entries.costs), hard,
+            kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
-        decision = RouteDecision(one.candidate.model, choice.stand_ins, _ascii(reason), profile)
+        decision = RouteDecision(one.model, choice.stand_ins, reason, profile)
         decision.difficulty = hard
         if hard is None and profile in SCORED:
             decision.score_later = choice.score_later
-        return self._estimated(decision, choice.features, needs, context, one.output)
+        output = entries.outputs.get(place, entries.guess)
+        return self._estimated(decision, choice.features, needs, context, output)
 
     def _estimated(
         self, decision: RouteDecision, features: Features, needs: Needs, context: RouteContext, output: int
     ) -> RouteDecision:
         """The decision with the numbers by which it is reserved, and by which the conversation is known again."""
-        estimate = needs.prompt_tokens
-        decision.estimated_prompt = estimate
-        decision.prompt_tokens = max(1, round(estimate * context.corrections.get(decision.model.id, 1.0)))
+        if not (decision.reason.isascii() and decision.reason.isprintable()):
+            decision.reason = reasons.ascii_line(decision.reason)
+        estimate = decision.estimated_prompt = decision.prompt_tokens = needs.prompt_tokens
+        if estimate < 1 or decision.model.id in context.corrections:
+            decision.prompt_tokens = max(1, round(estimate * context.corrections.get(decision.model.id, 1.0)))
         decision.expected_output = output
         if self._sticky:
             decision.conversation_key = features.conversation_key
         return decision
-
-
-def _fitting(
-    shortlist: Shortlist, needs: Needs, constraints: Constraints, context: RouteContext, pin: Pin | None
-) -> Entries:
-    # What the conversation's provider probably still has in its cache.
-    cached = None if pin is None or context.now - pin.at > CACHE_LIFE else (pin.model_id, pin.prompt_tokens)
-    found = fitting(shortlist.best, needs, constraints, context.outputs, context.latency, cached)
-    if len(found.costs) >= _FEW or len(shortlist) == len(shortlist.best):
-        return found
-    return fitting(shortlist.every, needs, constraints, context.outputs, context.latency, cached)
 
 
 def _may_stand_in(model: Model, route: Route, needs: Needs, at: datetime) -> bool:
@@ -272,7 +273,3 @@ def _may_stand_in(model: Model, route: Route, needs: Needs, at: datetime) -> boo
         return True
     amount = cost(Usage(needs.prompt_tokens, needs.reply(None)), model, at)
     return amount is not None and amount <= limit
-
-
-def _ascii(why: str) -> str:
-    return why if why.isascii() and why.isprintable() else reasons.ascii_line(why)

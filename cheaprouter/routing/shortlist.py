@@ -34,42 +34,61 @@ class Shortlist:
 
     def __init__(self, best: Sequence[Candidate], every: Sequence[Candidate]) -> None:
         self.best = Field(best)
+        self.count = len(every)
         self._every = every
 
     @cached_property
     def every(self) -> Field:
         """All of them: made when first needed, which it seldom is."""
-        return self.best if len(self._every) == len(self.best) else Field(self._every)
-
-    def __len__(self) -> int:
-        return len(self._every)
+        return self.best if self.count == len(self.best) else Field(self._every)
 
 
 class Shortlists:
-    """Short lists of one table, made when first needed; the longest unused go."""
+    """Short lists of one table."""
 
     def __init__(self, table: ModelTable) -> None:
         self._table = table
-        self._lists: OrderedDict[tuple[frozenset[Capability], Bounds, int], Shortlist] = OrderedDict()
-        self._timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
+        self._rules: OrderedDict[Bounds, Ruled] = OrderedDict()
+        self.timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
 
-    def get(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
-        """The candidates for these needs and rules at a moment (UTC)."""
-        key = (capabilities, bounds, int(at.timestamp()) // _QUARTER if self._timed else 0)
-        if key not in self._lists:
-            self._lists[key] = self._made(capabilities, bounds, at)
-            if len(self._lists) > _KEPT:
-                self._lists.popitem(last=False)
-        self._lists.move_to_end(key)
-        return self._lists[key]
+    def under(self, bounds: Bounds) -> Ruled:
+        """Those under these rules, for whoever asks for one again and again. The longest unused go."""
+        if bounds not in self._rules:
+            self._rules[bounds] = Ruled(self, bounds)
+            if len(self._rules) > _KEPT:
+                self._rules.popitem(last=False)
+        self._rules.move_to_end(bounds)
+        return self._rules[bounds]
 
-    def _made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
+    def made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
         every = tuple(
             Candidate(model, price)
             for model in self._table.models
             if barred(model, capabilities, bounds) is None and (price := active_price(model, at)) is not None
         )
         return Shortlist(_layers(every), every)
+
+
+class Ruled:
+    """Short lists under the same rules, made when first needed. There are no more of them than sets of abilities."""
+
+    def __init__(self, of: Shortlists, bounds: Bounds) -> None:
+        self._of = of
+        self._timed = of.timed
+        self._bounds = bounds
+        self._lists: dict[frozenset[Capability], Shortlist] = {}
+        self._quarter = 0
+
+    def get(self, capabilities: frozenset[Capability], at: datetime) -> Shortlist:
+        """The candidates for these needs at a moment (UTC)."""
+        if self._timed and (quarter := int(at.timestamp()) // _QUARTER) != self._quarter:
+            self._lists.clear()
+            self._quarter = quarter
+        try:
+            return self._lists[capabilities]
+        except KeyError:
+            made = self._lists[capabilities] = self._of.made(capabilities, self._bounds, at)
+            return made
 
 
 def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from math import inf
 from typing import Final
 
 from ..core.models import Model, RouteDecision
@@ -37,11 +38,15 @@ class Pin:
 
 
 class StickyStore:
-    """Pins by device and conversation, so that two devices' equal words never meet. Bounded."""
+    """Pins by device and conversation, so that two devices' equal words never meet. Bounded.
+
+    `last_failure`: monotonic seconds; no pin failed later.
+    """
 
     def __init__(self, most: int = MOST) -> None:
         self._pins: OrderedDict[tuple[str, int], Pin] = OrderedDict()
         self._most = most
+        self.last_failure = -inf
 
     def __len__(self) -> int:
         return len(self._pins)
@@ -59,6 +64,7 @@ class StickyStore:
 
     def failed(self, device_id: str, decision: RouteDecision, now: float) -> None:
         """The chosen model did not answer, or answered badly: the next try should be a better one's."""
+        self.last_failure = max(self.last_failure, now)
         self._put(device_id, decision, Pin(decision.model.id, decision.model.quality.value, 0, now, failed=True))
 
     def _put(self, device_id: str, decision: RouteDecision, pin: Pin) -> None:

@@ -29,6 +29,8 @@ class FixedDifficulty:
         tier = Tier.SIMPLE if self.value < 0.2 else Tier.REASONING if self.value > 0.8 else Tier.COMPLEX
         return Difficulty(self.value, tier, {"wording": self.value})
 
+    judge = score
+
 
 def router(*models: Model, difficulty: float = 0.05, clock: HandClock | None = None, **settings: Any) -> Router:
     settings.setdefault("providers", {"ollama": {}})

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Capability
-from cheaprouter.routing.features import extract
+from cheaprouter.routing.features import extract, walked
 from tests.builders import saying
 
 
@@ -162,3 +162,35 @@ def test_a_conversation_keeps_its_key_as_it_grows():
 )  # fmt: skip
 def test_the_ask_is_what_is_left_without_trimmings(said, ask):
     assert extract(user(said)).ask.rstrip("?:. ") == ask.rstrip("?:. ")
+
+
+plain_messages = st.lists(
+    st.fixed_dictionaries(
+        {
+            "role": st.sampled_from(["system", "user", "user", "assistant", "developer", "tool"]),
+            "content": st.text("ab c", max_size=90) | st.text(max_size=5) | st.none(),
+        },
+        optional={"name": st.just("bob"), "tool_calls": st.just([{"id": "c", "function": {"arguments": "{}"}}])},
+    )
+    | st.just("hello"),
+    max_size=8,
+)
+more = st.fixed_dictionaries(
+    {"messages": plain_messages},
+    optional={
+        "max_tokens": st.sampled_from([-1, 0, 1, 40, True, None, "5", 2.5]),
+        "max_completion_tokens": st.sampled_from([0, 7, None]),
+        "tools": st.sampled_from([[], [{"type": "function"}]]),
+        "functions": st.just([{"name": "f"}]),
+        "response_format": st.just({"type": "json_schema"}),
+        "modalities": st.just(["text", "audio"]),
+        "temperature": st.just(0.2),
+    },
+)
+
+
+@settings(max_examples=400, deadline=None)
+@given(more)
+def test_the_short_look_and_the_long_one_measure_the_same(body):
+    assert repr(extract(body)) == repr(walked(body))
+    assert extract(body).conversation_key == walked(body).conversation_key

@@ -109,6 +109,32 @@ def test_every_way_to_a_decision_comes_to_the_same(models, profile, level, text,
     assert [explained["model"], *explained["fallbacks"]] == [model.id for model in usual[0]]
 
 
+sizes = st.lists(st.tuples(st.sampled_from([50, 900]), st.sampled_from([80, 320]), st.booleans(), levels), max_size=12)
+
+
+@settings(max_examples=100, deadline=None)
+@given(tables(), scored, sizes, sliders)
+def test_what_is_kept_of_requests_of_a_size_is_what_is_worked_out_anew(models, profile, asked, slider):
+    usual = {models[0].id: 700}
+
+    def found(field, prompt, output, level, known):
+        entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), known, {})
+        return entries.costs, entries.outputs, entries.sure, first(entries, profile, level, slider)
+
+    candidates = [Candidate(model, model.prices[0]) for model in models]
+    kept = Field(candidates)
+    for prompt, output, knows, level in asked:
+        known = usual if knows else {}
+        assert found(kept, prompt, output, level, known) == found(Field(candidates), prompt, output, level, known)
+
+
+def test_only_some_sizes_are_kept():
+    field = Field([Candidate(model, model.prices[0]) for model in (SMALL, BIG)])
+    for prompt in range(1000):
+        fitting(field, Needs(prompt_tokens=prompt, output_tokens=80), Constraints(), {}, {})
+    assert len(field._entries) <= 64
+
+
 CHEAP_AND_BEST = a_model("home/best", 95, ("0", "0"))
 LOOP = [
     {"role": "user", "content": "dim the lights"},

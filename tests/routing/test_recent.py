@@ -68,6 +68,15 @@ def test_what_was_remembered_is_still_explained(model):
     assert dict(first.contributions) == dict(second.contributions) != {}
 
 
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.sampled_from(PARTS) | st.just("why?"), min_size=1, max_size=5))
+def test_what_is_judged_is_what_is_explained(model, said):
+    turns = [text for one in said for text in (one, "ok")][:-1]
+    features = extract({"messages": saying(*turns)})
+    judged, explained = model.judge(features), model.score(features)
+    assert (judged.score, judged.tier) == (explained.score, explained.tier)
+
+
 def test_a_follow_up_inherits_from_what_was_remembered(model):
     question = "Prove that every prime p = 1 mod 4 is a sum of two squares."
     alone = model.score(extract({"messages": saying(question)})).score

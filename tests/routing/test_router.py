@@ -289,7 +289,7 @@ class TestSpeed:
             for i in range(150)
         ]
         full = router(*models, difficulty=0.5)
-        full._shortlists._made = lambda c, b, at, old=full._shortlists._made: Shortlist(
+        full._shortlists.made = lambda c, b, at, old=full._shortlists.made: Shortlist(
             (every := old(c, b, at).every.candidates), every
         )
         for asked in ("blockrun/auto", "blockrun/eco", "blockrun/premium", "blockrun/auto:2", "blockrun/auto:8"):

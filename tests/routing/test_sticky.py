@@ -119,6 +119,17 @@ class TestRouting:
         assert first.model is SMALL
         assert routes.decide(a_chat(), context(now=1010.0)).model is BIG
 
+    def test_another_devices_failure_is_no_reason(self):
+        routes = router(SMALL, BIG)
+        routes.failed("bath", routes.decide(a_chat(), context()))
+        assert routes.decide(a_chat(), context(now=1010.0)).model is SMALL
+
+    def test_a_retry_counts_while_others_fail_after_it(self):
+        routes = router(SMALL, BIG)
+        routes.failed("kitchen", routes.decide(a_chat(), context()))
+        routes.failed("bath", routes.decide(a_chat("something else"), context()))
+        assert routes.decide(a_chat(), context(now=1010.0)).model is BIG
+
     def test_an_old_failure_is_no_reason(self):
         routes = router(SMALL, BIG)
         routes.failed("kitchen", routes.decide(a_chat(), context()))
