@@ -130,11 +130,7 @@ class Gateway:
             decision = self._afford(world, account, error)
         try:
             reply = await self.pool.send(
-                world.upstreams,
-                decision.model,
-                lambda: decision.fallbacks,
-                account.operation,
-                top_up=account.top_up,
+                world.upstreams, decision.model, decision.others, account.operation, account.top_up
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

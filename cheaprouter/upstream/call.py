@@ -72,7 +72,11 @@ class Call:
             watch.expect("headers", header_limit(limits, stream=self.request.stream))
             wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
             response = await self.transport.open(wire, limits.connect)
-            outcome = await self._receive(response, limits)
+            if response.status != 200:
+                return await self._refused(response, limits)
+            if not self.request.stream:
+                return await self._whole(response)
+            outcome = await self._stream(response, limits)
             if keep := isinstance(outcome, Streaming):
                 watch.leave()
         except UntranslatableError as error:
@@ -88,13 +92,6 @@ class Call:
             if response is not None and not keep:
                 response.release() if watch.what == "read" else response.abort()
         return outcome
-
-    async def _receive(self, response: Response, limits: Timeouts) -> Completion | Answered | Streaming | Failure:
-        if response.status != 200:
-            return await self._refused(response, limits)
-        if self.request.stream:
-            return await self._stream(response, limits)
-        return await self._whole(response)
 
     async def _refused(self, response: Response, limits: Timeouts) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""

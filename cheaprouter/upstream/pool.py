@@ -81,7 +81,6 @@ class Pool:
         model: Model,
         stand_ins: Callable[[], Sequence[Model]],
         request: Operation,
-        *,
         top_up: TopUp | None = None,
     ) -> WholeReply | StreamReply:
         """The first answer that any of them gives. Raises UpstreamFailed once there is none to be had.
