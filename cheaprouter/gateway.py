@@ -14,7 +14,7 @@ from .accounts.account import Account
 from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
-from .core.ids import ascii_header
+from .core.ids import LONGEST_HEADER, ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .core.money import usd_text
 from .core.records import dataclass
@@ -251,12 +251,13 @@ class Gateway:
     def _headers(self, account: Account) -> dict[str, str]:
         assert account.model is not None
         assert account.decision is not None
+        reason = account.decision.reason  # one line of ASCII
         return {
             "x-request-id": account.id,
             "x-cheaprouter-model": ascii_header(account.model.id),
             "x-cheaprouter-provider": ascii_header(account.model.provider),
             "x-cheaprouter-attempts": str(len(account.attempts)),
-            "x-cheaprouter-reason": ascii_header(account.decision.reason),
+            "x-cheaprouter-reason": reason if len(reason) <= LONGEST_HEADER else ascii_header(reason),
             **account.rate_headers(),
         }
 

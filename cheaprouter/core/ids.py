@@ -20,7 +20,8 @@ _HALF: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Halves of surrogate pairs that no escaped byte gives."""
 
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e]+")
-_LONGEST_HEADER: Final = 300
+LONGEST_HEADER: Final = 300
+"""Characters of a header of ours, at most."""
 
 
 def clean_id(value: str) -> str:
@@ -85,6 +86,6 @@ def unique_slug(device_id: str, taken: Collection[str]) -> str:
 @lru_cache(maxsize=1024)
 def ascii_header(text: str) -> str:
     """A header value that any client can read: printable ASCII, one line, not endless."""
-    if len(text) <= _LONGEST_HEADER and text.isascii() and text.isprintable():
+    if len(text) <= LONGEST_HEADER and text.isascii() and text.isprintable():
         return text
-    return _UNSAFE.sub("?", text)[:_LONGEST_HEADER]
+    return _UNSAFE.sub("?", text)[:LONGEST_HEADER]
