@@ -88,10 +88,12 @@ class TokenBucket:
 
     def left(self, now: float) -> tuple[int, float]:
         """Whole units that could be taken now, and the seconds until it is full again."""
-        self.refill(now)
-        level = self.level + _ROUNDING
-        missing = self.capacity - self.level
-        return int(level) if level > 0 else 0, missing * MINUTE / self.capacity if missing > 0 else 0.0
+        level, capacity = self.level, self.capacity
+        if now > self._at:
+            level += (now - self._at) * capacity / MINUTE
+        if level >= capacity:
+            return capacity, 0.0
+        return int(level + _ROUNDING) if level > 0 else 0, (capacity - level) * MINUTE / capacity
 
 
 @dataclass(frozen=True, slots=True)

@@ -184,15 +184,20 @@ class Metrics:
     def _count(self) -> None:
         """Those of the same day, device and model are summed up first: there are few of these among many."""
         new, self._new = self._new, []
+        days: dict[int, list[Row]] = {}
         alike: dict[tuple[int, str, str | None], list[Row]] = {}
         for row in new:
+            days.setdefault(row[_DAY], []).append(row)
             key = row[_DAY], row[_DEVICE], row[_MODEL]
             rows = alike.pop(key, None) or []
             rows.append(row)
             alike[key] = rows  # in the order of the last of each
+        for day, rows in days.items():
+            self._all.roll(day)
+            self._all.count(books.summed(rows), day)
         for (day, device_id, model_id), rows in alike.items():
-            values = list(map(sum, zip(*map(books.values, rows), strict=True)))
-            for figures in self._note(rows, device_id, day):
+            values = books.summed(rows)
+            for figures in self._note(rows, device_id, day)[1:]:
                 figures.count(values, day)
             if model_id:
                 self._model(model_id).add(values)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
-from operator import add
+from operator import itemgetter
 from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
@@ -15,6 +15,7 @@ from .sums import ADDS, NO_MODEL, REQUEST_SUMS, SUMS, TOTALS
 _AT, _DAY, _DEVICE, _MODEL, _PROVIDER = (INDEX[name] for name in ("at", "day", "device_id", "model_id", "provider"))
 _PROMPT, _COMPLETION, _CACHED = (INDEX[name] for name in ("prompt_tokens", "completion_tokens", "cached_tokens"))
 _STATUS, _ATTEMPTS, _COST, _BASELINE = (INDEX[name] for name in ("status", "attempts", "cost", "baseline_cost"))
+_COUNTED: Final = itemgetter(_PROMPT, _COMPLETION, _CACHED, _COST, _BASELINE, _STATUS)
 _COST_SUM: Final = TOTALS.index("cost")
 
 DAILY: Final = ("day", "device_id", "model_id", "provider", *TOTALS)
@@ -69,14 +70,24 @@ def values(row: Row) -> tuple[int, ...]:
     )
 
 
+def summed(rows: Sequence[Row]) -> tuple[int, ...]:
+    """What bookings, at least one, add to totals together: the sums of their `values`."""
+    if len(rows) == 1:
+        return values(rows[0])
+    prompts, completions, cached, costs, baselines, statuses = zip(*map(_COUNTED, rows), strict=True)
+    if max(statuses) >= 400 or None in costs or None in baselines:
+        return tuple(map(sum, zip(*map(values, rows), strict=True)))
+    cost = sum(costs)
+    return len(rows), sum(prompts), sum(completions), sum(cached), 0, 0, cost, sum(baselines) - cost, 0
+
+
 def _booked(rows: Iterable[Row]) -> rollups.Booked:
     """Rows of the same quarter of an hour, device and model as one."""
-    found: dict[tuple[int, int, str, str, str], tuple[int, ...]] = {}
+    found: dict[tuple[int, int, str, str, str], list[Row]] = {}
     for row in rows:
         key = (row[_DAY], rollups.quarter(row[_AT]), row[_DEVICE], row[_MODEL] or NO_MODEL, row[_PROVIDER] or "")
-        sums, more = found.get(key), values(row)
-        found[key] = more if sums is None else tuple(map(add, sums, more))
-    return found
+        found.setdefault(key, []).append(row)
+    return {key: summed(alike) for key, alike in found.items()}
 
 
 def _daily(booked: rollups.Booked) -> Iterator[Row]:

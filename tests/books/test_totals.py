@@ -130,3 +130,20 @@ def test_forgetting_devices_keeps_the_sums(connection):
     assert list(totals) == [FORGOTTEN]
     assert totals[FORGOTTEN][0] == 1199
     assert connection.execute("SELECT count(*) FROM daily").fetchone()[0] == 3
+
+
+amounts = st.integers(0, 10**9).map(Decimal)
+
+
+def some(statuses, costs):
+    """Bookings as `a_record` takes them."""
+    usage = st.builds(Usage, st.integers(0, 99), st.integers(0, 99), cached_tokens=st.integers(0, 9))
+    values = {"status": statuses, "attempts": st.integers(0, 1), "cost": costs, "baseline_cost": costs, "usage": usage}
+    return st.lists(st.fixed_dictionaries(values), min_size=1, max_size=6)
+
+
+@given(some(st.just(200), amounts) | some(st.sampled_from([200, 429, 499, 502]), st.none() | amounts))
+def test_what_many_bookings_add_together_is_the_sum_of_what_each_adds(found):
+    """Of those that all went well and have a price, which is the short road, and of any others."""
+    rows = [to_row(seq, 20261122, a_record(**values)) for seq, values in enumerate(found, 1)]
+    assert books.summed(rows) == tuple(map(sum, zip(*map(books.values, rows), strict=True)))
