@@ -52,8 +52,10 @@ class Choice:
             return place
         if not self.down and self.pin is not None and not self._again():
             held, best = self.entries.field.places.get(self.pin.model_id), self._best()
-            self.kept_on = held is not None and self._stays(held, best)
-            return held if self.kept_on and held is not None else best
+            if held is None or not self._stays(held, best):
+                return best
+            self.kept_on = True
+            return held
         order, ids = self.order(), self.entries.field.ids
         place = next((one for one in order if ids[one] not in self.down), order[0])
         self.kept_on = self.kept_on and place == order[0]
