@@ -179,18 +179,18 @@ class Gateway:
         """What a decision may know: the device's settings, the time, and how the upstreams are."""
         hub, habits = world.policies.hub, self.accounts.habits
         return RouteContext(
-            device_id=device_id,
-            policy=policy,
-            at=at,
-            now=now,
-            budget_action=action,
-            down=self.pool.down(world.upstreams, world.table.models),
-            latency=self.pool.latency,
-            outputs=habits.outputs,
-            corrections=habits.corrections,
-            only_local=hub.cloud_paused,
-            profile=hub.profile,
-            cost_quality=hub.cost_quality,
+            device_id,
+            policy,
+            at,
+            now,
+            action,
+            self.pool.down(world.upstreams, world.table.models),
+            self.pool.latency,
+            habits.outputs,
+            habits.corrections,
+            hub.cloud_paused,
+            hub.profile,
+            hub.cost_quality,
         )
 
     def _afford(self, world: World, account: Account, error: BudgetError) -> RouteDecision:

@@ -236,7 +236,10 @@ class Dropped:
 
 @dataclass(slots=True)
 class Difficulty:
-    """How hard a request is: the calibrated probability (0..1) that a small model fails, and what it is made of."""
+    """How hard a request is: the calibrated probability (0..1) that a small model fails. Nobody changes one.
+
+    `contributions`: what it is made of, empty where nobody asked for that.
+    """
 
     score: float
     tier: Tier

@@ -27,7 +27,7 @@ class Choice:
 
     `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
     `most`: how many may stand in. `difficulty`: None until it is needed. `kept_on`: the conversation stays where it is;
-    `escalated`: it leaves a model that did not satisfy.
+    `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed.
     """
 
     entries: Entries
@@ -41,14 +41,21 @@ class Choice:
     difficulty: Difficulty | None = None
     kept_on: bool = False
     escalated: bool = False
+    came_back: bool | None = None
 
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
         if self.pin is None and not self.down:
             place = self.entries.sure if self.profile in SCORED else None
-            return first(self.entries, self.profile, self._level(), self.cost_quality) if place is None else place
+            return self._best() if place is None else place
         if (place := self._sure()) is not None:
             return place
+        if not self.down and self.pin is not None and not self._again():
+            held, best = self.entries.field.places.get(self.pin.model_id), self._best()
+            if held is None or not self._stays(held, best):
+                return best
+            self.kept_on = True
+            return held
         order, ids = self.order(), self.entries.field.ids
         place = next((one for one in order if ids[one] not in self.down), order[0])
         self.kept_on = self.kept_on and place == order[0]
@@ -93,11 +100,21 @@ class Choice:
         held = entries.field.places.get(pin.model_id)
         if held is None:
             return order
-        stays = held == order[0] or self.features.in_tool_loop
-        if stays or close(entries, found, held, order[0], self.profile):
+        if self._stays(held, order[0]):
             self.kept_on = True
-            return [held, *(one for one in order if one != held)]
+            order.remove(held)
+            order.insert(0, held)
         return order
+
+    def _best(self) -> int:
+        """The place of the best, whatever model the conversation is on and whoever is down."""
+        return first(self.entries, self.profile, self._level(), self.cost_quality)
+
+    def _stays(self, held: int, best: int) -> bool:
+        """Whether the conversation stays with the model that it is on."""
+        if held == best or self.features.in_tool_loop:
+            return True
+        return close(self.entries, self.profile, self._level(), self.cost_quality, held, best)
 
     def stand_ins(self) -> tuple[Model, ...]:
         """Who comes after the chosen model; those that may not be asked now go last."""
@@ -131,4 +148,6 @@ class Choice:
         return max(score, _ESCALATED) if self._again() else score
 
     def _again(self) -> bool:
-        return (self.pin is not None and self.pin.failed) or self.features.repeats
+        if self.came_back is None:
+            self.came_back = (self.pin is not None and self.pin.failed) or self.features.repeats
+        return self.came_back

@@ -275,12 +275,14 @@ def sure(entries: Entries) -> int | None:
     return best if entries.costs[best] <= min(entries.costs) else None
 
 
-def close(entries: Entries, order: Sequence[Rank], held: int, best: int, profile: Profile) -> bool:
+def close(entries: Entries, profile: Profile, difficulty: float, cost_quality: float, held: int, best: int) -> bool:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     if profile is Profile.AUTO:
-        return float(order[held][0]) <= float(order[best][0]) * STICKY_SLACK
+        losses = _losses(entries, difficulty, cost_quality)
+        return losses[held] <= losses[best] * STICKY_SLACK
     if profile is Profile.ECO:
-        return order[held][0] == 0 and entries.costs[held] <= entries.costs[best] * STICKY_SLACK
+        good = 1.0 - entries.field.chances(difficulty)[held] >= ECO_BAR
+        return good and entries.costs[held] <= entries.costs[best] * STICKY_SLACK
     return entries.field.qualities[held] >= entries.field.qualities[best]
 
 

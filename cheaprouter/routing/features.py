@@ -102,7 +102,7 @@ class Features:
         if not self.previous:
             return False
         now = squeeze(self.said).casefold()
-        return bool(now) and not is_closing(now) and any(squeeze(p).casefold() == now for p in self.previous)
+        return now in [squeeze(one).casefold() for one in self.previous] and bool(now) and not is_closing(now)
 
     @property
     def expected_output_tokens(self) -> int:
