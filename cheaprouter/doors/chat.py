@@ -45,15 +45,18 @@ class ChatDoor:
 
     def __init__(self, control: Control) -> None:
         self._control = control
+        self._gateway = control.gateway
 
     def takes(self, head: Head) -> bool:
         """Whether that head may come in as things stand; what may not is refused on aiohttp's road."""
-        return host_allowed(head.host, self._control.world)
+        world = self._gateway.world
+        if head.allowed is not world:
+            head.allowed = world if host_allowed(head.host, world) else None
+        return head.allowed is world
 
     async def serve(self, client: Client, head: Head, body: bytes) -> None:
         """Answer one request. Raises ConnectionResetError where the client left; that is booked then."""
-        control, caller = self._control, None
-        gateway = control.gateway
+        control, gateway, caller = self._control, self._gateway, None
         try:
             caller = self._identify(client, head)
             checked = protocol.parse(decode(body))
@@ -83,7 +86,7 @@ class ChatDoor:
 
     def _identify(self, client: Client, head: Head) -> Caller:
         """Who asks; found out anew only where the head, the keys or the mode are others. Raises AuthenticationError."""
-        accounts, auth = self._control.accounts, self._control.world.auth
+        accounts, auth = self._control.accounts, self._gateway.world.auth
         keyring, known = accounts.callers.keyring, client.known
         if known is None or known[0] is not head or known[1] is not keyring or known[2] is not auth:
             known = client.known = (head, keyring, auth, accounts.recognize(head.headers, client.peer, auth))

@@ -39,13 +39,17 @@ _UNUSUAL: Final = (
 )
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class Head:
-    """A usual head. `path`: as asked for; `host`: the name that it was asked by; `headers` ignore case."""
+    """A usual head. `path`: as asked for; `host`: the name that it was asked by; `headers` ignore case.
+
+    `allowed`: the world in which that name was found to be one of this home.
+    """
 
     path: str
     host: str
     headers: Mapping[str, str]
+    allowed: object = None
 
 
 class Heads:

@@ -149,6 +149,8 @@ class Reply(Response):
 
     def release(self) -> None:
         """The connection goes back by itself once the body's end has come; it gets a moment to come."""
+        if self._finished and not self._pieces:
+            return  # it has come, and was read
         self._let_go()
         if self._line is not None:
             self._line.go_on()
@@ -215,7 +217,7 @@ class Reply(Response):
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self._held > READ_BUFFER and self._line is not None:
             self._line.go_on()
-        self._discard()
+        self._pieces, self._held = [], 0
         if self._inflater is None:
             return data
         self._inflater.feed(data)
