@@ -147,7 +147,8 @@ class Relay:
         out, reader = self._out, self._call.reader
         if self._over or out is None:
             return
-        self._watch.seen = self._watch.now()
+        watch = self._watch
+        watch.seen = watch.now()
         if not self._write(reader.feed(data)):
             return
         if reader.done or reader.trouble is not None:
