@@ -173,6 +173,7 @@ class ChatStream(StreamReader):
                 yield block + b"\n\n"
             return
         changed = content = split = False
+        before = self._characters
         for choice in choices:
             changed |= self._choice(choice)
             content = content or has_content(choice.get("delta"))
@@ -187,7 +188,7 @@ class ChatStream(StreamReader):
         else:
             yield block + b"\n\n"
             if content:
-                self._overhead = len(block) + 2 - sum(characters(choice.get("delta")) for choice in choices)
+                self._overhead = len(block) + 2 - (self._characters - before)
 
     def _pieces(self, chunk: Json) -> Iterator[Piece]:
         if self._chunks is not None:
