@@ -45,12 +45,12 @@ class Reply:
     close: Callable[[], None] = _nothing
     poured: Callable[[Output], Awaitable[None]] | None = None
 
-    async def pour(self, out: Output) -> None:
+    def pour(self, out: Output) -> Awaitable[None]:
         """Hand all chunks to `out`, to the end."""
         if self.poured is not None:
-            await self.poured(out)
-        elif self.chunks is not None:
-            await pull(self.chunks, out)
+            return self.poured(out)
+        assert self.chunks is not None
+        return pull(self.chunks, out)
 
 
 @dataclass(frozen=True, slots=True)

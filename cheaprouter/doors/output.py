@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 from collections.abc import Callable, Mapping
 from http import HTTPStatus
 from typing import Final
@@ -51,14 +50,15 @@ class Output:
         self.started = False
 
     def start(self, headers: Mapping[str, str]) -> None:
-        """Send status 200 and the headers: in one write with the first piece if that is there by the loop's next round."""
+        """Send status 200 and the headers, in one write with the first piece, be it an empty one."""
         self._head = head(200, headers, "Transfer-Encoding: chunked\r\n")
         self.started = True
-        self._loop.call_soon(self._send_head)
 
     def write(self, piece: bytes) -> None:
         """Send a piece. Raises ConnectionResetError where the client is gone."""
         if not piece:  # an empty chunk would end the reply
+            if self._head:
+                self._send(b"")
             return
         transport = self._protocol.transport
         if self._head or transport is None or transport.is_closing():
@@ -92,8 +92,3 @@ class Output:
         if self._head:
             data, self._head = self._head + data, b""
         transport.write(data)
-
-    def _send_head(self) -> None:
-        if self._head:
-            with contextlib.suppress(ConnectionResetError):  # whoever writes next is told
-                self._send(b"")

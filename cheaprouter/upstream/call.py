@@ -139,7 +139,7 @@ class Call:
             return failure
         if reader.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
-        if self.request.wire != "events":
+        if self.request.wire != "events" and len(pieces) != 1:
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
         return Streaming(response, reader, pieces, ended)
 

@@ -192,8 +192,9 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_body(self, data: bytes) -> None:
         self._since_body = 0
-        if self._reply is not None:
-            self._reply.add(data)
+        if (reply := self._reply) is not None:
+            reply.pieces.append(data)
+            reply.held += len(data)
 
     def on_message_complete(self) -> None:
         if self._reply is not None:

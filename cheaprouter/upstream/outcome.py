@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -70,12 +70,10 @@ class StreamReply:
     error_code: str | None = None
     output_characters: int = 0
 
-    async def pour(self, out: Output) -> None:
+    def pour(self, out: Output) -> Awaitable[None]:
         """Hand all of it to `out` as it comes; the same as to iterate, and cheaper."""
-        if isinstance(self.chunks, Relay):
-            await self.chunks.pour(out)
-        else:
-            await pull(self.chunks, out)
+        chunks = self.chunks
+        return chunks.pour(out) if isinstance(chunks, Relay) else pull(chunks, out)
 
 
 class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request, raised once, not an error of ours
@@ -120,7 +118,6 @@ class Relay:
         self._out: Output | None = None
         self._poured: asyncio.Future[None] | None = None
         self.reply: StreamReply | None = None
-        watch.flow(adapter.timeouts.idle, heartbeat)
 
     # --- poured: the transport calls, and nothing waits but for the end ---------------------------------------------
 
@@ -147,7 +144,8 @@ class Relay:
         out, reader = self._out, self._call.reader
         if self._over or out is None:
             return
-        self._watch.seen = self._watch.now()
+        watch = self._watch
+        watch.seen = watch.now()
         if not self._write(reader.feed(data)):
             return
         if reader.done or reader.trouble is not None:
@@ -244,6 +242,8 @@ class Relay:
     async def _wait(self) -> bytes | Failure | None:
         """The next bytes; None where a heartbeat is due; a failure where the stream broke."""
         watch = self._watch
+        if watch.what != "idle":
+            watch.flow(self._adapter.timeouts.idle, self._heartbeat)
         watch.enter()
         try:
             data = await self._call.response.chunk()

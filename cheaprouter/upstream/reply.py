@@ -51,11 +51,14 @@ class Headers(Mapping[str, str]):
 
 
 class Reply(Response):
-    """See `providers.adapter.Response`. The connection calls `add`, `arrived` and `finish`."""
+    """See `providers.adapter.Response`. The connection calls `arrived` and `finish`.
+
+    `pieces`: bytes of the body that have come, put there by the connection; `held`: how many.
+    """
 
     __slots__ = (
-        "_error", "_finished", "_held", "_inflater", "_later", "_line", "_paused", "_pieces", "_released", "_sink", "_waiter",
-        "headers", "status",
+        "_error", "_finished", "_inflater", "_later", "_line", "_paused", "_released", "_sink", "_waiter",
+        "headers", "held", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
@@ -63,8 +66,8 @@ class Reply(Response):
         self.headers: Mapping[str, str] = Headers(headers)
         self._line: Line | None = line  # None once the connection is another's, or gone
         self._inflater = inflater
-        self._pieces: list[bytes] = []
-        self._held = 0
+        self.pieces: list[bytes] = []
+        self.held = 0
         self._finished = self._paused = self._released = False
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
@@ -72,11 +75,6 @@ class Reply(Response):
         self._later: asyncio.Handle | None = None
 
     # --- the connection's side ---------------------------------------------------------------------------------
-
-    def add(self, data: bytes) -> None:
-        """Bytes of the body have come."""
-        self._pieces.append(data)
-        self._held += len(data)
 
     def finish(self, error: TransportError | None) -> None:
         """Nothing more comes; the connection is no longer this reply's."""
@@ -90,16 +88,16 @@ class Reply(Response):
     def arrived(self) -> None:
         """Let the reader know what was added, or that it is finished."""
         if self._sink is not None:
-            if len(self._pieces) == 1 and not (self._finished or self._paused or self._inflater):
-                self._held = 0
-                self._sink.feed(self._pieces.pop())  # as most come: one piece, and nothing else to say
+            if len(self.pieces) == 1 and not (self._finished or self._paused or self._inflater):
+                self.held = 0
+                self._sink.feed(self.pieces.pop())  # as most come: one piece, and nothing else to say
             else:
                 self._push()
         elif self._released:
             self._discard()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        if self._held > READ_BUFFER and self._line is not None:
+        if self.held > READ_BUFFER and self._line is not None:
             self._line.hold()
 
     # --- the reader's side -------------------------------------------------------------------------------------
@@ -109,7 +107,7 @@ class Reply(Response):
             if self._inflater is not None and self._inflater.ready:
                 await asyncio.sleep(0)  # what unpacks to very much still lets others have their turn
                 data = self._inflate()
-            elif self._pieces:
+            elif self.pieces:
                 data = self._take()
             elif not self._finished:
                 await self._more()
@@ -122,7 +120,7 @@ class Reply(Response):
                 return data
 
     async def read(self, limit: int, *, cut: bool = False) -> bytes:
-        if self._finished and self._error is None and self._inflater is None and self._held <= limit:
+        if self._finished and self._error is None and self._inflater is None and self.held <= limit:
             return self._take()  # it has come whole, as most do
         return await super().read(limit, cut=cut)
 
@@ -139,7 +137,7 @@ class Reply(Response):
     def resume(self) -> None:
         self._paused = False
         self._push()
-        if self._line is not None and not self._paused and self._held <= READ_BUFFER:
+        if self._line is not None and not self._paused and self.held <= READ_BUFFER:
             self._line.go_on()
 
     def abort(self) -> None:
@@ -168,8 +166,8 @@ class Reply(Response):
             self._later = None
 
     def _discard(self) -> None:
-        self._pieces.clear()
-        self._held = 0
+        self.pieces.clear()
+        self.held = 0
 
     def _break(self, error: TransportError) -> None:
         """It ends here, whatever comes."""
@@ -197,7 +195,7 @@ class Reply(Response):
         while (sink := self._sink) is not None and not self._paused:
             if self._inflater is not None and self._inflater.ready:
                 data = self._inflate()
-            elif self._pieces:
+            elif self.pieces:
                 data = self._take()
             elif self._finished:
                 self._sink = None
@@ -213,9 +211,9 @@ class Reply(Response):
 
     def _take(self) -> bytes:
         """All that has come; of what is compressed, a step."""
-        pieces = self._pieces
+        pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
-        if self._held > READ_BUFFER and self._line is not None:
+        if self.held > READ_BUFFER and self._line is not None:
             self._line.go_on()
         self._pieces, self._held = [], 0
         if self._inflater is None:

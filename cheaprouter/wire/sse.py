@@ -13,20 +13,23 @@ class EventTooLargeError(ValueError):
 
 
 class EventCutter:
-    """Gathers network chunks and gives bytes that end on an event's boundary, line ends made LF."""
+    """Gathers network chunks and gives bytes that end on an event's boundary, line ends made LF.
 
-    __slots__ = ("_carriage", "_held", "_parts")
+    `parts`: what is held of an event that is not whole; `carriage`: a CR came last, and a LF may follow.
+    """
+
+    __slots__ = ("_held", "carriage", "parts")
 
     def __init__(self) -> None:
-        self._parts: list[bytes] = []
+        self.parts: list[bytes] = []
         self._held = 0
-        self._carriage = False
+        self.carriage = False
 
     def feed(self, data: bytes) -> bytes:
         """All whole events so far, blank lines included, or nothing yet. Raises EventTooLargeError."""
-        if self._carriage or b"\r" in data:
+        if self.carriage or b"\r" in data:
             data = self._unify(data)
-        parts = self._parts
+        parts = self.parts
         if not parts:
             if data.endswith(b"\n\n"):
                 return data
@@ -50,26 +53,26 @@ class EventCutter:
 
     def rest(self) -> bytes:
         """What is left at the end of the stream: an event whose blank line never came, or nothing."""
-        whole = b"".join(self._parts) + (b"\n" if self._carriage else b"")
-        self._parts.clear()
+        whole = b"".join(self.parts) + (b"\n" if self.carriage else b"")
+        self.parts.clear()
         self._held = 0
-        self._carriage = False
+        self.carriage = False
         return whole
 
     def _keep(self, data: bytes) -> None:
         if not data:
             return
-        self._parts.append(data)
+        self.parts.append(data)
         self._held += len(data)
         if self._held > MAX_EVENT_BYTES:
             raise EventTooLargeError
 
     def _unify(self, data: bytes) -> bytes:
         """CRLF and CR become LF; a CR at the very end waits for the LF that may follow."""
-        if self._carriage:
+        if self.carriage:
             data = b"\r" + data
-        self._carriage = data.endswith(b"\r")
-        if self._carriage:
+        self.carriage = data.endswith(b"\r")
+        if self.carriage:
             data = data[:-1]
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -14,6 +15,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
 from cheaprouter.providers.failures import Failure
 from cheaprouter.wire.events import Piece, WireEvent
+from cheaprouter.wire.openai_chat.alike import around_text
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
@@ -241,6 +243,100 @@ def test_wherever_the_network_cuts_the_client_gets_the_same(chunks, size, end, s
     assert failure_of(stream) is None
     assert stream.usage is not None
     assert stream.usage.total_tokens == 18
+
+
+texts = st.one_of(
+    st.text(max_size=12), st.sampled_from(["error", 'a "b"', "}{[", "\\", "event:", "\n\ndata: [DONE]", "\ud83d"])
+)
+
+
+@given(
+    st.lists(
+        st.one_of(
+            texts.map(lambda text: delta(content=text)), texts.map(lambda text: delta(content=text, n=1)), deltas
+        ),
+        max_size=12,
+    ),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
+def test_an_event_at_a_time_the_client_gets_what_it_gets_of_all_at_once(chunks, spaces, to_ascii, late):
+    def encoded(chunk: dict[str, Any]) -> bytes:
+        text = json.dumps(chunk, separators=(", ", ": ") if spaces else (",", ":"), ensure_ascii=to_ascii)
+        return sse(text.encode(errors="replace"))
+
+    events = [ROLE, *map(encoded, (delta(content="!"), delta(content="?"), *chunks)), FINISH, USAGE, DONE]
+    expected, whole = run(b"".join(events))
+    stream = decoder()
+    cut = 1 if late else 0  # each event's last line end comes with the next event
+    data = b"".join(events)
+    ends = [0, *(sum(map(len, events[: n + 1])) - cut for n in range(len(events))), len(data)]
+    out = [push(stream, data[start:end]) for start, end in pairwise(ends)]
+    out += as_bytes(stream.finish())
+    assert joined(out) == joined(whole)
+    assert (stream.malformed, stream.usage, stream.finish_reason) == (
+        expected.malformed, expected.usage, expected.finish_reason,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda event: event.replace(b"null", b'"stop"'),
+        lambda event: event.replace(b'"b"', b'"b\\"'),
+        lambda event: event.replace(b'"b"', b'"b", "tool_calls":[{"index":0}]'),
+        lambda event: event.replace(b'"b"', b'"b","x":{"content":"y"}'),
+        lambda event: event.replace(b'"b"', b'"b\n"'),
+        lambda event: event + event,
+        lambda event: event[:-2],
+    ],
+)
+def test_only_a_text_may_be_another_where_an_event_is_passed_on_unread(changed):
+    stream, fresh = decoder(), decoder()
+    for data in (ROLE, *words("!", "a", "a")):
+        push(stream, data)
+    for data in (ROLE, *words("!")):
+        push(fresh, data)
+    event = changed(words("b")[0])
+    assert (push(stream, event), stream.malformed) == (push(fresh, event), fresh.malformed)
+    assert stream.finish_reason == fresh.finish_reason
+    assert stream.finish() == fresh.finish()
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        words("b")[0].replace(b"b", b""),
+        sse(delta(content="b", reasoning_content="c")),
+        sse({**delta(content="b"), "obfuscation": "xyz"}),
+    ],
+)
+def test_what_stands_around_a_text_is_found(event):
+    around = around_text(event)
+    assert around is not None
+    assert (around[0][-11:], around[1][:1]) == (b'"content":"', b'"')
+    assert len(event) - len(around[0] + around[1]) <= 1
+
+
+@pytest.mark.parametrize(
+    "event",
+    [
+        sse({**delta(content="b"), "usage": {"prompt_tokens": 1}}),
+        sse({**delta(content="b"), "error": {"message": "x"}}),
+        sse(delta("stop", content="b")),
+        sse(delta(content="b", tool_calls=[{"index": 0}])),
+        sse({**delta(content="b"), "choices": [{"index": 0, "message": {"content": "b"}}]}),
+        sse({**delta(), "choices": delta(content="b")["choices"] * 2}),
+        sse({"content": "x", **delta(content="b")}),
+        words("b")[0].replace(b"{", b"{\n", 1),
+        words("b")[0].replace(b"}\n", b"\n"),
+        words("b")[0].replace(b'"b"', b'"b","content":"c"'),
+        b"id: 1\n" + words("b")[0],
+    ],
+)
+def test_around_a_text_that_is_not_all_there_is_to_know_nothing_is_found(event):
+    assert around_text(event) is None
 
 
 messages = st.fixed_dictionaries(

@@ -53,14 +53,15 @@ def characters(message: Any) -> int:
     """Characters of text, reasoning and tool arguments in a delta or message."""
     if not isinstance(message, dict):
         return 0
-    texts = list(map(message.get, _TEXTS))
-    for call in _objects(message.get("tool_calls")):
-        if isinstance(function := call.get("function"), dict):
-            texts += function.get("name"), function.get("arguments")
     count = 0
-    for text in texts:
-        if isinstance(text, str):
+    for name in _TEXTS:
+        if isinstance(text := message.get(name), str):
             count += len(text)
+    if calls := message.get("tool_calls"):
+        for call in _objects(calls):
+            if isinstance(function := call.get("function"), dict):
+                told = function.get("name"), function.get("arguments")
+                count += sum([len(text) for text in told if isinstance(text, str)])
     return count
 
 

@@ -15,6 +15,7 @@ import orjson
 from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
+from .alike import around_text, is_text
 from .chunks import (
     ChunkReader,
     answers,
@@ -30,6 +31,9 @@ from .chunks import (
 )
 from .quirks import Quirks, finish_reason
 
+_LEARN_AGAIN: Final = 8
+"""Events until it is looked again at how most are, where they are not any more as they were."""
+
 
 class ChatStream(StreamReader):
     """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes."""
@@ -43,11 +47,25 @@ class ChatStream(StreamReader):
         self._reasoning: list[str] = []
         self._answered = self._called = False
         self._raw_bytes = self._raw_events = self._overhead = 0
+        self._around: tuple[bytes, bytes] | None = None  # the text of an event as most are
+        self._learn_at = 0
 
     @property
     def output_characters(self) -> int:
         """Exact for events that were read; by size for those that were passed on."""
         return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
+
+    def feed(self, data: bytes) -> list[Piece]:
+        """One whole event that is like one before but for its text goes on as it is."""
+        around, cutter = self._around, self._cutter
+        if around is not None and not (cutter.parts or cutter.carriage or self.done or self.trouble):
+            before, after = around
+            size = len(data)
+            if data.startswith(before) and data.endswith(after) and is_text(data, len(before), size - len(after)):
+                self._raw_bytes += size
+                self._raw_events += 1
+                return [data]
+        return super().feed(data)
 
     def _take(self, whole: bytes) -> list[Piece]:
         """Read each event up to the first content; pass on what needs no reading after that."""
@@ -116,6 +134,9 @@ class ChatStream(StreamReader):
             return False
         self._raw_bytes += len(whole)
         self._raw_events += count
+        if count == 1 and self._raw_events > self._learn_at:
+            self._around = around_text(whole) or self._around
+            self._learn_at = self._raw_events + _LEARN_AGAIN
         return True
 
     def _read(self, block: bytes) -> Iterator[Piece]:
@@ -152,6 +173,7 @@ class ChatStream(StreamReader):
                 yield block + b"\n\n"
             return
         changed = content = split = False
+        before = self._characters
         for choice in choices:
             changed |= self._choice(choice)
             content = content or has_content(choice.get("delta"))
@@ -166,7 +188,7 @@ class ChatStream(StreamReader):
         else:
             yield block + b"\n\n"
             if content:
-                self._overhead = len(block) + 2 - sum(characters(choice.get("delta")) for choice in choices)
+                self._overhead = len(block) + 2 - (self._characters - before)
 
     def _pieces(self, chunk: Json) -> Iterator[Piece]:
         if self._chunks is not None:
@@ -214,10 +236,10 @@ def plain_events(whole: bytes) -> int:
     Quotes inside JSON strings are escaped, so a bare `"error"` or `"finish_reason":"` is never part of a text.
     Unequal brackets may be a text's own: then the events are read after all, which costs time and nothing else.
     """
-    count = whole.count(b"\n\n")
+    count = whole.count(b'}\n\ndata: {"') + 1
     if (
         not whole.startswith(b'data: {"')
-        or whole.count(b'}\n\ndata: {"') != count - 1
+        or whole.count(b"\n") != 2 * count  # no line but these
         or not whole.endswith(b"}\n\n")
         or whole.count(b"{") != whole.count(b"}")
         or whole.count(b"[") != whole.count(b"]")
@@ -231,12 +253,13 @@ def plain_events(whole: bytes) -> int:
 
 _MARKS: Final = (
     b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"error"', b'_calls":[{', b'_calls": [{',
-    b"event:", b"data: [DONE]",
 )  # fmt: skip
 
 
 def quiet_beginning(whole: bytes) -> int:
     """Where the first event begins that has to be read for what is in it; 0 where there is nothing before it."""
-    first = min((place for mark in _MARKS if (place := whole.find(mark)) >= 0), default=0)
+    first = min(
+        (place for mark in (*_MARKS, b"event:", b"data: [DONE]") if (place := whole.find(mark)) >= 0), default=0
+    )
     end = whole.rfind(b"\n\n", 0, first)
     return end + 2 if end >= 0 else 0

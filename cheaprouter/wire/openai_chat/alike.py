@@ -1,0 +1,47 @@
+"""Events that differ from one that was read in their text alone: what that one did not say, they do not say either."""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+import orjson
+
+from .chunks import choices_of, usage_in
+
+_BEGINNINGS: Final = (b'"content":"', b'"content": "')
+_START: Final = b"data: "
+
+_TEXT: Final = re.compile(rb'(?:[^"\\\x00-\x1f]++|\\["\\/bfnrt]|\\u(?![dD][89a-fA-F])[0-9a-fA-F]{4})*+')
+"""The inside of a JSON string, but for halves of characters; linear, since nothing is tried twice."""
+
+is_text: Final = _TEXT.fullmatch
+"""Whether bytes are all that, from a place to a place."""
+
+
+def around_text(event: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and after the text of a chunk that tells nothing but that text; None for any other.
+
+    `event`: a line and a blank one. Whatever text stands there instead, reading it would pass it on unchanged.
+    """
+    for beginning in _BEGINNINGS:
+        if (place := event.find(beginning)) >= 0 and (text := _TEXT.match(event, place + len(beginning))):
+            before, after = event[: text.start()], event[text.end() :]
+            one_line = event.startswith(_START) and event.find(b"\n") == len(event) - 2
+            return (before, after) if one_line and _tells_only_text(before, after) else None
+    return None
+
+
+def _tells_only_text(before: bytes, after: bytes) -> bool:
+    """Whether what stands between is the text of the only choice, and that is all there is to know."""
+    try:
+        chunk, other = [orjson.loads(before[len(_START) :] + text + after) for text in (b"a", b"b")]
+    except orjson.JSONDecodeError:
+        return False
+    choices = choices_of(chunk)
+    if len(choices) != 1 or chunk.get("error") or usage_in(chunk) is not None:
+        return False
+    delta = choices[0].get("delta")
+    if not isinstance(delta, dict) or delta.get("tool_calls") or choices[0].get("finish_reason"):
+        return False
+    return bool(delta.get("content") == "a" and choices_of(other)[0]["delta"]["content"] == "b")
