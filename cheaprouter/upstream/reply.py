@@ -147,7 +147,7 @@ class Reply(Response):
 
     def release(self) -> None:
         """The connection goes back by itself once the body's end has come; it gets a moment to come."""
-        if self._finished and not self._pieces:
+        if self._finished and not self.pieces:
             return  # it has come, and was read
         self._let_go()
         if self._line is not None:
@@ -215,7 +215,7 @@ class Reply(Response):
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
         if self.held > READ_BUFFER and self._line is not None:
             self._line.go_on()
-        self._pieces, self._held = [], 0
+        self.pieces, self.held = [], 0
         if self._inflater is None:
             return data
         self._inflater.feed(data)
