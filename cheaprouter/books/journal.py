@@ -119,13 +119,18 @@ class Journal:
         except OSError as error:
             self._refused(error)
 
-    def rotate(self) -> None:
-        """Begin a new segment if the current one is long. Cheap; in the thread that appends."""
+    def rotate(self) -> bool:
+        """Begin a new segment if the current one is long; whether it did: the old one is closed by the next `sync`.
+
+        Cheap; in the thread that appends.
+        """
         if self._size >= SEGMENT_BYTES and self._current is not None:
             ended, previous = self._current, self._file
             if self._begin(self._last + 1):
                 self._ended[ended] = self._last
                 self._left.append(previous)
+                return True
+        return False
 
     def forget(self, applied: int) -> None:
         """Remove ended segments whose rows are all in SQLite for good (up to seq `applied`)."""

@@ -296,7 +296,8 @@ class Recorder:
     async def _settled(self) -> None:
         """Move the WAL into the file, and let the journal forget what is safe there."""
         self._rows_unmoved = 0
-        self._journal.rotate()
+        if self._journal.rotate():
+            self._unsynced.set()
         try:
             applied = await self._database.read(books.applied)
             safe = await self._database.read(checkpoint)

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sqlite3
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
+from cheaprouter.books import journal
 from cheaprouter.books import recorder as module
 from cheaprouter.books import totals as books
 from cheaprouter.config.settings import StorageSettings
@@ -31,6 +34,27 @@ async def test_batches_are_written_in_the_background(office, monkeypatch):
     office.book()
     await until(lambda: office.database.read_sync(booked) == 1)
     assert not office.journal.dirty
+    running.cancel()
+
+
+def deleted_segments():
+    """Journal files that are gone from the folder and that this process still holds open."""
+    found = []
+    for file in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):  # the one that lists them is gone by now
+            found.append(str(file.readlink()))
+    return [link for link in found if link.endswith(".log (deleted)")]
+
+
+async def test_a_segment_that_is_forgotten_is_let_go_though_nothing_more_is_booked(office, monkeypatch):
+    monkeypatch.setattr(module, "BATCH_SECONDS", 0.001)
+    monkeypatch.setattr(journal, "SEGMENT_BYTES", 300)
+    office = office()
+    running = asyncio.create_task(office.recorder.run())
+    office.book()
+    await until(lambda: office.database.read_sync(booked) == 1 and not office.journal.dirty)
+    await office.recorder.tidy()
+    await until(lambda: not deleted_segments())
     running.cancel()
 
 
