@@ -35,10 +35,15 @@ TINY_LIMIT: Final = 16
 
 
 class WireRequest(NamedTuple):
-    """What goes out. `body` is final bytes."""
+    """What goes out. `body` is final bytes.
+
+    `on_head`: may be told a reply's status when its headers come before any of its body; whoever waits for the reply is then
+    left to wait for the body too where this says so. For replies that are of no use before: it spares a task being woken.
+    """
 
     endpoint: Endpoint
     body: bytes | None = None
+    on_head: Callable[[int], bool] | None = None
 
     @property
     def method(self) -> str:

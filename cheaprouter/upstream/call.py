@@ -13,7 +13,7 @@ import orjson
 from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
-from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError
+from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
 from ..providers.failures import Action, Failure, degraded
 from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
@@ -71,12 +71,14 @@ class Call:
             limits = self.adapter.timeouts
             watch.expect("headers", header_limit(limits, stream=self.request.stream))
             wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
+            if self.request.stream:
+                wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
             if response.status != 200:
                 return await self._refused(response, limits)
             if not self.request.stream:
                 return await self._whole(response)
-            outcome = await self._stream(response, limits)
+            outcome = await self._stream(response)
             if keep := isinstance(outcome, Streaming):
                 watch.leave()
         except UntranslatableError as error:
@@ -92,6 +94,12 @@ class Call:
             if response is not None and not keep:
                 response.release() if watch.what == "read" else response.abort()
         return outcome
+
+    def _begins(self, status: int) -> bool:
+        """A stream's headers have come: from now on it is its first content that is waited for."""
+        if status == 200 and self.watch.what == "headers":
+            self.watch.expect("first_token", self.adapter.timeouts.first_token)
+        return status == 200
 
     async def _refused(self, response: Response, limits: Timeouts) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
@@ -116,9 +124,9 @@ class Call:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         return completion
 
-    async def _stream(self, response: Response, limits: Timeouts) -> Answered | Streaming | Failure:
+    async def _stream(self, response: Response) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
-        self.watch.expect("first_token", limits.first_token)
+        self._begins(response.status)
         start = b""
         while not start.strip() and (data := await response.chunk()):
             start += data

@@ -39,7 +39,7 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_buffer", "_complete", "_headers", "_held", "_keep", "_on_idle", "_on_lost", "_parser", "_refused", "_reply", "_since_body",
+        "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply", "_since_body",
         "_transport", "_until_close", "_waiter", "silent",
     )  # fmt: skip
 
@@ -49,6 +49,7 @@ class Connection(asyncio.BufferedProtocol):
         self._buffer = buffer
         self._on_idle = on_idle
         self._on_lost = on_lost
+        self._on_head: Callable[[int], bool] | None = None
         self._parser: HttpResponseParser | None = HttpResponseParser(self)
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Reply] | None = None
@@ -69,14 +70,18 @@ class Connection(asyncio.BufferedProtocol):
         """Whether part of the request is still to go out: some answer before they have read it."""
         return self._transport is not None and self._transport.get_write_buffer_size() > 0
 
-    async def exchange(self, message: bytes) -> Reply:
-        """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection."""
+    async def exchange(self, message: bytes, on_head: Callable[[int], bool] | None = None) -> Reply:
+        """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection.
+
+        `on_head`: see `WireRequest`.
+        """
         if self._transport is None:
             raise TransportError("upstream_reset", _UNANSWERED)
         self._since_body = 0
         self._complete = self._until_close = False
         self._headers = {}
         self.silent = True
+        self._on_head = on_head
         waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
         self._waiter = waiter
         self._transport.write(message)
@@ -88,6 +93,8 @@ class Connection(asyncio.BufferedProtocol):
             elif waiter.exception() is None:
                 waiter.result().abort()
             raise
+        finally:
+            self._on_head = None
 
     def drop(self) -> None:
         """Close at once; neither who waits nor who reads is told."""
@@ -145,16 +152,18 @@ class Connection(asyncio.BufferedProtocol):
             self._end(TransportError("invalid_reply", self._refused))
         elif self._reply is not None:
             if self._waiter is not None:
+                if not self._reply.held and self._on_head is not None and self._on_head(self._reply.status):
+                    return
                 self._answer(self._reply)
             self._reply.arrived()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        if self._waiter is not None:
-            self._end(TransportError("upstream_reset", _UNANSWERED))
-        elif self._reply is not None:
+        if self._reply is not None:
             whole = self._until_close and exc is None
             self._end(None if whole else TransportError("upstream_reset", _BROKEN_OFF))
+        elif self._waiter is not None:
+            self._end(TransportError("upstream_reset", _UNANSWERED))
         else:
             self.drop()
 

@@ -72,12 +72,12 @@ class DirectTransport:
         kept = host.take()
         if kept is not None:
             try:
-                return await kept.exchange(message)
+                return await kept.exchange(message, request.on_head)
             except TransportError:
                 if not kept.silent:
                     raise
         connection = await self._connect(host, connect_timeout)
-        return await connection.exchange(message)
+        return await connection.exchange(message, request.on_head)
 
     async def close(self) -> None:
         """Drop all connections, those in use too."""

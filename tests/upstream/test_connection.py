@@ -112,6 +112,59 @@ async def test_what_came_before_the_cut_is_there_to_read():
         await reply.chunk()
 
 
+async def asked(on_head) -> tuple[Wire, asyncio.Future]:
+    wire = Wire()
+    asking = asyncio.ensure_future(wire.connection.exchange(b"?", on_head))
+    await asyncio.sleep(0)
+    return wire, asking
+
+
+async def test_whoever_is_told_of_the_headers_may_wait_for_the_body_too():
+    told: list[int] = []
+    wire, asking = await asked(lambda status: told.append(status) or True)
+    wire.comes(CHUNKED)
+    await asyncio.sleep(0)
+    assert (told, asking.done()) == ([200], False)
+    wire.comes(http_chunk(b"hel"))
+    reply = await asking
+    assert (reply.status, await reply.chunk()) == (200, b"hel")
+    wire.comes(http_chunk(b"lo") + b"0\r\n\r\n")
+    assert await reply.read(MUCH) == b"lo"
+    assert wire.idle == 1
+
+
+@pytest.mark.parametrize("body", [b"", http_chunk(b"hel")])
+async def test_who_does_not_want_to_wait_for_the_body_or_need_not_has_the_reply_at_once(body):
+    wire, asking = await asked(lambda _: bool(body))
+    wire.comes(CHUNKED + body)
+    assert (await asking).status == 200
+
+
+async def test_a_body_that_never_begins_leaves_a_reply_that_broke_off():
+    wire, asking = await asked(lambda _: True)
+    wire.comes(CHUNKED)
+    wire.connection.connection_lost(None)
+    with pytest.raises(TransportError, match="broke off"):
+        await (await asking).chunk()
+
+
+async def test_a_body_that_is_empty_is_one():
+    wire, asking = await asked(lambda _: True)
+    wire.comes(CHUNKED)
+    wire.comes(b"0\r\n\r\n")
+    assert await (await asking).read(MUCH) == b""
+    assert (wire.idle, wire.lost) == (1, False)
+
+
+async def test_who_stops_waiting_for_a_body_drops_the_connection():
+    wire, asking = await asked(lambda _: True)
+    wire.comes(CHUNKED)
+    asking.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert wire.lost
+
+
 async def test_a_connection_that_closes_without_an_answer_is_a_reset():
     wire = Wire()
     asking = asyncio.ensure_future(wire.connection.exchange(b"?"))

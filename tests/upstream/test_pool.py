@@ -202,6 +202,20 @@ async def test_the_total_deadline_ends_it(make_bench):
     assert not bench.server.asked("spare")
 
 
+@pytest.mark.parametrize(
+    ("sent", "told"),
+    [((), "did not answer within 0.03 s"), (stream()[:1], "sent nothing within 0.05 s")],
+    ids=["nothing", "headers"],
+)
+async def test_a_stream_whose_headers_have_come_has_a_time_of_its_own_for_its_content(make_bench, sent, told):
+    headers = 1 if sent else 0.03
+    bench = make_bench(timeouts=type(QUICK)(connect=1, first_token=0.05, idle=5, total=9, headers=headers))
+    bench.server.script("faulty", (*sent, Stall()))
+    with pytest.raises(UpstreamFailed) as caught:
+        await bench.pool.send([bench.faulty], chat(stream=True))
+    assert told in caught.value.attempts[0].message
+
+
 async def test_a_refused_key_gives_way_to_the_next_one(make_bench):
     bench = make_bench(keys=("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb"))
     bench.server.script("faulty", error(401), GOOD)

@@ -19,7 +19,10 @@ MOST_USD: Final = 10**6
 
 
 def choices_of(chunk: Json) -> list[Json]:
-    return _objects(chunk.get("choices"))
+    choices = chunk.get("choices")
+    if type(choices) is list and len(choices) == 1 and type(choices[0]) is dict:
+        return choices  # as nearly all are
+    return _objects(choices)
 
 
 def _objects(value: Any) -> list[Json]:

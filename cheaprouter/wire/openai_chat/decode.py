@@ -141,9 +141,9 @@ class ChatStream(StreamReader):
 
     def _read(self, block: bytes) -> Iterator[Piece]:
         name, data = sse.parse(block)
-        if data is None or not data.strip():
+        if data is None or not (told := data.strip()):
             return
-        if data.strip() == b"[DONE]":
+        if told == b"[DONE]":
             self.done = True
             if self._chunks is None:
                 yield sse.DONE
@@ -202,9 +202,10 @@ class ChatStream(StreamReader):
         if isinstance(delta, dict):
             self._characters += characters(delta)
             self._called = self._called or bool(delta.get("tool_calls"))
-            self._answered = self._answered or answers(delta)
-            if self._quirks.answer_in_reasoning and not self._answered and (text := reasoning_of(delta)):
-                self._reasoning.append(text)
+            if self._quirks.answer_in_reasoning:
+                self._answered = self._answered or answers(delta)
+                if not self._answered and (text := reasoning_of(delta)):
+                    self._reasoning.append(text)
         reason: Any = choice.get("finish_reason")
         if not isinstance(reason, str) or not reason:
             return False
