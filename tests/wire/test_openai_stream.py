@@ -6,6 +6,7 @@ import json
 from itertools import pairwise
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -15,7 +16,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
 from cheaprouter.providers.failures import Failure
 from cheaprouter.wire.events import Piece, WireEvent
-from cheaprouter.wire.openai_chat.alike import around_text
+from cheaprouter.wire.openai_chat.alike import around_text, is_text
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
@@ -278,6 +279,21 @@ def test_an_event_at_a_time_the_client_gets_what_it_gets_of_all_at_once(chunks, 
     assert (stream.malformed, stream.usage, stream.finish_reason) == (
         expected.malformed, expected.usage, expected.finish_reason,
     )  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.sampled_from(["a", "é", "\n", "\\", '"', "\\n", "\\u", "00e9", "d83d", "\x7f", "/", "x"]), max_size=8
+    ).map("".join)
+)
+def test_a_text_is_what_json_takes_for_the_inside_of_a_string(text):
+    inside = text.encode()
+    try:
+        good = isinstance(orjson.loads(b'"%b"' % inside), str)
+    except orjson.JSONDecodeError:
+        good = False
+    found = is_text(b"before" + inside + b"after", 6, 6 + len(inside))
+    assert bool(found) == good or (good and "d83d" in text)  # halves of characters are left to whoever reads
 
 
 @pytest.mark.parametrize(
