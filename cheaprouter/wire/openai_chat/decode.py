@@ -15,7 +15,7 @@ import orjson
 from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
-from .alike import around_text, is_text
+from .alike import LONGEST, around_text, is_text
 from .chunks import (
     ChunkReader,
     answers,
@@ -61,7 +61,12 @@ class ChatStream(StreamReader):
         if around is not None and not (cutter.parts or cutter.carriage or self.done or self.trouble):
             before, after = around
             size = len(data)
-            if data.startswith(before) and data.endswith(after) and is_text(data, len(before), size - len(after)):
+            if (
+                size <= LONGEST
+                and data.startswith(before)
+                and data.endswith(after)
+                and is_text(data, len(before), size - len(after))
+            ):
                 self._raw_bytes += size
                 self._raw_events += 1
                 return [data]
