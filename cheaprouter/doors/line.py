@@ -103,8 +103,10 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             self._pass_on(data)
 
     def _idle(self) -> bool:
-        """Whether aiohttp waits for a request on this connection."""
-        return self._waiter is not None and not self._waiter.done() and not self._messages
+        """Whether aiohttp waits for a request on this connection, or is about to: before Python 3.12 its task has yet to begin."""
+        if self._waiter is None:
+            return self._request_count == 0 and not self._messages
+        return not self._waiter.done() and not self._messages
 
     def _make_parser(self) -> HttpRequestParser:
         return HttpRequestParser(

@@ -1,7 +1,8 @@
 """One connection to an upstream: a request goes out in one write, httptools reads the reply, and what is not proper ends it.
 
-It serves one request at a time, and another once the reply before it has ended cleanly and nothing is left over. httptools
-is as strict as llhttp is by itself: no line ends without a carriage return, no folded headers, no length told twice.
+It serves one request at a time, and another once the reply before it has ended cleanly and nothing is left over. What small
+servers get wrong without leaving any doubt is let pass, as aiohttp does: lines that end without a carriage return, spaces after the
+size of a chunk. A length told twice, or one beside chunks, is not.
 """
 
 from __future__ import annotations
@@ -50,7 +51,11 @@ class Connection(asyncio.BufferedProtocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._on_head: Callable[[int], bool] | None = None
-        self._parser: HttpResponseParser | None = HttpResponseParser(self)
+        parser = HttpResponseParser(self)
+        parser.set_dangerous_leniencies(
+            lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
+        )
+        self._parser: HttpResponseParser | None = parser
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Reply] | None = None
         self._reply: Reply | None = None
@@ -175,6 +180,8 @@ class Connection(asyncio.BufferedProtocol):
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        if name == b"set-cookie":  # nobody here keeps any, and some send them by the dozen
+            return
         if name in self._headers:
             value = b"%s, %s" % (self._headers[name], value)
             if len(value) > _LONGEST_FIELD:

@@ -37,13 +37,13 @@ async def test_batches_are_written_in_the_background(office, monkeypatch):
     running.cancel()
 
 
-def deleted_segments():
+def deleted_segments(folder):
     """Journal files that are gone from the folder and that this process still holds open."""
     found = []
     for file in Path("/proc/self/fd").iterdir():
         with contextlib.suppress(OSError):  # the one that lists them is gone by now
             found.append(str(file.readlink()))
-    return [link for link in found if link.endswith(".log (deleted)")]
+    return [link for link in found if link.startswith(str(folder)) and link.endswith(".log (deleted)")]
 
 
 async def test_a_segment_that_is_forgotten_is_let_go_though_nothing_more_is_booked(office, monkeypatch):
@@ -54,7 +54,7 @@ async def test_a_segment_that_is_forgotten_is_let_go_though_nothing_more_is_book
     office.book()
     await until(lambda: office.database.read_sync(booked) == 1 and not office.journal.dirty)
     await office.recorder.tidy()
-    await until(lambda: not deleted_segments())
+    await until(lambda: not deleted_segments(office.journal.folder))
     running.cancel()
 
 

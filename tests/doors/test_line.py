@@ -88,6 +88,15 @@ async def test_head_and_body_in_segments_of_their_own_take_the_short_road(api):
     assert api.short == 1
 
 
+async def test_requests_that_come_with_the_connection_take_the_short_road(api):
+    wire = await api.connect(settled=False)
+    await wire.say(a_post(MOCK))
+    await wire.answers()
+    await wire.say(a_post(MOCK), a_post(MOCK, usual=False), a_post(MOCK))
+    assert [answer.status for answer in await wire.answers(4)] == [200] * 4
+    assert api.short == 3
+
+
 async def test_a_head_in_two_segments_takes_the_short_road(api):
     wire = await api.connect()
     await wire.say(*cut(a_post(MOCK), [100]))

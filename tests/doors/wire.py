@@ -143,12 +143,14 @@ class Lines:
     runner: LineRunner
     short: int = 0
 
-    async def connect(self) -> Wire:
+    async def connect(self, *, settled: bool = True) -> Wire:
+        """`settled` False: what comes first comes before aiohttp's own task has begun."""
         assert self.runner.server is not None
         protocol = self.runner.server()
         wire = Wire(protocol)
         protocol.connection_made(wire)
-        await asyncio.sleep(0)
+        if settled:
+            await asyncio.sleep(0)
         return wire
 
     async def ask(self, *requests: bytes) -> list[Answer]:
