@@ -71,8 +71,7 @@ class KnownDevices:
 
     def recent(self) -> list[str]:
         """All that are known, the one that called last first. Takes its time, with many."""
-        calls = {device_id: d.last_seen for devices in (self._aside, self._idle) for device_id, d in devices.items()}
-        return sorted(calls, key=calls.__getitem__, reverse=True)
+        return sorted((*self._aside, *self._idle), key=self.last_seen)[::-1]
 
     def last_seen(self, device_id: str) -> int:
         """When a device called last, in Unix seconds; 0: never, or nobody knows."""

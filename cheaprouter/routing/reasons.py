@@ -87,7 +87,7 @@ def chosen(
 
 def ascii_line(text: str) -> str:
     """ASCII on one line: it travels in a header."""
-    return text.encode("ascii", "replace").decode().replace("\n", " ")
+    return "".join(c if c.isprintable() else " " for c in text.encode("ascii", "replace").decode())
 
 
 def no_candidate(granted: Access, dropped: Sequence[Dropped]) -> NoCandidateError | BudgetError:

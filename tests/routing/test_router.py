@@ -13,6 +13,7 @@ from cheaprouter.core.errors import (
     PermissionDeniedError,
 )
 from cheaprouter.core.models import Capability, Profile
+from cheaprouter.routing.reasons import ascii_line
 from cheaprouter.routing.shortlist import Shortlist
 from tests.builders import a_chat, a_model
 from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, FixedDifficulty, context, router
@@ -498,3 +499,10 @@ class TestExplain:
 def test_the_store_of_conversations_outlives_a_reload():
     first = router()
     assert type(first)(first.table, first.settings, FixedDifficulty(), sticky=first.sticky).sticky is first.sticky
+
+
+@pytest.mark.parametrize("name", ["a\r\nx-evil: 1", "a\x00b", "é\n", "a\x7fb"])
+def test_a_reason_is_one_line_of_ascii_whatever_was_asked_for(name):
+    line = ascii_line(f"{name} is unknown here")
+    assert line.isascii()
+    assert line.isprintable()
