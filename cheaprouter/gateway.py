@@ -130,7 +130,7 @@ class Gateway:
             decision = self._afford(world, account, error)
         try:
             reply = await self.pool.send(
-                world.upstreams, decision.model, decision.others, account.operation, account.top_up
+                world.upstreams, decision.model, lambda: decision.fallbacks, account.operation, account.top_up
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
@@ -203,8 +203,7 @@ class Gateway:
 
     def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
         account.close(200, usage=reply.usage, output_characters=reply.output_characters)
-        if account.decision is not None and account.decision.score_later is not None:
-            self._score_later(world, account.decision, account.seq)
+        self._score_later(world, account)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
@@ -221,19 +220,21 @@ class Gateway:
         async def pour(out: Output) -> None:
             await reply.pour(out)
             _ended(account, reply)
-            if account.decision is not None and account.decision.score_later is not None:
-                self._score_later(world, account.decision, account.seq)
+            self._score_later(world, account)
 
         # What is to be kept for the next time goes by piece by piece.
         poured = pour if key is None else None
         return Reply(self._headers(account), None, _relay(world, account, reply, key), close, poured)
 
-    def _score_later(self, world: World, decision: RouteDecision, seq: int) -> None:
+    def _score_later(self, world: World, account: Account) -> None:
         """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
+        decision = account.decision
+        if decision is None or decision.score_later is None:
+            return
 
         def score() -> None:
             if (difficulty := world.router.score_skipped(decision)) is not None:
-                self.accounts.recorder.amend(seq, difficulty.tier.value, difficulty.score)
+                self.accounts.recorder.amend(account.seq, difficulty.tier.value, difficulty.score)
 
         asyncio.get_running_loop().call_soon(score)
 

@@ -276,10 +276,6 @@ class RouteDecision:
             self.stand_ins = self.stand_ins()
         return self.stand_ins
 
-    def others(self) -> tuple[Model, ...]:
-        """The same, to be asked for later."""
-        return self.fallbacks
-
     @property
     def chain(self) -> tuple[Model, ...]:
         """The model and its stand-ins, in the order they are tried."""
