@@ -15,6 +15,10 @@ FIRST_PAUSE: Final = 1.0
 LONGEST_PAUSE: Final = 60.0
 """Seconds before a failed task runs again; doubled each time. Having run this long, it begins with the first again."""
 
+CANCEL_AGAIN: Final = 5.0
+"""Seconds that a cancelled task has to tidy up. One that still runs then lost its cancellation somewhere on the way: before
+Python 3.12 `asyncio.wait_for` swallows one that comes in the same turn as what it waited for, and libraries call it, too."""
+
 RUNNING: Final = "running"
 RESTARTING: Final = "restarting"
 STOPPED: Final = "stopped"
@@ -60,10 +64,11 @@ class Tasks:
 
     async def close(self) -> None:
         """Cancel everything that runs, and wait for its end."""
-        tasks = list(self._tasks.values())
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        waiting = {task for task in self._tasks.values() if not task.done()}
+        while waiting:
+            for task in waiting:
+                task.cancel()
+            _, waiting = await asyncio.wait(waiting, timeout=CANCEL_AGAIN)
 
     async def _supervise(self, name: str, work: _Work) -> None:
         try:

@@ -168,7 +168,8 @@ async def _push(page: Page, socket: web.WebSocketResponse) -> None:
             await socket.send_bytes(await page.status())
             await asyncio.sleep(_PUSH_SECONDS)
             with suppress(TimeoutError):
-                await asyncio.wait_for(events.get(), _IDLE_SECONDS)
+                async with asyncio.timeout(_IDLE_SECONDS):
+                    await events.get()
             events.drain()
     finally:
         events.close()

@@ -114,7 +114,8 @@ class App:
         gateway.draining = True
         await self.lan.stop_listening()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(gateway.idle(), DRAIN_SECONDS)
+            async with asyncio.timeout(DRAIN_SECONDS):
+                await gateway.idle()
         if gateway.running:
             gateway.cut_off = True
             _LOG.warning("%d replies were cut off", gateway.running)
@@ -235,7 +236,8 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
 async def _say_goodbye(house: House) -> None:
     if house.bridge is not None:
         with contextlib.suppress(TimeoutError):  # it may be waiting for a Supervisor that does not answer
-            await asyncio.wait_for(house.bridge.stop(), _GOODBYE_SECONDS)
+            async with asyncio.timeout(_GOODBYE_SECONDS):
+                await house.bridge.stop()
 
 
 async def _discover_for_ever(house: House, reloaded: asyncio.Event) -> None:
@@ -244,7 +246,8 @@ async def _discover_for_ever(house: House, reloaded: asyncio.Event) -> None:
         reloaded.clear()
         await house.discover()
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(reloaded.wait(), _DISCOVERY_SECONDS)
+            async with asyncio.timeout(_DISCOVERY_SECONDS):
+                await reloaded.wait()
 
 
 def _settle_memory() -> None:

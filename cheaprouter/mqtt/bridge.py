@@ -168,7 +168,8 @@ class Bridge:
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._interrupt.wait(), seconds)
+            async with asyncio.timeout(seconds):
+                await self._interrupt.wait()
 
     def _lost(self, broker: MqttSettings, error: ConnectionLostError) -> None:
         self.state = "unauthorized" if error.unauthorized else "disconnected"
@@ -261,4 +262,5 @@ class Bridge:
 
     async def _say_offline(self, send: Send, message: Outgoing) -> None:
         with contextlib.suppress(ConnectionLostError, TimeoutError):
-            await asyncio.wait_for(send(message), OFFLINE_SECONDS)
+            async with asyncio.timeout(OFFLINE_SECONDS):
+                await send(message)

@@ -5,6 +5,7 @@ import logging
 
 import pytest
 
+from cheaprouter.core import tasks
 from cheaprouter.core.tasks import Tasks
 from tests.builders import HandClock
 
@@ -174,3 +175,23 @@ async def test_a_name_that_is_taken_is_a_mistake_of_ours(bench):
     bench.tasks.start("work", for_ever)
     with pytest.raises(ValueError, match="'work'"):
         bench.tasks.start("work", for_ever)
+
+
+async def test_close_ends_work_that_lost_its_cancellation(bench, monkeypatch):
+    monkeypatch.setattr(tasks, "CANCEL_AGAIN", 0.0)
+    lost = 0
+
+    async def deaf() -> None:
+        nonlocal lost
+        while lost < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                lost += 1
+        await asyncio.Event().wait()
+
+    bench.tasks.start("work", deaf)
+    await turns()
+    async with asyncio.timeout(5):
+        await bench.tasks.close()
+    assert (lost, bench.state()) == (2, "stopped")
