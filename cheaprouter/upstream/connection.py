@@ -238,9 +238,25 @@ class Connection(asyncio.BufferedProtocol):
         else:
             self.drop()
         if waiter is not None and not waiter.done():
-            if reply is not None:
-                waiter.set_result(reply)
-            else:
+            if reply is None:
                 waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
+            elif keep:
+                _hand_over(waiter, reply)
+            else:
+                waiter.set_result(reply)
         if reply is not None:
             reply.arrived()
+
+
+def _hand_over(waiter: asyncio.Future[Reply], reply: Reply) -> None:
+    """Let who waits go on with the whole reply here and now, and not in the loop's next turn, which every answer would wait for.
+
+    In the loop's next turn all the same where a task runs: none can go on within another's step.
+    """
+    waiting = waiter._callbacks if asyncio.current_task() is None else None  # noqa: SLF001 - there is no public way
+    for callback, _ in waiting or ():
+        waiter.remove_done_callback(callback)
+    if not waiter.done():
+        waiter.set_result(reply)
+    for callback, context in waiting or ():
+        context.run(callback, waiter)
