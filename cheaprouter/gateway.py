@@ -36,7 +36,8 @@ def _nothing() -> None: ...
 class Reply:
     """What a front door renders: headers, and either `body` or `chunks` in the wire that it asked for.
 
-    `close` it, whatever happened. `poured`: does the same as to iterate over the chunks, for less; None where it cannot be.
+    `close` it, whatever happened: that books it, a whole one best once it has left. `poured`: does the same as to iterate
+    over the chunks, for less; None where it cannot be.
     """
 
     headers: dict[str, str]
@@ -202,14 +203,19 @@ class Gateway:
         return decision
 
     def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
-        account.close(200, usage=reply.usage, output_characters=reply.output_characters)
-        self._score_later(world, account)
+        """Settled before it leaves, since its headers tell what it cost and what is left; booked once it has."""
+        account.settle(reply.usage, reply.output_characters)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
         if account.cost is not None:
             headers["x-cheaprouter-cost-usd"] = usd_text(account.cost)
-        return Reply(headers, body=reply.body)
+
+        def close() -> None:
+            account.close(200)
+            self._score_later(world, account)
+
+        return Reply(headers, body=reply.body, close=close)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
         def close() -> None:

@@ -71,7 +71,10 @@ class ChatDoor:
             client.send(error.status, {**error.headers, "x-request-id": request_id, **headers}, error_body(error))
             return
         if reply.body is not None:
-            client.send(200, reply.headers, reply.body)
+            try:
+                client.send(200, reply.headers, reply.body)
+            finally:
+                reply.close()
         else:
             await _stream(client.open(), reply)
 
