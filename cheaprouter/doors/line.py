@@ -278,7 +278,7 @@ def _start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop
     """A task that has already run to where it first waits, where Python can do so."""
     if sys.version_info >= (3, 12):
         return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
+    return asyncio.Task(coroutine, loop=loop)
 
 
 class LineServer(web.Server):

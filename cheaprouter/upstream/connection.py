@@ -70,11 +70,6 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it is open, as far as is known here."""
         return self._transport is not None and not self._transport.is_closing()
 
-    @property
-    def _sending(self) -> bool:
-        """Whether part of the request is still to go out: some answer before they have read it."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
-
     async def exchange(self, message: bytes, on_head: Callable[[int], bool] | None = None) -> Reply:
         """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection.
 
@@ -87,8 +82,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers = {}
         self.silent = True
         self._on_head = on_head
-        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiter = waiter
+        waiter = self._waiter = asyncio.Future[Reply]()
         self._transport.write(message)
         try:
             return await waiter
@@ -152,7 +146,9 @@ class Connection(asyncio.BufferedProtocol):
         except (HttpParserError, HttpParserUpgrade):
             proper = False
         if self._complete:
-            self._end(None, keep=proper and self._keep and not self._sending)
+            # Some answer before they have read all of the request: what of it is still to go out would be in the next one's way.
+            sent = self._transport is not None and not self._transport.get_write_buffer_size()
+            self._end(None, keep=proper and self._keep and sent)
         elif not proper or self._since_body > _MOST_HEAD:
             self._end(TransportError("invalid_reply", self._refused))
         elif self._reply is not None:
@@ -233,19 +229,21 @@ class Connection(asyncio.BufferedProtocol):
         if reply is not None:
             reply.finish(error)
         if keep and self.usable:
-            self.go_on()
+            if self._held:
+                self.go_on()
             self._on_idle(self)
         else:
             self.drop()
-        if waiter is not None and not waiter.done():
-            if reply is None:
-                waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
-            elif keep:
-                _hand_over(waiter, reply)
-            else:
+        if waiter is None:
+            if reply is not None:
+                reply.arrived()
+        elif reply is not None and keep:
+            _hand_over(waiter, reply)
+        elif not waiter.done():
+            if reply is not None:
                 waiter.set_result(reply)
-        if reply is not None:
-            reply.arrived()
+            else:
+                waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
 
 
 def _hand_over(waiter: asyncio.Future[Reply], reply: Reply) -> None:
