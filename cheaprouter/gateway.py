@@ -141,11 +141,11 @@ class Gateway:
         if reply.model is not decision.model:
             account.tell_fallback()
         account.token()
-        world.router.served(account.caller.device_id, decision, reply.model)
         # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
         key = _key(account, reply.model) if caches else None
         if isinstance(reply, WholeReply):
-            return self._whole(world, account, reply, key)
+            return self._whole(world, account, decision, reply, key)
+        world.router.served(account.caller.device_id, decision, reply.model)
         return self._stream(world, account, reply, key)
 
     def _decide(self, world: World, account: Account, action: BudgetAction | None) -> RouteDecision:
@@ -202,7 +202,9 @@ class Gateway:
         account.reserve(decision)
         return decision
 
-    def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
+    def _whole(
+        self, world: World, account: Account, decision: RouteDecision, reply: WholeReply, key: bytes | None
+    ) -> Reply:
         """Settled before it leaves, since its headers tell what it cost and what is left; booked once it has."""
         account.settle(reply.usage, reply.output_characters)
         if key is not None:
@@ -212,8 +214,10 @@ class Gateway:
             headers["x-cheaprouter-cost-usd"] = usd_text(account.cost)
 
         def close() -> None:
-            account.close(200)
-            self._score_later(world, account)
+            if not account.closed:
+                account.close(200)
+                world.router.served(account.caller.device_id, decision, reply.model)
+                self._score_later(world, account)
 
         return Reply(headers, body=reply.body, close=close)
 

@@ -252,7 +252,8 @@ class Account:
             return
         self.closed = True
         try:
-            self.settle(usage, output_characters)
+            if self._settled is None:
+                self.settle(usage, output_characters)
             self._book(status, error)
         finally:
             if self.on_close is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import hdrs, web
@@ -95,8 +95,12 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         found = self._heads.find(data, self._make_parser)
         self._begun = b""
         if found is not None and self._door.takes(found[0]):
-            head, self._missing, start = found
-            self._gather(head, data[start:])
+            head, missing, start = found
+            if len(data) - start == missing:
+                self._run(head, data[start:])
+            else:
+                self._missing = missing
+                self._gather(head, data[start:])
         elif is_begun(data):
             self._begun = data
         else:
@@ -157,7 +161,11 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         self._busy = True
         self._request_count += 1
         self._manager.requests_count += 1
-        task = _start(self._answer(head, body), self._loop)
+        answer = self._answer(head, body)
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(answer, loop=self._loop, eager_start=True)  # it runs to where it first waits, now
+        else:
+            task = asyncio.Task(answer, loop=self._loop)
         if not task.done():
             self._task = task
 
@@ -272,13 +280,6 @@ def _rest(data: bytes, messages: Sequence[tuple[Any, Any]]) -> int:
     if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
         return _LOST
     return int(message.headers.get(hdrs.CONTENT_LENGTH, "0")) - (len(data) - start)
-
-
-def _start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    """A task that has already run to where it first waits, where Python can do so."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return asyncio.Task(coroutine, loop=loop)
 
 
 class LineServer(web.Server):

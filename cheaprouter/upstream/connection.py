@@ -228,7 +228,7 @@ class Connection(asyncio.BufferedProtocol):
         waiter, self._waiter = self._waiter, None
         if reply is not None:
             reply.finish(error)
-        if keep and self.usable:
+        if keep and self._transport is not None:  # whoever takes it next asks whether it is still open
             if self._held:
                 self.go_on()
             self._on_idle(self)
