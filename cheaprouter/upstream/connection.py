@@ -237,24 +237,8 @@ class Connection(asyncio.BufferedProtocol):
         if waiter is None:
             if reply is not None:
                 reply.arrived()
-        elif reply is not None and keep:
-            _hand_over(waiter, reply)
         elif not waiter.done():
             if reply is not None:
                 waiter.set_result(reply)
             else:
                 waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
-
-
-def _hand_over(waiter: asyncio.Future[Reply], reply: Reply) -> None:
-    """Let who waits go on with the whole reply here and now, and not in the loop's next turn, which every answer would wait for.
-
-    In the loop's next turn all the same where a task runs: none can go on within another's step.
-    """
-    waiting = waiter._callbacks if asyncio.current_task() is None else None  # noqa: SLF001 - there is no public way
-    for callback, _ in waiting or ():
-        waiter.remove_done_callback(callback)
-    if not waiter.done():
-        waiter.set_result(reply)
-    for callback, context in waiting or ():
-        context.run(callback, waiter)

@@ -485,21 +485,6 @@ async def test_a_reply_that_is_still_coming_may_be_dropped_between_two_steps():
     assert caught.value.code == "upstream_reset"
 
 
-async def test_who_waits_for_a_reply_that_came_whole_has_it_before_the_loop_turns():
-    wire = Wire()
-    asking = asyncio.ensure_future(wire.connection.exchange(b"?"))
-    await asyncio.sleep(0)
-    done = []
-
-    def comes():  # as the loop says so: no task runs
-        wire.comes(sized(b"hello"))
-        done.append(asking.done())
-
-    asyncio.get_running_loop().call_soon(comes)
-    reply = await asking
-    assert (done, await reply.read(MUCH)) == ([True], b"hello")
-
-
 async def test_a_whole_reply_that_comes_when_its_asker_was_just_cancelled_reaches_nobody():
     wire = Wire()
     asking = asyncio.ensure_future(wire.connection.exchange(b"?"))
