@@ -40,8 +40,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply", "_since_body",
-        "_transport", "_until_close", "_waiter", "silent",
+        "_body", "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply",
+        "_since_body", "_transport", "_until_close", "_waiter", "on_body", "silent",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,9 @@ class Connection(asyncio.BufferedProtocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._on_head: Callable[[int], bool] | None = None
+        # A body's pieces, as a reader wants all of a read at once: the parser puts them there without a call of Python's for each.
+        self._body: list[bytes] = []
+        self.on_body = self._body.append
         parser = HttpResponseParser(self)
         parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
@@ -151,6 +154,8 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade):
             proper = False
+        if self._body:
+            self._gather()
         if self._complete:
             self._end(None, keep=proper and self._keep and not self._sending)
         elif not proper or self._since_body > _MOST_HEAD:
@@ -206,12 +211,6 @@ class Connection(asyncio.BufferedProtocol):
         self._reply = Reply(self, status, headers, Inflater(encoding.decode("latin-1")))
         self._refused = _NOT_HTTP
 
-    def on_body(self, data: bytes) -> None:
-        self._since_body = 0
-        if (reply := self._reply) is not None:
-            reply.pieces.append(data)
-            reply.held += len(data)
-
     def on_message_complete(self) -> None:
         if self._reply is not None:
             assert self._parser is not None
@@ -219,6 +218,16 @@ class Connection(asyncio.BufferedProtocol):
             self._keep = self._parser.should_keep_alive()
 
     # --- within ------------------------------------------------------------------------------------------------
+
+    def _gather(self) -> None:
+        """Let the reply have what one read brought of its body, in one piece."""
+        body = self._body
+        data = body[0] if len(body) == 1 else b"".join(body)
+        body.clear()
+        self._since_body = 0
+        if (reply := self._reply) is not None:
+            reply.pieces.append(data)
+            reply.held += len(data)
 
     def _answer(self, reply: Reply) -> None:
         """Let who waits have the reply."""
