@@ -154,18 +154,17 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade):
             proper = False
-        if self._body:
-            self._gather()
+        data, reply = self._taken() if self._body else b"", self._reply
         if self._complete:
-            self._end(None, keep=proper and self._keep and not self._sending)
+            self._end(None, data, keep=proper and self._keep and not self._sending)
         elif not proper or self._since_body > _MOST_HEAD:
-            self._end(TransportError("invalid_reply", self._refused))
-        elif self._reply is not None:
+            self._end(TransportError("invalid_reply", self._refused), data)
+        elif reply is not None:
             if self._waiter is not None:
-                if not self._reply.held and self._on_head is not None and self._on_head(self._reply.status):
+                if not data and self._on_head is not None and self._on_head(reply.status):
                     return
-                self._answer(self._reply)
-            self._reply.arrived()
+                self._answer(reply)
+            reply.arrived(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -219,15 +218,15 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- within ------------------------------------------------------------------------------------------------
 
-    def _gather(self) -> None:
-        """Let the reply have what one read brought of its body, in one piece."""
-        body = self._body
-        data = body[0] if len(body) == 1 else b"".join(body)
-        body.clear()
+    def _taken(self) -> bytes:
+        """What one read brought of the body, in one piece."""
         self._since_body = 0
-        if (reply := self._reply) is not None:
-            reply.pieces.append(data)
-            reply.held += len(data)
+        body = self._body
+        if len(body) == 1:
+            return body.pop()
+        data = b"".join(body)
+        body.clear()
+        return data
 
     def _answer(self, reply: Reply) -> None:
         """Let who waits have the reply."""
@@ -235,8 +234,8 @@ class Connection(asyncio.BufferedProtocol):
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
 
-    def _end(self, error: TransportError | None, *, keep: bool = False) -> None:
-        """Of this reply nothing more comes. The connection is free, or gone, before anybody is told."""
+    def _end(self, error: TransportError | None, data: bytes = b"", *, keep: bool = False) -> None:
+        """Of this reply nothing more comes but `data`. The connection is free, or gone, before anybody is told."""
         reply, self._reply = self._reply, None
         waiter, self._waiter = self._waiter, None
         if reply is not None:
@@ -252,4 +251,4 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
         if reply is not None:
-            reply.arrived()
+            reply.arrived(data)
