@@ -60,6 +60,7 @@ class ChatDoor:
         try:
             caller = self._identify(client, head)
             checked = protocol.parse(decode(body))
+            del body  # it is not kept for as long as the answer takes
         except CheapRouterError as error:
             self._refuse(client, error, caller)
             return

@@ -14,7 +14,7 @@ from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
 from ..control import Control
 from ..wire.openai_chat.encode import error_body
@@ -48,6 +48,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
 
     def __init__(self, manager: LineServer, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._parser = None  # most connections never need aiohttp's, which takes a kilobyte
         self._door = manager.door
         self._buffer = manager.buffer
         self._heads = manager.heads
@@ -121,11 +122,14 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             max_field_size=self.max_field_size,
             max_headers=self.max_headers,
             payload_exception=RequestPayloadError,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
         )
 
     def _pass_on(self, data: bytes) -> None:
         """Give aiohttp what is not ours, and count along where its message ends."""
         first = self._due == 0 and self._idle()
+        if self._parser is None and self.transport is not None:
+            self._parser = self._make_parser()
         super().data_received(data)
         if self._due > 0:
             self._due -= len(data)  # below nought: another request has begun with it
@@ -170,8 +174,10 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             self._task = task
 
     async def _answer(self, head: Head, body: bytes) -> None:
+        serving = self._door.serve(self, head, body)
+        del body  # it is not kept for as long as the answer takes
         try:
-            await self._door.serve(self, head, body)
+            await serving
             if self._paused:
                 await self._drain_helper()
         except asyncio.CancelledError:
