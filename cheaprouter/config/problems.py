@@ -11,6 +11,7 @@ from typing import Any, Final
 from ..core.models import Json
 from ..core.records import dataclass
 from .kinds import CLOUD, KINDS, MOCK, NEEDS_URL
+from .references import Hidden, Missing
 from .settings import Alias, model_id
 
 Path = tuple[str | int, ...]
@@ -34,13 +35,16 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             out += f"[{part}]"
         else:
-            name = part if part.isprintable() else ascii(part)
+            name = str(part)
+            name = name if name.isprintable() else ascii(name)
             out += f".{name}" if out else name
     return out or "the settings"
 
 
 def render(path: Path, allowed: str, value: Any) -> Problem:
-    """`key: expected ..., got the string 'x'`."""
+    """`key: expected ..., got the string 'x'`; of a reference that leads nowhere, why."""
+    if isinstance(value, Missing):
+        return Problem(path, f"{dotted(path)}: {value.why}")
     return Problem(path, f"{dotted(path)}: expected {allowed}, got {_describe(path, value)}")
 
 
@@ -60,8 +64,8 @@ def at(raw: Any, path: Path) -> Any:
             raw = raw.get(part)
         elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
-        else:
-            return None
+        else:  # where one value may stand for a list of one, it is that one
+            return raw if isinstance(raw, Missing) else None
     return raw
 
 
@@ -76,7 +80,8 @@ def _describe(path: Path, value: Any) -> str:
 def _string(value: str, hidden: bool) -> str:  # noqa: FBT001 - one table, one signature
     if not value:
         return "an empty string"
-    hidden = hidden or ("://" in value and ("@" in value or "?" in value))  # an address may hold a login
+    login = "://" in value and ("@" in value or "?" in value)  # which an address may hold
+    hidden = hidden or login or isinstance(value, Hidden)
     return "a string (not shown)" if hidden else f"the string {_short(value)}"
 
 

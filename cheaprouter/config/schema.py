@@ -18,6 +18,7 @@ from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
 from .layers import spelled_out, without
 from .problems import Path, Problem, at, cross_check, dotted, nearest, render
+from .references import is_holder
 from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
@@ -49,7 +50,9 @@ def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, require
             raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in keys and item is not None}
         errors: list[vol.Invalid] = [
-            _Told(f"unknown key{nearest(str(key), keys)}", path=[key]) for key in value if key not in keys
+            _Told(f"unknown key{nearest(str(key), keys)}", path=[key])
+            for key in value
+            if key not in keys and not is_holder(key)
         ]
         errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
@@ -173,7 +176,7 @@ _alias = _or_bare("target", _section(_keys(Alias), Alias, required=("target",)))
 _provider = _section(
     {
         **_keys(ProviderSettings),
-        "api_key": _word,
+        "api_key": _value(texts.api_key),
         "api_key_env": _each(_word),
         "headers": _named(texts.header_name, _value(texts.header_value)),
         "timeouts": _section(_keys(Timeouts), Timeouts),
