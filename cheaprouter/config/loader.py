@@ -25,9 +25,9 @@ from . import fields, files, losses
 from .files import APP_FOLDER, OPTIONS, is_named
 from .kinds import CLOUD
 from .layers import Layer, merge, without
-from .problems import Problem, dotted
+from .origins import Origins
 from .references import SECRETS, put_in, uses_secrets
-from .schema import check
+from .schema import MOST_TOLD, check
 from .settings import Settings, lock
 from .strict_yaml import DEEPEST, parse_secrets, parse_yaml
 
@@ -96,7 +96,9 @@ def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str])
     problems += _cut_off(last_good, texts).values()
     layers = _layers(texts, environ)
     rest = _understand(texts, layers, found, [], environ, lenient=True)
-    if problems or not (rest.good or _files_are_good(layers, environ)):
+    if len(rest.problems) > MOST_TOLD:
+        wrong = [*problems, *rest.problems]
+    elif problems or not (rest.good or _files_are_good(layers, environ)):
         wrong = _wrong(texts, layers, found, problems, environ)
     elif opened := _opened(last_good, rest, environ):
         wrong = [*rest.problems, *opened.values()]
@@ -135,22 +137,18 @@ def _understand(
     known = _key_variables(merge(layers.values())[0], environ)
     everything = [*layers.values(), fields.from_environment(environ, known)]
     raw, sources = merge(everything)
-    settings, more = _settle(raw, environ, sources, lenient=lenient)
+    origins = Origins(sources, {path: text for path, text in texts.items() if path.name != OPTIONS})
+    settings, more = _settle(raw, environ, origins, lenient=lenient)
     put_in = frozenset[str]().union(*(layer.secrets for layer in layers.values()))
     said = (*problems, *(problem for layer in everything for problem in layer.problems), *more)
-    said = tuple(_without(put_in, problem) for problem in said)
+    redactor = Redactor()  # values are told only where they are harmless, so this is for what slipped through
+    redactor.register(put_in)
+    said = tuple(map(redactor.clean, said))
     if said and not lenient:
         raise ConfigurationError(list(said))
     held = {path: texts[path] for path, layer in layers.items() if layer.raw or _says(path, texts[path])}
     watched = tuple(dict.fromkeys((*found, *(path.with_name(SECRETS) for path in found if path.name != OPTIONS))))
     return Loaded(settings, said, sources, watched, held, good=not said, secrets=put_in)
-
-
-def _without(secrets: Iterable[str], problem: str) -> str:
-    """A problem's words without what was put in; the values of settings are told only where they are harmless, so this is rare."""
-    redactor = Redactor()
-    redactor.register(secrets)
-    return redactor.clean(problem)
 
 
 def _shut(kept: Loaded, layers: Mapping[Path, Layer], environ: Mapping[str, str]) -> Settings:
@@ -274,30 +272,18 @@ def _key_variables(raw: Json, environ: Mapping[str, str]) -> dict[str, str]:
     return known
 
 
-def _settle(
-    raw: Json, environ: Mapping[str, str], sources: Mapping[str, str], *, lenient: bool
-) -> tuple[Settings, list[str]]:
-    """Check, and leave out what is wrong until the rest passes."""
+def _settle(raw: Json, environ: Mapping[str, str], origins: Origins, *, lenient: bool) -> tuple[Settings, list[str]]:
+    """Check, and leave out what is wrong until the rest passes; of what is wrong all over nothing is used."""
     said: list[str] = []
     for _ in range(_ROUNDS):
         settings, problems = check(raw, environ)
         if settings is not None:
             return settings, said
-        lines = [_with_source(problem, sources) for problem in problems]
+        lines = [origins.told(problem) for problem in problems[:MOST_TOLD]]
+        if len(problems) > MOST_TOLD:
+            return Settings(), [*lines, f"... and {len(problems) - MOST_TOLD} more"]
         if not lenient:
             return Settings(), lines
         raw, done = without(raw, [problem.path for problem in problems])
         said += [f"{line} - {words}" for line, words in zip(lines, done, strict=True)]
     return Settings(), said
-
-
-def _with_source(problem: Problem, sources: Mapping[str, str]) -> str:
-    path = problem.path
-    while path:
-        here = dotted(path)
-        if here in sources:
-            return f"{problem.text} ({sources[here]})"
-        if inner := {source for key, source in sources.items() if key.startswith((f"{here}.", f"{here}["))}:
-            return f"{problem.text} ({', '.join(sorted(inner))})"
-        path = path[:-1]
-    return problem.text

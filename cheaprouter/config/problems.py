@@ -18,6 +18,8 @@ Path = tuple[str | int, ...]
 
 _SECRET: Final = re.compile(r"key|password|secret|token|headers|url|username|proxy", re.IGNORECASE)
 _SHOWN: Final = 60
+_MOST_LINKS: Final = 20
+"""Of a chain of aliases: each is followed at every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,10 +163,12 @@ def _models(where: Path, name: str, models: tuple[Json, ...]) -> Iterator[tuple[
 def _aliases(aliases: Mapping[str, Alias]) -> Iterator[tuple[Path, str]]:
     for name in aliases:
         seen, target = [name], aliases[name].target
-        while target in aliases and target not in seen:
+        while target in aliases and target not in seen and len(seen) <= _MOST_LINKS:
             seen.append(target)
             target = aliases[target].target
-        if target in seen and not (target == name and len(seen) == 1):
+        if len(seen) > _MOST_LINKS:
+            yield ("aliases", name), f"leads through more than {_MOST_LINKS} others"
+        elif target in seen and not (target == name and len(seen) == 1):
             yield ("aliases", name), f"leads in a circle: {' -> '.join([*seen, target])}"
 
 

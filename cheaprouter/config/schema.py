@@ -22,6 +22,12 @@ from .references import is_holder
 from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
+_MOST_GUESSES: Final = 20
+"""Unknown keys of one section for which the nearest known one is looked for."""
+
+MOST_TOLD: Final = 100
+"""Problems of which anybody reads more are told as so many."""
+
 _BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
 
 
@@ -49,10 +55,10 @@ def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, require
         if not isinstance(value, dict):
             raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in keys and item is not None}
+        unknown = [key for key in value if key not in keys and not is_holder(key)]
         errors: list[vol.Invalid] = [
-            _Told(f"unknown key{nearest(str(key), keys)}", path=[key])
-            for key in value
-            if key not in keys and not is_holder(key)
+            _Told(f"unknown key{nearest(str(key), keys) if place < _MOST_GUESSES else ''}", path=[key])
+            for place, key in enumerate(unknown)
         ]
         errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
@@ -256,6 +262,8 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
 
 def _between_the_rest(raw: Any, wrong: list[Path], environ: Mapping[str, str]) -> list[Problem]:
     """What does not go together of the parts that are right by themselves."""
+    if len(wrong) > MOST_TOLD:
+        return []
     try:
         data = _top(without(raw, wrong)[0]) if isinstance(raw, dict) else {}
     except vol.Invalid:

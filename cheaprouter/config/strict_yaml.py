@@ -26,6 +26,7 @@ MOST_VALUES: Final = 50_000
 DEEPEST: Final = 40
 _LONGEST_NUMBER: Final = 100
 _MERGE: Final = "tag:yaml.org,2002:merge"
+_NO_NAMES: Final = ("tag:yaml.org,2002:null", "!secret")
 _NUMBERS: Final = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _READ_OTHERWISE: Final = frozenset("\t\ufeff")
 """Where these are, libyaml and PyYAML do not read the same; PyYAML's word counts."""
@@ -99,6 +100,12 @@ def _load(text: str) -> Any:
             if len(text) > _WORTH_BETTER_WORDS:
                 raise
     return yaml.load(text, _Strict)  # noqa: S506 - a SafeLoader that also refuses keys written twice
+
+
+def compose(text: str) -> yaml.Node | None:
+    """The nodes of a text that `parse_yaml` takes, for where in it things stand."""
+    quick = yaml.__with_libyaml__ and _READ_OTHERWISE.isdisjoint(text)
+    return yaml.compose(text, _Quick if quick else _Strict)
 
 
 def _texts(text: str) -> Any:
@@ -220,6 +227,8 @@ def _refuse_odd(node: yaml.ScalarNode) -> None:
 def _refuse_twins(node: yaml.MappingNode) -> None:
     seen = set()
     for key, _ in node.value:
+        if key.tag in _NO_NAMES:
+            raise _refused("a key has to be a name", key.start_mark)
         if isinstance(key, yaml.ScalarNode) and key.tag != _MERGE:
             if (key.tag, key.value) in seen:
                 raise _refused(f"`{key.value}` is written twice", key.start_mark)
