@@ -12,6 +12,7 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
+from .references import Hidden
 from .values import AUTO, Kind, Reader, many, name, text
 
 _LONGEST_URL: Final = 2000
@@ -114,7 +115,8 @@ def base_url(value: Any) -> str:
     parts = urlsplit(str(_plain_url(value)))
     path = re.sub(r"/{2,}", "/", parts.path)
     path = _ENDPOINT.sub("", path)
-    return parts._replace(path=_TWICE.sub("/v1", path)).geturl().rstrip("/")
+    found = parts._replace(path=_TWICE.sub("/v1", path)).geturl().rstrip("/")
+    return Hidden(found) if isinstance(value, Hidden) else found
 
 
 @of_form("a key as the provider gave it (${NAME} for an environment variable's, !secret NAME for one of secrets.yaml)")

@@ -11,6 +11,7 @@ from cheaprouter.config import files
 from cheaprouter.config.loader import Loaded, load, reload, start
 from cheaprouter.config.settings import Auth, auth_of
 from cheaprouter.core.errors import ConfigurationError
+from tests.builders_house import make_house
 
 KEY = "sk-from-elsewhere-1234"
 
@@ -254,3 +255,15 @@ def test_the_apps_options_are_put_in_likewise(tmp_path):
     with pytest.raises(ConfigurationError, match="OPENAI_API_KEY is not set"):
         load(None, tmp_path, {})
     assert keys(load(None, tmp_path, {"OPENAI_API_KEY": KEY})) == (KEY,)
+
+
+async def test_an_address_that_was_put_in_is_not_shown_on_any_page(tmp_path):
+    text = (
+        "auth: open\nproviders: {lab: {kind: openai, api_key: k, base_url: 'http://127.0.0.1:9/${T}/v1'}, ollama: {}}"
+    )
+    loaded = read(tmp_path, text, T="hunter22")
+    async with make_house(tmp_path / "house") as home:
+        await home.house.reload(loaded)
+        shown = {row["name"]: row["base_url"] for row in home.control.providers()}
+        assert home.house.redactor.clean("GET http://127.0.0.1:9/hunter22/v1") == "GET http://127.0.0.1:9/***/v1"
+    assert (shown["lab"], shown["ollama"]) == ("(not shown)", "http://127.0.0.1:11434/v1")

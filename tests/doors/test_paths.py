@@ -91,3 +91,9 @@ async def test_what_is_guarded_is_guarded_under_every_spelling(api):
     assert (found.status, found.code) == (403, "admin_key_required")
     [found] = await api.ask(b"GET //v1/models HTTP/1.1\r\nHost: evil.com\r\n\r\n")
     assert (found.status, found.code) == (403, "host_not_allowed")
+
+
+@pytest.mark.parametrize("name", ["lab/small", "lab/small:latest"])
+async def test_a_model_is_told_with_ollamas_default_tag_or_without(api, name):
+    [found] = await api.ask(f"GET /v1/models/{name} HTTP/1.1\r\nHost: pi.lan\r\n\r\n".encode())
+    assert (found.status, found.json["id"]) == (200, "lab/small")
