@@ -15,7 +15,6 @@ from typing import Any, Final
 from aiohttp import hdrs, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.web_protocol import RequestHandler, RequestPayloadError
-from yarl import URL
 
 from ..control import Control
 from ..core.errors import CheapRouterError
@@ -326,9 +325,11 @@ class LineServer(web.Server):
         return error_response(error, headers)
 
     def _make_request(self, message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
-        path = tidy(message.path)
-        if path != message.path:
-            message = message._replace(path=path, url=URL(path, encoded=True))
+        target = tidy(message.path)
+        if target != message.path:
+            path, _, query = target.partition("?")
+            url = message.url.build(path=path, query_string=query, encoded=True)
+            message = message._replace(path=target, url=url)
         return self._like.request_factory(message, *rest)
 
     async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
