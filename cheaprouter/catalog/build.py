@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from ..config.kinds import MOCK, is_local
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
+from ..core.ids import other_spelling
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .quality import family, sees
@@ -84,6 +85,7 @@ class _Provider:
         catalogued = [] if self.local else [entry for entry in self.catalog.models(self.kind) if self.offered(entry)]
         yield from (self.from_catalog(entry) for entry in catalogued if entry.id not in named)
         known = {entry.id for entry in catalogued} | named
+        known |= {other_spelling(model_id) for model_id in named}
         yield from (self.from_listing(item) for model_id, item in self.listed.items() if model_id not in known)
 
     def offered(self, entry: CatalogEntry) -> bool:
@@ -140,7 +142,8 @@ class _Provider:
         *,
         hidden: bool = False,
     ) -> Model:
-        given, listed = given or ModelSettings(f"{self.settings.name}/{upstream}"), self.listed.get(upstream, {})
+        given = given or ModelSettings(f"{self.settings.name}/{upstream}")
+        listed = self.listed.get(upstream) or self.listed.get(other_spelling(upstream), {})
         return Model(
             id=given.id,
             provider=self.settings.name,

@@ -18,9 +18,16 @@ from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
 from .layers import spelled_out, without
 from .problems import Path, Problem, at, cross_check, dotted, nearest, render
+from .references import is_holder
 from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
+_MOST_GUESSES: Final = 20
+"""Unknown keys of one section for which the nearest known one is looked for."""
+
+MOST_TOLD: Final = 100
+"""Problems of which anybody reads more are told as so many."""
+
 _BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
 
 
@@ -48,8 +55,10 @@ def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, require
         if not isinstance(value, dict):
             raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in keys and item is not None}
+        unknown = [key for key in value if key not in keys and not is_holder(key)]
         errors: list[vol.Invalid] = [
-            _Told(f"unknown key{nearest(str(key), keys)}", path=[key]) for key in value if key not in keys
+            _Told(f"unknown key{nearest(str(key), keys) if place < _MOST_GUESSES else ''}", path=[key])
+            for place, key in enumerate(unknown)
         ]
         errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
@@ -173,7 +182,7 @@ _alias = _or_bare("target", _section(_keys(Alias), Alias, required=("target",)))
 _provider = _section(
     {
         **_keys(ProviderSettings),
-        "api_key": _word,
+        "api_key": _value(texts.api_key),
         "api_key_env": _each(_word),
         "headers": _named(texts.header_name, _value(texts.header_value)),
         "timeouts": _section(_keys(Timeouts), Timeouts),
@@ -253,6 +262,8 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
 
 def _between_the_rest(raw: Any, wrong: list[Path], environ: Mapping[str, str]) -> list[Problem]:
     """What does not go together of the parts that are right by themselves."""
+    if len(wrong) > MOST_TOLD:
+        return []
     try:
         data = _top(without(raw, wrong)[0]) if isinstance(raw, dict) else {}
     except vol.Invalid:

@@ -75,8 +75,8 @@ class ProviderSettings:
 
     name: str
     kind: str = field(metadata=row(values.one_of(KINDS)))
-    base_url: str = setting(texts.url(("http", "https")), "")
-    api_keys: tuple[str, ...] = setting(values.many(_word, "a list of keys"), ())
+    base_url: str = setting(texts.base_url, "")
+    api_keys: tuple[str, ...] = setting(values.many(texts.api_key, "a list of keys"), ())
     headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     timeouts: Timeouts | None = None
     models: tuple[ModelSettings, ...] = ()

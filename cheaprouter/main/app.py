@@ -128,7 +128,7 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
     await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
     redactor = Redactor()
     loaded = _first_load(options)
-    redactor.register(loader.secrets(loaded.settings))
+    redactor.register(loader.secrets(loaded.settings) | loaded.secrets)
     setup_logs(loaded.settings.log_level, redactor)
     for problem in loaded.problems:
         _LOG.error("configuration: %s", problem)

@@ -133,7 +133,7 @@ class House:
         """
         before = self.gateway.world
         made = self.makings.world(loaded.settings, self.discovered, before)
-        self.redactor.register(loader.secrets(made.settings))
+        self.redactor.register(loader.secrets(made.settings) | loaded.secrets)
         self.accounts.drop_outdated(made.settings)
         self.gateway.world = self.makings.with_policies(made)
         self.loaded, self.problems = loaded, loaded.problems

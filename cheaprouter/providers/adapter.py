@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..config.kinds import GENERIC, ProviderKind, Timeouts, is_local, kind_of
+from ..config.references import Hidden
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
@@ -153,6 +154,7 @@ class Adapter(ABC):
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
+        self.shown_url = "(not shown)" if isinstance(settings.base_url, Hidden) else self.base_url
         self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
         self.header_limits = (header_limit(self.timeouts, stream=False), header_limit(self.timeouts, stream=True))

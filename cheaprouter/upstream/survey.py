@@ -31,7 +31,7 @@ def describe(
     return {
         "name": adapter.name,
         "kind": adapter.kind,
-        "base_url": adapter.clean(adapter.base_url),
+        "base_url": adapter.clean(adapter.shown_url),
         "local": adapter.local,
         "state": state,
         "keys": len(adapter.api_keys),

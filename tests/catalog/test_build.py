@@ -262,3 +262,12 @@ class TestNotes:
 
     def test_a_provider_without_models_is_noted(self, catalog):
         assert "Provider nvidia has no models yet" in table(catalog, {"providers": {"nvidia": KEY}}).notes[0]
+
+
+@pytest.mark.parametrize(("named", "listed"), [("llama3.2", "llama3.2:latest"), ("llama3.2:latest", "llama3.2")])
+def test_a_model_named_without_ollamas_default_tag_is_the_listed_one(catalog, named, listed):
+    raw = {"providers": {"home": {"kind": "ollama", "models": [named], "discover": True}}}
+    models = table(catalog, raw, {"home": [{"id": listed, "context": 4096}, {"id": "other"}]})
+    assert models.ids() == [f"home/{named}", "home/other"]
+    assert models.get(f"home/{listed}") is models.get(f"home/{named}")
+    assert models.get(f"home/{named}").context == 4096

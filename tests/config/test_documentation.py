@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cheaprouter.config import schema, settings
+from cheaprouter.config import schema, settings, strict_yaml
 from cheaprouter.config.fields import ENVIRONMENT
+from cheaprouter.config.references import put_in
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text()
@@ -62,7 +63,11 @@ def test_variables_that_are_no_options_are_documented(option):
 @pytest.mark.parametrize("page", ["DOCS.md", "README.md", "docs/configuration.md", "docs/providers.md"])
 def test_every_configuration_shown_to_users_is_valid(page):
     for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
-        shown = yaml.safe_load(block.replace("sk-…", "sk-test"))
+        shown = strict_yaml._load(block.replace("sk-…", "sk-test"))
+        variables = dict.fromkeys(re.findall(r"api_key_env: (\w+)|\$\{(\w+)\}", block), "sk-test")
+        variables = {name: value for names, value in variables.items() for name in names if name}
+        secrets = dict.fromkeys(re.findall(r"!secret (\w+)", block), "sk-test")
+        if isinstance(shown, dict):
+            shown = put_in(shown, variables, secrets).raw
         if isinstance(shown, dict) and shown.keys() <= schema._SETTINGS.keys():
-            variables = dict.fromkeys(re.findall(r"api_key_env: (\w+)", block), "sk-test")
             assert schema.build(shown, variables)
