@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import orjson
 
-from ..core.models import Capability, Json, Price, PriceTier, Rates
+from ..config.kinds import KINDS
+from ..core.models import RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
 from ..core.records import dataclass
 from .quality import QualityTable, canonical
 
@@ -96,7 +97,7 @@ class Catalog:
         capabilities = raw.get("capabilities")
         return CatalogEntry(
             id=model_id,
-            prices=tuple(self._price(price, raw["source"]) for price in raw["prices"]),
+            prices=tuple(self._price(kind, price, raw) for price in raw["prices"]),
             context=raw.get("context"),
             max_output=raw.get("max_output"),
             capabilities=None if capabilities is None else frozenset(Capability(name) for name in capabilities),
@@ -105,21 +106,20 @@ class Catalog:
             retires=raw.get("retires"),
         )
 
-    def _price(self, raw: Json, source: str) -> Price:
+    def _price(self, kind: str, raw: Json, entry: Json) -> Price:
+        services = {**dict(KINDS[kind].services if kind in KINDS else SERVICES), **entry.get("services", {})}
         return Price(
             rates=_rates(raw),
             tiers=tuple(PriceTier(tier["above"], _rates(tier)) for tier in raw.get("tiers", ())),
             valid_from=datetime.fromisoformat(raw["from"]).replace(tzinfo=UTC) if "from" in raw else None,
             daily=(raw["daily"][0], raw["daily"][1]) if "daily" in raw else None,
-            source=f"{self._sources[source]}, {self.version}",
+            source=f"{self._sources[entry['source']]}, {self.version}",
+            services=tuple((word, Decimal(times)) for word, times in services.items()),
         )
 
 
 def _rates(raw: Mapping[str, Any]) -> Rates:
-    def rate(key: str) -> Decimal | None:
-        return Decimal(raw[key]) if key in raw else None
-
-    return Rates(Decimal(raw["input"]), Decimal(raw["output"]), rate("cached_input"), rate("cache_write"))
+    return Rates(**{name: Decimal(raw[name]) for name in RATES if name in raw})
 
 
 def _spelled(model_id: str) -> str:

@@ -20,10 +20,11 @@ from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
-from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
+from ..wire.openai_chat.chunks import characters, choices_of, has_content
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
+from ..wire.usage import parse_amount, read_usage
 from . import unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
@@ -325,7 +326,13 @@ class OpenAICompatible(Adapter):
         if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
         told = reason if isinstance(reason, str) else None
-        return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+        usage = read_usage(reply)
+        size = (
+            0
+            if usage is not None and usage.completion_tokens
+            else sum(characters(c.get("message")) for c in choices_of(reply))
+        )
+        return Completion(orjson.dumps(reply) if changed else body, usage, told, size)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
@@ -361,7 +368,9 @@ class Anthropic(Adapter):
         choice.setdefault("logprobs", None)
         if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
-        return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
+        usage = reader.usage
+        size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
+        return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)

@@ -31,8 +31,9 @@ from cheaprouter.wire.events import (
     WireEvent,
     weight,
 )
-from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode, parse_amount
+from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode
 from cheaprouter.wire.openai_chat.encode import Assembler, ChunkEncoder, assemble, to_stream
+from cheaprouter.wire.usage import parse_amount
 from tests.builders import joined, sse, text_of
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, words
 from tests.providers.test_anthropic_reply import blocks, message, text, thinking, tool
