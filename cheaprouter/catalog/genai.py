@@ -184,6 +184,13 @@ def plain(value: Decimal) -> str:
     return format(value.normalize(), "f")
 
 
+def add_sound(prices: Iterable[Json], capabilities: Iterable[str]) -> None:
+    """What sound costs that a model takes: they leave out what costs the same as text."""
+    if "audio" in capabilities:
+        for price in prices:
+            price.setdefault("audio_input", price["input"])
+
+
 def current(prices: list[Json], today: str) -> Json | None:
     """The one that holds all day, today; None where there is none."""
     past = [price for price in prices if "daily" not in price and price.get("from", "") <= today]
