@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..config.kinds import KINDS, MOCK, is_local
+from ..config.kinds import MOCK, is_local, kind_of
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
 from ..core.models import FREE, RATES, Capability, Json, Model, Price, Quality, Rates
@@ -113,8 +113,7 @@ class _Provider:
     def completed(self, price: Price, entry: CatalogEntry | None, upstream: str) -> Price:
         """The user's price with what it leaves out, as far as that is known of who charges it."""
         same = entry or self.catalog.facts(upstream)
-        kind = KINDS[self.settings.kind]
-        price = replace(price, services=kind.services)
+        price = replace(price, services=kind_of(self.settings).services)
         for known in reversed(same.prices if same else ()):
             if known.daily is None and (known.rates.input, known.rates.output) == (
                 price.rates.input,
@@ -224,10 +223,13 @@ def _listed_amount(told: str) -> Decimal:
 
 
 def _catalog_kind(settings: ProviderSettings) -> str:
+    """Whose prices hold: the kind's, at its own address; and those of a vendor whose usual address was typed in."""
     own = _OWN_HOSTS.get(settings.kind)
-    if own and settings.base_url and urlsplit(settings.base_url).hostname != own:
-        return ""
-    return settings.kind
+    host = urlsplit(settings.base_url).hostname
+    if not own or not host or host == own:
+        return settings.kind
+    kind = kind_of(settings)
+    return kind.name if kind.name != settings.kind and urlsplit(kind.base_url).hostname == host else ""
 
 
 def _mocks(settings: Settings) -> Iterator[Model]:

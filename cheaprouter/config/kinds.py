@@ -1,7 +1,7 @@
 """What a provider is, by its kind: where it is, how it wants the key, and what it does differently. One row each.
 
 Deviations are those seen or documented by November 2026. What is not listed here is learned from a provider's own
-complaints, see `providers.unsupported`.
+complaints, see `providers.unsupported`. Where each vendor says so, and on which day that was read, stands in `vendors`.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from ..core.records import dataclass
 from ..wire.openai_chat.quirks import ModelRule, Quirks
 from . import values
 from .values import setting
+from .vendors import vendor_at
 
 if TYPE_CHECKING:
     from .settings import ProviderSettings
@@ -134,7 +135,15 @@ _ZAI: Final = Quirks(
     clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
     finish={"sensitive": "content_filter", "network_error": "error"},
 )
-_MOONSHOT: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, clamp={"temperature": (0, 1)})
+_MOONSHOT: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    clamp={"temperature": (0, 1)},
+    models=(
+        # The platform fixes them for these models, and refuses others.
+        ModelRule(r"^kimi-", drop=frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})),
+    ),
+)
 _MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
 _QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
@@ -223,8 +232,8 @@ def kind_of(provider: ProviderSettings) -> ProviderKind:
     if provider.kind != "openai" or not provider.base_url:
         return kind
     host = urlsplit(provider.base_url).hostname or ""
-    if host.endswith(".openai.azure.com"):
-        return KINDS["azure"]
+    if other := vendor_at(host):
+        return KINDS[other]
     timeouts = LOCAL_TIMEOUTS if provider.local else kind.timeouts
     plain = replace(kind, base_url=provider.base_url, quirks=GENERIC, timeouts=timeouts)
     return _BY_HOST.get(host, plain)

@@ -301,3 +301,24 @@ def test_a_free_variant_that_only_the_list_has_is_not_chosen(catalog):
     found = table(catalog, raw, {"lab": [{"id": "qwen/qwen3.5-9b:free"}]}).get("lab/qwen/qwen3.5-9b:free")
     assert found.free
     assert found.hidden
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://api.groq.com/openai/v1", True),
+        ("https://us.api.x.ai/v1", False),
+        ("https://api.moonshot.cn/v1", False),
+        ("http://10.0.0.5/v1", False),
+    ],
+)
+def test_a_vendors_usual_address_has_its_prices_and_another_has_not(catalog, url, known):
+    raw = {"providers": {"lab": {"kind": "openai", "base_url": url, **KEY}}}
+    assert any(model.priced for model in table(catalog, raw).models if model.provider == "lab") is known
+
+
+@pytest.mark.parametrize("kind", ["nvidia", "azure"])
+def test_who_publishes_no_price_has_none(catalog, kind):
+    url = {"base_url": "https://home.openai.azure.com/openai/v1"} if kind == "azure" else {}
+    raw = {"providers": {kind: {**KEY, **url, "models": ["gpt-5.4"]}}}
+    assert not table(catalog, raw).get(f"{kind}/gpt-5.4").priced
