@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from ..config.kinds import MOCK, is_local, kind_of
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
-from ..core.models import FREE, RATES, Capability, Json, Model, Price, Quality, Rates
+from ..core.models import FREE, PIECES, RATES, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .quality import family, sees
 from .table import ModelTable, dangling, of_provider
@@ -208,8 +208,10 @@ def _listed_price(told: object, provider: str) -> Price | None:
         return None
     try:
         amounts = {name: _listed_amount(amount) for name, amount in told.items()}
-        per_request = amounts.pop("per_request", Decimal(0))
-        return Price(Rates(**amounts), per_request=per_request, source=f"listed by {provider}")
+        pieces: Json = {name: amounts.pop(name) for name in PIECES if name in amounts}
+        if amounts.get("reasoning") == amounts.get("output"):
+            amounts.pop("reasoning", None)
+        return Price(Rates(**amounts), source=f"listed by {provider}", **pieces)
     except (TypeError, ValueError, ArithmeticError):
         return None
 

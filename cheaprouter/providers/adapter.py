@@ -238,7 +238,7 @@ class Adapter(ABC):
         """Usage with the USD that the response headers say this request was billed."""
         name = self.quirks.cost_header
         cost = parse_amount(headers.get(name)) if name else None
-        return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
+        return usage if cost is None else replace(usage or Usage(), reported_cost=cost)
 
     def clean(self, text: str) -> str:
         """The same text without any of this provider's keys."""
