@@ -11,7 +11,7 @@ from typing import Any, Self
 import orjson
 
 from ..config.kinds import KINDS
-from ..core.models import RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
+from ..core.models import PIECES, RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
 from ..core.records import dataclass
 from .quality import QualityTable, canonical
 
@@ -136,9 +136,9 @@ def _price(raw: Json, services: tuple[tuple[str, Decimal], ...], source: str) ->
         tiers=tuple(PriceTier(tier["above"], _rates(tier)) for tier in raw.get("tiers", ())),
         valid_from=datetime.fromisoformat(raw["from"]).replace(tzinfo=UTC) if "from" in raw else None,
         daily=(raw["daily"][0], raw["daily"][1]) if "daily" in raw else None,
-        per_request=Decimal(raw.get("per_request", 0)),
         source=source,
         services=services,
+        **{name: Decimal(raw[name]) for name in PIECES if name in raw},
     )
 
 

@@ -61,7 +61,13 @@ USUAL_SERVICE: Final = frozenset({
 """Words for a way of being served that costs what the price says."""
 
 _LONGEST_SERVICE: Final = 32
-_PLAIN: Final = frozenset({"prompt_tokens", "completion_tokens", "total_tokens"})
+_USUAL: Final = frozenset({
+    "prompt_tokens", "completion_tokens", "total_tokens", "prompt_tokens_details", "completion_tokens_details",
+})  # fmt: skip
+_USUAL_PROMPT: Final = frozenset({"cached_tokens", "audio_tokens", "text_tokens", "image_tokens"})
+_USUAL_COMPLETION: Final = frozenset({
+    "reasoning_tokens", "audio_tokens", "text_tokens", "accepted_prediction_tokens", "rejected_prediction_tokens",
+})  # fmt: skip
 _NOTHING: Final[Mapping[str, Any]] = {}
 _PLACES: Final = ("x_groq", "usageMetadata", "usage_metadata")
 _TICKS: Final = Decimal("1e-10")
@@ -99,17 +105,36 @@ def parse_usage(usage: Any, service: Any = None) -> Usage | None:
     """
     if type(usage) is not dict:
         return None
-    if usage.keys() == _PLAIN and (service is None or service == "default"):
-        prompt, completion, total = usage["prompt_tokens"], usage["completion_tokens"], usage["total_tokens"]
-        if (
-            type(prompt) is int
-            and type(completion) is int
-            and 0 < prompt < MOST_TOKENS
-            and 0 < completion < MOST_TOKENS
-            and total == prompt + completion
-        ):
-            return Usage(prompt, completion)  # as most are
+    if (service is None or service == "default") and usage.keys() <= _USUAL and (found := _usual(usage)) is not None:
+        return found
     return _read(usage, service)
+
+
+def _usual(usage: Json) -> Usage | None:
+    """OpenAI's own words with nothing special in them, as most are; None where there is more to look at."""
+    prompt, completion = usage.get("prompt_tokens"), usage.get("completion_tokens")
+    if type(prompt) is not int or type(completion) is not int:
+        return None
+    if not (0 < prompt < MOST_TOKENS and 0 < completion < MOST_TOKENS):
+        return None
+    if "total_tokens" in usage and usage["total_tokens"] != prompt + completion:
+        return None
+    cached = reasoning = 0
+    if inner := usage.get("prompt_tokens_details"):
+        cached = _only(inner, _USUAL_PROMPT, "cached_tokens")
+    if outer := usage.get("completion_tokens_details"):
+        reasoning = _only(outer, _USUAL_COMPLETION, "reasoning_tokens")
+    if 0 <= cached <= prompt and 0 <= reasoning <= completion:
+        return Usage(prompt, completion, cached, 0, reasoning)
+    return None
+
+
+def _only(details: Any, usual: frozenset[str], name: str) -> int:
+    """The one count that matters in details which hold no other; less than nothing where there is more to look at."""
+    if type(details) is not dict or not details.keys() <= usual or details.get("audio_tokens"):
+        return -1
+    found = details.get(name) or 0
+    return found if type(found) is int else -1
 
 
 def _read(usage: Json, service: Any) -> Usage | None:
@@ -175,23 +200,32 @@ def _special(
     usage: Json, inner: Mapping[str, Any], outer: Mapping[str, Any], hour: int, service: Any, fee: Decimal | None
 ) -> Special | None:
     """What has a price of its own; None for nearly all."""
+    served = service_words(usage.get("service_tier"), service)
+    heard, spoken, drawn = _of_kind(inner, "audio"), _of_kind(outer, "audio"), _of_kind(outer, "image")
+    if usage.keys().isdisjoint(_PIECES):
+        if not (hour or heard or spoken or drawn or served or fee):
+            return None
+        return Special(hour, heard, spoken, drawn, service=served, fees=fee or Decimal(0))
     tools = usage.get("server_tool_use")
     found = Special(
-        cache_write_1h=hour,
-        audio_input=_of_kind(inner, "audio"),
-        audio_output=_of_kind(outer, "audio"),
-        image_output=_of_kind(outer, "image"),
-        seconds=_seconds(usage),
-        characters=_first(usage, _CHARACTERS),
-        images=_first(usage, _IMAGES),
-        service=service_words(usage.get("service_tier"), service),
-        fees=fee or Decimal(0),
-        unpriced=bool(_first(usage, _SEARCHES) or (isinstance(tools, dict) and _first(tools, _SEARCHES))),
+        hour,
+        heard,
+        spoken,
+        drawn,
+        _seconds(usage),
+        _first(usage, _CHARACTERS),
+        _first(usage, _IMAGES),
+        served,
+        fee or Decimal(0),
+        bool(_first(usage, _SEARCHES) or (isinstance(tools, dict) and _first(tools, _SEARCHES))),
     )
-    return None if found == _PLAIN_SPECIAL else found
+    return None if found == _NOTHING_SPECIAL else found
 
 
-_PLAIN_SPECIAL: Final = Special()
+_NOTHING_SPECIAL: Final = Special()
+_PIECES: Final = frozenset(
+    {"server_tool_use", "type", "seconds", "prompt_audio_seconds", *_CHARACTERS, *_IMAGES, *_SEARCHES}
+)
 
 
 def service_words(*told: Any) -> tuple[str, ...]:

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Special, Usage
 from cheaprouter.wire.anthropic.reply import to_usage
-from cheaprouter.wire.usage import MOST_USD, parse_amount, parse_usage, read_usage
+from cheaprouter.wire.usage import MOST_USD, _read, parse_amount, parse_usage, read_usage
 
 
 def usd(text: str) -> Decimal:
@@ -303,6 +303,25 @@ def test_whatever_is_told_the_parts_fit_into_the_whole(told, tier):
     assert 0 <= special.cache_write_1h <= usage.cache_write_tokens
     assert special.seconds >= 0
     assert special.fees >= 0
+
+
+usual_counts = st.none() | st.integers(-1, 50) | st.booleans() | st.floats(0, 9) | st.just("7")
+usual_names = st.sampled_from(["cached_tokens", "reasoning_tokens", "audio_tokens", "text_tokens"])
+usual_details = st.none() | st.dictionaries(usual_names, usual_counts)
+
+
+@given(
+    st.fixed_dictionaries(
+        {"prompt_tokens": usual_counts, "completion_tokens": usual_counts},
+        optional={
+            "total_tokens": usual_counts,
+            "prompt_tokens_details": usual_details,
+            "completion_tokens_details": usual_details,
+        },
+    )
+)
+def test_the_short_way_for_what_is_usual_ends_where_the_long_one_does(told):
+    assert parse_usage(told) == _read(told, None)
 
 
 @given(
