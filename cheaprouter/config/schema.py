@@ -161,6 +161,8 @@ def _price(value: Any) -> Any:
         return _made_price(input=Decimal(0), output=Decimal(0))
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping with `input` and `output` in USD per million tokens, or 0")
+    if any(value.get(name) is not None for name in PIECES if name != "per_request"):
+        value = {"input": 0, "output": 0, **value}  # what is paid by the second or the picture need not have tokens
     return _price_table(value)
 
 

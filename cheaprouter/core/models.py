@@ -354,7 +354,8 @@ class RequestRecord:
 
     `timestamp` UTC, aware. `latency_ms` from first byte in to last byte out; `first_token_ms` None where nothing came.
     `status`: the HTTP code. `error`: an error code, None on success. `cost`: USD, None where unknown. `baseline_cost`: USD
-    of the same usage on the named baseline model. `cost_source`: `reported`, `computed`, `estimated`, `free`, `unknown` or `cache`.
+    of the same usage on the named baseline model. `cost_source`: `reported`, `computed`, `estimated`, `free`, `unknown`,
+    `cache`, or `disputed`: what was reported cannot be, and `usage.reported_cost` still tells it.
     """
 
     id: str
