@@ -37,6 +37,12 @@ providers: list[Provider] = [
                         prices=ModelPrice(input_mtok=Decimal('3'), output_mtok=Decimal('5')),
                     ),
                 ],
+                price_variants=[
+                    PriceVariant(when={'service_tier': 'default'}, prices=ModelPrice(), constraint=None),
+                    PriceVariant(when={'speed': 'fast'}, prices=ModelPrice(input_mtok=Decimal('2'), output_mtok=Decimal('12'))),
+                    PriceVariant(when={'processing': 'batch'}, prices=ModelPrice(input_mtok=Decimal('0.5'))),
+                    PriceVariant(when={'moon': 'full'}, prices=ModelPrice(input_mtok=Decimal('9'))),
+                ],
             ),
         ],
     ),
@@ -160,3 +166,7 @@ def test_sound_has_its_price_and_such_models_are_used_only_on_request(built):
 def test_a_service_tier_is_kept_where_it_costs_what_others_do_not(built, priority, kept):
     fact = chat(2e-6, input_cost_per_token_priority=priority, output_cost_per_token_flex=1e-6)
     assert built(**{"gpt-8": fact})["models"]["openai"]["gpt-8"].get("services") == kept
+
+
+def test_the_dearest_rate_of_a_variant_tells_what_it_costs(built):
+    assert built(**{"gpt-9": chat(9e-6)})["models"]["openai"]["gpt-9"]["services"] == {"fast": "3"}
