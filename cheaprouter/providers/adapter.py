@@ -18,13 +18,14 @@ from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
+from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
 from ..wire.openai_chat.chunks import characters, choices_of, has_content
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
-from ..wire.usage import parse_amount, read_usage
+from ..wire.usage import read_usage
 from . import unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from ..wire.usage import parse_amount
+from ..wire.bill import parse_amount
 
 _CONTEXT: Final = (
     "loaded_context_length", "max_model_len", "context_length", "context_window", "max_context_length",

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Special, Usage
 from cheaprouter.wire.anthropic.reply import to_usage
-from cheaprouter.wire.usage import MOST_USD, _read, parse_amount, parse_usage, read_usage
+from cheaprouter.wire.bill import MOST_USD, parse_amount
+from cheaprouter.wire.usage import _read, parse_usage, read_usage
 
 
 def usd(text: str) -> Decimal:
