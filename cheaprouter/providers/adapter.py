@@ -161,7 +161,7 @@ class Adapter(ABC):
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
         self.link = Link(settings.ca_file or "", settings.verify_tls, settings.proxy or "")
-        self._models_url = f"{self.base_url}/models"
+        self._models_url = f"{self.base_url}{kind.models_path}"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
         self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
         self._endpoints = {key: Endpoint("POST", self.url, own, self.link) for key, own in self._headers.items()}
