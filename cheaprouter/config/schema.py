@@ -13,7 +13,7 @@ from typing import Any, Final
 import voluptuous as vol
 
 from ..core.errors import ConfigurationError
-from ..core.models import Json, Price, PriceTier, Rates
+from ..core.models import PIECES, RATES, Json, Price, PriceTier, Rates
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts
 from .layers import spelled_out, without
@@ -133,9 +133,11 @@ def _made_tier(*, above: int, **rates: Decimal) -> PriceTier:
     return PriceTier(above, Rates(**rates))
 
 
-def _made_price(*, per_request: Decimal = Decimal(0), tiers: tuple[PriceTier, ...] = (), **rates: Decimal) -> Price:
+def _made_price(*, tiers: tuple[PriceTier, ...] = (), **amounts: Decimal) -> Price:
+    rates = {name: amount for name, amount in amounts.items() if name in RATES}
+    pieces: Json = {name: amount for name, amount in amounts.items() if name in PIECES}
     ordered = tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens))
-    return Price(Rates(**rates), ordered, per_request=per_request, source="configured")
+    return Price(Rates(**rates), ordered, source="configured", **pieces)
 
 
 def _made_mqtt(*, url: Mapping[str, Any] | None = None, **data: Any) -> MqttSettings:
@@ -155,10 +157,10 @@ _count = _value(values.whole(1, values.MOST_COUNT))
 _usd = _value(values.money())
 _word = _value(values.text())
 
-_rates: Final = {"input": _usd, "output": _usd, "cached_input": _usd, "cache_write": _usd}
+_rates: Final = dict.fromkeys(RATES, _usd)
 _tier = _section({"above": _count, **_rates}, _made_tier, required=("above", "input", "output"))
 _price_table = _section(
-    {**_rates, "per_request": _usd, "tiers": _each(_tier)}, _made_price, required=("input", "output")
+    {**_rates, **dict.fromkeys(PIECES, _usd), "tiers": _each(_tier)}, _made_price, required=("input", "output")
 )
 
 
@@ -168,6 +170,8 @@ def _price(value: Any) -> Any:
         return _made_price(input=Decimal(0), output=Decimal(0))
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping with `input` and `output` in USD per million tokens, or 0")
+    if any(value.get(name) is not None for name in PIECES if name != "per_request"):
+        value = {"input": 0, "output": 0, **value}  # what is paid by the second or the picture need not have tokens
     return _price_table(value)
 
 

@@ -19,12 +19,14 @@ from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
+from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
-from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
+from ..wire.openai_chat.chunks import characters, choices_of, has_content
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
+from ..wire.usage import read_usage
 from . import unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
@@ -162,7 +164,7 @@ class Adapter(ABC):
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
         self.link = Link(settings.ca_file or "", settings.verify_tls, settings.proxy or "")
-        self._models_url = f"{self.base_url}/models"
+        self._models_url = f"{self.base_url}{kind.models_path}"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
         self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
         self._endpoints = {key: Endpoint("POST", self.url, own, self.link) for key, own in self._headers.items()}
@@ -240,7 +242,7 @@ class Adapter(ABC):
         """Usage with the USD that the response headers say this request was billed."""
         name = self.quirks.cost_header
         cost = parse_amount(headers.get(name)) if name else None
-        return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
+        return usage if cost is None else replace(usage or Usage(), reported_cost=cost)
 
     def clean(self, text: str) -> str:
         """The same text without any of this provider's keys."""
@@ -336,7 +338,13 @@ class OpenAICompatible(Adapter):
         if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
         told = reason if isinstance(reason, str) else None
-        return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+        usage = read_usage(reply)
+        size = (
+            0
+            if usage is not None and usage.completion_tokens
+            else sum(characters(c.get("message")) for c in choices_of(reply))
+        )
+        return Completion(orjson.dumps(reply) if changed else body, usage, told, size)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
@@ -372,7 +380,9 @@ class Anthropic(Adapter):
         choice.setdefault("logprobs", None)
         if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
-        return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
+        usage = reader.usage
+        size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
+        return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)

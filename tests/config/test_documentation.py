@@ -41,6 +41,7 @@ def names(section: type) -> set[str]:
         (settings.MqttSettings, FULL["mqtt"], {"host", "port", "username", "password", "tls"}),
         (settings.StorageSettings, FULL["storage"], set()),
         (settings.CacheSettings, FULL["cache"], set()),
+        (settings.PricesSettings, FULL["prices"], set()),
         (settings.HttpSettings, FULL["http"], set()),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
@@ -49,7 +50,7 @@ def test_every_setting_is_documented(section, documented, elsewhere):
     assert names(section) - elsewhere <= set(documented)
 
 
-@pytest.mark.parametrize("section", ["storage", "cache", "routing"])
+@pytest.mark.parametrize("section", ["storage", "cache", "prices", "routing"])
 def test_the_documented_defaults_are_the_defaults(section):
     raw = {key: value for key, value in FULL[section].items() if key != "max_cost"}
     assert getattr(schema.build({section: raw}), section) == getattr(settings.Settings(), section)
