@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from cheaprouter.providers.failures import Failure, Meaning, in_band, judge
 from cheaprouter.providers.failures.codes import STATUSES
 from cheaprouter.providers.failures.sentences import SENTENCES
+from cheaprouter.providers.failures.unwrap import LONGEST_WORDS
 from cheaprouter.providers.failures.verdict import VERDICTS
-from cheaprouter.providers.failures.words import LONGEST_TEXT, find, plain, says
+from cheaprouter.providers.failures.words import find, plain, says
 from tests.providers.vendor_errors import FALSE_ALARMS, SEEN, Seen
 
 
@@ -182,7 +183,7 @@ def test_no_text_is_too_much(status, text):
     assert judge("lab", status, {}, text.encode(errors="replace"), now=0.0, secrets=()).message
     body = json.dumps({"error": {"message": text, "code": text[:300], "type": text[:300]}}).encode()
     assert judge("lab", status, {}, body, now=0.0, secrets=()).message
-    assert len(plain(text)) <= LONGEST_TEXT
+    assert len(plain(text)) <= LONGEST_WORDS
 
 
 values = st.recursive(

@@ -105,7 +105,7 @@ def _parts(text: str, at: int) -> Iterator[tuple[int, float]]:
 
 def _said(words: str) -> float | None:
     """What a sentence says."""
-    text = words[:4096].lower()
+    text = words.lower()
     for match in _BEFORE.finditer(text):
         parts = [value for _, value in _parts(text, match.end())]
         if parts:

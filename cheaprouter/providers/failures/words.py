@@ -10,8 +10,8 @@ from typing import Final
 
 from .codes import STATUSES
 from .sentences import SENTENCES, Sentence
+from .unwrap import LONGEST_WORDS
 
-LONGEST_TEXT: Final = 4096
 _GAP: Final = 80
 _MOST_STARTS: Final = 8
 
@@ -21,7 +21,7 @@ _DROPPED: Final = str.maketrans("", "", "'\"`’‘“”\\")  # noqa: RUF001 - 
 
 def plain(text: str) -> str:
     """The text as the table's words are written: its beginning, lower case, single spaces, no quotes and no links."""
-    text = _LINK.sub(" ", text[:LONGEST_TEXT]).lower().translate(_DROPPED)
+    text = _LINK.sub(" ", text[:LONGEST_WORDS]).lower().translate(_DROPPED)
     return " ".join(text.split())
 
 
