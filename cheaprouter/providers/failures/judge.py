@@ -146,7 +146,7 @@ def _judged(
     return Failure(
         action=action,
         code=clean_word(code, LONGEST_CODE, secrets) or verdict.code,
-        message=clean_message(told.words, secrets) or f"{name} answered with status {outer or status}.",
+        message=clean_message(told.words, secrets) or _own_words(name, sense.meaning, outer or status),
         status=status,
         retry_after=wait,
         error_type=clean_word(error.get("type"), LONGEST_CODE, secrets),
@@ -158,6 +158,12 @@ def _judged(
         capability=_capability(sense, told),
         mode=_mode(sense),
     )
+
+
+def _own_words(name: str, meaning: Meaning, status: int) -> str:
+    if meaning is Meaning.WALL:
+        return f"A firewall in front of {name} refused the request (status {status})."
+    return f"{name} answered with status {status}."
 
 
 def _status(outer: int | None, told: Told) -> int | None:
