@@ -46,7 +46,7 @@ SEEN: Final = (
     Seen("DashScope", 429, _openai("Request rate increased too quickly. To ensure system stability, please adjust your client logic", "limit_burst_rate"), M.RATE_LIMIT),
     Seen("Z.ai", 429, {"code": "1302", "message": "High concurrency usage of this API, please reduce concurrency or contact customer service"}, M.RATE_LIMIT),
     Seen("MiniMax", 200, {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, M.RATE_LIMIT),
-    Seen("Cloudflare in front", 429, {"message": "error code: 1015"}, M.RATE_LIMIT, KEYS),
+    Seen("Cloudflare in front", 429, {"message": "error code: 1015"}, M.RATE_LIMIT),
     Seen("vLLM, inside a 200", 200, {"object": "error", "message": "Rate limit reached, slow down", "type": "RateLimitError", "param": None, "code": 429}, M.RATE_LIMIT),
     Seen("AWS", 400, {"code": "ThrottlingException", "message": "Too many requests, please wait before trying again."}, M.RATE_LIMIT),
     # --- more than a limit lets through at once

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -225,3 +226,26 @@ async def test_an_error_of_status_200_is_an_error_by_whatever_name(bench, body):
     bench.server.script("faulty", reply(200, body))
     told = await refused(bench)
     assert (told.status, told.code) == (429, "rate_limit_exceeded")
+
+
+def relayed(status: int, words: str) -> Any:
+    """OpenRouter's reply that hands on what the vendor behind it said."""
+    raw = json.dumps({"error": {"message": words}})
+    body = {"message": "Provider returned error", "code": status, "metadata": {"raw": raw, "provider_name": "X"}}
+    return reply(status, {"error": body})
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, "Invalid API key"),
+        (402, "Insufficient Balance"),
+        (429, "Requests rate limit exceeded"),
+        (403, "Forbidden"),
+    ],
+)
+async def test_what_a_gateways_vendor_says_of_the_gateways_account_is_not_about_our_key(bench, status, words):
+    bench.server.script("faulty", relayed(status, words))
+    got = await bench.pool.send([bench.faulty, bench.model("sister")], chat())
+    assert got.model.id == "lab/sister"
+    assert not bench.pool.healthy(bench.faulty)

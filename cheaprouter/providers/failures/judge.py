@@ -11,9 +11,20 @@ from ..unsupported import Changes, adaptation
 from . import times
 from .clean import LONGEST_CODE, LONGEST_PARAM, clean_message, clean_word
 from .codes import CODES, KINDS, STATUSES
+from .likeness import about_ability, about_window
 from .sentences import Sentence
 from .unwrap import Told, unwrap, unwrapped
-from .verdict import DAY_COOLDOWN, OVERLOAD_COOLDOWN, VERDICTS, Action, Failure, Meaning
+from .verdict import (
+    ABSENT_COOLDOWN,
+    DAY_COOLDOWN,
+    OVERLOAD_COOLDOWN,
+    VERDICTS,
+    Action,
+    Failure,
+    Meaning,
+    Reach,
+    Verdict,
+)
 from .words import find, plain
 
 FULL: Final = 0.8
@@ -28,9 +39,6 @@ _WRAPPERS: Final = (200, 400, 500, 502, 503)
 """Statuses under which gateways hand on what the vendor answered with another one."""
 
 _PARAMETER_CODES: Final = ("unsupported_", "unknown_parameter", "extra_forbidden")
-_CAPABILITY_PARAMS: Final = {
-    "tools": "tools", "tool_choice": "tools", "functions": "tools", "response_format": "json_schema",
-}  # fmt: skip
 
 _BY_STATUS: Final[Mapping[int, tuple[Action, str]]] = {
     408: (Action.RETRY, "upstream_timeout"),
@@ -154,8 +162,8 @@ def _judged(
         adapt=sense.adapt,
         cooldown=_cooldown(sense.meaning, action, text, wait),
         meaning=sense.meaning,
-        reach=verdict.reach if row is None or row.reach is None else row.reach,
-        capability=_capability(sense, told),
+        reach=_reach(verdict, row, told),
+        capability=_capability(sense),
         mode=_mode(sense),
     )
 
@@ -216,14 +224,14 @@ def _by_likeness(heard: _Heard) -> _Sense | None:
         return _Sense(Meaning.CONTEXT)
     if adapt := _parameter(heard):
         return _Sense(Meaning.PARAMETER, None, adapt)
-    lacks = str(heard.told.error.get("param")) in _CAPABILITY_PARAMS and "support" in heard.text
-    if lacks and status in STATUSES[Meaning.CAPABILITY]:
-        return _Sense(Meaning.CAPABILITY)
-    if (
-        status == 413 and "request_too_large" in heard.told.codes
-    ):  # Anthropic's, whose limit is in bytes but means the same
+    if status is not None and status not in STATUSES[Meaning.CAPABILITY]:
+        return (
+            _Sense(Meaning.CONTEXT) if status == 413 and "request_too_large" in heard.told.codes else None
+        )  # Anthropic's
+    if about_window(heard.text):
         return _Sense(Meaning.CONTEXT)
-    return None
+    row = about_ability(heard.text, str(heard.told.error.get("param")))
+    return None if row is None else _Sense(Meaning.CAPABILITY, row)
 
 
 def _parameter(heard: _Heard) -> Changes:
@@ -243,6 +251,8 @@ def _by_status(status: int | None) -> Meaning:
 def _asked(meaning: Meaning, heard: _Heard) -> tuple[Action, str]:
     """What is to be done, and our code for it."""
     verdict, status = VERDICTS[meaning], heard.status
+    if heard.told.relayed and verdict.action is Action.KEY:
+        return Action.COOL, verdict.code  # a key that is not ours
     if meaning is Meaning.SERVER:
         action, code = _BY_STATUS.get(status or 0, (verdict.action, verdict.code))
         return (Action.COOL if heard.wait is not None and heard.wait > _LONG_WAIT else action), code
@@ -254,19 +264,24 @@ def _asked(meaning: Meaning, heard: _Heard) -> tuple[Action, str]:
     return verdict.action, verdict.code
 
 
+def _reach(verdict: Verdict, row: Sentence | None, told: Told) -> Reach | None:
+    """How far it goes; what a gateway's vendor said of the gateway's own account goes no further than that model."""
+    if told.relayed:
+        return verdict.reach and Reach.MODEL
+    return verdict.reach if row is None or row.reach is None else row.reach
+
+
 def _cooldown(meaning: Meaning, action: Action, text: str, wait: float | None) -> float | None:
     """How long to leave alone what it reaches; None: as the breaker's record says."""
     if action is Action.COOL:
-        return wait or OVERLOAD_COOLDOWN
+        return wait or (ABSENT_COOLDOWN if VERDICTS[meaning].action is Action.KEY else OVERLOAD_COOLDOWN)
     if meaning is Meaning.RATE_LIMIT and wait is None and _DAY.search(text):
         return DAY_COOLDOWN
     return VERDICTS[meaning].cooldown
 
 
-def _capability(sense: _Sense, told: Told) -> str:
-    if sense.meaning is not Meaning.CAPABILITY:
-        return ""
-    return sense.row.detail if sense.row is not None else _CAPABILITY_PARAMS.get(str(told.error.get("param")), "")
+def _capability(sense: _Sense) -> str:
+    return sense.row.detail if sense.meaning is Meaning.CAPABILITY and sense.row is not None else ""
 
 
 def _mode(sense: _Sense) -> str:

@@ -66,6 +66,11 @@ class Told:
     markup: bool = False
 
     @property
+    def relayed(self) -> bool:
+        """Whether a gateway such as OpenRouter hands on what the vendor behind it said to *its* key."""
+        return any(layer.get("provider_name") and layer.get("raw") for layer in self.layers)
+
+    @property
     def error(self) -> Json:
         """The innermost object that has words or a code of its own, else the innermost one."""
         named = (layer for layer in reversed(self.layers) if "message" in layer or "code" in layer)
