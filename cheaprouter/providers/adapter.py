@@ -26,7 +26,17 @@ from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from . import unsupported
 from .endpoint import Endpoint, Link
-from .failures import Failure, clean_message, degraded, finish_failure, in_band, is_error, judge
+from .failures import (
+    NOT_KNOWN,
+    Asked,
+    Failure,
+    clean_message,
+    degraded,
+    finish_failure,
+    in_band,
+    is_error,
+    judge,
+)
 from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -217,9 +227,11 @@ class Adapter(ABC):
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float, fullness: float = 0.0) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch. `fullness`: see `failures.judge`."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, fullness=fullness)
+    def judge(
+        self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
+    ) -> Failure:
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `asked`: what it is an answer to."""
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, asked=asked)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from cheaprouter.providers.failures import Failure, Meaning, in_band, judge
+from cheaprouter.providers.failures import Asked, Failure, Meaning, in_band, judge
 from cheaprouter.providers.failures.codes import STATUSES
 from cheaprouter.providers.failures.sentences import SENTENCES
 from cheaprouter.providers.failures.unwrap import LONGEST_WORDS
@@ -137,7 +137,26 @@ def test_a_page_is_judged_by_its_status_alone(status, meaning):
 )
 def test_a_refusal_about_length_of_a_request_that_fills_the_window_is_about_the_window(status, body, full, meaning):
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
-    assert judge("lab", status, {}, data, now=0.0, secrets=(), fullness=full).meaning is meaning
+    assert judge("lab", status, {}, data, now=0.0, secrets=(), asked=Asked(fullness=full)).meaning is meaning
+
+
+@pytest.mark.parametrize(
+    ("status", "words", "meaning"),
+    [
+        (403, "Access denied for gpt-5", Meaning.MODEL_DENIED),
+        (403, "Access denied", Meaning.FORBIDDEN),
+        (400, "'gpt-5' does not exist", Meaning.NO_MODEL),
+    ],
+)
+def test_an_error_that_names_the_model_is_about_the_model(status, words, meaning):
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert judge("lab", status, {}, body, now=0.0, secrets=(), asked=Asked("gpt-5")).meaning is meaning
+
+
+def test_a_models_name_is_no_words():
+    name = "rate-limit-reached-insufficient balance"
+    body = json.dumps({"error": {"message": f"Bad colour for {name}"}}).encode()
+    assert judge("lab", 400, {}, body, now=0.0, secrets=(), asked=Asked(name)).meaning is Meaning.REQUEST
 
 
 # --- the table --------------------------------------------------------------------------------------------------------------

@@ -97,6 +97,7 @@ STATUSES: Final[Mapping[Meaning, Collection[int]]] = {
     Meaning.SLIP: (400, 422, 500),
     Meaning.MODE: (400, 403, 404, 422),
     Meaning.KEY: (400, 401, 403),
+    Meaning.FORBIDDEN: (400, 403, 451),
     Meaning.WALL: (403, 503),
     Meaning.OVERLOAD: (400, 429, 498, 500, 502, 503, 529),
 }

@@ -19,7 +19,7 @@ _OVER: Final = re.compile(
 )
 _OTHER: Final = re.compile(
     r"max_(?:tokens|completion_tokens|output_tokens|new_tokens)|(?:completion|output|thinking|reasoning|budget)[ _]tokens|thinking[ _]budget|string|array|image|audio"
-    r"|\bfile|\btools?\b|function|schema|metadata|\bstop\b|\bbytes|\b[km]b\b|per[ -](?:min|day|sec|hour)|rate|quota|logprobs|logit|(?:api|access|auth\w*) token"
+    r"|\bfile|\btools?\b|function|schema|metadata|\bstop\b|\bbytes|\b[km]b\b|per[ -](?:min|day|sec|hour)|rate|quota|logprobs|logit|(?:api|access|auth) token"
 )
 """What is too long or too many in other ways, which no larger window mends."""
 

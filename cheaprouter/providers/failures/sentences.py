@@ -347,6 +347,13 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
         ("several", "api key*expired"),
         ("several", "api_key*invalid"),
     ),
+    *_rows(
+        Meaning.FORBIDDEN, "", None,
+        ("Google", "user location is not supported"),
+        ("OpenAI", "country, region, or territory not supported"),
+        ("several", "not available in your region"),
+        ("several", "not available in your country"),
+    ),
     *_rows(Meaning.WALL, "", None, ("Cloudflare", "error code: 1020"), ("Cloudflare", "error code: 1010")),
     *_rows(
         Meaning.OVERLOAD, "", None,
