@@ -154,12 +154,13 @@ class Completion:
 
 
 class Adapter(ABC):
-    """Settings and kind, put together once."""
+    """Settings and kind, put together once. `now`: seconds since the epoch, for what upstreams date or leave undated."""
 
     chat_path: ClassVar[str] = "/chat/completions"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
@@ -241,7 +242,7 @@ class Adapter(ABC):
         if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
         if reader.error:
-            return in_band(self.name, reader.error, self.api_keys)
+            return in_band(self.name, reader.error, self.api_keys, self._now())
         code, words = _TROUBLES[trouble]
         if trouble is Trouble.EARLY and not reader.said:
             code = "empty_reply"
@@ -323,7 +324,7 @@ class OpenAICompatible(Adapter):
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if is_error(reply):
-            return in_band(self.name, reply, self.api_keys)
+            return in_band(self.name, reply, self.api_keys, self._now())
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return self._degraded("no_choices", "answered without choices")
@@ -354,14 +355,10 @@ class OpenAICompatible(Adapter):
 
 
 class Anthropic(Adapter):
-    """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
+    """Anthropic's Messages API; `created`, which it does not tell, is now."""
 
     chat_path: ClassVar[str] = "/messages"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings, kind)
-        self._now = now
 
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
@@ -374,7 +371,7 @@ class Anthropic(Adapter):
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys)
+            return in_band(self.name, message, self.api_keys, self._now())
         if not isinstance(message.get("content"), list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))

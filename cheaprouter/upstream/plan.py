@@ -102,7 +102,7 @@ class SendPlan:
             self._retried.add(model.id)
             quick = failure.code in UNREACHABLE or failure.code == "upstream_reset" or failure.meaning is Meaning.SLIP
             delay = QUICK * (1 + jitter) if quick else 0.2 + 0.4 * jitter
-            return self._repeat(target, delay, left)
+            return self._repeat(target, max(delay, failure.retry_after or 0.0), left)
         if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
             self._adapted += 1
             return self._repeat(target, 0.0, left)

@@ -22,7 +22,7 @@ from tests.providers.vendor_errors import FALSE_ALARMS, SEEN, Seen
 def heard(seen: Seen, body: Any) -> Failure:
     """As it would be judged: with its status, or inside a reply of status 200."""
     if seen.status == 200:
-        return in_band("lab", json.loads(body) if isinstance(body, bytes) else body, ())
+        return in_band("lab", json.loads(body) if isinstance(body, bytes) else body, (), 5.0)
     data = body if isinstance(body, bytes) else json.dumps(body).encode()
     return judge("lab", seen.status, {}, data, now=1_000_000.0, secrets=())
 
@@ -218,7 +218,7 @@ values = st.recursive(
 @given(st.integers(400, 599), values, st.dictionaries(st.sampled_from(["retry-after", "x-ratelimit-reset-tokens", "x-ratelimit-remaining-tokens"]), st.text(max_size=12)))  # fmt: skip
 def test_any_junk_gets_a_verdict(status, value, headers):
     for failure in (
-        in_band("lab", value, ()),
+        in_band("lab", value, (), 5.0),
         judge("lab", status, headers, json.dumps(value).encode(), now=5.0, secrets=()),
     ):
         assert failure.message

@@ -59,9 +59,9 @@ def judge(
     return _judged(name, status, headers, unwrap(body), now, secrets, asked)
 
 
-def in_band(name: str, decoded: Any, secrets: tuple[str, ...], asked: Asked = NOT_KNOWN) -> Failure:
-    """Judge an error that came inside a reply of status 200, or as a stream's event."""
-    return _judged(name, None, {}, unwrapped(decoded), 0.0, secrets, asked)
+def in_band(name: str, decoded: Any, secrets: tuple[str, ...], now: float) -> Failure:
+    """Judge an error that came inside a reply of status 200, or as a stream's event. `now`: seconds since the epoch."""
+    return _judged(name, None, {}, unwrapped(decoded), now, secrets, NOT_KNOWN)
 
 
 def finish_failure(name: str, reason: str | None) -> Failure | None:

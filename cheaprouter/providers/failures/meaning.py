@@ -151,7 +151,8 @@ def _parameter(heard: Heard) -> Changes:
     told = heard.told
     if heard.status is None:
         return _NOTHING
-    return adaptation(heard.status, told.error, told.words, told.layers[0] if told.layers else None)
+    rows = (layer for layer in reversed(told.layers) if isinstance(layer.get("detail"), list))
+    return adaptation(heard.status, told.error, told.words, next(rows, told.layers[0] if told.layers else None))
 
 
 def _by_status(status: int | None) -> Meaning:
