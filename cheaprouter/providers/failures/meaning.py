@@ -45,6 +45,7 @@ _SOFTENED: Final = (Meaning.QUOTA, Meaning.OVERLOAD)
 _FINER: Final = (
     (Meaning.RATE_LIMIT, Meaning.TOO_LARGE),
     (Meaning.QUOTA, Meaning.UNAFFORDABLE),
+    (Meaning.QUOTA, Meaning.RATE_LIMIT),  # DashScope's `insufficient_quota` may be one of the minute
     (Meaning.NO_MODEL, Meaning.MODEL_DENIED),
 )
 """A code's meaning, and what words may make of it."""

@@ -213,6 +213,7 @@ SENTENCES: Final[tuple[Sentence, ...]] = (
         ("Google", "resource has been exhausted"),
         ("Google", "quota exceeded for metric"),
         ("DashScope", "request rate increased too quickly"),
+        ("DashScope", "allocated quota exceeded"),
         ("Cerebras", "limit exceeded - too many"),
         ("xAI", "too many tokens for team"),
         ("AWS", "too many tokens, please wait"),
