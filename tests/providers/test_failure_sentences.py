@@ -131,6 +131,7 @@ def test_a_page_is_judged_by_its_status_alone(status, meaning):
         (413, b"", 0.2, Meaning.TOO_LARGE),
         (413, b"<html>413 Request Entity Too Large</html>", 0.9, Meaning.CONTEXT),
         (500, {"error": {"message": "slot exceeded n tokens"}}, 1.1, Meaning.CONTEXT),
+        (400, {"error": {"message": "max_tokens is not supported by this model"}}, 1.1, Meaning.PARAMETER),
         (401, {"error": {"message": "token"}}, 1.1, Meaning.KEY),
         (429, {"error": {"message": "limit"}}, 1.1, Meaning.RATE_LIMIT),
     ],
