@@ -45,6 +45,15 @@ def test_also_without_its_envelope(seen):
     assert heard(seen, seen.error).meaning is seen.meaning
 
 
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [(1002, Meaning.RATE_LIMIT), (1008, Meaning.QUOTA), (1026, Meaning.FILTER), (5, Meaning.SERVER)],
+)
+def test_minimaxs_numbers_mean_the_same_wherever_they_stand(code, meaning):
+    for error in ({"message": "x", "code": code}, {"base_resp": {"status_code": code, "status_msg": "x"}}):
+        assert in_band("lab", {"error": error}, (), 5.0).meaning is meaning
+
+
 @pytest.mark.parametrize("seen", FALSE_ALARMS, ids=lambda seen: seen.vendor)
 def test_what_only_sounds_alike_is_not_taken_for_it(seen):
     assert heard(seen, {"error": seen.error}).meaning is seen.meaning
