@@ -29,7 +29,17 @@ from ..wire.sse import looks_like_events
 from ..wire.usage import read_usage
 from . import unsupported
 from .endpoint import Endpoint, Link
-from .failures import Failure, clean_message, degraded, in_band, judge
+from .failures import (
+    NOT_KNOWN,
+    Asked,
+    Failure,
+    clean_message,
+    degraded,
+    finish_failure,
+    in_band,
+    is_error,
+    judge,
+)
 from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -147,12 +157,13 @@ class Completion:
 
 
 class Adapter(ABC):
-    """Settings and kind, put together once."""
+    """Settings and kind, put together once. `now`: seconds since the epoch, for what upstreams date or leave undated."""
 
     chat_path: ClassVar[str] = "/chat/completions"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
@@ -222,17 +233,21 @@ class Adapter(ABC):
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys)
+    def judge(
+        self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
+    ) -> Failure:
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `asked`: what it is an answer to."""
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, asked=asked)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""
         trouble = reader.trouble
+        if not reader.said and (slip := finish_failure(self.name, reader.finish_reason)) is not None:
+            return slip
         if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
         if reader.error:
-            return in_band(self.name, reader.error, self.api_keys)
+            return in_band(self.name, reader.error, self.api_keys, self._now())
         code, words = _TROUBLES[trouble]
         if trouble is Trouble.EARLY and not reader.said:
             code = "empty_reply"
@@ -321,8 +336,8 @@ class OpenAICompatible(Adapter):
             reply = reply[0]
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if reply.get("error"):
-            return in_band(self.name, reply, self.api_keys)
+        if is_error(reply):
+            return in_band(self.name, reply, self.api_keys, self._now())
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return self._degraded("no_choices", "answered without choices")
@@ -333,10 +348,8 @@ class OpenAICompatible(Adapter):
                     changed |= quirk_rules.put_right(choice, self.quirks)
                 said = said or has_content(choice.get("message"))
         reason = choices[0].get("finish_reason")
-        if reason == "error":
-            return self._degraded("upstream_error", "broke off with an error")
-        if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
-            return self._degraded("empty_reply", "answered with nothing")
+        if (reason == "error" or not said) and (failure := self._no_answer(reason, request)) is not None:
+            return failure
         told = reason if isinstance(reason, str) else None
         usage = read_usage(reply)
         size = (
@@ -346,19 +359,25 @@ class OpenAICompatible(Adapter):
         )
         return Completion(orjson.dumps(reply) if changed else body, usage, told, size)
 
+    def _no_answer(self, reason: object, request: Operation) -> Failure | None:
+        """Say why there is no content, where its end does not explain it."""
+        if reason == "error":
+            return self._degraded("upstream_error", "broke off with an error")
+        if isinstance(reason, str) and (slip := finish_failure(self.name, reason)) is not None:
+            return slip
+        if reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+            return self._degraded("empty_reply", "answered with nothing")
+        return None
+
     def reader(self, request: Operation, wire: str) -> StreamReader:
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
 
 
 class Anthropic(Adapter):
-    """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
+    """Anthropic's Messages API; `created`, which it does not tell, is now."""
 
     chat_path: ClassVar[str] = "/messages"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings, kind)
-        self._now = now
 
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
@@ -371,7 +390,7 @@ class Anthropic(Adapter):
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys)
+            return in_band(self.name, message, self.api_keys, self._now())
         if not isinstance(message.get("content"), list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))

@@ -14,7 +14,7 @@ from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
-from ..providers.failures import Action, Failure, degraded
+from ..providers.failures import Action, Failure, asked_of, degraded
 from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
@@ -68,15 +68,16 @@ class Call:
         watch.enter()
         try:
             limits = self.adapter.timeouts
-            stream = self.request.stream
+            learned = self.learned.of(self.model)
+            stream = self.request.stream and "stream" not in learned
             watch.expect("headers", self.adapter.header_limits[stream])
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
+            wire = self.adapter.prepare(self.request, self.model, self.api_key, learned)
             if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
             if response.status != 200:
-                return await self._refused(response, limits)
-            if not stream:
+                return await self._refused(response, limits, wire.body or b"")
+            if not self.request.stream:
                 return await self._whole(response)
             outcome = await self._stream(response)
             if keep := isinstance(outcome, Streaming):
@@ -101,7 +102,7 @@ class Call:
             self.watch.expect("first_token", self.adapter.timeouts.first_token)
         return status == 200
 
-    async def _refused(self, response: Response, limits: Timeouts) -> Failure:
+    async def _refused(self, response: Response, limits: Timeouts, sent: bytes) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
         self.watch.expect("error", limits.first_token)
         body = await response.read(LONGEST_ERROR, cut=True)
@@ -109,7 +110,8 @@ class Call:
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
-        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp())
+        asked = asked_of(self.model, sent, self.request.max_tokens)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), asked)
         if failure.code == "content_filter" and self.filter_fails:
             return replace(failure, action=Action.NEXT)
         return failure
