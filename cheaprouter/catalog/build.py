@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from ..config.kinds import MOCK, is_local, kind_of
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
+from ..core.ids import other_spelling
 from ..core.models import FREE, PIECES, RATES, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .quality import family, sees
