@@ -269,6 +269,13 @@ _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
 
 
+_ANTHROPIC_TIERS: Final = {
+    **dict.fromkeys(("auto", "priority", "scale", "performance"), "auto"),
+    **dict.fromkeys(("standard_only", "default", "standard", "on_demand"), "standard_only"),
+}
+"""What OpenAI's and others' tiers are called: https://platform.claude.com/docs/en/api/service-tiers (2026-11)."""
+
+
 def _tiny(max_tokens: int | None) -> bool:
     return max_tokens is not None and max_tokens <= TINY_LIMIT
 
@@ -295,6 +302,8 @@ class OpenAICompatible(Adapter):
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             else:
                 body.pop("stream_options", None)
+        if request.marked and not self.quirks.cache_control:
+            quirk_rules.unmark(body)
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
@@ -344,6 +353,8 @@ class Anthropic(Adapter):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
         body = to_messages(request.body, model)
+        if "service_tier" in body and (tier := _ANTHROPIC_TIERS.get(str(body.pop("service_tier")))):
+            body["service_tier"] = tier
         unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
         return body
 
