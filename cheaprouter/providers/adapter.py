@@ -26,7 +26,7 @@ from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from . import unsupported
 from .endpoint import Endpoint, Link
-from .failures import Failure, clean_message, degraded, in_band, judge
+from .failures import Failure, clean_message, degraded, finish_failure, in_band, is_error, judge
 from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -217,13 +217,15 @@ class Adapter(ABC):
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys)
+    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float, fullness: float = 0.0) -> Failure:
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `fullness`: see `failures.judge`."""
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, fullness=fullness)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""
         trouble = reader.trouble
+        if not reader.said and (slip := finish_failure(self.name, reader.finish_reason)) is not None:
+            return slip
         if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
         if reader.error:
@@ -317,7 +319,7 @@ class OpenAICompatible(Adapter):
             reply = reply[0]
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if reply.get("error"):
+        if is_error(reply):
             return in_band(self.name, reply, self.api_keys)
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
@@ -329,12 +331,20 @@ class OpenAICompatible(Adapter):
                     changed |= quirk_rules.put_right(choice, self.quirks)
                 said = said or has_content(choice.get("message"))
         reason = choices[0].get("finish_reason")
-        if reason == "error":
-            return self._degraded("upstream_error", "broke off with an error")
-        if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
-            return self._degraded("empty_reply", "answered with nothing")
+        if (reason == "error" or not said) and (failure := self._no_answer(reason, request)) is not None:
+            return failure
         told = reason if isinstance(reason, str) else None
         return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+
+    def _no_answer(self, reason: object, request: Operation) -> Failure | None:
+        """Say why there is no content, where its end does not explain it."""
+        if reason == "error":
+            return self._degraded("upstream_error", "broke off with an error")
+        if isinstance(reason, str) and (slip := finish_failure(self.name, reason)) is not None:
+            return slip
+        if reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+            return self._degraded("empty_reply", "answered with nothing")
+        return None
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")

@@ -14,7 +14,7 @@ from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
-from ..providers.failures import Action, Failure, degraded
+from ..providers.failures import Action, Failure, degraded, fullness
 from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
@@ -69,13 +69,15 @@ class Call:
         watch.enter()
         try:
             limits = self.adapter.timeouts
-            watch.expect("headers", header_limit(limits, stream=self.request.stream))
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
-            if self.request.stream:
+            learned = self.learned.of(self.model)
+            stream = self.request.stream and "stream" not in learned
+            watch.expect("headers", header_limit(limits, stream=stream))
+            wire = self.adapter.prepare(self.request, self.model, self.api_key, learned)
+            if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
             if response.status != 200:
-                return await self._refused(response, limits)
+                return await self._refused(response, limits, wire.body or b"")
             if not self.request.stream:
                 return await self._whole(response)
             outcome = await self._stream(response)
@@ -101,7 +103,7 @@ class Call:
             self.watch.expect("first_token", self.adapter.timeouts.first_token)
         return status == 200
 
-    async def _refused(self, response: Response, limits: Timeouts) -> Failure:
+    async def _refused(self, response: Response, limits: Timeouts, asked: bytes) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
         self.watch.expect("error", limits.first_token)
         body = await response.read(LONGEST_ERROR, cut=True)
@@ -109,7 +111,8 @@ class Call:
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
-        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp())
+        full = fullness(asked, self.request.max_tokens, self.model.context)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), full)
         if failure.code == "content_filter" and self.filter_fails:
             return replace(failure, action=Action.NEXT)
         return failure

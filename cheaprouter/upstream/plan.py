@@ -11,7 +11,7 @@ from ..core.errors import UpstreamError
 from ..core.models import Model
 from ..core.records import dataclass
 from ..providers.adapter import Adapter
-from ..providers.failures import Action, Failure
+from ..providers.failures import Action, Failure, Meaning
 from .health import UNREACHABLE, Health, Target
 
 SHORT_WAIT: Final = 3.0
@@ -100,7 +100,7 @@ class SendPlan:
         first = model.id not in self._retried
         if failure.action is Action.RETRY and first:
             self._retried.add(model.id)
-            quick = failure.code in UNREACHABLE or failure.code == "upstream_reset"
+            quick = failure.code in UNREACHABLE or failure.code == "upstream_reset" or failure.meaning is Meaning.SLIP
             delay = QUICK * (1 + jitter) if quick else 0.2 + 0.4 * jitter
             return self._repeat(target, delay, left)
         if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
@@ -124,7 +124,10 @@ class SendPlan:
 
     def _exclude(self, target: Target, failure: Failure) -> None:
         """Leave out what would fail for the same reason."""
-        self._keep(_STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model), target)
+        if failure.action is Action.KEY:
+            self._keep(lambda other, failed: not other.within(failure, failed), target)
+        else:
+            self._keep(_STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model), target)
 
     def _keep(self, stays: Callable[[Target, Target], bool], failed: Target) -> None:
         self.targets = deque(target for target in self.targets if stays(target, failed))
@@ -142,7 +145,6 @@ def _wider(target: Target, failed: Target) -> bool:
 _STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
     Action.FINAL: lambda *_: False,
     Action.CONTEXT: _wider,
-    Action.KEY: lambda target, failed: target.scopes[1] != failed.scopes[1],
     Action.WAIT: lambda *_: True,
     **dict.fromkeys(UNREACHABLE, lambda target, failed: target.model.provider != failed.model.provider),
 }
@@ -190,7 +192,8 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
         return _as_it_came(faults[0])
     if failures:
         last = failures[-1]
-        return UpstreamError(f"No provider accepts its key: {last.message}", status=502, code=last.code, retry=False)
+        trouble = "No provider is paid for this" if last.code == "upstream_payment" else "No provider accepts its key"
+        return UpstreamError(f"{trouble}: {last.message}", status=502, code=last.code, retry=False)
     message = "No model that could answer is available just now."
     return UpstreamError(message, status=503, code="all_down", retry_after=wait)
 

@@ -68,7 +68,7 @@ def test_only_one_probe_goes_ahead(health):
     assert health.allows(T, 20)
     health.begin(T, 20)
     assert not health.allows(T, 20)
-    assert health.breakers[T.scopes[2]].state(20) is State.PROBING
+    assert health.breakers[T.scopes[-1]].state(20) is State.PROBING
 
 
 def test_a_probe_that_fails_closes_the_door_for_longer(health):
