@@ -27,7 +27,7 @@ from ..wire.sse import looks_like_events
 from . import unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, finish_failure, in_band, is_error, judge
-from .unsupported import Changes
+from .refusals import CHANGEABLE, Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -217,9 +217,21 @@ class Adapter(ABC):
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float, fullness: float = 0.0) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch. `fullness`: see `failures.judge`."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, fullness=fullness)
+    def judge(
+        self,
+        status: int,
+        headers: Mapping[str, str],
+        body: bytes,
+        now: float,
+        fullness: float = 0.0,
+        asked: bytes = b"",
+    ) -> Failure:
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `fullness`: see `failures.judge`.
+
+        `asked`: the body that was sent, where it is at hand: only what was in it can be left out.
+        """
+        sent = orjson.loads(asked) if asked and status in CHANGEABLE else None
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, fullness=fullness, sent=sent)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""

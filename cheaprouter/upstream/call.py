@@ -112,7 +112,7 @@ class Call:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
         full = fullness(asked, self.request.max_tokens, self.model.context)
-        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), full)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), full, asked)
         if failure.code == "content_filter" and self.filter_fails:
             return replace(failure, action=Action.NEXT)
         return failure

@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from ..unsupported import Changes, adaptation
+from ...core.models import Json
+from ..refusals import Changes, adaptation
 from . import times
 from .clean import LONGEST_CODE, LONGEST_PARAM, clean_message, clean_word
 from .codes import CODES, KINDS, STATUSES
@@ -82,12 +83,14 @@ def judge(
     now: float,
     secrets: tuple[str, ...],
     fullness: float = 0.0,
+    sent: Json | None = None,
 ) -> Failure:
     """Say what a reply with an error status means.
 
     `name`: the provider's, for messages. `fullness`: our estimate of the request over the model's window, 0 where unknown. `now`: seconds since the epoch.
+    `sent`: the request's decoded body, where it is at hand.
     """
-    return _judged(name, status, headers, unwrap(body), now, secrets, fullness)
+    return _judged(name, status, headers, unwrap(body), now, secrets, fullness, sent)
 
 
 def in_band(name: str, decoded: Any, secrets: tuple[str, ...], fullness: float = 0.0) -> Failure:
@@ -113,6 +116,7 @@ class _Heard(NamedTuple):
     row: Sentence | None
     wait: float | None
     fullness: float
+    sent: Json | None
 
 
 class _Sense(NamedTuple):
@@ -131,10 +135,11 @@ def _judged(
     now: float,
     secrets: tuple[str, ...],
     fullness: float,
+    sent: Json | None = None,
 ) -> Failure:
     status, text = _status(outer, told), plain(told.words)
     wait = times.stated(headers, told, now)
-    heard = _Heard(status, told, text, None if told.markup else find(text, status), wait, fullness)
+    heard = _Heard(status, told, text, None if told.markup else find(text, status), wait, fullness, sent)
     sense = _by_page(heard) or _by_codes(heard) or _by_words(heard) or _by_likeness(heard) or _Sense(_by_status(status))
     if sense.meaning is Meaning.RATE_LIMIT and wait is None:
         wait = times.resets(headers, told, now)
@@ -225,7 +230,7 @@ def _parameter(heard: _Heard) -> Changes:
     told = heard.told
     if heard.status is None:
         return _NOTHING
-    return adaptation(heard.status, told.error, told.words, told.layers[0] if told.layers else None)
+    return adaptation(heard.status, told.error, told.words, told.layers[0] if told.layers else None, heard.sent)
 
 
 def _by_status(status: int | None) -> Meaning:
