@@ -37,6 +37,7 @@ def describe(
         "keys": len(adapter.api_keys),
         "cooldowns": cooling,
         "learned": learned.status(adapter.name),
+        "lacking": learned.lacks(adapter.name),
         "first_token_ms": {m: round(ms, 1) for m, ms in observer.latency.items() if m.startswith(prefix)},
     }
 

@@ -32,7 +32,7 @@ def to_chat(body: Json) -> Json:
         if body.get(name) is not None:
             raise InvalidRequestError(f"`{name}` needs stored responses, which there are none of here.", param=name)
     chat = {_RENAMED.get(name, name): value for name, value in body.items() if name not in _GONE or name in _RENAMED}
-    chat["messages"] = [*_instructions(body.get("instructions")), *_messages(body["input"])]
+    chat["messages"] = [*_instructions(body.get("instructions")), *_of_items(body["input"])]
     if isinstance(tools := body.get("tools"), list):
         chat["tools"] = [tool for one in tools if isinstance(one, dict) and (tool := _tool(one)) is not None]
     if (choice := body.get("tool_choice")) is not None:
@@ -48,7 +48,7 @@ def _instructions(text: Any) -> list[Json]:
     return [{"role": "system", "content": text}] if isinstance(text, str) and text else []
 
 
-def _messages(given: Any) -> list[Json]:
+def _of_items(given: Any) -> list[Json]:
     if isinstance(given, str):
         return [{"role": "user", "content": given}]
     if not isinstance(given, list):
