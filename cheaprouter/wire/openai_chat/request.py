@@ -109,7 +109,7 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
         if not value and (value is None or name in _EMPTY_IS_NONE):
             empty.append(name)
     stream, marks = get("stream") is True, False
-    if tools := get("tools"):
+    if "tools" in body and (tools := body["tools"]):
         odd, marks = _look_at_tools(tools)
     else:
         odd = "tool_choice" in body or "parallel_tool_calls" in body or "function_call" in body
@@ -176,13 +176,16 @@ def _check_messages(messages: Any) -> tuple[bool, bool]:
             allowed, where = ", ".join(sorted(_ROLES)), f"messages[{index}].role"
             raise InvalidRequestError(f"`{where}` must be one of: {allowed}.", param=where)
         content = message.get("content")
-        if type(content) is not str or len(message) > _ROLE_AND_CONTENT or role == "tool":
+        if (
+            type(content) is not str
+            or role == "tool"
+            or "tool_calls" in message
+            or "refusal" in message
+            or "cache_control" in message
+        ):
             slip, mark = _look_at(message, role, content, index)
             slips, marked = slips or slip, marked or mark
     return slips, marked
-
-
-_ROLE_AND_CONTENT: Final = 2
 
 
 def _look_at(message: Json, role: str, content: Any, index: int) -> tuple[bool, bool]:
