@@ -261,6 +261,12 @@ class Adapter(ABC):
         """How to ask which models there are."""
         return self._get(self._models_url, api_key)
 
+    def own_request(self, path: str, body: bytes | None, api_key: str | None) -> WireRequest:
+        """A request of a local server's own API, which is beside the one that all have in common."""
+        root = self.base_url.removesuffix("/v1")
+        method = "GET" if body is None else "POST"
+        return WireRequest(Endpoint(method, f"{root}{path}", self._headers[api_key], self.link), body)
+
     def key_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask whether a key is good, where the list of models does not tell; else None."""
         return self._get(self._key_url, api_key) if self._key_url and api_key else None
