@@ -23,6 +23,8 @@ _BY_OWNER: Final = {"library": "ollama", "llamacpp": "llamacpp", "organization_o
 """How the servers sign their lists: for those that are configured as `openai`."""
 
 _OWN: Final = ("ollama", "llamacpp", "lmstudio")
+_SIGNED: Final = re.compile(rb'"owned_by": ?"([a-z_]{1,64})"')
+_LONGEST_SIGNED: Final = 10_000
 _NUM_CTX: Final = re.compile(r"^num_ctx\s+(\d{1,9})\s*$", re.MULTILINE)
 _LONGEST_PARAMETERS: Final = 10_000
 
@@ -39,7 +41,8 @@ def dialect(kind: str, raw: bytes) -> str:
     """Which server it is, by its kind or by how it signs its list; "" for one that says no more than that."""
     if kind in _OWN:
         return kind
-    return next((own for owner, own in _BY_OWNER.items() if b'"owned_by":"%s"' % owner.encode() in raw[:100_000]), "")
+    signed = _SIGNED.search(raw[:_LONGEST_SIGNED])
+    return _BY_OWNER.get(signed[1].decode(), "") if signed else ""
 
 
 def questions(server: str, listed: Sequence[Json]) -> list[Question]:

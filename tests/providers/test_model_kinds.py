@@ -265,7 +265,7 @@ def test_llama_cpp_says_where_a_template_has_no_tools():
         ("ollama", b"", "ollama"),
         ("vllm", b"", ""),
         ("openai", b'{"data":[{"id":"a","owned_by":"library"}]}', "ollama"),
-        ("openai", b'{"data":[{"id":"a","owned_by":"llamacpp"}]}', "llamacpp"),
+        ("openai", b'{"data": [{"id": "a", "owned_by": "llamacpp"}]}', "llamacpp"),
         ("openai", b'{"data":[{"id":"a","owned_by":"me"}]}', ""),
     ],
 )
