@@ -26,8 +26,18 @@ from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from . import unsupported
 from .endpoint import Endpoint, Link
-from .failures import Failure, clean_message, degraded, finish_failure, in_band, is_error, judge
-from .refusals import CHANGEABLE, Changes
+from .failures import (
+    NOT_KNOWN,
+    Asked,
+    Failure,
+    clean_message,
+    degraded,
+    finish_failure,
+    in_band,
+    is_error,
+    judge,
+)
+from .refusals import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -144,12 +154,13 @@ class Completion:
 
 
 class Adapter(ABC):
-    """Settings and kind, put together once."""
+    """Settings and kind, put together once. `now`: seconds since the epoch, for what upstreams date or leave undated."""
 
     chat_path: ClassVar[str] = "/chat/completions"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
@@ -218,20 +229,10 @@ class Adapter(ABC):
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
     def judge(
-        self,
-        status: int,
-        headers: Mapping[str, str],
-        body: bytes,
-        now: float,
-        fullness: float = 0.0,
-        asked: bytes = b"",
+        self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
     ) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch. `fullness`: see `failures.judge`.
-
-        `asked`: the body that was sent, where it is at hand: only what was in it can be left out.
-        """
-        sent = orjson.loads(asked) if asked and status in CHANGEABLE else None
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, fullness=fullness, sent=sent)
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `asked`: what it is an answer to."""
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, asked=asked)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""
@@ -241,7 +242,7 @@ class Adapter(ABC):
         if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
         if reader.error:
-            return in_band(self.name, reader.error, self.api_keys)
+            return in_band(self.name, reader.error, self.api_keys, self._now())
         code, words = _TROUBLES[trouble]
         if trouble is Trouble.EARLY and not reader.said:
             code = "empty_reply"
@@ -338,7 +339,7 @@ class OpenAICompatible(Adapter):
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if is_error(reply):
-            return in_band(self.name, reply, self.api_keys)
+            return in_band(self.name, reply, self.api_keys, self._now())
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return self._degraded("no_choices", "answered without choices")
@@ -369,14 +370,10 @@ class OpenAICompatible(Adapter):
 
 
 class Anthropic(Adapter):
-    """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
+    """Anthropic's Messages API; `created`, which it does not tell, is now."""
 
     chat_path: ClassVar[str] = "/messages"
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings, kind)
-        self._now = now
 
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
@@ -391,7 +388,7 @@ class Anthropic(Adapter):
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys)
+            return in_band(self.name, message, self.api_keys, self._now())
         if not isinstance(message.get("content"), list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))

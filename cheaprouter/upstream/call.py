@@ -14,7 +14,7 @@ from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
-from ..providers.failures import Action, Failure, degraded, fullness
+from ..providers.failures import Action, Failure, asked_of, degraded
 from ..providers.unsupported import Learned
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
@@ -103,7 +103,7 @@ class Call:
             self.watch.expect("first_token", self.adapter.timeouts.first_token)
         return status == 200
 
-    async def _refused(self, response: Response, limits: Timeouts, asked: bytes) -> Failure:
+    async def _refused(self, response: Response, limits: Timeouts, sent: bytes) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
         self.watch.expect("error", limits.first_token)
         body = await response.read(LONGEST_ERROR, cut=True)
@@ -111,8 +111,8 @@ class Call:
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
-        full = fullness(asked, self.request.max_tokens, self.model.context)
-        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), full, asked)
+        asked = asked_of(self.model, sent, self.request.max_tokens)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), asked)
         if failure.code == "content_filter" and self.filter_fails:
             return replace(failure, action=Action.NEXT)
         return failure

@@ -103,7 +103,7 @@ class SendPlan:
             self._retried.add(model.id)
             quick = failure.code in UNREACHABLE or failure.code == "upstream_reset" or failure.meaning is Meaning.SLIP
             delay = QUICK * (1 + jitter) if quick else 0.2 + 0.4 * jitter
-            return self._repeat(target, delay, left)
+            return self._repeat(target, max(delay, failure.retry_after or 0.0), left)
         if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
             self._adapted += 1
             return self._repeat(target, 0.0, left)
@@ -199,6 +199,10 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
     return UpstreamError(message, status=503, code="all_down", retry_after=wait)
 
 
+_FIELDS: Final = {"tools": "tools", "json_schema": "response_format", "vision": "messages", "audio": "messages"}
+"""Which field of a request asks for what a model lacks."""
+
+
 def _is_clients(failure: Failure) -> bool:
     return failure.action in _CLIENTS_FAULT or (failure.action is Action.NEXT and 400 <= (failure.status or 0) < 500)
 
@@ -207,13 +211,15 @@ def _as_it_came(failure: Failure) -> UpstreamError:
     status = failure.status or 400
     if status in _ABOUT_KEYS:
         status = 404 if failure.code == "model_not_allowed" else 400
+    if failure.meaning is Meaning.CAPABILITY:
+        status = 400
     kind = "invalid_request_error" if status < 500 else "server_error"
     return UpstreamError(
         failure.message,
         status=status if 400 <= status < 500 else 400,
         code=failure.code,
         error_type=failure.error_type or kind,
-        param=failure.param,
+        param=failure.param or _FIELDS.get(failure.capability),
     )
 
 

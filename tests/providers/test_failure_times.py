@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.providers.failures import LONGEST_WAIT, judge
+from cheaprouter.providers.failures import LONGEST_WAIT, in_band, judge
 from cheaprouter.providers.failures.times import moment, resets, span, stated
 from cheaprouter.providers.failures.unwrap import Told, unwrapped
 
@@ -31,6 +31,7 @@ def said(headers: dict[str, str] | None = None, error: Any = None, message: str 
         ({"retry-after": "1970-01-12T13:47:40Z"}, 60),
         ({"retry-after": "6m0s"}, 360),
         ({"retry-after": "2 minutes"}, 120),
+        ({"retry-after": "7, 9"}, 7),
         ({"retry-after": "soon"}, None),
         ({"retry-after": "nan"}, None),
         ({"retry-after": "inf"}, LONGEST_WAIT),
@@ -108,6 +109,8 @@ def test_a_header_is_more_exact_than_words():
         ({"x-ratelimit-reset-tokens-minute": "11.38", "x-ratelimit-remaining-tokens-minute": "0", "x-ratelimit-reset-requests-day": "33011.3", "x-ratelimit-remaining-requests-day": "80"}, 11.38),
         ({"anthropic-ratelimit-tokens-reset": "2025-10-09T08:53:50Z", "anthropic-ratelimit-tokens-remaining": "0", "anthropic-ratelimit-requests-reset": "2025-10-09T08:53:21Z", "anthropic-ratelimit-requests-remaining": "12"}, 30),
         ({"x-ratelimit-limit-tokens": "9"}, None),
+        ({"x-ratelimit-reset": "0"}, None),
+        ({"x-ratelimit-reset": "1750000000"}, None),
         ({"x-ratelimit-reset": "whenever"}, None),
     ],
 )  # fmt: skip
@@ -118,6 +121,15 @@ def test_the_limits_own_headers_say_when_it_is_new(headers, seconds):
 def test_a_wrapped_replys_own_headers_count_too():
     told = unwrapped({"error": {"code": 429, "metadata": {"headers": {"X-RateLimit-Reset": "1760000030000"}}}})
     assert resets({}, told, 1_760_000_000.0) == pytest.approx(30)
+
+
+def test_so_they_do_inside_a_reply_of_status_200():
+    error = {
+        "message": "Rate limit exceeded",
+        "code": 429,
+        "metadata": {"headers": {"X-RateLimit-Reset": "1760000030000"}},
+    }
+    assert in_band("lab", {"error": error}, (), 1_760_000_000.0).retry_after == pytest.approx(30)
 
 
 def test_what_is_no_rate_limit_has_no_use_for_them():

@@ -69,6 +69,12 @@ def test_a_complaint_about_a_parameter_is_learned_from(status, body, change):
     assert (failure.action, dict(failure.adapt)) == (Action.ADAPT, change)
 
 
+@pytest.mark.parametrize("body", [MISTRAL, FASTAPI, OPENAI_VALUE, GROQ])
+def test_also_when_a_gateway_hands_it_on(body):
+    wrapped = {"error": {"message": "Provider returned error", "code": 400, "metadata": {"raw": json.dumps(body)}}}
+    assert dict(judged(400, wrapped).adapt) == dict(judged(400, body).adapt) != {}
+
+
 def test_a_name_in_messages_is_learned_too():
     assert dict(judged(400, GROQ_NAME).adapt) == {"messages.name": None}
 
@@ -160,7 +166,7 @@ json_values = st.recursive(
 @given(st.integers(400, 599), json_values)
 def test_any_shape_of_error_can_be_judged(status, value):
     assert judged(status, value).message
-    assert in_band("lab", value, ()).message
+    assert in_band("lab", value, (), 5.0).message
 
 
 @pytest.mark.parametrize("name", ["code", "type", "param"])
@@ -179,7 +185,7 @@ def test_keys_are_blotted_out_of_an_upstreams_words():
 
 @pytest.mark.parametrize("code", ["9" * 5000, "²²²", "٤٠٤", 1e300, 10**18, True])
 def test_an_odd_code_in_a_reply_of_status_200_is_no_status(code):
-    assert in_band("lab", {"error": {"message": "x", "code": code}}, ()).status == 502
+    assert in_band("lab", {"error": {"message": "x", "code": code}}, (), 5.0).status == 502
 
 
 @pytest.mark.parametrize("where", ["message", "detail", "code", "metadata"])
@@ -187,6 +193,6 @@ def test_an_error_nested_too_deep_to_be_written_out_can_be_judged(where):
     deep: Any = "x"
     for _ in range(600):
         deep = [deep]
-    assert in_band("lab", {"error": {where: deep}}, ()).status == 502
+    assert in_band("lab", {"error": {where: deep}}, (), 5.0).status == 502
     body = b'{"error":{"%s":%s}}' % (where.encode(), b"[" * 600 + b"]" * 600)
     assert judge("lab", 400, {}, body, now=0.0, secrets=()).status == 400

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
+from .asked import NOT_KNOWN, Asked, asked_of
 from .clean import LONGEST_MESSAGE, clean_message
 from .judge import finish_failure, in_band, judge
 from .times import LONGEST_WAIT
 from .unwrap import is_error
 from .verdict import Action, Failure, Meaning, Reach, degraded
-from .window import fullness
 
 __all__ = [
     "LONGEST_MESSAGE",
     "LONGEST_WAIT",
+    "NOT_KNOWN",
     "Action",
+    "Asked",
     "Failure",
     "Meaning",
     "Reach",
+    "asked_of",
     "clean_message",
     "degraded",
     "finish_failure",
-    "fullness",
     "in_band",
     "is_error",
     "judge",

@@ -29,10 +29,11 @@ CODES: Final[Mapping[str, Meaning]] = {
     "json_validate_failed": Meaning.SLIP,
     "output_parse_failed": Meaning.SLIP,
     "malformed_function_call": Meaning.SLIP,
-    # llama.cpp, GitHub Copilot, Mistral, UCloud
+    # llama.cpp, GitHub, Mistral, UCloud
     "exceed_context_size_error": Meaning.CONTEXT,
     "model_max_prompt_tokens_exceeded": Meaning.CONTEXT,
     "tokens_too_long": Meaning.CONTEXT,
+    "tokens_limit_reached": Meaning.CONTEXT,
     "invalid_model": Meaning.NO_MODEL,
     "service_tier_capacity_exceeded": Meaning.OVERLOAD,
     # Anthropic
@@ -96,6 +97,7 @@ STATUSES: Final[Mapping[Meaning, Collection[int]]] = {
     Meaning.SLIP: (400, 422, 500),
     Meaning.MODE: (400, 403, 404, 422),
     Meaning.KEY: (400, 401, 403),
+    Meaning.FORBIDDEN: (400, 403, 451),
     Meaning.WALL: (403, 503),
     Meaning.OVERLOAD: (400, 429, 498, 500, 502, 503, 529),
 }

@@ -59,7 +59,8 @@ def resets(headers: Mapping[str, str], told: Told, now: float) -> float | None:
     others: list[float] = []
     for name, value in (*told.headers.items(), *headers.items()):
         low = name.lower()
-        if "ratelimit" not in low or "reset" not in low or (wait := moment(value, now)) is None:
+        wait = moment(value, now) if "ratelimit" in low and "reset" in low else None
+        if wait is None or wait <= 0:  # a moment that has passed says nothing
             continue
         remaining = headers.get(low.replace("reset", "remaining")) or told.headers.get(
             low.replace("reset", "remaining")
@@ -82,7 +83,7 @@ def moment(value: str | None, now: float) -> float | None:
     """Seconds until a moment that may be given as a span, seconds, an epoch in seconds or milliseconds, or a date."""
     if value is None or len(value) > _LONGEST_VALUE:
         return None
-    number = _number(value)
+    number = _number(value.partition(",")[0])  # a header that was sent twice
     if number is None:
         found = span(value)
         return _date(value, now) if found is None else found
@@ -105,7 +106,7 @@ def _parts(text: str, at: int) -> Iterator[tuple[int, float]]:
 
 def _said(words: str) -> float | None:
     """What a sentence says."""
-    text = words[:4096].lower()
+    text = words.lower()
     for match in _BEFORE.finditer(text):
         parts = [value for _, value in _parts(text, match.end())]
         if parts:

@@ -11,6 +11,7 @@ import re
 from collections import deque
 from collections.abc import Iterator, Mapping
 from dataclasses import field
+from itertools import islice
 from typing import Any, Final
 
 import orjson
@@ -18,7 +19,11 @@ import orjson
 from ...core.models import Json
 from ...core.records import dataclass
 
+LONGEST_WORDS: Final = 4096
+"""Characters of a message that anything is read from or shown of."""
+
 _MOST_LAYERS: Final = 12
+_MOST_EVENTS: Final = 50
 _LONGEST_TEXT: Final = 64 * 1024
 """Characters of a string that are read as JSON."""
 
@@ -47,7 +52,7 @@ _STATUSES: Final = ("code", "status", "status_code", "http_status", "error_code"
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What was said. `layers`: every object found, the outermost first. `words`: of the innermost that has any.
+    """What was said. `layers`: every object found, the outermost first. `words`: of the innermost that has any, their beginning.
 
     `codes`: codes and types in lower case, the innermost first. `status`: a status of 400 to 599 that it names. `headers`: a wrapped
     reply's own, in lower case. `markup`: it is a page for people. `error`: the object with `param` and the like.
@@ -59,6 +64,11 @@ class Told:
     status: int | None = None
     headers: Mapping[str, str] = field(default_factory=dict)
     markup: bool = False
+
+    @property
+    def relayed(self) -> bool:
+        """Whether a gateway such as OpenRouter hands on what the vendor behind it said to *its* key."""
+        return any(layer.get("provider_name") and layer.get("raw") for layer in self.layers)
 
     @property
     def error(self) -> Json:
@@ -109,7 +119,7 @@ def unwrapped(decoded: Any) -> Told:
     if isinstance(decoded, str):
         plain.append(decoded)
     words = next(filter(None, map(_words, reversed(layers))), plain[0] if plain else "")
-    return Told(tuple(layers), words, tuple(_codes(layers)), _status(layers), _headers(layers))
+    return Told(tuple(layers), words[:LONGEST_WORDS], tuple(_codes(layers)), _status(layers), _headers(layers))
 
 
 def _json_in(text: str) -> Any:
@@ -137,7 +147,7 @@ def _of_events(text: str) -> Any:
     if not text.startswith(("data:", "event:", ":", "id:")):
         return None
     lines = (line[5:] for line in text[:_LONGEST_TEXT].splitlines() if line.startswith("data:"))
-    return next(filter(None, map(_json_in, lines)), None)
+    return next(filter(None, map(_json_in, islice(lines, _MOST_EVENTS))), None)
 
 
 def _words(layer: Json) -> str:

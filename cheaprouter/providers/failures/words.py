@@ -10,19 +10,26 @@ from typing import Final
 
 from .codes import STATUSES
 from .sentences import SENTENCES, Sentence
+from .unwrap import LONGEST_WORDS
 
-LONGEST_TEXT: Final = 4096
 _GAP: Final = 80
 _MOST_STARTS: Final = 8
+_NAME: Final = "the model"
+_SHORTEST_NAME: Final = 3
 
 _LINK: Final = re.compile(r"https?://[^\s]*")
 _DROPPED: Final = str.maketrans("", "", "'\"`’‘“”\\")  # noqa: RUF001 - the quotes that vendors set
 
 
-def plain(text: str) -> str:
-    """The text as the table's words are written: its beginning, lower case, single spaces, no quotes and no links."""
-    text = _LINK.sub(" ", text[:LONGEST_TEXT]).lower().translate(_DROPPED)
-    return " ".join(text.split())
+def plain(text: str, model: str = "") -> str:
+    """The text as the table's words are written: its beginning, lower case, single spaces, no quotes and no links.
+
+    `model`: a name that stands for nothing but itself, whatever words it is made of.
+    """
+    text = _LINK.sub(" ", text[:LONGEST_WORDS]).lower()
+    if len(model) >= _SHORTEST_NAME:
+        text = text.replace(model.lower(), _NAME)
+    return " ".join(text.translate(_DROPPED).split())
 
 
 def find(text: str, status: int | None) -> Sentence | None:
