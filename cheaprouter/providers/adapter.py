@@ -25,6 +25,7 @@ from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from . import unsupported
+from .complaints import Changes
 from .endpoint import Endpoint, Link
 from .failures import (
     NOT_KNOWN,
@@ -37,7 +38,6 @@ from .failures import (
     is_error,
     judge,
 )
-from .refusals import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16

@@ -6,7 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.models import Capability, Json, Model
-from .refusals import PARTS, ROLE, Changes
+from .complaints import PARTS, ROLE, Changes
 
 __all__ = ["Changes", "Lacking", "Learned", "apply"]
 
@@ -25,7 +25,7 @@ def apply(body: Json, learned: Changes) -> None:
             value = body.pop(name)
             if new is not None:
                 body.setdefault(new, value)
-        elif "." in name:
+        elif "." in name and new is None:
             root, *path = name.split(".")
             if root in body and (kept := _without(body[root], path)) != {}:
                 body[root] = kept

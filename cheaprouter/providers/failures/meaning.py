@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..refusals import CHANGEABLE, Changes, adaptation
+from ..complaints import CHANGEABLE, Changes, adaptation
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
 from .likeness import about_ability, about_window

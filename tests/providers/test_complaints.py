@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.core.models import Capability, Model
 from cheaprouter.providers import unsupported
-from cheaprouter.providers.refusals import ESSENTIAL, PARTS, ROLE, adaptation
+from cheaprouter.providers.complaints import ESSENTIAL, PARTS, ROLE, adaptation
 from cheaprouter.providers.unsupported import Learned
 
 TOOL = {"type": "function", "function": {"name": "f", "parameters": {}, "strict": True}}
@@ -174,6 +174,7 @@ def test_learned_shapes_are_applied():
     changes = {
         ROLE: "system", PARTS: "text", "messages.tool_calls.index": None, "messages.refusal": None,
         "tools.function.strict": None, "reasoning.summary": None, "stream_options.x": None, "absent.x": None,
+        "messages.content": "required",
     }  # fmt: skip
     before = str(TOOL)
     unsupported.apply(body, changes)
