@@ -139,6 +139,27 @@ def test_parts_get_their_type(part, right):
     assert said({"role": "user", "content": [part]})[0]["content"] == [right]
 
 
+@pytest.mark.parametrize(
+    ("content", "right"),
+    [
+        ({"state": "on"}, '{"state":"on"}'),
+        ([{"state": "on"}], '[{"state":"on"}]'),
+        (21.5, "21.5"),
+        (True, "true"),
+        ([{"type": "text", "text": "on"}], [{"type": "text", "text": "on"}]),
+        (["on"], [{"type": "text", "text": "on"}]),
+        (None, ""),
+    ],
+)
+def test_a_tools_result_may_be_data(content, right):
+    assert said({"role": "tool", "tool_call_id": "c", "content": content})[0]["content"] == right
+
+
+def test_a_part_alone_is_a_list_of_one():
+    part = {"type": "text", "text": "x"}
+    assert said({"role": "user", "content": part})[0]["content"] == [part]
+
+
 @pytest.mark.parametrize("tool", [{"function": TOOL["function"]}, {"type": "function", **TOOL["function"]}])
 def test_tools_get_their_shape(tool):
     assert sent(tools=[tool])["tools"] == [TOOL]
@@ -163,7 +184,7 @@ def test_it_is_seen_whether_a_request_marks_what_to_cache(fields):
     assert not parse({"model": "a", "messages": [HELLO], "tools": [TOOL]}).marked
 
 
-_VALUES = st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=3)
+_VALUES = st.none() | st.booleans() | st.integers(-(2**63), 2**64 - 1) | st.floats() | st.text(max_size=3)
 _JSON = st.recursive(_VALUES, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["id", "type", "function", "name", "arguments", "text", "x"]), inner, max_size=4), max_leaves=8)  # fmt: skip
 
 

@@ -1,6 +1,7 @@
 """Small slips of clients put right where every vendor would mean the same by it; whatever else they send stays as it came.
 
-`slipped` is the cheap look that every assistant's message gets; the rest is done only where it, or the check, saw a slip.
+`slipped` is the cheap look at an assistant's message that holds more than a text; the rest is done only where it, or the check,
+saw a slip.
 What is changed is copied first: a body is its client's own.
 """
 
@@ -65,8 +66,21 @@ def history(messages: list[Json]) -> list[Json]:
     return done
 
 
+def may_be_content(content: Any, role: str) -> bool:
+    """Whether a content that is neither a text nor parts is plain all the same: a part alone, or a tool's result as data."""
+    if role == "tool":
+        return not (isinstance(content, list) and all(map(_is_part, content)))
+    return isinstance(content, dict) and _is_part(content)
+
+
+def _is_part(given: Any) -> bool:
+    return part(given) is not None
+
+
 def _with_content(message: Json) -> Json:
     content = message.get("content")
+    if isinstance(content, dict):
+        content = [content]
     if isinstance(content, list):
         return {**message, "content": [part(one) or one for one in content]}
     if content is None and not message.get("tool_calls") and not message.get("function_call"):
@@ -97,7 +111,9 @@ def _call(call: Any, made_up: str) -> Any:
 
 
 def _result(message: Json, waiting: list[str]) -> Json:
-    answered = message.get("tool_call_id")
+    content, answered = message.get("content"), message.get("tool_call_id")
+    if content is not None and not isinstance(content, str) and may_be_content(content, "tool"):
+        message = {**message, "content": as_text(content)}
     if answered in waiting:
         waiting.remove(answered)
     elif not answered and waiting:

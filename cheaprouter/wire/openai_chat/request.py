@@ -192,7 +192,10 @@ def _look_at(message: Json, role: str, content: Any, index: int) -> tuple[bool, 
     """The same for one message that is more than a role and a text."""
     slip = marked = False
     if type(content) is not str and content is not None:
-        slip, marked = _check_parts(f"messages[{index}].content", content)
+        if repair.may_be_content(content, role):
+            slip = True
+        else:
+            slip, marked = _check_parts(f"messages[{index}].content", content)
     if role == "assistant":
         slip = slip or repair.slipped(message)
     elif content is None or (role == "tool" and "tool_call_id" not in message):
