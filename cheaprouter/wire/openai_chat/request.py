@@ -133,12 +133,17 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
 
 def _look_at_tools(tools: list[Any]) -> tuple[bool, bool]:
     """Whether some want putting right, and whether some carry `cache_control`."""
-    odd = marked = False
-    for tool in tools:
-        if type(tool) is dict:
-            odd = odd or "type" not in tool or ("name" in tool and "function" not in tool)
-            marked = marked or "cache_control" in tool
-    return odd, marked
+    try:
+        for tool in tools:
+            if "function" not in tool or "type" not in tool or "cache_control" in tool:
+                break
+        else:
+            return False, False
+    except TypeError:  # one of them is no object
+        pass
+    objects = [tool for tool in tools if isinstance(tool, dict)]
+    odd = any("type" not in tool or ("name" in tool and "function" not in tool) for tool in objects)
+    return odd, any("cache_control" in tool for tool in objects)
 
 
 def _put_right(body: Json, empty: list[str], *, slips: bool) -> tuple[Json, list[Json]]:
