@@ -18,6 +18,7 @@ from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
 from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
+from .model_kinds import CHAT, kind_of
 from .quality import family, sees
 from .table import ModelTable, dangling, of_provider
 
@@ -173,7 +174,15 @@ class _Provider:
             local=self.local,
             hidden=hidden,
             family=family(upstream),
+            kind=self.kind_of(upstream, given),
         )
+
+    def kind_of(self, upstream: str, given: ModelSettings) -> str:
+        """What a model is for. By its name alone only where nobody said anything of how it chats."""
+        said = given.capabilities is not None or given.quality is not None
+        if said or upstream in self.listed or self.catalog.facts(upstream) is not None:
+            return CHAT  # lists are read without what cannot chat
+        return kind_of({}, upstream)
 
     def abilities(self, upstream: str, entry: CatalogEntry | None) -> frozenset[Capability]:
         told = self.listed.get(upstream, {}).get("capabilities")

@@ -12,9 +12,9 @@ from typing import Any, Final, NamedTuple
 
 import orjson
 
+from ..catalog.model_kinds import CHAT, kind_of, of_words
 from ..core.models import Capability, Json
 from .listing import parse_listing, tokens
-from .model_kinds import CHAT, kind_of, of_words
 
 MOST_ASKED: Final = 200
 """Models of one server that are asked for one by one."""

@@ -8,9 +8,9 @@ from typing import Any, Final
 
 import orjson
 
+from ..catalog.model_kinds import CHAT, abilities_of, kind_of
 from ..core.models import Json
 from ..wire.openai_chat.chunks import parse_amount
-from .model_kinds import CHAT, abilities_of, kind_of
 
 MOST_MODELS: Final = 5000
 """The longest real list (Hugging Face's router, November 2026) has a few hundred."""

@@ -24,6 +24,18 @@ def lab(*models, **more):
 KEY = {"api_key": "k"}
 
 
+def test_a_model_for_embeddings_is_no_candidate_for_a_chat_though_it_is_configured(catalog):
+    named = (
+        {"id": "bge-m3"},
+        {"id": "bge-chat", "quality": 30},
+        {"id": "e5-x", "capabilities": ["tools"]},
+        {"id": "llama3.2"},
+    )
+    models = table(catalog, {"providers": {"ollama": {"models": list(named)}}})
+    assert models.ids() == ["ollama/bge-chat", "ollama/e5-x", "ollama/llama3.2"]
+    assert models.get("ollama/bge-m3").kind == "embedding"
+
+
 def test_what_a_list_says_of_abilities_wins_over_the_catalogue(catalog):
     raw = {"providers": {"ollama": {"discover": True}}}
     listed = {"ollama": [{"id": "llama3.2:latest", "capabilities": ["json_schema"]}, {"id": "qwen3:8b"}]}

@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.catalog.model_kinds import kind_of
 from cheaprouter.core.models import Capability
 from cheaprouter.providers.details import MOST_ASKED, answered, dialect, questions
 from cheaprouter.providers.listing import MOST_MODELS, parse_listing, tokens
-from cheaprouter.providers.model_kinds import kind_of
 
 
 def listed(body: Any) -> list[dict[str, Any]]:
