@@ -26,7 +26,6 @@ from .watchdog import Watchdog
 LONGEST_REPLY: Final = 64 * 1024 * 1024
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
-_WHOLE_FACTOR: Final = 4
 
 
 @dataclass(slots=True)
@@ -71,7 +70,7 @@ class Call:
             limits = self.adapter.timeouts
             learned = self.learned.of(self.model)
             stream = self.request.stream and "stream" not in learned
-            watch.expect("headers", header_limit(limits, stream=stream))
+            watch.expect("headers", self.adapter.header_limits[stream])
             wire = self.adapter.prepare(self.request, self.model, self.api_key, learned)
             if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
@@ -165,13 +164,6 @@ class Call:
             return Answered(completion, [*(events if self.request.wire == "events" else made)])
         except orjson.JSONEncodeError:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
-
-
-def header_limit(limits: Timeouts, *, stream: bool) -> float:
-    """Seconds until headers must have come; a whole reply is written before they are sent."""
-    if limits.headers is not None:
-        return limits.headers
-    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

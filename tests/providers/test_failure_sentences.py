@@ -45,6 +45,15 @@ def test_also_without_its_envelope(seen):
     assert heard(seen, seen.error).meaning is seen.meaning
 
 
+@pytest.mark.parametrize(
+    ("code", "meaning"),
+    [(1002, Meaning.RATE_LIMIT), (1008, Meaning.QUOTA), (1026, Meaning.FILTER), (5, Meaning.SERVER)],
+)
+def test_minimaxs_numbers_mean_the_same_wherever_they_stand(code, meaning):
+    for error in ({"message": "x", "code": code}, {"base_resp": {"status_code": code, "status_msg": "x"}}):
+        assert in_band("lab", {"error": error}, (), 5.0).meaning is meaning
+
+
 @pytest.mark.parametrize("seen", FALSE_ALARMS, ids=lambda seen: seen.vendor)
 def test_what_only_sounds_alike_is_not_taken_for_it(seen):
     assert heard(seen, {"error": seen.error}).meaning is seen.meaning
@@ -131,6 +140,7 @@ def test_a_page_is_judged_by_its_status_alone(status, meaning):
         (413, b"", 0.2, Meaning.TOO_LARGE),
         (413, b"<html>413 Request Entity Too Large</html>", 0.9, Meaning.CONTEXT),
         (500, {"error": {"message": "slot exceeded n tokens"}}, 1.1, Meaning.CONTEXT),
+        (400, {"error": {"message": "max_tokens is not supported by this model"}}, 1.1, Meaning.PARAMETER),
         (401, {"error": {"message": "token"}}, 1.1, Meaning.KEY),
         (429, {"error": {"message": "limit"}}, 1.1, Meaning.RATE_LIMIT),
     ],

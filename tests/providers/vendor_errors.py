@@ -44,6 +44,7 @@ SEEN: Final = (
     Seen("GitHub", 429, _openai("Rate limit of 50 per 86400s exceeded for UserByModelByDay. Please wait 30000 seconds before retrying.", "RateLimitReached"), M.RATE_LIMIT, {"retry_after": 30000.0}),
     Seen("Cerebras", 429, {"message": "Tokens per day limit exceeded - too many tokens processed.", "type": "too_many_tokens_error", "code": "token_quota_exceeded"}, M.RATE_LIMIT, DAY),
     Seen("DashScope", 429, _openai("Request rate increased too quickly. To ensure system stability, please adjust your client logic", "limit_burst_rate"), M.RATE_LIMIT),
+    Seen("DashScope", 429, _openai("Allocated quota exceeded, please increase your quota limit.", "insufficient_quota"), M.RATE_LIMIT),
     Seen("Z.ai", 429, {"code": "1302", "message": "High concurrency usage of this API, please reduce concurrency or contact customer service"}, M.RATE_LIMIT),
     Seen("MiniMax", 200, {"base_resp": {"status_code": 1002, "status_msg": "rate limit"}}, M.RATE_LIMIT),
     Seen("Cloudflare in front", 429, {"message": "error code: 1015"}, M.RATE_LIMIT),

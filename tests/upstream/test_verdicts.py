@@ -6,14 +6,19 @@ import json
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from cheaprouter.core.errors import UpstreamError
 from cheaprouter.core.events import ProviderDown
 from cheaprouter.core.models import Model
+from cheaprouter.providers.failures import judge
 from cheaprouter.upstream.outcome import UpstreamFailed
+from cheaprouter.upstream.plan import final_error
 from tests.builders import sse, text_of
 from tests.fakes.fault_server import DONE, GOOD, completion, reply, stream
 from tests.fakes.faults import error
+from tests.providers.vendor_errors import SEEN
 from tests.upstream.conftest import Bench, chat, read
 
 TWO_KEYS = ("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb")
@@ -249,3 +254,18 @@ async def test_what_a_gateways_vendor_says_of_the_gateways_account_is_not_about_
     got = await bench.pool.send([bench.faulty, bench.model("sister")], chat())
     assert got.model.id == "lab/sister"
     assert not bench.pool.healthy(bench.faulty)
+
+
+@given(st.lists(st.sampled_from(SEEN), min_size=1, max_size=4), st.lists(st.floats(0, 90_000), max_size=3))
+def test_whatever_failed_the_client_is_told_in_its_own_terms(seen, waits):
+    failures = [
+        judge("lab", s.status, {}, json.dumps({"error": s.error}).encode(), now=0.0, secrets=())
+        for s in seen
+        if s.status != 200
+    ]
+    told = final_error(failures, waits)
+    assert told.status in {400, 404, 413, 422, 429, 451, 502, 503, 504}
+    assert told.code
+    if told.status == 429:
+        assert told.code == "rate_limit_exceeded"
+    assert 1 <= int(told.headers.get("retry-after", "1")) <= 120

@@ -45,6 +45,7 @@ _SOFTENED: Final = (Meaning.QUOTA, Meaning.OVERLOAD)
 _FINER: Final = (
     (Meaning.RATE_LIMIT, Meaning.TOO_LARGE),
     (Meaning.QUOTA, Meaning.UNAFFORDABLE),
+    (Meaning.QUOTA, Meaning.RATE_LIMIT),  # DashScope's `insufficient_quota` may be one of the minute
     (Meaning.NO_MODEL, Meaning.MODEL_DENIED),
 )
 """A code's meaning, and what words may make of it."""
@@ -129,21 +130,28 @@ def _by_words(heard: Heard) -> Sense | None:
 def _by_likeness(heard: Heard) -> Sense | None:
     """In nobody's words that are known: about the window, a parameter, or what the model lacks."""
     status = heard.status
-    full = heard.asked.fullness >= FULL and status in (None, 400, 413, 422, 500)
-    if full and (status == 413 or not heard.text or _LENGTH.search(heard.text)):
-        return Sense(Meaning.CONTEXT)
     if adapt := _parameter(heard):
         return Sense(Meaning.PARAMETER, None, adapt)
+    if _about_full_window(heard):
+        return Sense(Meaning.CONTEXT)
     if status == 403 and heard.asked.model and "the model" in heard.text:  # it names what was asked for, not the key
         return Sense(Meaning.MODEL_DENIED)
     if status is not None and status not in STATUSES[Meaning.CAPABILITY]:
-        return (
-            Sense(Meaning.CONTEXT) if status == 413 and "request_too_large" in heard.told.codes else None
-        )  # Anthropic's
+        return None
     if about_window(heard.text):
         return Sense(Meaning.CONTEXT)
     row = about_ability(heard.text, str(heard.told.error.get("param")))
     return None if row is None else Sense(Meaning.CAPABILITY, row)
+
+
+def _about_full_window(heard: Heard) -> bool:
+    """Whether a request that fills the window by our estimate was refused for its length, or for no reason that was told."""
+    status = heard.status
+    if status == 413 and "request_too_large" in heard.told.codes:  # Anthropic's: in bytes, but of the prompt
+        return True
+    if heard.asked.fullness < FULL or status not in (None, 400, 413, 422, 500):
+        return False
+    return status == 413 or not heard.text or _LENGTH.search(heard.text) is not None
 
 
 def _parameter(heard: Heard) -> Changes:

@@ -178,9 +178,9 @@ def _codes(layers: list[Json]) -> Iterator[str]:
             value = layer.get(name)
             if isinstance(value, str) and 0 < len(value) <= 200:  # longer ones are sentences
                 yield value.lower()
-        inner = layer.get("status_code")
-        if isinstance(inner, int) and "status_msg" in layer:  # MiniMax's `base_resp`, whose numbers are its own
-            yield f"minimax {inner}"
+        for name in ("status_code", "code"):  # MiniMax's, whose numbers are its own
+            if type(number := layer.get(name)) is int and 1000 <= number < 10_000:
+                yield f"minimax {number}"
 
 
 def _status(layers: list[Json]) -> int | None:
