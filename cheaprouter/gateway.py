@@ -66,6 +66,7 @@ class Refused:
     max_tokens: int | None = None
     n: int = 1
     wire: str = "openai_chat"
+    marked: bool = False
 
 
 class Gateway:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from .accounts.accounts import Accounts
 from .accounts.policy import Policies
-from .catalog.build import build_models
+from .catalog.build import Lacking, build_models
 from .catalog.catalog import Catalog
 from .catalog.refreshed import kept
 from .catalog.table import ModelTable
@@ -54,10 +54,20 @@ class Makings:
     accounts: Accounts
     data: Path
 
-    def world(self, settings: Settings, discovered: Mapping[str, list[Json]], before: World | None = None) -> World:
-        """A world for these settings. `discovered`: what providers list. An exception leaves everything as it was."""
+    def world(
+        self,
+        settings: Settings,
+        discovered: Mapping[str, list[Json]],
+        before: World | None = None,
+        lacking: Lacking | None = None,
+    ) -> World:
+        """A world for these settings. `discovered`: what providers list; `lacking`: what their models turned out not to be able to.
+
+        An exception leaves everything as it was.
+        """
         settings, clock = with_mock(settings), self.accounts.clock
-        table = build_models(settings, discovered, make_catalog(settings, self.data), today=clock.utcnow().date())
+        catalog, today = make_catalog(settings, self.data), clock.utcnow().date()
+        table = build_models(settings, discovered, catalog, today=today, lacking=lacking or {})
         same_cache = before is not None and before.settings.cache == settings.cache
         return World(
             settings=settings,

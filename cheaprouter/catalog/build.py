@@ -20,6 +20,8 @@ from ..core.const import MOCK_MODEL
 from ..core.ids import other_spelling
 from ..core.models import FREE, PIECES, RATES, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
+from .model_kinds import CHAT
+from .model_kinds import kind_of as kind_by_name
 from .quality import family, sees
 from .table import ModelTable, dangling, of_provider
 
@@ -40,24 +42,34 @@ _DIGITS: Final = 9
 
 CACHE_WRITE: Final = Decimal("1.25")
 """What writing to a cache costs over plain input at the vendors who count it (Anthropic, OpenAI, Qwen; November 2026)."""
+Lacking = Mapping[tuple[str, str], Mapping[Capability, str]]
+"""By provider and upstream id: abilities that a model turned out not to have, and how its server said so."""
+
+_NOTHING_LACKS: Final[Lacking] = {}
 
 _MOCK_CONTEXT: Final = 128_000
 _MOCK_QUALITY: Final = Quality(50.0, "configured")
 
 
 def build_models(
-    settings: Settings, discovered: Mapping[str, list[Json]], catalog: Catalog, *, today: date | None = None
+    settings: Settings,
+    discovered: Mapping[str, list[Json]],
+    catalog: Catalog,
+    *,
+    today: date | None = None,
+    lacking: Lacking = _NOTHING_LACKS,
 ) -> ModelTable:
     """The table of models.
 
-    `discovered`: what providers list, by provider name: objects with `id`, and `context`, `max_output` (tokens) where told.
+    `discovered`: what providers list, by provider name: objects with `id`, and `context`, `max_output` (tokens), `price`,
+    `capabilities` where told. `lacking`: what was learned since, which wins over everybody's word.
     `today`: leaves out the catalogue's models that are retired by then; None: keeps them.
     """
     models: dict[str, Model] = {}
     notes: list[str] = []
     for provider in settings.providers:
         if provider.enabled and provider.kind != MOCK:
-            making = _Provider(provider, discovered.get(provider.name), catalog, today)
+            making = _Provider(provider, discovered.get(provider.name), catalog, today, lacking)
             found = list(making.models())
             models |= {model.id: model for model in found}
             notes += of_provider(provider, found, list(making.unreadable))
@@ -72,12 +84,18 @@ class _Provider:
     """One provider's models in the making."""
 
     def __init__(
-        self, settings: ProviderSettings, discovered: list[Json] | None, catalog: Catalog, today: date | None
+        self,
+        settings: ProviderSettings,
+        discovered: list[Json] | None,
+        catalog: Catalog,
+        today: date | None,
+        lacking: Lacking = _NOTHING_LACKS,
     ) -> None:
         self.settings = settings
         self.catalog = catalog
         self.today = today.isoformat() if today else ""
         self.listed = {str(item["id"]): item for item in discovered or ()}
+        self.lacking = lacking
         self.local = is_local(settings)
         self.kind = _catalog_kind(settings)
         self.unreadable: dict[str, None] = {}  # upstream names whose listed price is none, in order
@@ -168,7 +186,9 @@ class _Provider:
         hidden: bool = False,
     ) -> Model:
         given = given or ModelSettings(f"{self.settings.name}/{upstream}")
-        listed = self.listed.get(upstream) or self.listed.get(other_spelling(upstream), {})
+        listed = self.told(upstream)
+        able = self.abilities(upstream, entry) if given.capabilities is None else given.capabilities
+        lacks = frozenset(self.lacking.get((self.settings.name, upstream), ()))
         return Model(
             id=given.id,
             provider=self.settings.name,
@@ -177,15 +197,31 @@ class _Provider:
             context=given.context or listed.get("context") or (entry.context if entry else None),
             max_output=given.max_output or listed.get("max_output") or (entry.max_output if entry else None),
             quality=_quality(given) or self.catalog.quality.of(upstream, prices),
-            capabilities=self.abilities(upstream, entry) if given.capabilities is None else given.capabilities,
+            capabilities=able - lacks,
+            lacks=lacks,
             local=self.local,
             hidden=hidden,
             family=family(upstream),
+            kind=self.kind_of(upstream, given),
         )
 
+    def kind_of(self, upstream: str, given: ModelSettings) -> str:
+        """What a model is for. By its name alone only where nobody said anything of how it chats."""
+        said = given.capabilities is not None or given.quality is not None
+        if said or self.told(upstream) or self.catalog.facts(upstream) is not None:
+            return CHAT  # lists are read without what cannot chat
+        return kind_by_name({}, upstream)
+
     def abilities(self, upstream: str, entry: CatalogEntry | None) -> frozenset[Capability]:
+        told = self.told(upstream).get("capabilities")
+        if told is not None:
+            return frozenset(map(Capability, told))
         facts = entry if entry and entry.capabilities is not None else self.catalog.facts(upstream)
         return _assumed(upstream) if facts is None or facts.capabilities is None else facts.capabilities
+
+    def told(self, upstream: str) -> Json:
+        """What the provider's list says of a model, under either spelling."""
+        return self.listed.get(upstream) or self.listed.get(other_spelling(upstream), {})
 
     def upstream(self, model_id: str) -> str:
         return model_id.removeprefix(f"{self.settings.name}/")

@@ -77,9 +77,26 @@ _AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
 _PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
 _OTHERS_FIELDS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
 _OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
+_NO_TIERS: Final = frozenset({"service_tier"})
+"""Vendors that sell one tier only."""
+
+_OPENAI_TIERS: Final = {
+    "standard": "default",
+    "standard_only": "default",
+    "on_demand": "default",
+    "performance": "priority",
+}
+_GROQ_TIERS: Final = {
+    **dict.fromkeys(("default", "standard", "standard_only"), "on_demand"),
+    **dict.fromkeys(("priority", "scale"), "auto"),
+}
+"""Others' words for `service_tier`: https://platform.openai.com/docs/api-reference/chat/create and
+https://console.groq.com/docs/service-tiers (both 2026-11)."""
+
 _OLD_LIMIT: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
 
 _OPENAI: Final = Quirks(
+    values={"service_tier": _OPENAI_TIERS},
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
     models=(
@@ -92,6 +109,7 @@ _OPENAI: Final = Quirks(
     ),
 )
 _COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
+_ONE_TIER: Final = Quirks(drop=_NO_TIERS, roles=_PLAIN_ROLES)
 _GEMINI: Final = Quirks(
     roles=_PLAIN_ROLES,
     drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
@@ -115,6 +133,7 @@ _MISTRAL: Final = Quirks(
     finish={"model_length": "length", "error": "error"},
 )  # fmt: skip
 _GROQ: Final = Quirks(
+    values={"service_tier": _GROQ_TIERS},
     drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "store", "metadata"}),
     only={"n": 1},
     roles=_PLAIN_ROLES,
@@ -127,16 +146,25 @@ _CEREBRAS: Final = Quirks(
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
 )
-_DEEPSEEK: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"})
-_OPENROUTER: Final = Quirks(add={"usage": {"include": True}}, finish={"error": "error"})
+_DEEPSEEK: Final = Quirks(
+    rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"}
+)
+_OPENROUTER: Final = Quirks(
+    values={"service_tier": _OPENAI_TIERS},
+    add={"usage": {"include": True}},
+    cache_control=True,
+    finish={"error": "error"},
+)
 _ZAI: Final = Quirks(
     rename=_OLD_LIMIT,
+    drop=_NO_TIERS,
     roles=_PLAIN_ROLES,
     clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
     finish={"sensitive": "content_filter", "network_error": "error"},
 )
 _MOONSHOT: Final = Quirks(
     rename=_OLD_LIMIT,
+    drop=_NO_TIERS,
     roles=_PLAIN_ROLES,
     clamp={"temperature": (0, 1)},
     models=(
@@ -144,8 +172,11 @@ _MOONSHOT: Final = Quirks(
         ModelRule(r"^kimi-", drop=frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})),
     ),
 )
-_MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
-_QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
+_MINIMAX: Final = Quirks(drop=_NO_TIERS, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
+_QWEN: Final = Quirks(
+    rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)},
+    cache_control=True,
+)  # fmt: skip
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
 _HALF: Final = Decimal("0.5")
 _ANTHROPIC_SERVICES: Final = (("batch", _HALF), ("priority", Decimal(1)), ("us", Decimal("1.1")))
@@ -153,7 +184,7 @@ _ANTHROPIC_SERVICES: Final = (("batch", _HALF), ("priority", Decimal(1)), ("us",
 
 _GEMINI_SERVICES: Final = (("flex", _HALF), ("batch", _HALF), ("priority", Decimal("1.8")))
 _GROQ_SERVICES: Final = (("flex", Decimal(1)), ("batch", _HALF))
-_LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
+_LOCAL: Final = Quirks(rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES)
 
 
 def _local(name: str, port: int) -> ProviderKind:
@@ -179,7 +210,7 @@ _TABLE: Final = (
     ProviderKind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT),
     ProviderKind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
     ProviderKind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
-    ProviderKind("together", "https://api.together.ai/v1", quirks=_COMPATIBLE),
+    ProviderKind("together", "https://api.together.ai/v1", quirks=_ONE_TIER),
     ProviderKind("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
     ProviderKind("cerebras", "https://api.cerebras.ai/v1", quirks=_CEREBRAS),
     ProviderKind("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT),

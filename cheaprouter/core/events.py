@@ -125,6 +125,11 @@ class DeviceRemoved(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AbilitiesChanged(Event):
+    """It was learned that a model lacks an ability that it was taken to have, or that was forgotten again."""
+
+
+@dataclass(frozen=True, slots=True)
 class ModelsChanged(Event):
     """The set of routable models changed: configuration reloaded, or a local server's list was read."""
 

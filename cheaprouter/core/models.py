@@ -197,7 +197,7 @@ class Model:
 
     `id` is what clients name (`provider/model`), `upstream` what the provider is sent. `prices`: all known, dated and
     conditional, none for an unknown price. `context` and `max_output` in tokens, None where unknown. `local`: runs in the
-    home, costs nothing, needs no internet. `kind`: what it is asked for. Made of the prices: `priced`: its cost is known, zero
+    home, costs nothing, needs no internet. `kind`: what it is asked for. `lacks`: abilities that its server refused it. Made of the prices: `priced`: its cost is known, zero
     included; `free`: it is known to cost nothing, whatever is asked; `flat`: the only price, where it holds at any time.
     """
 
@@ -213,6 +213,7 @@ class Model:
     hidden: bool = False
     family: str = ""
     kind: str = "chat"
+    lacks: frozenset[Capability] = frozenset()
     priced: bool = field(init=False, default=False)
     free: bool = field(init=False, default=False)
     flat: Price | None = field(init=False, default=None)
@@ -260,7 +261,7 @@ class Operation(Protocol):
     `kind`: which kind of models can serve it (`chat`, …). `model`: as asked for. `body`: what is asked; nobody changes it in
     place. `stream`: the answer is wanted in pieces, in the door's `wire`: `openai_chat` (bytes) or `events` (canonical ones).
     `include_usage`: the client wants to be told the usage at a stream's end. `max_tokens`: the client's ceiling on one
-    reply; `n`: how many replies.
+    reply; `n`: how many replies. `marked`: some of `body` carries `cache_control`.
     """
 
     @property
@@ -279,6 +280,8 @@ class Operation(Protocol):
     def n(self) -> int: ...
     @property
     def wire(self) -> str: ...
+    @property
+    def marked(self) -> bool: ...
 
 
 @dataclass(frozen=True, slots=True)

@@ -206,7 +206,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     reloaded = asyncio.Event()
     credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
 
-    prices = PriceRefresh(house.data, lambda: house.settings.prices.refresh, house.reprice, house.clock.unix)
+    prices = PriceRefresh(house.data, lambda: house.settings.prices.refresh, house.models_changed, house.clock.unix)
 
     async def mqtt() -> None:
         await asyncio.sleep(_CALLERS_FIRST)

@@ -27,7 +27,7 @@ from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
 from ..control import Control, Facts
 from ..core.calendar import Calendar, Clock, find_zone
-from ..core.events import DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
+from ..core.events import AbilitiesChanged, DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
@@ -132,6 +132,7 @@ class House:
         """
         before = self.gateway.world
         made = self.makings.world(loaded.settings, self.discovered, before)
+        self.gateway.pool.learned.forget_lacking()  # whoever changes settings may have changed the servers, too
         self.redactor.register(loader.secrets(made.settings) | loaded.secrets)
         self.accounts.drop_outdated(made.settings)
         self.gateway.world = self.makings.with_policies(made)
@@ -167,19 +168,25 @@ class House:
         # Who did not answer keeps what it said last.
         found = {**self.discovered, **await pool.discover(self.gateway.world.upstreams)}
         if found != self.discovered:
-            self._remake(found)
+            for provider, model_id in _changed_models(self.discovered, found):
+                pool.learned.forget_lacking(provider, model_id)
+            self.discovered = found
+            self.models_changed()
 
-    def reprice(self) -> None:
-        """Newer prices are there."""
-        self._remake(self.discovered)
-
-    def _remake(self, discovered: dict[str, list[Json]]) -> None:
-        """A new world of the same settings."""
+    def models_changed(self) -> None:
+        """Other models, or other abilities or prices of theirs: they hold from the next request on."""
         before = self.gateway.world
-        self.gateway.world = self.makings.world(before.settings, discovered, before)
-        self.discovered = discovered
+        lacking = self.gateway.pool.learned.lacking
+        self.gateway.world = self.makings.world(before.settings, self.discovered, before, lacking)
         _tell(note for note in self.gateway.world.table.notes if note not in before.table.notes)
         self.bus.publish(ModelsChanged())
+
+
+def _changed_models(before: Mapping[str, list[Json]], now: Mapping[str, list[Json]]) -> Iterable[tuple[str, str]]:
+    """Providers and ids of the models of which something else is listed than was."""
+    for provider, listed in now.items():
+        known = {item["id"]: item for item in before.get(provider, ())}
+        yield from ((provider, item["id"]) for item in listed if known.get(item["id"]) != item)
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -235,6 +242,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)
+    bus.on(lambda _: house.models_changed(), AbilitiesChanged)
     control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
     house = House(loaded, data, redactor, makings, gateway, control, retention)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems

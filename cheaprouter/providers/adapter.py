@@ -28,6 +28,7 @@ from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.sse import looks_like_events
 from ..wire.usage import read_usage
 from . import unsupported
+from .complaints import Changes
 from .endpoint import Endpoint, Link
 from .failures import (
     NOT_KNOWN,
@@ -40,7 +41,6 @@ from .failures import (
     is_error,
     judge,
 )
-from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -267,6 +267,12 @@ class Adapter(ABC):
         """How to ask which models there are."""
         return self._get(self._models_url, api_key)
 
+    def own_request(self, path: str, body: bytes | None, api_key: str | None) -> WireRequest:
+        """A request of a local server's own API, which is beside the one that all have in common."""
+        root = self.base_url.removesuffix("/v1")
+        method = "GET" if body is None else "POST"
+        return WireRequest(Endpoint(method, f"{root}{path}", self._headers[api_key], self.link), body)
+
     def key_request(self, api_key: str | None) -> WireRequest | None:
         """How to ask whether a key is good, where the list of models does not tell; else None."""
         return self._get(self._key_url, api_key) if self._key_url and api_key else None
@@ -288,6 +294,13 @@ _WHOLE_FACTOR: Final = 4
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
+
+
+_ANTHROPIC_TIERS: Final = {
+    **dict.fromkeys(("auto", "priority", "scale", "performance"), "auto"),
+    **dict.fromkeys(("standard_only", "default", "standard", "on_demand"), "standard_only"),
+}
+"""What OpenAI's and others' tiers are called: https://platform.claude.com/docs/en/api/service-tiers (2026-11)."""
 
 
 def header_limit(limits: Timeouts, *, stream: bool) -> float:
@@ -323,6 +336,8 @@ class OpenAICompatible(Adapter):
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
             else:
                 body.pop("stream_options", None)
+        if request.marked and not self.quirks.cache_control:
+            quirk_rules.unmark(body)
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
@@ -382,6 +397,8 @@ class Anthropic(Adapter):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
         body = to_messages(request.body, model)
+        if "service_tier" in body and (tier := _ANTHROPIC_TIERS.get(str(body.pop("service_tier")))):
+            body["service_tier"] = tier
         unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
         return body
 

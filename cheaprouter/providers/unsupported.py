@@ -1,107 +1,75 @@
-"""The learned rule: which parameter an upstream's complaint names, and what to do about it next time."""
+"""The learned rule, second half: what is changed from then on in requests to a model, and what it turned out not to be able to."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final
 
-from ..core.models import Json, Model
+from ..core.models import Capability, Json, Model
+from .complaints import PARTS, ROLE, Changes
 
-Changes = Mapping[str, str | None]
-"""Parameters to rename, or to leave out (None)."""
+__all__ = ["Changes", "Lacking", "Learned", "apply"]
 
-DROPPABLE: Final = frozenset({
-    "temperature", "top_p", "top_k", "min_p", "top_a", "presence_penalty", "frequency_penalty", "repetition_penalty",
-    "logit_bias", "logprobs", "top_logprobs", "seed", "user", "n", "stop", "metadata", "store", "service_tier",
-    "parallel_tool_calls", "reasoning_effort", "reasoning", "thinking", "verbosity", "prediction", "prompt_cache_key",
-    "prompt_cache_retention", "safety_identifier", "stream_options", "extra_body", "modalities", "web_search_options",
-    "chat_template_kwargs", "enable_thinking", "think", "usage", "provider", "keep_alive", "options", "client_metadata",
-})  # fmt: skip
-"""Without these a reply is still an answer to what was asked. Never: what it must contain, use or cost at most."""
-
-_RENAMES: Final = {"max_tokens": "max_completion_tokens", "max_completion_tokens": "max_tokens"}
-
-_COMPLAINT: Final = re.compile(
-    r"unsupported|not supported|does not support|doesn't support|unrecogni[sz]ed|unknown (?:field|name|parameter|argument)"
-    r"|extra inputs|not permitted|not allowed|unexpected (?:keyword|field|parameter|argument)|only the default"
-    r"|is deprecated|not available for this model|extra_forbidden|additional propert",
-    re.IGNORECASE,
-)
-_QUOTED: Final = re.compile(r"['\"`]([A-Za-z_][\w.\[\]]*)['\"`]")
-_BARE: Final = re.compile(
-    r"^([a-z_][\w.]*): (?=Extra|Unknown|Unsupported)|(?:parameter|argument supplied|argument|field|name|property|input)s?:? ([a-z_]\w*)|\b([a-z_]\w*) (?:is|are) (?:not supported|unsupported)",
-)
-
-
-def adaptation(status: int, error: Json, message: str, body: Any) -> Changes:
-    """The change to learn from a complaint: parameter to its new name, or None to leave it out. Empty: none to learn.
-
-    `error`: the error object, `message` its text, `body` the whole decoded reply (for validators' `detail` lists).
-    """
-    if status not in (400, 404, 422, 501):
-        return {}
-    code = str(error.get("code") or "")
-    named = _from_detail(body) or _from_detail(error.get("message")) or _from_detail(error)
-    param = error.get("param")
-    complains = bool(_COMPLAINT.search(message)) or code.startswith(("unsupported_", "unknown_parameter", "extra_"))
-    if not named and not complains:
-        return {}
-    bare = [next(filter(None, groups)) for groups in _BARE.findall(message)]
-    names = [*named, *([param] if isinstance(param, str) else []), *_QUOTED.findall(message), *bare]
-    if change := next(filter(None, map(_change, names)), None):
-        return change
-    if "name" in names and any(name.startswith("messages") for name in names):
-        return {"messages.name": None}
-    return {}
-
-
-def _change(name: str) -> Changes:
-    if name in _RENAMES:
-        return {name: _RENAMES[name]}
-    root = re.split(r"[.\[]", name, maxsplit=1)[0]
-    if root == "messages":
-        leaf = re.split(r"[.\]]", name)[-1]
-        return {"messages.name": None} if leaf == "name" else {}
-    return {root: None} if root in DROPPABLE else {}
-
-
-def _from_detail(value: Any) -> list[str]:
-    """Names in a validator's list: `{"detail": [{"type": "extra_forbidden", "loc": ["body", "seed"]}]}`."""
-    detail = value.get("detail") if isinstance(value, dict) else None
-    names: list[str] = []
-    for item in detail if isinstance(detail, list) else ():
-        loc = item.get("loc") if isinstance(item, dict) else None
-        if not isinstance(loc, list) or "forbidden" not in str(item.get("type", "")):
-            continue
-        names.append(".".join(str(part) for part in loc if part not in ("body", "query")))
-    return names
+Lacking = dict[Capability, str]
+"""Abilities that a model has not, and how its server said so."""
 
 
 def apply(body: Json, learned: Changes) -> None:
-    """Rename or drop in a body that is ours to change."""
+    """Rename or drop in a body that is ours to change. A name with dots is a path: into lists, too."""
     for name, new in learned.items():
-        if name == "messages.name":
-            body["messages"] = [
-                {k: v for k, v in message.items() if k != "name"} if "name" in message else message
-                for message in body["messages"]
-            ]
+        if name == ROLE:
+            body["messages"] = [_with_role(message, new) for message in body["messages"]]
+        elif name == PARTS:
+            body["messages"] = [_with_text(message) for message in body["messages"]]
         elif name in body:
             value = body.pop(name)
             if new is not None:
                 body.setdefault(new, value)
+        elif "." in name and new is None:
+            root, *path = name.split(".")
+            if root in body and (kept := _without(body[root], path)) != {}:
+                body[root] = kept
+            else:
+                body.pop(root, None)
+
+
+def _without(node: Any, path: list[str]) -> Any:
+    """A copy without what is at the path."""
+    if isinstance(node, list):
+        return [_without(one, path) for one in node]
+    if not isinstance(node, dict) or path[0] not in node:
+        return node
+    if len(path) == 1:
+        return {name: value for name, value in node.items() if name != path[0]}
+    return {**node, path[0]: _without(node[path[0]], path[1:])}
+
+
+def _with_role(message: Json, role: str | None) -> Json:
+    return {**message, "role": role} if message["role"] == "developer" else message
+
+
+def _with_text(message: Json) -> Json:
+    """Several texts as one; anything else, pictures say, stays as it is."""
+    parts = message.get("content")
+    if not isinstance(parts, list) or any(part.get("type") != "text" for part in parts):
+        return message
+    return {**message, "content": "\n".join(str(part.get("text") or "") for part in parts)}
 
 
 _MOST: Final = 500
+_MOST_CHANGES: Final = 64
 _NOTHING: Final[Changes] = MappingProxyType({})
 
 
 class Learned:
-    """Changes by provider and upstream model, as long as the process runs; the oldest go first."""
+    """What was learned of models, by provider and upstream id, as long as the process runs; the oldest go first.
+
+    `lacking`: the abilities that they turned out not to have.
+    """
 
     def __init__(self) -> None:
         self._changes: dict[tuple[str, str], dict[str, str | None]] = {}
+        self.lacking: dict[tuple[str, str], Lacking] = {}
 
     def of(self, model: Model) -> Changes:
         """The changes for requests to this model."""
@@ -110,16 +78,41 @@ class Learned:
     def learn(self, model: Model, change: Changes) -> bool:
         """Remember a change; False where it was known already, so that another try is pointless.
 
-        A rename that was refused too turns into leaving out, never back into the first name.
+        A rename is never turned back.
         """
         known = self._changes.setdefault((model.provider, model.upstream), {})
         fresh = {name: new for name, new in change.items() if name not in known and name not in known.values()}
-        if not fresh:
+        if not fresh or len(known) >= _MOST_CHANGES:
             return False
         known.update(fresh)
-        while len(self._changes) > _MOST:
-            del self._changes[next(iter(self._changes))]
+        _cut(self._changes)
         return True
+
+    def lack(self, model: Model, ability: str, reason: str) -> bool:
+        """Remember that a model has not that ability, and how its server said so; False where that was known, or is none."""
+        try:
+            capability = Capability(ability)
+        except ValueError:
+            return False
+        known = self.lacking.setdefault((model.provider, model.upstream), {})
+        if capability in known:
+            return False
+        known[capability] = reason
+        _cut(self.lacking)
+        return True
+
+    def forget(self, provider: str) -> None:
+        """The server is another one now."""
+        for learned in (self._changes, self.lacking):
+            for key in [key for key in learned if key[0] == provider]:
+                del learned[key]
+
+    def forget_lacking(self, provider: str | None = None, upstream: str | None = None) -> bool:
+        """Whoever lacked something may have it now: of that provider and model, or of all. Says whether somebody did."""
+        gone = [key for key in self.lacking if provider in (None, key[0]) and upstream in (None, key[1])]
+        for key in gone:
+            del self.lacking[key]
+        return bool(gone)
 
     def status(self, provider: str) -> Json:
         """For people: upstream model to its changes; "" for a parameter that is left out."""
@@ -128,3 +121,16 @@ class Learned:
             for (owner, model), changes in self._changes.items()
             if owner == provider and changes
         }
+
+    def lacks(self, provider: str) -> Json:
+        """For people: upstream model to what it cannot do, and how its server said so."""
+        return {
+            model: {str(ability): reason for ability, reason in lacking.items()}
+            for (owner, model), lacking in self.lacking.items()
+            if owner == provider
+        }
+
+
+def _cut(learned: dict[tuple[str, str], Any]) -> None:
+    while len(learned) > _MOST:
+        del learned[next(iter(learned))]

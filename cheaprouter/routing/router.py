@@ -196,12 +196,19 @@ class Router:
     def _named(
         self, route: Route, features: Features, needs: Needs, context: RouteContext, model: Model
     ) -> RouteDecision:
-        """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
+        """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request.
+
+        Where its server refused before what this request needs, the first of them at once.
+        """
         named = map(self.table.get, self._stand_ins.get(model.id, ()))
         stand_ins = tuple(
             [other for other in named if other is not None and _may_stand_in(other, route, needs, context.at)]
         )
-        decision = RouteDecision(model, stand_ins, reasons.named(route.target, model), named=True)
+        reason = reasons.named(route.target, model)
+        if stand_ins and (lacks := needs.capabilities & model.lacks):
+            reason = f"{reason}, which lacks {', '.join(sorted(lacks))}: {stand_ins[0].id} stands in"
+            model, stand_ins = stand_ins[0], stand_ins[1:]
+        decision = RouteDecision(model, stand_ins, reason, named=True)
         return self._estimated(decision, features, needs, context, needs.reply(context.outputs.get(model.id)))
 
     def _choice(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> Choice:

@@ -20,7 +20,8 @@ SHORT_WAIT: Final = 3.0
 QUICK: Final = 0.05
 """Seconds before a connection is tried again, at least; an error status gets 0.2 to 0.6."""
 
-_MOST_ADAPTATIONS: Final = 3
+_MOST_ADAPTATIONS: Final = 5
+"""Some vendors name one field at a time; each is learned for good."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,7 +15,7 @@ from typing import Final
 
 from ..core.calendar import Clock
 from ..core.errors import LimitError
-from ..core.events import EventBus
+from ..core.events import AbilitiesChanged, EventBus, ProviderUp
 from ..core.models import Attempt, Json, Model, Operation
 from ..providers.adapter import Adapter, Completion, Transport
 from ..providers.failures import Failure
@@ -47,6 +47,7 @@ class Pool:
         heartbeat: float = HEARTBEAT_SECONDS,
     ) -> None:
         self._transport = SchemeTransport(transport, mock)
+        self._bus = bus
         self._clock = clock
         self._sleep = sleep
         self._jitter = jitter
@@ -63,6 +64,7 @@ class Pool:
         self.health = Health()
         self.learned = Learned()
         self._observer = Observer(self.health, bus, clock)
+        bus.on(lambda up: self._may_be_able_now(up.provider), ProviderUp)
         self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
@@ -72,6 +74,7 @@ class Pool:
             new = now.adapters.get(name)
             if new is None or (new.base_url, new.api_keys, new.link) != (old.base_url, old.api_keys, old.link):
                 self.health.forget(name)
+                self.learned.forget(name)
                 self._observer.forget(name)
                 self._turns.pop(name, None)
 
@@ -200,6 +203,9 @@ class Pool:
         fresh = bool(failure.adapt) and self.learned.learn(target.model, failure.adapt)
         if fresh:
             _LOG.info("%s does not take %s: it is changed from now on", target.model.id, ", ".join(failure.adapt))
+        if failure.capability and self.learned.lack(target.model, failure.capability, failure.message):
+            _LOG.info("%s cannot do %s: %s", target.model.id, failure.capability, failure.message)
+            self._bus.publish(AbilitiesChanged())
         self._observer.failed(target, failure)
         delay = plan.failed(target, failure, now, left, self._jitter(), fresh=fresh)
         if delay > 0:
@@ -287,6 +293,12 @@ class Pool:
     def clear_cooldowns(self) -> None:
         """Try everything again from the next request on. What was down is up once it answers, and that is told."""
         self.health.forget()
+        self._may_be_able_now()
+
+    def _may_be_able_now(self, provider: str | None = None) -> None:
+        """A server that was away may have been started with other options: what its models lacked is found out anew."""
+        if self.learned.forget_lacking(provider):
+            self._bus.publish(AbilitiesChanged())
 
     def pause(self, provider: str, paused: bool) -> None:  # noqa: FBT001 - a setter
         """Leave a provider alone, or no longer."""

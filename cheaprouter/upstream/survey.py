@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
 from ..core.calendar import Clock
 from ..core.models import Json
+from ..providers import details
 from ..providers.adapter import Adapter, Transport, TransportError, WireRequest
 from ..providers.failures import Action, Failure
 from ..providers.listing import parse_listing
@@ -37,6 +39,7 @@ def describe(
         "keys": len(adapter.api_keys),
         "cooldowns": cooling,
         "learned": learned.status(adapter.name),
+        "lacking": learned.lacks(adapter.name),
         "first_token_ms": {m: round(ms, 1) for m, ms in observer.latency.items() if m.startswith(prefix)},
     }
 
@@ -102,6 +105,19 @@ async def listing(adapter: Adapter, key: str | None, transport: Transport, clock
         raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
 
 
+async def _detailed(adapter: Adapter, key: str | None, raw: bytes, transport: Transport, clock: Clock) -> list[Json]:
+    """The list with what a local server says of its models beside it, as far as it answers."""
+    models = parse_listing(raw)
+    server = details.dialect(adapter.kind, raw) if adapter.local else ""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(CHECK_SECONDS):
+            for question in details.questions(server, models):
+                with contextlib.suppress(ListingError, ValueError):
+                    wire = adapter.own_request(question.path, question.body, key)
+                    models = details.answered(question, await _get(adapter, wire, transport, clock), models)
+    return models
+
+
 async def _get(adapter: Adapter, wire: WireRequest, transport: Transport, clock: Clock) -> bytes:
     """The body of a reply of status 200. Raises ListingError for anything else."""
     try:
@@ -123,10 +139,12 @@ async def discover(adapters: Sequence[Adapter], transport: Transport, clock: Clo
     """All lists at once; a server that does not answer in time is as good as not there."""
 
     async def one(adapter: Adapter) -> list[Json] | None:
+        key = adapter.api_keys[0] if adapter.api_keys else None
         try:
             async with asyncio.timeout(CHECK_SECONDS):
-                return await listing(adapter, adapter.api_keys[0] if adapter.api_keys else None, transport, clock)
-        except (TimeoutError, ListingError):
+                raw = await _get(adapter, adapter.models_request(key), transport, clock)
+            return await _detailed(adapter, key, raw, transport, clock)
+        except (TimeoutError, ListingError, ValueError):
             return None
 
     async with asyncio.TaskGroup() as group:

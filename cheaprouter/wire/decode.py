@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Final
 
 import orjson
@@ -20,10 +21,25 @@ def decode(raw: bytes, what: str = "The body") -> Any:
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
-        raise InvalidRequestError(f"{what} is not valid JSON: {error}.", code="invalid_json") from error
+        raise _unreadable(what, error) from error
     if raw.count(b"{") + raw.count(b"[") > DEEPEST and not _shallow(raw) and _deeper(value):
         raise InvalidRequestError(f"{what} nests JSON deeper than {DEEPEST} levels.", code="invalid_json")
     return value
+
+
+_NO_NUMBER: Final = re.compile(r"(?:NaN|Inf)|-?\d+(?:\.\d+)?[eE]\+?\d", re.IGNORECASE)
+_FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,64})"\s{0,8}:\s{0,8}-?$')
+_NEAR: Final = 100
+
+
+def _unreadable(what: str, error: orjson.JSONDecodeError) -> InvalidRequestError:
+    """What is wrong, and in which field where that is a number that is none: some clients write NaN or 1e999."""
+    at = error.pos
+    field = _FIELD.search(error.doc[max(0, at - _NEAR) : at]) if _NO_NUMBER.match(error.doc, at) else None
+    if field is None:
+        return InvalidRequestError(f"{what} is not valid JSON: {error}.", code="invalid_json")
+    name = field[1]
+    return InvalidRequestError(f"`{name}` must be a finite number; {error}.", param=name, code="invalid_json")
 
 
 def _shallow(raw: bytes) -> bool:

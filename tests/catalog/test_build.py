@@ -24,6 +24,35 @@ def lab(*models, **more):
 KEY = {"api_key": "k"}
 
 
+def test_a_model_for_embeddings_is_no_candidate_for_a_chat_though_it_is_configured(catalog):
+    named = (
+        {"id": "bge-m3"},
+        {"id": "bge-chat", "quality": 30},
+        {"id": "e5-x", "capabilities": ["tools"]},
+        {"id": "llama3.2"},
+    )
+    models = table(catalog, {"providers": {"ollama": {"models": list(named)}}})
+    assert models.ids() == ["ollama/bge-chat", "ollama/e5-x", "ollama/llama3.2"]
+    assert models.get("ollama/bge-m3").kind == "embedding"
+
+
+def test_what_a_list_says_of_abilities_wins_over_the_catalogue(catalog):
+    raw = {"providers": {"ollama": {"discover": True}}}
+    listed = {"ollama": [{"id": "llama3.2:latest", "capabilities": ["json_schema"]}, {"id": "qwen3:8b"}]}
+    models = table(catalog, raw, listed)
+    assert models.get("ollama/llama3.2:latest").capabilities == {Capability.JSON_SCHEMA}
+    assert Capability.TOOLS in models.get("ollama/qwen3:8b").capabilities
+
+
+def test_what_a_model_turned_out_to_lack_wins_over_everybodys_word(catalog):
+    raw = lab({"id": "a", "capabilities": ["tools", "vision"]}, {"id": "b", "capabilities": ["tools"]})
+    models = table(
+        catalog, raw, lacking={("lab", "a"): {Capability.TOOLS: "no"}, ("den", "b"): {Capability.TOOLS: "no"}}
+    )
+    assert (models.get("lab/a").capabilities, models.get("lab/a").lacks) == ({Capability.VISION}, {Capability.TOOLS})
+    assert (models.get("lab/b").capabilities, models.get("lab/b").lacks) == ({Capability.TOOLS}, frozenset())
+
+
 def test_with_nothing_configured_the_mock_stands_behind_profiles(catalog):
     assert table(catalog, {}).ids() == ["mock/default"]
 

@@ -72,7 +72,7 @@ def test_the_highest_price_is_a_million_for_a_million():
     assert price(pricing={"input": "1000000", "output": 0}) == {"input": "1000000", "output": "0"}
 
 
-@pytest.mark.parametrize("number", [10**15, 10**18, -1, 0, True, 1.5, "9"])
+@pytest.mark.parametrize("number", [10**15, 10**18, -1, 0, True, 1.5, "9x", "9" * 20, "-9", "1e9"])
 def test_limits_beyond_all_bounds_are_none(number):
     body = orjson.dumps({"data": [{"id": "a", "context_length": number, "max_output_tokens": number}]})
     assert parse_listing(body) == [{"id": "a"}]

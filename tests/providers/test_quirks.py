@@ -221,6 +221,49 @@ def test_gemini_signatures_are_kept_from_those_who_refuse_them():
     assert sent("openai", "gpt-4.1", messages=history(SIGNED))["messages"][1]["tool_calls"] == [CALL]
 
 
+MARK = {"cache_control": {"type": "ephemeral"}}
+MARKED = {
+    "messages": [{"role": "user", "content": [{"type": "text", "text": "x", **MARK}], **MARK}],
+    "tools": [{"type": "function", "function": {"name": "f"}, **MARK}],
+    **MARK,
+}
+
+
+@pytest.mark.parametrize(
+    "kind", [kind.name for kind in KINDS.values() if kind.wire == "openai" and kind.name != "mock"]
+)
+def test_marks_of_what_to_cache_are_for_those_who_know_them(kind):
+    assert ("cache_control" in json.dumps(sent(kind, **MARKED))) is (kind in ("openrouter", "qwen"))
+
+
+def test_an_unknown_server_gets_no_marks_of_what_to_cache():
+    request = parse({"model": "m", **MARKED})
+    wire = adapter("openai", base_url="http://box:1/v1").prepare(request, Model("p/m", "p", "up"), None, {})
+    assert b"cache_control" not in (wire.body or b"")
+    assert "cache_control" in json.dumps(request.body)
+
+
+@pytest.mark.parametrize(
+    ("kind", "asked", "told"),
+    [
+        ("openai", "flex", "flex"),
+        ("openai", "on_demand", "default"),
+        ("openai", "ultrafast", "ultrafast"),
+        ("groq", "default", "on_demand"),
+        ("groq", "priority", "auto"),
+        ("groq", "flex", "flex"),
+        ("anthropic", "default", "standard_only"),
+        ("anthropic", "auto", "auto"),
+        ("anthropic", "flex", None),
+        ("deepseek", "auto", None),
+        ("ollama", "auto", None),
+        ("mistral", "auto", None),
+    ],
+)
+def test_tiers_are_called_as_the_vendor_calls_them(kind, asked, told):
+    assert sent(kind, service_tier=asked).get("service_tier") == told
+
+
 def test_openrouter_is_asked_for_its_cost():
     assert sent("openrouter")["usage"] == {"include": True}
     assert sent("openrouter", usage={"include": False})["usage"] == {"include": False}

@@ -134,7 +134,7 @@ def test_something_learned_is_worth_another_try():
 
 
 def test_learning_ends():
-    assert walk([A], {"a": [fail(Action.ADAPT, adapt={"seed": None})]})[0] == ["a"] * 4
+    assert walk([A], {"a": [fail(Action.ADAPT, adapt={"seed": None})]})[0] == ["a"] * 6
 
 
 def test_models_of_unknown_providers_are_left_out():

@@ -262,6 +262,27 @@ async def test_the_same_complaint_twice_is_no_reason_for_a_third_try(bench):
     assert len(bench.server.requests) == 2
 
 
+async def test_a_complaint_about_what_was_not_sent_is_no_reason_for_another_try(bench):
+    bench.server.script("faulty", error(400, "Unknown parameter: 'seed'.", "unknown_parameter"))
+    assert (await fails(bench, temperature=1)).status == 400
+    assert len(bench.server.requests) == 1
+
+
+async def test_several_refused_fields_of_any_name_cost_one_try_each_or_all_together(bench):
+    bench.server.script(
+        "faulty",
+        error(400, "Unrecognized request arguments supplied: mirostat, typical_p"),
+        error(400, "Argument not supported on this model: presencePenalty"),
+        error(422, "body -> house_rule: Extra inputs are not permitted"),
+        GOOD,
+    )
+    await bench.pool.send([bench.faulty], chat(mirostat=1, typical_p=1, presence_penalty=0, house_rule=1, seed=1))
+    sent = bench.server.requests[-1].json
+    assert len(bench.server.requests) == 4
+    assert not {"mirostat", "typical_p", "presence_penalty", "house_rule"} & sent.keys()
+    assert sent["seed"] == 1
+
+
 async def test_what_a_stand_in_costs_is_asked_first(bench):
     bench.server.script("faulty", error(503))
     asked: list[str] = []

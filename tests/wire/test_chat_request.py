@@ -14,6 +14,7 @@ from cheaprouter.wire.openai_chat import request as protocol
 from cheaprouter.wire.openai_chat.encode import error_event, error_object
 from cheaprouter.wire.openai_chat.request import parse
 
+CALL = {"id": "call_1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
 HELLO = [{"role": "user", "content": "hello"}]
 
 
@@ -40,7 +41,8 @@ def test_a_plain_request_is_taken():
         ({"messages": [{"content": "x"}]}, "messages[0].role"),
         ({"messages": [{"role": "user", "content": 3}]}, "messages[0].content"),
         ({"messages": [{"role": "user", "content": [3]}]}, "messages[0].content[0]"),
-        ({"messages": [{"role": "user", "content": [{"text": "x"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "user", "content": [{"texts": "x"}]}]}, "messages[0].content[0]"),
+        ({"messages": [{"role": "assistant", "content": "x", "tool_calls": 3}]}, "messages[0].tool_calls"),
         ({"stream": "yes"}, "stream"),
         ({"stream": 1}, "stream"),
         ({"max_tokens": "many"}, "max_tokens"),
@@ -53,6 +55,16 @@ def test_a_plain_request_is_taken():
         ({"stream_options": []}, "stream_options"),
         ({"n": 0}, "n"),
         ({"n": 1.5}, "n"),
+        ({"n": 129}, "n"),
+        ({"n": 1e30}, "n"),
+        ({"n": -1}, "n"),
+        ({"max_tokens": 1e30}, "max_tokens"),
+        ({"max_tokens": 2**53 + 1}, "max_tokens"),
+        ({"max_tokens": -2}, "max_tokens"),
+        ({"max_completion_tokens": 10**30}, "max_completion_tokens"),
+        ({"seed": 1e30}, "seed"),
+        ({"seed": -(2**63) - 1}, "seed"),
+        ({"seed": float("nan")}, "seed"),
     ],
 )
 def test_a_wrong_field_is_named(wrong, param):
@@ -99,12 +111,13 @@ def test_max_completion_tokens_wins_over_max_tokens():
 
 def test_content_may_be_null_or_parts():
     parts = [{"type": "text", "text": "x"}, {"type": "image_url", "image_url": {"url": "data:"}}]
-    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": []}]
+    messages = [{"role": "user", "content": parts}, {"role": "assistant", "content": None, "tool_calls": [CALL]}]
     assert parse(body(messages=messages)).messages is messages
 
 
 def test_unknown_fields_stay_in_the_body_untouched():
-    given_body = body(extra_body={"a": 1}, reasoning={"effort": "low"})
+    tool = {"type": "function", "function": {"name": "f", "strict": True}}
+    given_body = body(extra_body={"a": 1}, reasoning=None, top_a=1e30, tools=[tool], tool_choice="auto", stop=["x"])
     assert parse(given_body).body is given_body
 
 

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Final, NamedTuple
 
-from ..unsupported import Changes, adaptation
+from ..complaints import CHANGEABLE, Changes, adaptation
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
 from .likeness import about_ability, about_window
@@ -157,10 +157,11 @@ def _about_full_window(heard: Heard) -> bool:
 def _parameter(heard: Heard) -> Changes:
     """What to leave out or to rename."""
     told = heard.told
-    if heard.status is None:
+    if heard.status not in CHANGEABLE:
         return _NOTHING
     rows = (layer for layer in reversed(told.layers) if isinstance(layer.get("detail"), list))
-    return adaptation(heard.status, told.error, told.words, next(rows, told.layers[0] if told.layers else None))
+    found = next(rows, told.layers[0] if told.layers else None)
+    return adaptation(heard.status, told.error, told.words, found, heard.asked.decoded())
 
 
 def _by_status(status: int | None) -> Meaning:

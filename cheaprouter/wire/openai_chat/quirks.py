@@ -31,8 +31,9 @@ class Quirks:
     """Deviations from OpenAI's wire. Empty: none.
 
     Requests. `rename`: parameter to its name here. `drop`: parameters not taken. `allow`: the only ones that are taken.
-    `clamp`: parameter to its range. `only`: parameter to the one value taken, others are left out. `add`: set where the
-    client did not. `roles`: role to its name here. `drop_message`, `drop_call`: fields of messages and of tool calls in
+    `clamp`: parameter to its range. `only`: parameter to the one value taken, others are left out. `values`: parameter to
+    what others' values are called here. `add`: set where the client did not. `cache_control`: takes marks of what to cache,
+    which many refuse. `roles`: role to its name here. `drop_message`, `drop_call`: fields of messages and of tool calls in
     the history that are refused. `call_id`: tool call ids must have this many letters and digits. `stream_usage`: takes
     `stream_options.include_usage`. `models`: rules for some models.
 
@@ -45,12 +46,14 @@ class Quirks:
     allow: frozenset[str] | None = None
     clamp: Mapping[str, tuple[float, float]] = field(default_factory=lambda: _NOTHING)
     only: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=lambda: _NOTHING)
     add: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     roles: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     drop_message: frozenset[str] = frozenset()
     drop_call: frozenset[str] = frozenset()
     call_id: int | None = None
     stream_usage: bool = True
+    cache_control: bool = False
     models: tuple[ModelRule, ...] = ()
     finish: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     finish_calls: bool = False
@@ -70,9 +73,7 @@ def apply(body: Json, quirks: Quirks, upstream_id: str) -> None:
         if re.search(rule.pattern, upstream_id):
             _parameters(body, rule.rename, rule.drop, rule.only)
             signatures = signatures or rule.signatures
-    for name, (low, high) in quirks.clamp.items():
-        if isinstance(value := body.get(name), int | float):
-            body[name] = min(high, max(low, value))
+    _values(body, quirks)
     for name, value in quirks.add.items():
         body.setdefault(name, value)
     if quirks.allow is not None:
@@ -80,6 +81,36 @@ def apply(body: Json, quirks: Quirks, upstream_id: str) -> None:
             del body[name]
     if signatures or quirks.roles or quirks.drop_message or quirks.drop_call or quirks.call_id:
         body["messages"] = [_message(message, quirks, signatures) for message in body["messages"]]
+
+
+def _values(body: Json, quirks: Quirks) -> None:
+    for name, (low, high) in quirks.clamp.items():
+        if isinstance(value := body.get(name), int | float):
+            body[name] = min(high, max(low, value))
+    for name, words in quirks.values.items():
+        if isinstance(value := body.get(name), str):
+            body[name] = words.get(value, value)
+
+
+def unmark(body: Json) -> None:
+    """Take the marks of what to cache off a body that is ours to change."""
+    body.pop(_MARK, None)
+    body["messages"] = [_unmarked(message) for message in body["messages"]]
+    if isinstance(tools := body.get("tools"), list):
+        body["tools"] = [_unmarked(tool) for tool in tools]
+
+
+def _unmarked(node: Any) -> Any:
+    """A message or tool without a mark, and without those of its parts."""
+    if not isinstance(node, dict):
+        return node
+    kept = {name: value for name, value in node.items() if name != _MARK}
+    if isinstance(parts := kept.get("content"), list):
+        kept["content"] = [_unmarked(part) for part in parts]
+    return kept
+
+
+_MARK: Final = "cache_control"
 
 
 def _parameters(body: Json, rename: Mapping[str, str], drop: frozenset[str], only: Mapping[str, Any]) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from math import isfinite
 from typing import Any, ClassVar, Final
 
 from ...core.errors import InvalidRequestError
 from ...core.models import Json
 from ...core.records import dataclass
+from . import repair
+from .from_responses import to_chat
 
 _NUMBER: Final = (int, float)
 _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
@@ -21,6 +24,7 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "n": (_NUMBER, "an integer"),
     "seed": (_NUMBER, "an integer"),
     "tools": ((list,), "an array"),
+    "functions": ((list,), "an array"),
     "tool_choice": ((str, dict), "a string or an object"),
     "response_format": ((dict,), "an object"),
     "stream_options": ((dict,), "an object"),
@@ -32,20 +36,38 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 }
 _WHOLE: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
-_LEAST: Final = {"max_tokens": 1, "max_completion_tokens": 1, "n": 1}
+_MOST_TOKENS: Final = 2**53
+"""What every JSON parser reads exactly, and no model writes."""
+
+_RANGES: Final = {
+    "max_tokens": (1, _MOST_TOKENS),
+    "max_completion_tokens": (1, _MOST_TOKENS),
+    "n": (1, 128),
+    "seed": (-(2**63), 2**64 - 1),
+}
+"""OpenAI's own bound for `n` (https://platform.openai.com/docs/api-reference/chat/create); what fits into 64 bits for `seed`."""
+
+_LIMITS: Final = ("max_tokens", "max_completion_tokens")
+_NO_LIMIT: Final = -1
+"""As local servers have it, LM Studio's own examples among them."""
+
+_EMPTY_IS_NONE: Final = frozenset({"tools", "functions", "stop", "logit_bias", "metadata", "user"})
+"""An empty one says nothing, and is refused by some."""
 _PLAIN: Final = {
     name: frozenset({type(None), *types} - ({float} if name in _WHOLE else set()))
     for name, (types, _) in _TYPES.items()
 }
-"""For each field the types of which every value is right, if it is not below `_LEAST`: only the rest need be looked at."""
+"""For each field the types of which every value is right, if it is within `_RANGES`: only the rest need be looked at."""
 
 
 @dataclass(slots=True)  # not frozen, for that takes three times as long to make; and it is made for every request
 class ChatRequest:
     """A checked request, not to be changed. `body` is the client's own object, unknown fields included.
 
-    `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream. `wire`: what that
-    stream is to be made of, see `core.models`.
+    Where something in it wanted putting right (see `repair`), it is a copy that has that done.
+
+    `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream. `marked`: some of it
+    carries `cache_control`. `wire`: what that stream is to be made of, see `core.models`.
     """
 
     kind: ClassVar[str] = "chat"
@@ -57,6 +79,7 @@ class ChatRequest:
     max_tokens: int | None
     n: int
     wire: str = "openai_chat"
+    marked: bool = False
 
 
 def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_chat") -> ChatRequest:
@@ -68,16 +91,33 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     if not isinstance(body, dict):
         raise InvalidRequestError("The request body must be a JSON object.")
     model = _model(body.get("model", default_model))
-    messages: Any = body.get("messages")
-    _check_messages(messages)
+    get = body.get
+    messages: Any = get("messages")
+    if messages is None and get("input") is not None:
+        return parse(to_chat(body), default_model=default_model, wire=wire)
+    slips, marked = _check_messages(messages)
+    empty: list[str] = []
     for name, value in body.items():
         if (plain := _PLAIN.get(name)) is None:
             continue
-        if type(value) not in plain or (name in _LEAST and value is not None and value < 1):
+        if type(value) not in plain or (
+            name in _RANGES and value is not None and not (fits := _RANGES[name])[0] <= value <= fits[1]
+        ):
             _check_field(name, value, *_TYPES[name])
-    get = body.get
+            if value == _NO_LIMIT and name in _LIMITS:
+                empty.append(name)
+        if not value and (value is None or name in _EMPTY_IS_NONE):
+            empty.append(name)
+    stream, marks = get("stream") is True, False
+    if "tools" in body and (tools := body["tools"]):
+        odd, marks = _look_at_tools(tools)
+    else:
+        odd = "tool_choice" in body or "parallel_tool_calls" in body or "function_call" in body
+    if slips or empty or odd or (not stream and "stream_options" in body):
+        body, messages = _put_right(body, empty, slips=slips)
+        get = body.get
     limit = get("max_tokens") if (most := get("max_completion_tokens")) is None else most
-    options, stream = get("stream_options"), get("stream") is True
+    options = get("stream_options")
     return ChatRequest(
         body,
         model,
@@ -87,7 +127,33 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
         None if limit is None else int(limit),
         int(get("n") or 1),
         wire,
+        marked or marks or "cache_control" in body,
     )
+
+
+def _look_at_tools(tools: list[Any]) -> tuple[bool, bool]:
+    """Whether some want putting right, and whether some carry `cache_control`."""
+    try:
+        for tool in tools:
+            if "function" not in tool or "type" not in tool or "cache_control" in tool:
+                break
+        else:
+            return False, False
+    except TypeError:  # one of them is no object
+        pass
+    objects = [tool for tool in tools if isinstance(tool, dict)]
+    odd = any("type" not in tool or ("name" in tool and "function" not in tool) for tool in objects)
+    return odd, any("cache_control" in tool for tool in objects)
+
+
+def _put_right(body: Json, empty: list[str], *, slips: bool) -> tuple[Json, list[Json]]:
+    """A copy of the body without the `empty` fields, and its messages."""
+    body = repair.without(body, empty)
+    if isinstance(tools := body.get("tools"), list):
+        body["tools"] = repair.tools(tools)
+    if slips:
+        body["messages"] = repair.history(body["messages"])
+    return body, body["messages"]
 
 
 def _model(model: Any) -> str:
@@ -98,13 +164,15 @@ def _model(model: Any) -> str:
     return model.strip()
 
 
-def _check_messages(messages: Any) -> None:
+def _check_messages(messages: Any) -> tuple[bool, bool]:
+    """Whether some want putting right, and whether some carry `cache_control`."""
     if messages is None:
         raise _missing("messages")
     if not isinstance(messages, list):
         raise _wrong("messages", "an array", messages)
     if not messages:
         raise InvalidRequestError("`messages` must hold at least one message.", param="messages", code="empty_array")
+    slips = marked = False
     for index, message in enumerate(messages):
         if not isinstance(message, dict):
             raise _wrong(f"messages[{index}]", "an object", message)
@@ -113,26 +181,63 @@ def _check_messages(messages: Any) -> None:
             allowed, where = ", ".join(sorted(_ROLES)), f"messages[{index}].role"
             raise InvalidRequestError(f"`{where}` must be one of: {allowed}.", param=where)
         content = message.get("content")
-        if type(content) is not str and content is not None:
-            _check_parts(f"messages[{index}].content", content)
+        if (
+            type(content) is not str
+            or role == "tool"
+            or "tool_calls" in message
+            or "refusal" in message
+            or "cache_control" in message
+        ):
+            slip, mark = _look_at(message, role, content, index)
+            slips, marked = slips or slip, marked or mark
+    return slips, marked
 
 
-def _check_parts(where: str, content: Any) -> None:
+def _look_at(message: Json, role: str, content: Any, index: int) -> tuple[bool, bool]:
+    """The same for one message that is more than a role and a text."""
+    slip = marked = False
+    if type(content) is not str and content is not None:
+        if repair.may_be_content(content, role):
+            slip = True
+        else:
+            slip, marked = _check_parts(f"messages[{index}].content", content)
+    if role == "assistant":
+        slip = slip or repair.slipped(message)
+    elif content is None or (role == "tool" and "tool_call_id" not in message):
+        slip = True
+    return slip, marked or "cache_control" in message
+
+
+def _check_parts(where: str, content: Any) -> tuple[bool, bool]:
     if not isinstance(content, list):
         raise _wrong(where, "a string or an array of parts", content)
+    slips = marked = False
     for index, part in enumerate(content):
-        if not isinstance(part, dict) or not isinstance(part.get("type"), str):
-            raise InvalidRequestError(f"`{where}[{index}]` must be an object with a `type`.", param=f"{where}[{index}]")
+        if not isinstance(part, dict) or not isinstance(part.get("type"), str) or repair.of_responses(part["type"]):
+            if repair.part(part) is None:
+                place = f"{where}[{index}]"
+                raise InvalidRequestError(f"`{place}` must be an object with a `type`.", param=place)
+            slips = True
+        elif "cache_control" in part:
+            marked = True
+    return slips, marked
 
 
 def _check_field(name: str, given: Any, types: tuple[type, ...], words: str) -> None:
     if not isinstance(given, types) or (isinstance(given, bool) and bool not in types):
         raise _wrong(name, words, given)
     value: Any = given
+    if isinstance(value, float) and not isfinite(value):
+        raise InvalidRequestError(f"`{name}` must be a finite number.", param=name, code="invalid_type")
     if name in _WHOLE and value != value // 1:
         raise _wrong(name, words, value)
-    if name in _LEAST and value < _LEAST[name]:
-        raise InvalidRequestError(f"`{name}` must be at least {_LEAST[name]}, got {value}.", param=name)
+    if name not in _RANGES or (value == _NO_LIMIT and name in _LIMITS):
+        return
+    least, most = _RANGES[name]
+    if value < least:
+        raise InvalidRequestError(f"`{name}` must be at least {least}, got {value}.", param=name)
+    if value > most:
+        raise InvalidRequestError(f"`{name}` must be at most {most}, got {value}.", param=name)
 
 
 def _missing(name: str) -> InvalidRequestError:
