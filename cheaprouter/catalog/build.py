@@ -153,6 +153,7 @@ class _Provider:
             local=self.local,
             hidden=hidden,
             family=family(upstream),
+            think_tags=given.think_tags,
         )
 
     def abilities(self, upstream: str, entry: CatalogEntry | None) -> frozenset[Capability]:
@@ -221,6 +222,7 @@ def _mock(given: ModelSettings, *, hidden: bool) -> Model:
         local=True,
         hidden=hidden,
         family="mock",
+        think_tags=given.think_tags,
     )
 
 

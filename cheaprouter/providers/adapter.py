@@ -20,10 +20,13 @@ from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
+from ..wire.openai_chat.canon import Canon
 from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
-from ..wire.sse import looks_like_events
+from ..wire.openai_chat.lenient import loads
+from ..wire.openai_chat.shapes import BrokenError, error_in
+from ..wire.sse import BOM, looks_like_events
 from . import unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
@@ -181,32 +184,38 @@ class Adapter(ABC):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
 
     def complete(
-        self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS
+        self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS, *, think: bool = False
     ) -> Completion | Failure:
-        """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for."""
+        """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for.
+
+        `think`: see `reader`.
+        """
+        body = body.removeprefix(BOM)
         try:
-            done = self._whole(body, request)
-        except orjson.JSONDecodeError:
-            done = self._no_json(body, request)
+            done = self._whole(body, request, think=think)
+        except BrokenError:
+            return self._degraded("invalid_reply", "answered with JSON that is no completion")
         except orjson.JSONEncodeError:
             return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+        except ValueError:  # no JSON
+            done = self._no_json(body, request, think=think)
         if self.quirks.cost_header and not isinstance(done, Failure):
             done.usage = self.with_cost(done.usage, headers)
         return done
 
-    def _no_json(self, body: bytes, request: Operation) -> Completion | Failure:
+    def _no_json(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
         if looks_like_events(body):
             try:
-                return self._assembled(body, request)
+                return self._assembled(body, request, think=think)
             except orjson.JSONEncodeError:
                 return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
         return self._degraded("invalid_reply", "answered with something that is not JSON")
 
     @abstractmethod
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure: ...
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure: ...
 
-    def _assembled(self, body: bytes, request: Operation) -> Completion | Failure:
-        reader = self.reader(request, "events")
+    def _assembled(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
+        reader = self.reader(request, "events", think=think)
         pieces = reader.feed(body) + reader.finish()
         if (failure := self.judge_stream(reader, request.max_tokens)) is not None:
             return failure
@@ -214,8 +223,11 @@ class Adapter(ABC):
         return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
+        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can.
+
+        `think`: answers of this model may begin with thoughts between tags.
+        """
 
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
         """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
@@ -260,6 +272,7 @@ class Adapter(ABC):
 
 _TROUBLES: Final = {
     Trouble.ERROR: ("upstream_error", "broke off with an error"),
+    Trouble.BROKEN: ("invalid_reply", "sent an event that cannot be read"),
     Trouble.ENDLESS: ("invalid_reply", "sent an event without an end"),
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
@@ -301,34 +314,43 @@ class OpenAICompatible(Adapter):
             unsupported.apply(body, learned)
         return body
 
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
-        """Its bytes are handed on as they are, unless a quirk needs them changed."""
-        reply = orjson.loads(body)
-        if isinstance(reply, list) and reply and isinstance(reply[0], dict) and reply[0].get("error"):
-            reply = reply[0]
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
+        """Its bytes are handed on as they are, unless something in it has to be put right."""
+        reply, strict = loads(body)
+        if isinstance(reply, list) and reply:
+            reply, strict = reply[0], False
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if reply.get("error"):
-            return in_band(self.name, reply, self.api_keys)
-        choices = reply.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            return self._degraded("no_choices", "answered without choices")
-        changed = said = False
-        for choice in choices:
-            if isinstance(choice, dict):
-                if self.quirks is not GENERIC:
-                    changed |= quirk_rules.put_right(choice, self.quirks)
-                said = said or has_content(choice.get("message"))
-        reason = choices[0].get("finish_reason")
-        if reason == "error":
-            return self._degraded("upstream_error", "broke off with an error")
-        if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
-            return self._degraded("empty_reply", "answered with nothing")
-        told = reason if isinstance(reason, str) else None
-        return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+        if (error := error_in(reply)) is not None:
+            return in_band(self.name, error, self.api_keys)
+        canon = Canon(self.quirks, think=think or wants_json(request))
+        changed = canon.whole(reply)
+        if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
+            return failure
+        told = orjson.dumps(reply) if changed or not strict else body
+        return Completion(told, parse_usage(reply.get("usage")), reply["choices"][0]["finish_reason"])
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
+    def _judged(self, reply: Json, canon: Canon, max_tokens: int | None) -> Failure | None:
+        """Why a reply is no answer; None where it is one."""
+        if not reply["choices"]:
+            return self._degraded("no_choices", "answered without choices")
+        if canon.failed:
+            return in_band(self.name, canon.failed, self.api_keys)
+        if canon.failed is not None:
+            return self._degraded("upstream_error", "broke off with an error")
+        if not canon.said and reply["choices"][0]["finish_reason"] in _EMPTY_ENDS and not _tiny(max_tokens):
+            return self._degraded("empty_reply", "answered with nothing")
+        return None
+
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
+        think = think or wants_json(request)
+        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events", think=think)
+
+
+def wants_json(request: Operation) -> bool:
+    """Whether the answer is to be JSON and nothing else: then thoughts must not stand before it."""
+    wanted = request.body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
 
 class Anthropic(Adapter):
@@ -347,7 +369,7 @@ class Anthropic(Adapter):
         unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
         return body
 
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
         message = orjson.loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
@@ -363,7 +385,7 @@ class Anthropic(Adapter):
             return self._degraded("empty_reply", "answered with nothing")
         return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:  # noqa: ARG002 - likewise
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
 

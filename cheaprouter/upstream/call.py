@@ -117,7 +117,7 @@ class Call:
     async def _whole(self, response: Response, start: bytes = b"") -> Completion | Failure:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
-        completion = self.adapter.complete(body, self.request, response.headers)
+        completion = self.adapter.complete(body, self.request, response.headers, think=self.model.think_tags)
         if isinstance(completion, Failure):
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
@@ -132,7 +132,7 @@ class Call:
             start += data
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        reader = self.adapter.reader(self.request, self.request.wire)
+        reader = self.adapter.reader(self.request, self.request.wire, think=self.model.think_tags)
         pieces = reader.feed(start) if start else []
         ended = not start
         while not (ended or reader.done or reader.said or reader.trouble is not None):

@@ -57,7 +57,7 @@ async def test_the_body_goes_out_with_the_upstreams_model_and_everything_else_un
 
 
 async def test_the_answers_own_bytes_reach_the_client(bench):
-    body = b'{ "odd" : true,"choices":[{"message":{"content":"x","extra_content":{"a":1}},"finish_reason":"stop"}]}\n'
+    body = b'{ "odd" : true,"choices":[{"index":0,"message":{"content":"x","extra_content":{"a":1}},"finish_reason":"stop"}]}\n'
     bench.server.script("faulty", reply(200, body))
     got = await bench.pool.send([bench.faulty], chat())
     assert isinstance(got, WholeReply)

@@ -151,14 +151,19 @@ class MessageStream(MessageReader, ev.StreamReader):
 
     def finish(self) -> list[ev.Piece]:
         """Take what is left, and judge the end."""
+        if self.trouble is not None:
+            return []
         pieces = self._pieces(self._walk(self._cutter.rest()))
-        if self.trouble is None and self.finish_reason is None:
-            self.trouble = ev.Trouble.EARLY
-        elif self.trouble is None and not self.said and self.finish_reason in ("stop", "tool_calls"):
-            self.trouble = ev.Trouble.EMPTY
-        if self.trouble in (None, ev.Trouble.EMPTY) and not self.done:
+        if self._ended_well() and not self.done:
             pieces += self._pieces(self._end())
         return pieces
+
+    def _ended_well(self) -> bool:
+        if self.trouble is ev.Trouble.BROKEN or (self.trouble is None and self.finish_reason is None):
+            self.trouble = ev.Trouble.EARLY
+        elif self.trouble is None and not self.said and self.finish_reason in {"stop", "tool_calls"}:
+            self.trouble = ev.Trouble.EMPTY
+        return self.trouble in (None, ev.Trouble.EMPTY)
 
     def _pieces(self, events: Iterator[ev.WireEvent]) -> list[ev.Piece]:
         made = list(events)
@@ -189,9 +194,14 @@ class MessageStream(MessageReader, ev.StreamReader):
                 if isinstance(event, dict):
                     yield from self._event(event)
                 else:
-                    self.malformed += 1
+                    self._break()
             except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
-                self.malformed += 1
+                self._break()
+
+    def _break(self) -> None:
+        """A piece is missing; but after the end of the answer it can only have been a count."""
+        if self.finish_reason is None:
+            self.trouble = ev.Trouble.BROKEN
 
     def _event(self, event: Json) -> Iterator[ev.WireEvent]:
         kind, index = event.get("type"), event.get("index", 0)
@@ -214,8 +224,10 @@ class MessageStream(MessageReader, ev.StreamReader):
             self.trouble, self.error = ev.Trouble.ERROR, event
 
     def _end(self) -> Iterator[ev.WireEvent]:
-        self.done = True
-        if self.finish_reason is not None:
+        if self.finish_reason is None:
+            self.trouble = ev.Trouble.EARLY
+        else:
+            self.done = True
             yield self.used()
 
 

@@ -12,7 +12,7 @@ from ...core.models import Json, Usage
 from .. import events as ev
 from ..sse import event
 
-_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS: Final = ("content", "reasoning_content", "refusal")
 MOST_TOKENS: Final = 10**12
 MOST_USD: Final = 10**6
 """Counts and amounts beyond are mistakes, and are not taken."""
@@ -45,11 +45,6 @@ def has_content(message: Any, names: tuple[str, ...] = _CONTENT) -> bool:
             if message.get(name):
                 return True
     return False
-
-
-def reasoning_of(message: Json) -> str:
-    text = message.get("reasoning_content") or message.get("reasoning")
-    return text if isinstance(text, str) else ""
 
 
 def characters(message: Any) -> int:
