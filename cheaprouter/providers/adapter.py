@@ -20,7 +20,7 @@ from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
-from ..wire.openai_chat.canon import Canon
+from ..wire.openai_chat.canon import Canon, is_usual
 from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
@@ -317,13 +317,16 @@ class OpenAICompatible(Adapter):
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
         """Its bytes are handed on as they are, unless something in it has to be put right."""
         reply, strict = loads(body)
+        think = think or wants_json(request)
+        if strict and not think and is_usual(reply):
+            return Completion(body, parse_usage(reply.get("usage")), reply["choices"][0]["finish_reason"])
         if isinstance(reply, list) and reply:
             reply, strict = reply[0], False
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if (error := error_in(reply)) is not None:
             return in_band(self.name, error, self.api_keys)
-        canon = Canon(self.quirks, think=think or wants_json(request))
+        canon = Canon(self.quirks, think=think)
         changed = canon.whole(reply)
         if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
             return failure

@@ -12,7 +12,7 @@ from ...core.models import Json
 from .calls import new_id
 from .choices import Choice
 from .quirks import Quirks
-from .shapes import BrokenError
+from .shapes import THOUGHTS, BrokenError
 
 _MESSAGE: Final[Json] = {"role": "assistant", "content": None}
 
@@ -100,6 +100,25 @@ class Canon:
         self._pending = {}
         chunk |= missing
         return bool(missing)
+
+
+def is_usual(reply: Any) -> bool:
+    """Whether a whole reply is a text and nothing else, told as it should be: as most are. For others there is `Canon.whole`."""
+    if type(reply) is not dict or reply.get("error") or reply.get("base_resp") or reply.get("object") == "error":
+        return False
+    choices = reply.get("choices")
+    if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
+        return False
+    message = choice.get("message")
+    if type(message) is not dict or choice.get("index") != 0 or choice.get("finish_reason") not in _PLAIN_ENDS:
+        return False
+    text = message.get("content")
+    if type(text) is not str or not text or message.get("tool_calls") or message.get("function_call"):
+        return False
+    return THOUGHTS.isdisjoint(message) and "usage" not in choice
+
+
+_PLAIN_ENDS: Final = ("stop", "length")
 
 
 def _put_choices(reply: Json) -> bool:
