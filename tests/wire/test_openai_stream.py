@@ -107,6 +107,8 @@ BROKEN_EVENTS = [
     b"data: 7\n\n",
     words("NOT")[0].replace(b'"delta":', b'"delta" '),
     words("NOT")[0].replace(b"NOT", b"NO\xff"),
+    b"ta: NOT\n\n",
+    b"<html>Bad gateway</html>\n\n",
     sse({**delta(), "choices": "NOT"}),
     sse({**delta(), "choices": ["NOT"]}),
     sse({**delta(), "choices": [{"index": 0, "delta": ["NOT"]}]}),
@@ -447,6 +449,28 @@ def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
     _, out = run(ROLE + b"".join(words(*"abcdefghij")) + FINISH + USAGE + DONE)
     assert text_of(out) == "abcdefghij"
     assert len(read) == 5  # the role, the first word, the finish, usage and the end
+
+
+@given(
+    st.lists(st.sampled_from(["a", "é", '"', "\\", "\n", "}]}\n\ndata: ", "x" * 70]), min_size=1, max_size=30),
+    st.integers(0, 10**6),
+    st.sampled_from([b"\xff", b'"', b"\\", b"\x00", b""]),
+)
+def test_in_a_read_of_many_events_alike_what_is_spoilt_is_found(texts, place, junk):
+    good = words("!", *texts)
+    stream = decoder()
+    push(stream, ROLE + good[0])
+    whole = b"".join(good[1:])
+    assert push(stream, whole) == whole
+    place %= len(whole)
+    spoilt, fresh = decoder(), decoder()
+    push(spoilt, ROLE + good[0])
+    push(fresh, ROLE + good[0])
+    data = whole[:place] + junk + whole[place + len(junk) :]
+    events = data.split(b"\n\n")
+    one_by_one = b"".join(push(fresh, event + b"\n\n") for event in events[:-1]) + push(fresh, events[-1])
+    assert joined([push(spoilt, data)]) == joined([one_by_one])
+    assert spoilt.trouble == fresh.trouble
 
 
 def test_openais_filler_is_not_read_either(monkeypatch):

@@ -14,7 +14,7 @@ import orjson
 from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
-from .alike import LONGEST, Alike, alike_to, is_text, is_utf8
+from .alike import LONGEST, Alike, alike_to, is_text, is_utf8, run_of
 from .calls import new_id
 from .canon import Canon
 from .chunks import ChunkReader, characters, chunk_event, needs_split, parse_usage, split_chunk, usage_in
@@ -24,6 +24,9 @@ from .shapes import BrokenError, error_in
 
 _LEARN_AGAIN: Final = 8
 """Events until it is looked again at how most are, where they are not any more as they were."""
+
+_FIELDS: Final = (b":", b"event", b"id", b"retry", b"data", sse.BOM)
+"""How the lines of an event begin that may have no data."""
 
 _IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"heartbeat"})
 """What some send as data to say that they are still there."""
@@ -50,7 +53,7 @@ class ChatStream(StreamReader):
         self._read_since = _LEARN_AGAIN
 
     def feed(self, data: bytes) -> list[Piece]:
-        """One whole event that is like one before but for its text goes on as it is."""
+        """Whole events that are like one before but for their texts go on as they are."""
         before, cutter = self._before, self._cutter
         if before and not (cutter.parts or cutter.carriage or self.done or self.trouble):
             size, start = len(data), len(before)
@@ -64,7 +67,15 @@ class ChatStream(StreamReader):
             ):
                 self._characters += stop - start
                 return [data]
+            if cut := self._run(data):
+                return [data] if cut == size else self._joined([data[:cut], *super().feed(data[cut:])])
         return super().feed(data)
+
+    def _run(self, data: bytes) -> int:
+        """How many bytes at the beginning of `data` are events as most are."""
+        count, size = run_of(data, self._before, self._after)
+        self._characters += size - count * (len(self._before) + len(self._after))
+        return size
 
     def _take(self, whole: bytes) -> list[Piece]:
         """Go through whole events; those that follow each other unchanged go out as they came."""
@@ -115,6 +126,8 @@ class ChatStream(StreamReader):
                     start = end
                 if self.done or self.trouble is not None:
                     break
+                if alike is None and self._before:  # now it is known what most are like
+                    end += self._run(whole[end:])
             else:
                 self._characters += told
             place = end
@@ -127,8 +140,8 @@ class ChatStream(StreamReader):
         """What is told instead of an event; None: itself."""
         block = event.strip(b"\n")
         name, data = sse.parse(block)
-        if data is None and block.startswith((b"{", b"[")):
-            data = block  # bare JSON, as some proxies tell that something broke
+        if data is None and not block.startswith(_FIELDS):
+            data = block  # bare JSON, as some proxies tell that something broke; or anything at all
         told = b"" if data is None else data.strip()
         if told.strip(b'[]" ').lower() == b"done":
             return self._done()
