@@ -62,10 +62,14 @@ class WireRequest(NamedTuple):
 
 
 class TransportError(Exception):
-    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
+
+    `again`: as in `Response`.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
+        self.again = False
         self.code = code
         self.message = message
 
@@ -81,9 +85,13 @@ class Sink(Protocol):
 
 
 class Response(Protocol):
-    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
+    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes.
+
+    `again`: the request had gone out before, on a kept connection which the server closed without a word.
+    """
 
     __slots__ = ()
+    again: bool = False
     status: int
     headers: Mapping[str, str]
 

@@ -49,7 +49,7 @@ class Streaming:
 
 @dataclass(slots=True)
 class Call:
-    """What one try needs. `utcnow`: for dated headers."""
+    """What one try needs. `utcnow`: for dated headers. `again`: see `Response`, known once it has run."""
 
     adapter: Adapter
     model: Model
@@ -60,6 +60,7 @@ class Call:
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    again: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
@@ -74,6 +75,7 @@ class Call:
             if self.request.stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
+            self.again = response.again
             if response.status != 200:
                 return await self._refused(response, limits)
             if not self.request.stream:
@@ -85,6 +87,7 @@ class Call:
             message = f"{self.adapter.name} cannot be asked this: {error}."
             return Failure(Action.NEXT, "unsupported_content", message, status=400)
         except TransportError as error:
+            self.again = self.again or error.again
             return transport_failure(self.adapter, error)
         except asyncio.CancelledError:
             if not watch.caught():

@@ -239,6 +239,19 @@ _CONNECTION = (
     failing("reset_after_headers", "upstream_reset", (Send(head(200, Content_Length="500")), Reset()), tries=2),
     failing("reset_after_headers_stream", "upstream_reset", stream(then=(Reset(),)), tries=2, stream=True),
     failing("garbage_instead_of_http", "invalid_reply", (Send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), Close())),
+    failing(
+        "another_protocol",
+        "invalid_reply",
+        (Send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), Stall()),
+        timeouts=QUICK,
+    ),
+    failing(
+        "another_protocol_without_a_name",
+        "invalid_reply",
+        (Send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Stall()),
+        timeouts=QUICK,
+        stream=True,
+    ),
     failing("slow_headers", "upstream_timeout", (Stall(),), status=504, timeouts=QUICK),
     failing("slow_headers_stream", "upstream_timeout", (Stall(),), status=504, timeouts=QUICK, stream=True),
     failing(
