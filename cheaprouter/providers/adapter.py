@@ -384,9 +384,10 @@ class Anthropic(Adapter):
         message = orjson.loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
-        if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys)
-        if not isinstance(message.get("content"), list):
+        content = message.get("content")
+        if (content is None or message.get("error")) and (error := error_in(message)) is not None:
+            return in_band(self.name, error, self.api_keys)
+        if not isinstance(content, list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
         reply = assemble(reader.whole(message))

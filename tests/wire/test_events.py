@@ -160,6 +160,21 @@ def test_what_follows_junk_in_anthropics_stream_is_not_told(junk):
     assert (stream.trouble, stream.done) == (None, True)
 
 
+@pytest.mark.parametrize("told", [{"type": "error", "error": {"message": "x"}}, {"error": "x"}, {"detail": "x"}])
+def test_an_error_in_anthropics_stream_is_one_under_any_name(told):
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    stream.feed(sse(told))
+    assert stream.trouble is Trouble.ERROR
+    assert stream.error
+
+
+def test_a_call_of_anthropics_without_an_id_gets_one():
+    nameless = {"type": "tool_use", "id": "", "name": "light", "input": {}}
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    pieces = stream.feed(b"".join(anthropic_events(message(nameless, stop="tool_use"))))
+    assert [piece.id[:5] for piece in pieces if isinstance(piece, ToolStart)] == ["call_"]
+
+
 def test_a_message_that_stops_without_a_reason_ended_too_early():
     events = list(anthropic_events(message(text("Sure."))))
     stream = MessageStream(created=1, tool=None, encoder=ChunkEncoder(want_usage=False))

@@ -10,7 +10,9 @@ import orjson
 from ...core.models import Json, Usage
 from .. import events as ev
 from .. import sse
+from ..openai_chat.calls import new_id
 from ..openai_chat.chunks import count
+from ..openai_chat.shapes import error_in
 from .request import WRAPPED
 
 _REASONS: Final = {
@@ -75,7 +77,7 @@ class MessageReader:
         elif kind == "tool_use":
             block["place"] = self._calls
             self._calls += 1
-            yield ev.ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
+            yield ev.ToolStart(block["place"], str(block.get("id") or new_id()), str(block.get("name") or ""))
 
     def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
         block = self._blocks.get(index, {})
@@ -220,8 +222,8 @@ class MessageStream(MessageReader, ev.StreamReader):
                 yield from self.stop(reason)
         elif kind == "message_stop":
             yield from self._end()
-        elif kind == "error" or event.get("error"):
-            self.trouble, self.error = ev.Trouble.ERROR, event
+        elif kind in ("error", None) and (error := error_in(event, kind or "")) is not None:
+            self.trouble, self.error = ev.Trouble.ERROR, error
 
     def _end(self) -> Iterator[ev.WireEvent]:
         if self.finish_reason is None:
