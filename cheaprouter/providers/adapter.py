@@ -12,7 +12,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
+from ..config.kinds import GENERIC, ProviderKind, Timeouts, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
@@ -166,6 +166,7 @@ class Adapter(ABC):
         self.base_url = address(settings.base_url, kind)
         self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
+        self.header_limits = (header_limit(self.timeouts, stream=False), header_limit(self.timeouts, stream=True))
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
@@ -285,9 +286,17 @@ _TROUBLES: Final = {
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }
+_WHOLE_FACTOR: Final = 4
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
+
+
+def header_limit(limits: Timeouts, *, stream: bool) -> float:
+    """Seconds until headers must have come; a whole reply is written before they are sent."""
+    if limits.headers is not None:
+        return limits.headers
+    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
 
 
 def _tiny(max_tokens: int | None) -> bool:

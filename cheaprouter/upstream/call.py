@@ -26,7 +26,6 @@ from .watchdog import Watchdog
 LONGEST_REPLY: Final = 64 * 1024 * 1024
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
-_WHOLE_FACTOR: Final = 4
 
 
 @dataclass(slots=True)
@@ -70,15 +69,16 @@ class Call:
         watch.enter()
         try:
             limits = self.adapter.timeouts
-            watch.expect("headers", header_limit(limits, stream=self.request.stream))
+            stream = self.request.stream
+            watch.expect("headers", self.adapter.header_limits[stream])
             wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
-            if self.request.stream:
+            if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
             self.again = response.again
             if response.status != 200:
                 return await self._refused(response, limits)
-            if not self.request.stream:
+            if not stream:
                 return await self._whole(response)
             outcome = await self._stream(response)
             if keep := isinstance(outcome, Streaming):
@@ -165,13 +165,6 @@ class Call:
             return Answered(completion, [*(events if self.request.wire == "events" else made)])
         except orjson.JSONEncodeError:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
-
-
-def header_limit(limits: Timeouts, *, stream: bool) -> float:
-    """Seconds until headers must have come; a whole reply is written before they are sent."""
-    if limits.headers is not None:
-        return limits.headers
-    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

@@ -150,13 +150,8 @@ class ChatStream(StreamReader):
         over = self._canon.finished
         try:
             return self._value(*loads(told or b"{}"), name, event)
-        except (
-            ValueError,
-            orjson.JSONEncodeError,
-        ):  # a piece is missing: the rest must not be told as if it were whole,
-            if (
-                not over and told.lower() not in _IDLE
-            ):  # but that each choice has ended, and it can only have been a count
+        except (ValueError, orjson.JSONEncodeError):
+            if not over and told.lower() not in _IDLE:  # once each choice has ended, it can only have been a count
                 self.trouble = Trouble.BROKEN
             return []
 
