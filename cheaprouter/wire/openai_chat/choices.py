@@ -30,6 +30,7 @@ class Choice:
         "_called",
         "_halves",
         "_hidden",
+        "_make_id",
         "_quirks",
         "_think",
         "calls",
@@ -42,9 +43,10 @@ class Choice:
         self._quirks = quirks
         self._think = ThinkSplitter() if think else None
         self._answered = self._called = self.said = False
-        self._hidden: list[str] = []
-        self._halves: dict[str, str] = {}
-        self.calls = Calls(make_id)
+        self._hidden: list[str] | None = [] if quirks.answer_in_reasoning else None
+        self._halves: dict[str, str] | None = None  # made where they are needed, as calls are: many streams may be open
+        self._make_id = make_id
+        self.calls: Calls | None = None
         self.finished: str | None = None
         self.failed: Json | None = None
 
@@ -67,6 +69,8 @@ class Choice:
             changed |= delta["content"] != content
         changed |= self._mend(delta)
         if calls := delta.get("tool_calls"):
+            if self.calls is None:
+                self.calls = Calls(self._make_id)
             told = self.calls.whole(calls) if whole else self.calls.take(calls)
             if told != calls:
                 delta["tool_calls"] = told
@@ -86,7 +90,7 @@ class Choice:
             changed = bool(text := thoughts_of(delta)) or told is not None
             if changed:
                 delta["reasoning_content"] = told = text
-        if self._quirks.answer_in_reasoning and told and not self._answered:
+        if self._hidden is not None and told and not self._answered:
             self._hidden.append(told)
         return changed
 
@@ -95,13 +99,14 @@ class Choice:
         changed = False
         for name in _HALVED:
             text = delta.get(name)
-            if type(text) is not str or not text or (text.isascii() and not self._halves):
+            if type(text) is not str or not text:
                 continue
-            if name not in self._halves and not _HALF.search(text):
+            if not self._halves and (text.isascii() or not _HALF.search(text)):
                 continue
-            text = self._halves.pop(name, "") + text
+            halves = self._halves = self._halves or {}
+            text = halves.pop(name, "") + text
             if "\ud800" <= text[-1] <= "\udbff":
-                self._halves[name], text = text[-1], text[:-1]
+                halves[name], text = text[-1], text[:-1]
             delta[name] = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
             changed = True
         return changed
@@ -138,7 +143,7 @@ class Choice:
         if self._think is not None and any(held := self._think.rest()):
             _split(delta, held[0], (delta.get("content") or "") + held[1])
             self.said = changed = True
-        if endings := self.calls.endings():
+        if self.calls is not None and (endings := self.calls.endings()):
             changed |= _end_calls(delta, endings)
         if self._hidden and not self._answered and self.finished == "stop" and not answers(delta):
             delta["content"] = "".join(self._hidden)
