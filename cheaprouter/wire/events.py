@@ -184,6 +184,11 @@ class StreamReader(ABC):
         """Characters of text so far, for an estimate where no usage comes; rough where bytes were passed on unread."""
         return self._characters
 
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer has come, be the upstream's word for it missing or not."""
+        return self.finish_reason is not None
+
     def feed(self, data: bytes) -> list[Piece]:
         """Take bytes, however they are cut."""
         try:

@@ -391,6 +391,9 @@ _HARMLESS = (
     Fault("missing_done_and_close", (stream(ROLE, *words(ANSWER), FINISH, then=(Close(),)),), stream=True),
     Fault("no_blank_line_at_the_end", (stream(ROLE, *words(ANSWER), FINISH[:-2], then=(Close(),)),), stream=True),
     Fault("hangs_after_done", (stream(_WHOLE_STREAM, then=(Stall(),)),), stream=True),
+    Fault(
+        "hangs_after_the_finish", (stream(ROLE, *words(ANSWER), FINISH, then=(Stall(),)),), stream=True, timeouts=QUICK
+    ),
     Fault("events_for_a_whole_reply", (good_stream(),)),
     Fault("whole_reply_for_a_stream", (reply(200, completion()),), stream=True),
     Fault("json_as_text_plain", (reply(200, completion(), "text/plain"),)),

@@ -52,6 +52,10 @@ class ChatStream(StreamReader):
         self._before = self._after = b""
         self._read_since = _LEARN_AGAIN
 
+    @property
+    def complete(self) -> bool:
+        return self._canon.finished
+
     def feed(self, data: bytes) -> list[Piece]:
         """Whole events that are like one before but for their texts go on as they are."""
         before, cutter = self._before, self._cutter
