@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 from itertools import pairwise
@@ -127,6 +128,26 @@ def test_what_follows_an_event_that_cannot_be_read_is_not_told(junk, size):
     failure = failure_of(stream)
     assert failure is not None
     assert failure.code == "invalid_reply"
+
+
+@given(
+    st.lists(st.text(max_size=5), min_size=1, max_size=6),
+    st.integers(0, 10**6),
+    st.sampled_from([b"", b"\xff", b"x", b"\x00"]),
+    st.integers(1, 400),
+)
+def test_whatever_is_spoilt_of_an_event_the_answer_is_never_told_as_whole(texts, place, junk, size):
+    spoilt, after = words("NOT", "unlock")
+    at = [n for n, byte in enumerate(spoilt) if byte in b'{}[]":,'][place % sum(byte in b'{}[]":,' for byte in spoilt)]
+    event = spoilt[:at] + junk + spoilt[at + 1 :]
+    if at > len("data:"):
+        with contextlib.suppress(ValueError):
+            json.loads(event[5:])
+            return
+    stream, out = run(b"".join((ROLE, *words("Do ", *texts), event, after, FINISH, USAGE, DONE)), size)
+    assert stream.trouble is Trouble.BROKEN
+    assert text_of(out) == "Do " + "".join(texts)
+    assert b"[DONE]" not in b"".join(out)
 
 
 @pytest.mark.parametrize("junk", BROKEN_EVENTS)

@@ -25,11 +25,11 @@ from .shapes import BrokenError, error_in
 _LEARN_AGAIN: Final = 8
 """Events until it is looked again at how most are, where they are not any more as they were."""
 
-_FIELDS: Final = (b":", b"event", b"id", b"retry", b"data", sse.BOM)
+_FIELDS: Final = (b":", b"event:", b"id:", b"retry:", b"data:", sse.BOM)
 """How the lines of an event begin that may have no data."""
 
-_IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"heartbeat"})
-"""What some send as data to say that they are still there."""
+_IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"heartbeat", b"data", b"event", b"id"})
+"""What some send as data to say that they are still there; and names of fields that are empty."""
 
 
 class ChatStream(StreamReader):
