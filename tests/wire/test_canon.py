@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.providers.adapter import Completion, adapter_for
-from cheaprouter.wire.openai_chat.canon import Canon
+from cheaprouter.wire.openai_chat.canon import Canon, is_usual
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import assemble
 from cheaprouter.wire.openai_chat.quirks import Quirks
@@ -319,6 +319,7 @@ def test_any_slips_in_a_whole_reply_the_same_reply_out(reply, slip):
     body: Json = {"id": "c1", "choices": choice if "choice alone" in slip else [choice]}
     (choice if "usage in the choice" in slip else body)["usage"] = USAGE
     raw = (b"\xef\xbb\xbf" if "BOM" in slip else b"") + json.dumps([body] if "in an array" in slip else body).encode()
+    assert not (is_usual(body) and Canon(Quirks()).whole(json.loads(json.dumps(body))))
     done = LAB.complete(raw, PLAIN)
     assert isinstance(done, Completion)
     assert read_whole(json.loads(done.body)) == reply.expected
