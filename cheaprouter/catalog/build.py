@@ -203,6 +203,7 @@ class _Provider:
             hidden=hidden,
             family=family(upstream),
             kind=self.kind_of(upstream, given),
+            think_tags=given.think_tags,
         )
 
     def kind_of(self, upstream: str, given: ModelSettings) -> str:
@@ -296,6 +297,7 @@ def _mock(given: ModelSettings, *, hidden: bool) -> Model:
         local=True,
         hidden=hidden,
         family="mock",
+        think_tags=given.think_tags,
     )
 
 

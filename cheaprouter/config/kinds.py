@@ -115,7 +115,6 @@ _GEMINI: Final = Quirks(
     drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
     drop_message=_OTHERS_FIELDS,
     models=(ModelRule(r"gemini-(?:[3-9]|\d\d)", signatures=True),),
-    finish_calls=True,
 )
 _MISTRAL: Final = Quirks(
     rename={**_OLD_LIMIT, "seed": "random_seed"},

@@ -48,7 +48,10 @@ _action: Final = values.choice(BudgetAction)
 
 @dataclass(frozen=True, slots=True)
 class ModelSettings:
-    """A model as the user describes it. None: what the catalogue or the provider says."""
+    """A model as the user describes it. None: what the catalogue or the provider says.
+
+    `think_tags`: its answers may begin with thoughts between tags, which are then told as `reasoning_content`.
+    """
 
     id: str = field(metadata=row(texts.model_id))
     upstream: str | None = setting(_word, None)
@@ -57,6 +60,7 @@ class ModelSettings:
     max_output: int | None = setting(_count, None)
     quality: float | None = setting(_percent, None)
     capabilities: frozenset[Capability] | None = setting(_abilities, None)
+    think_tags: bool = setting(values.flag, default=False)
 
 
 def model_id(provider_name: str, given: str) -> str:

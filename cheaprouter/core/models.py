@@ -197,7 +197,9 @@ class Model:
 
     `id` is what clients name (`provider/model`), `upstream` what the provider is sent. `prices`: all known, dated and
     conditional, none for an unknown price. `context` and `max_output` in tokens, None where unknown. `local`: runs in the
-    home, costs nothing, needs no internet. `kind`: what it is asked for. `lacks`: abilities that its server refused it. Made of the prices: `priced`: its cost is known, zero
+    home, costs nothing, needs no internet. `kind`: what it is asked for. `lacks`: abilities that its server refused it.
+    `think_tags`: its answers may begin with thoughts between tags such as `<think>`. Made of the prices: `priced`: its cost is
+    known, zero
     included; `free`: it is known to cost nothing, whatever is asked; `flat`: the only price, where it holds at any time.
     """
 
@@ -214,6 +216,7 @@ class Model:
     family: str = ""
     kind: str = "chat"
     lacks: frozenset[Capability] = frozenset()
+    think_tags: bool = False
     priced: bool = field(init=False, default=False)
     free: bool = field(init=False, default=False)
     flat: Price | None = field(init=False, default=None)

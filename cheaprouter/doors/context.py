@@ -31,6 +31,8 @@ _LOG: Final = logging.getLogger(__name__)
 
 CONTROL: Final = web.AppKey("control", Control)
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
+_ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
+"""Of a body that got here: nothing is left to unpack, or aiohttp has. What it knows and cannot unpack it refuses before."""
 
 
 def identify(request: web.Request) -> Caller:
@@ -75,6 +77,12 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
         raise InvalidRequestError(
             "The body cannot be read: it does not match its own headers.", code="invalid_body"
         ) from error
+    encoding = request.headers.get("Content-Encoding", "").strip()
+    if encoding.lower() not in _ENCODINGS:
+        raise UnsupportedMediaTypeError(
+            f"A body with `Content-Encoding: {encoding[:40]}` cannot be read: send gzip, deflate or none.",
+            code="encoding_not_supported",
+        )
     kind = request.headers.get("Content-Type", "")
     if not is_json(kind):
         raise UnsupportedMediaTypeError(

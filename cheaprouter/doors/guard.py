@@ -123,7 +123,9 @@ def _preflight(request: web.Request) -> web.Response:
 
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
-    """Signal handler: put the CORS headers on whatever is about to leave, and tell no versions to strangers."""
+    """Signal handler: put an id and the CORS headers on whatever is about to leave, and tell no versions to strangers."""
     response.headers["Server"] = SERVER_NAME
+    if "x-request-id" not in response.headers:
+        response.headers["x-request-id"] = request.app[CONTROL].gateway.new_id()
     if (cors := request.get(CORS)) is not None:
         response.headers.update(cors)

@@ -22,10 +22,13 @@ from ..wire.anthropic.request import json_tool, to_messages
 from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
+from ..wire.openai_chat.canon import Canon, is_usual
 from ..wire.openai_chat.chunks import characters, choices_of, has_content
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
-from ..wire.sse import looks_like_events
+from ..wire.openai_chat.lenient import loads
+from ..wire.openai_chat.shapes import BrokenError, error_in
+from ..wire.sse import BOM, looks_like_events
 from ..wire.usage import read_usage
 from . import unsupported
 from .complaints import Changes
@@ -38,7 +41,6 @@ from .failures import (
     degraded,
     finish_failure,
     in_band,
-    is_error,
     judge,
 )
 
@@ -72,10 +74,14 @@ class WireRequest(NamedTuple):
 
 
 class TransportError(Exception):
-    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
+
+    `again`: as in `Response`.
+    """
 
     def __init__(self, code: str, message: str) -> None:
         super().__init__(message)
+        self.again = False
         self.code = code
         self.message = message
 
@@ -91,9 +97,13 @@ class Sink(Protocol):
 
 
 class Response(Protocol):
-    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes."""
+    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes.
+
+    `again`: the request had gone out before, on a kept connection which the server closed without a word.
+    """
 
     __slots__ = ()
+    again: bool = False
     status: int
     headers: Mapping[str, str]
 
@@ -197,32 +207,38 @@ class Adapter(ABC):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
 
     def complete(
-        self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS
+        self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS, *, think: bool = False
     ) -> Completion | Failure:
-        """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for."""
+        """Judge a whole reply of status 200, whatever its content type says: it may be a stream that nobody asked for.
+
+        `think`: see `reader`.
+        """
+        body = body.removeprefix(BOM)
         try:
-            done = self._whole(body, request)
-        except orjson.JSONDecodeError:
-            done = self._no_json(body, request)
+            done = self._whole(body, request, think=think)
+        except BrokenError:
+            return self._degraded("invalid_reply", "answered with JSON that is no completion")
         except orjson.JSONEncodeError:
             return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
+        except ValueError:  # no JSON
+            done = self._no_json(body, request, think=think)
         if self.quirks.cost_header and not isinstance(done, Failure):
             done.usage = self.with_cost(done.usage, headers)
         return done
 
-    def _no_json(self, body: bytes, request: Operation) -> Completion | Failure:
+    def _no_json(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
         if looks_like_events(body):
             try:
-                return self._assembled(body, request)
+                return self._assembled(body, request, think=think)
             except orjson.JSONEncodeError:
                 return self._degraded("invalid_reply", "answered with JSON that is nested too deep")
         return self._degraded("invalid_reply", "answered with something that is not JSON")
 
     @abstractmethod
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure: ...
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure: ...
 
-    def _assembled(self, body: bytes, request: Operation) -> Completion | Failure:
-        reader = self.reader(request, "events")
+    def _assembled(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
+        reader = self.reader(request, "events", think=think)
         pieces = reader.feed(body) + reader.finish()
         if (failure := self.judge_stream(reader, request.max_tokens)) is not None:
             return failure
@@ -230,8 +246,11 @@ class Adapter(ABC):
         return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
+        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can.
+
+        `think`: answers of this model may begin with thoughts between tags.
+        """
 
     def judge(
         self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
@@ -286,6 +305,7 @@ class Adapter(ABC):
 
 _TROUBLES: Final = {
     Trouble.ERROR: ("upstream_error", "broke off with an error"),
+    Trouble.BROKEN: ("invalid_reply", "sent an event that cannot be read"),
     Trouble.ENDLESS: ("invalid_reply", "sent an event without an end"),
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
@@ -344,48 +364,53 @@ class OpenAICompatible(Adapter):
             unsupported.apply(body, learned)
         return body
 
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
-        """Its bytes are handed on as they are, unless a quirk needs them changed."""
-        reply = orjson.loads(body)
-        if isinstance(reply, list) and reply and isinstance(reply[0], dict) and reply[0].get("error"):
-            reply = reply[0]
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
+        """Its bytes are handed on as they are, unless something in it has to be put right."""
+        reply, strict = loads(body)
+        think = think or wants_json(request)
+        if strict and not think and is_usual(reply):
+            return _completion(body, reply)
+        if isinstance(reply, list) and reply:
+            reply, strict = reply[0], False
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if is_error(reply):
-            return in_band(self.name, reply, self.api_keys, self._now())
-        choices = reply.get("choices")
-        if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
-            return self._degraded("no_choices", "answered without choices")
-        changed = said = False
-        for choice in choices:
-            if isinstance(choice, dict):
-                if self.quirks is not GENERIC:
-                    changed |= quirk_rules.put_right(choice, self.quirks)
-                said = said or has_content(choice.get("message"))
-        reason = choices[0].get("finish_reason")
-        if (reason == "error" or not said) and (failure := self._no_answer(reason, request)) is not None:
+        if (error := error_in(reply)) is not None:
+            return in_band(self.name, error, self.api_keys, self._now())
+        canon = Canon(self.quirks, think=think)
+        changed = canon.whole(reply)
+        if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
             return failure
-        told = reason if isinstance(reason, str) else None
-        usage = read_usage(reply)
-        size = (
-            0
-            if usage is not None and usage.completion_tokens
-            else sum(characters(c.get("message")) for c in choices_of(reply))
-        )
-        return Completion(orjson.dumps(reply) if changed else body, usage, told, size)
+        return _completion(orjson.dumps(reply) if changed or not strict else body, reply)
 
-    def _no_answer(self, reason: object, request: Operation) -> Failure | None:
-        """Say why there is no content, where its end does not explain it."""
-        if reason == "error":
+    def _judged(self, reply: Json, canon: Canon, max_tokens: int | None) -> Failure | None:
+        """Why a reply is no answer; None where it is one."""
+        if not reply["choices"]:
+            return self._degraded("no_choices", "answered without choices")
+        if canon.failed:
+            return in_band(self.name, canon.failed, self.api_keys, self._now())
+        if canon.failed is not None:
             return self._degraded("upstream_error", "broke off with an error")
-        if isinstance(reason, str) and (slip := finish_failure(self.name, reason)) is not None:
-            return slip
-        if reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+        if not canon.said and reply["choices"][0]["finish_reason"] in _EMPTY_ENDS and not _tiny(max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
         return None
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
+        think = think or wants_json(request)
+        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events", think=think)
+
+
+def _completion(body: bytes, reply: Json) -> Completion:
+    """A whole reply in OpenAI's shape, `body` as it is handed on. Where nobody counted its tokens, its text is measured."""
+    usage = read_usage(reply)
+    counted = usage is not None and usage.completion_tokens
+    size = 0 if counted else sum(characters(choice.get("message")) for choice in choices_of(reply))
+    return Completion(body, usage, reply["choices"][0]["finish_reason"], size)
+
+
+def wants_json(request: Operation) -> bool:
+    """Whether the answer is to be JSON and nothing else: then thoughts must not stand before it."""
+    wanted = request.body.get("response_format")
+    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
 
 
 class Anthropic(Adapter):
@@ -402,13 +427,14 @@ class Anthropic(Adapter):
         unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
         return body
 
-    def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
+    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
         message = orjson.loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
-        if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys, self._now())
-        if not isinstance(message.get("content"), list):
+        content = message.get("content")
+        if (content is None or message.get("error")) and (error := error_in(message)) is not None:
+            return in_band(self.name, error, self.api_keys, self._now())
+        if not isinstance(content, list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
         reply = assemble(reader.whole(message))
@@ -420,7 +446,7 @@ class Anthropic(Adapter):
         size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
         return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
+    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:  # noqa: ARG002 - likewise
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
 

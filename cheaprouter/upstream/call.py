@@ -48,7 +48,7 @@ class Streaming:
 
 @dataclass(slots=True)
 class Call:
-    """What one try needs. `utcnow`: for dated headers."""
+    """What one try needs. `utcnow`: for dated headers. `again`: see `Response`, known once it has run."""
 
     adapter: Adapter
     model: Model
@@ -59,6 +59,7 @@ class Call:
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    again: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
@@ -75,6 +76,7 @@ class Call:
             if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             response = await self.transport.open(wire, limits.connect)
+            self.again = response.again
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
             if not self.request.stream:
@@ -86,6 +88,7 @@ class Call:
             message = f"{self.adapter.name} cannot be asked this: {error}."
             return Failure(Action.NEXT, "unsupported_content", message, status=400)
         except TransportError as error:
+            self.again = self.again or error.again
             return transport_failure(self.adapter, error)
         except asyncio.CancelledError:
             if not watch.caught():
@@ -119,7 +122,7 @@ class Call:
     async def _whole(self, response: Response, start: bytes = b"") -> Completion | Failure:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
-        completion = self.adapter.complete(body, self.request, response.headers)
+        completion = self.adapter.complete(body, self.request, response.headers, think=self.model.think_tags)
         if isinstance(completion, Failure):
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
@@ -134,7 +137,7 @@ class Call:
             start += data
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        reader = self.adapter.reader(self.request, self.request.wire)
+        reader = self.adapter.reader(self.request, self.request.wire, think=self.model.think_tags)
         pieces = reader.feed(start) if start else []
         ended = not start
         while not (ended or reader.done or reader.said or reader.trouble is not None):

@@ -77,8 +77,14 @@ class DirectTransport:
             except TransportError:
                 if not kept.silent:
                     raise
-        connection = await self._connect(host, connect_timeout)
-        return await connection.exchange(message, request.on_head)
+        try:
+            connection = await self._connect(host, connect_timeout)
+            reply = await connection.exchange(message, request.on_head)
+        except TransportError as error:
+            error.again = kept is not None
+            raise
+        reply.again = kept is not None
+        return reply
 
     async def close(self) -> None:
         """Drop all connections, those in use too."""

@@ -210,6 +210,8 @@ class Relay:
         elif reason == HEARTBEAT:
             watch.beat = watch.now()
             self._write((BEAT,))
+        elif self._reader.complete:
+            self.end(None)  # all was said; only the word that it was is missing
         else:
             self._give_up(self._silent(reason))
 
@@ -259,7 +261,7 @@ class Relay:
             if reason == HEARTBEAT:
                 watch.beat = watch.now()
                 return None
-            return self._silent(reason)
+            return b"" if self._reader.complete else self._silent(reason)
         except TransportError:
             return b""  # whether anything is missing, the reader knows
         else:

@@ -95,11 +95,12 @@ class Pool:
         adapter = upstreams.adapters.get(model.provider)
         if adapter is None or (target := self._at_once(adapter, model)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began)
-        outcome, watch = await self._try(upstreams, target, request, began + adapter.timeouts.total)
+        outcome, call = await self._try(upstreams, target, request, began + adapter.timeouts.total)
         if isinstance(outcome, Failure):
-            failed = target, outcome
+            failed = target, outcome, call.again
             return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began, failed)
-        return self._reply(adapter, target, outcome, watch, request, target.answered, self._loop_time() - began)
+        tries = target.answered if not call.again else (_unanswered(target), *target.answered)
+        return self._reply(adapter, target, outcome, call.watch, request, tries, self._loop_time() - began)
 
     def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
         """The target to ask without further thought; None where anything is unusual."""
@@ -121,29 +122,30 @@ class Pool:
         request: Operation,
         top_up: TopUp | None,
         began: float,
-        failed: tuple[Target, Failure] | None = None,
+        failed: tuple[Target, Failure, bool] | None = None,
     ) -> WholeReply | StreamReply:
-        """One after the other. `failed`: the first was tried already."""
+        """One after the other. `failed`: the first was tried already, and whether it had gone out `again`."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
         plan = make_plan(usable, upstreams, self.health, self._turns)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         paid = {chain[0].id}
         if failed is not None:
-            plan.begin(failed[0])
-            attempts.append(_attempt(*failed))
-            await self._after(plan, *failed, end - self._loop_time())
+            first, failure, again = failed
+            plan.begin(first)
+            attempts += [*(_unanswered(first),) * again, _attempt(first, failure)]
+            await self._after(plan, first, failure, end - self._loop_time())
         while self._loop_time() < end and (target := plan.next(self._clock.monotonic())) is not None:
             if not self._affordable(target.model, paid, top_up):
                 plan.pass_over(target)
                 continue
             tried = self._loop_time()
-            outcome, watch = await self._try(upstreams, target, request, end)
+            outcome, call = await self._try(upstreams, target, request, end)
             spent = self._loop_time() - tried
-            model = target.model
+            attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
-                adapter, tries = upstreams.adapters[model.provider], (*attempts, *target.answered)
-                return self._reply(adapter, target, outcome, watch, request, tries, spent)
+                tries = (*attempts, *target.answered)
+                return self._reply(call.adapter, target, outcome, call.watch, request, tries, spent)
             attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
@@ -162,7 +164,7 @@ class Pool:
 
     async def _try(
         self, upstreams: Upstreams, target: Target, request: Operation, end: float
-    ) -> tuple[Completion | Answered | Streaming | Failure, Watchdog]:
+    ) -> tuple[Completion | Answered | Streaming | Failure, Call]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
         keys = adapter.api_keys
@@ -190,7 +192,7 @@ class Pool:
             raise
         if not isinstance(outcome, Streaming):
             watch.stop()
-        return outcome, watch
+        return outcome, call
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
@@ -331,3 +333,9 @@ class Pool:
 
 def _attempt(target: Target, failure: Failure) -> Attempt:
     return Attempt(target.model.id, target.model.provider, failure.code, failure.status, failure.message)
+
+
+def _unanswered(target: Target) -> Attempt:
+    """The call that was lost with a kept connection: it left, and may even have been worked on."""
+    message = "The server closed a kept connection without an answer."
+    return Attempt(target.model.id, target.model.provider, "upstream_reset", None, message)

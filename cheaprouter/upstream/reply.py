@@ -58,10 +58,11 @@ class Reply(Response):
 
     __slots__ = (
         "_error", "_finished", "_inflater", "_later", "_line", "_paused", "_released", "_sink", "_waiter",
-        "headers", "held", "pieces", "status",
+        "again", "headers", "held", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
+        self.again = False
         self.status = status
         self.headers: Mapping[str, str] = Headers(headers)
         self._line: Line | None = line  # None once the connection is another's, or gone

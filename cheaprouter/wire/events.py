@@ -157,6 +157,7 @@ class Trouble(StrEnum):
     """How a stream went wrong, as its reader saw it. What that means is for others to judge."""
 
     ERROR = "error"  # it said so: see `error`, empty where it did not say what
+    BROKEN = "broken"  # an event that cannot be read: a piece of the answer is missing
     ENDLESS = "endless"  # an event that does not end
     EARLY = "early"  # it ended without having finished
     EMPTY = "empty"  # it finished properly, and had said nothing
@@ -166,12 +167,11 @@ class StreamReader(ABC):
     """Reads one upstream stream: `feed` what comes from the network, and `finish` once at the end.
 
     Both give what can go on: events, or at most one piece of bytes. `said`: some content has come. `done`: the upstream
-    said that it is complete. `malformed`: events left out because they were broken. `usage`, `finish_reason`: as far as seen.
+    said that it is complete. `usage`, `finish_reason`: as far as seen.
     """
 
     def __init__(self) -> None:
         self.said = self.done = False
-        self.malformed = 0
         self.trouble: Trouble | None = None
         self.error: Json = {}
         self.usage: Usage | None = None
@@ -183,6 +183,11 @@ class StreamReader(ABC):
     def output_characters(self) -> int:
         """Characters of text so far, for an estimate where no usage comes; rough where bytes were passed on unread."""
         return self._characters
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer has come, be the upstream's word for it missing or not."""
+        return self.finish_reason is not None
 
     def feed(self, data: bytes) -> list[Piece]:
         """Take bytes, however they are cut."""

@@ -7,6 +7,9 @@ from typing import Final
 MAX_EVENT_BYTES: Final = 32 * 1024 * 1024
 """An event without an end in sight; pictures in base64 stay below this."""
 
+BOM: Final = b"\xef\xbb\xbf"
+"""A byte order mark in UTF-8: some servers send one before anything else."""
+
 
 class EventTooLargeError(ValueError):
     """One event grew past MAX_EVENT_BYTES."""
@@ -88,7 +91,7 @@ def parse(block: bytes) -> tuple[str, bytes | None]:
         return "", block[6:]
     name = ""
     data: list[bytes] = []
-    for line in block.removeprefix(b"\xef\xbb\xbf").split(b"\n"):
+    for line in block.removeprefix(BOM).split(b"\n"):
         field, _, value = line.partition(b":")
         value = value.removeprefix(b" ")
         if field == b"data":
@@ -108,5 +111,5 @@ DONE: Final = event(b"[DONE]")
 
 def looks_like_events(start: bytes) -> bool:
     """Whether a body that begins so is an event stream, whatever its content type says."""
-    start = start[:64].removeprefix(b"\xef\xbb\xbf").lstrip(b"\r\n \t")
+    start = start[:64].removeprefix(BOM).lstrip(b"\r\n \t")
     return start.startswith((b"data:", b"event:", b"id:", b"retry:", b":"))

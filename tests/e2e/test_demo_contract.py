@@ -158,6 +158,7 @@ async def test_every_error_has_openais_shape(demo, method, path, kwargs, status,
     async with demo() as client, client.http.request(method, client.url + path, **kwargs) as reply:
         body = await reply.json()
         assert reply.status == status
+        assert reply.headers["x-request-id"].startswith("req_")
     assert body["error"].keys() == {"message", "type", "param", "code"}
     assert body["error"]["code"] == code
 

@@ -241,6 +241,19 @@ _CONNECTION = (
     failing("reset_after_headers", "upstream_reset", (Send(head(200, Content_Length="500")), Reset()), tries=2),
     failing("reset_after_headers_stream", "upstream_reset", stream(then=(Reset(),)), tries=2, stream=True),
     failing("garbage_instead_of_http", "invalid_reply", (Send(b"SSH-2.0-OpenSSH_9.6\r\n\r\n"), Close())),
+    failing(
+        "another_protocol",
+        "invalid_reply",
+        (Send(b"HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n\r\n"), Stall()),
+        timeouts=QUICK,
+    ),
+    failing(
+        "another_protocol_without_a_name",
+        "invalid_reply",
+        (Send(b"HTTP/1.1 101 Switching Protocols\r\n\r\n"), Stall()),
+        timeouts=QUICK,
+        stream=True,
+    ),
     failing("slow_headers", "upstream_timeout", (Stall(),), status=504, timeouts=QUICK),
     failing("slow_headers_stream", "upstream_timeout", (Stall(),), status=504, timeouts=QUICK, stream=True),
     failing(
@@ -300,6 +313,14 @@ _DEGRADED = (
     ),
     failing("role_then_end", "empty_reply", stream(ROLE), stream=True),
     failing("stream_of_nothing", "empty_reply", stream(ROLE, FINISH, DONE), stream=True),
+    failing(
+        "malformed_first",
+        "invalid_reply",
+        stream(sse(b'{"choices": [{"del'), *words(ANSWER), FINISH, DONE),
+        stream=True,
+    ),
+    failing("done_without_a_finish", "empty_reply", stream(ROLE, DONE), stream=True),
+    failing("detail_in_200", "upstream_error", reply(200, {"detail": "The model is not loaded."}), tries=2),
     failing("finish_error", "empty_reply", stream(ROLE, sse(delta(None)), DONE), stream=True),
 )
 
@@ -317,6 +338,39 @@ _MID_STREAM = (
     _mid_stream("truncated_stream", "upstream_truncated", stream(*_BEGUN)),
     _mid_stream("reset_mid_stream", "upstream_truncated", stream(*_BEGUN, then=(Reset(),))),
     _mid_stream("closed_mid_stream", "upstream_truncated", stream(*_BEGUN, then=(Close(),))),
+    _mid_stream(
+        "malformed_mid_stream",
+        "invalid_reply",
+        stream(
+            *_BEGUN,
+            sse(b'{"id": "x", "choices": [{"delta": {"content": "no"}]}'),
+            *words("lo"),
+            FINISH,
+            DONE,
+        ),
+    ),
+    _mid_stream(
+        "truncated_event_mid_stream",
+        "invalid_reply",
+        stream(*_BEGUN, sse(b'{"id":"x","choices":[{"delta":{"content":"no'), *words("lo"), FINISH, DONE),
+    ),
+    _mid_stream(
+        "balanced_but_no_json",
+        "invalid_reply",
+        stream(*_BEGUN, words("NOT")[0].replace(b'"delta":', b'"delta" '), *words("lo"), FINISH, DONE),
+    ),
+    _mid_stream(
+        "no_utf8_mid_stream",
+        "invalid_reply",
+        stream(*_BEGUN, words("NOT")[0].replace(b"NOT", b"N\xffT"), *words("lo"), FINISH, DONE),
+    ),
+    _mid_stream("detail_mid_stream", "upstream_error", stream(*_BEGUN, sse({"detail": "Out of memory."}), DONE)),
+    _mid_stream(
+        "object_error_mid_stream",
+        "rate_limit_exceeded",
+        stream(*_BEGUN, sse({"object": "error", "message": "Slow down.", "code": 429}), DONE),
+    ),
+    _mid_stream("done_but_no_finish", "upstream_truncated", stream(*_BEGUN, DONE)),
     _mid_stream("cut_inside_an_event", "upstream_truncated", stream(*_BEGUN, b'data: {"id": "chatc', then=(Close(),))),
     _mid_stream("stall_mid_stream", "upstream_timeout", stream(*_BEGUN, then=(Stall(),)), timeouts=QUICK_IDLE),
 )
@@ -339,6 +393,9 @@ _HARMLESS = (
     Fault("missing_done_and_close", (stream(ROLE, *words(ANSWER), FINISH, then=(Close(),)),), stream=True),
     Fault("no_blank_line_at_the_end", (stream(ROLE, *words(ANSWER), FINISH[:-2], then=(Close(),)),), stream=True),
     Fault("hangs_after_done", (stream(_WHOLE_STREAM, then=(Stall(),)),), stream=True),
+    Fault(
+        "hangs_after_the_finish", (stream(ROLE, *words(ANSWER), FINISH, then=(Stall(),)),), stream=True, timeouts=QUICK
+    ),
     Fault("events_for_a_whole_reply", (good_stream(),)),
     Fault("whole_reply_for_a_stream", (reply(200, completion()),), stream=True),
     Fault("json_as_text_plain", (reply(200, completion(), "text/plain"),)),
@@ -364,35 +421,6 @@ _HARMLESS = (
         (stream(ROLE, *words(*_TEN_THOUSAND), FINISH, DONE),),
         stream=True,
         text="".join(_TEN_THOUSAND),
-    ),
-    Fault("malformed_first", (stream(sse(b'{"choices": [{"del'), *words(ANSWER), FINISH, DONE),), stream=True),
-    Fault(
-        "malformed_mid_stream",
-        (
-            stream(
-                ROLE,
-                *words("Hello "),
-                sse(b'{"id": "x", "choices": [{"delta": {"content": "no"}]}'),
-                *words("from upstream."),
-                FINISH,
-                DONE,
-            ),
-        ),
-        stream=True,
-    ),
-    Fault(
-        "truncated_event_mid_stream",
-        (
-            stream(
-                ROLE,
-                *words("Hello "),
-                sse(b'{"id":"x","choices":[{"delta":{"content":"no'),
-                *words("from upstream."),
-                FINISH,
-                DONE,
-            ),
-        ),
-        stream=True,
     ),
     Fault("crlf_lines", (stream(_as_lines(ROLE, *words(ANSWER), FINISH, DONE, end=b"\r\n")),), stream=True),
     Fault("cr_lines", (stream(_as_lines(ROLE, *words(ANSWER), FINISH, DONE, end=b"\r")),), stream=True),

@@ -105,8 +105,9 @@ async def test_a_stream_that_breaks_is_an_error(talk, home):
 
 async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, home):
     pieces = [sse({**delta(), "choices": [{"index": i, "delta": {"content": text}} for i in (0, 1)]}) for text in "ab"]
+    second = sse({**delta(), "choices": [{"index": 1, "delta": {}, "finish_reason": "stop"}]})
     for model in ("small", "big"):
-        home.upstream.script(model, stream(ROLE, *pieces, FINISH, USAGE, DONE))
+        home.upstream.script(model, stream(ROLE, *pieces, FINISH, second, USAGE, DONE))
     answer = await talk({"prompt": "hi", "stream": True, "n": 2})
     assert b"".join(talk.seen.on(STREAM)) == b"ab"
     assert [choice["message"]["content"] for choice in answer["data"]["choices"]] == ["ab", "ab"]

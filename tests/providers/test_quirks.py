@@ -284,9 +284,9 @@ def complete(kind: str, message: dict[str, Any], finish: str) -> dict[str, Any]:
     return dict(json.loads(done.body)["choices"][0])
 
 
-def test_gemini_says_stop_where_tools_are_called():
-    assert complete("gemini", {"content": None, "tool_calls": [SIGNED]}, "stop")["finish_reason"] == "tool_calls"
-    assert complete("openai", {"content": None, "tool_calls": [CALL]}, "stop")["finish_reason"] == "stop"
+@pytest.mark.parametrize("kind", ["gemini", "openai", "ollama"])
+def test_stop_where_tools_are_called_means_that_they_are(kind):
+    assert complete(kind, {"content": None, "tool_calls": [SIGNED]}, "stop")["finish_reason"] == "tool_calls"
 
 
 def test_zai_has_a_word_of_its_own_for_the_filter():

@@ -57,7 +57,7 @@ async def test_the_body_goes_out_with_the_upstreams_model_and_everything_else_un
 
 
 async def test_the_answers_own_bytes_reach_the_client(bench):
-    body = b'{ "odd" : true,"choices":[{"message":{"content":"x","extra_content":{"a":1}},"finish_reason":"stop"}]}\n'
+    body = b'{ "odd" : true,"choices":[{"index":0,"message":{"content":"x","extra_content":{"a":1}},"finish_reason":"stop"}]}\n'
     bench.server.script("faulty", reply(200, body))
     got = await bench.pool.send([bench.faulty], chat())
     assert isinstance(got, WholeReply)
@@ -89,12 +89,21 @@ async def test_connections_are_used_again(bench):
     assert bench.server.connections == 1
 
 
-async def test_a_kept_connection_that_the_server_had_closed_costs_no_attempt(bench):
-    bench.server.script("faulty", GOOD, (Close(),), GOOD)
+@pytest.mark.parametrize("streams", [False, True])
+async def test_what_was_lost_with_a_kept_connection_had_left_too_but_is_no_failure(bench, streams):
+    bench.server.script("faulty", GOOD, (Close(),), good_stream() if streams else GOOD)
+    await bench.pool.send([bench.faulty], chat())
+    got = await bench.pool.send([bench.faulty], chat(stream=streams))
+    assert [attempt.outcome for attempt in got.attempts] == ["upstream_reset", "ok"]
+    assert (bench.server.connections, len(bench.server.requests)) == (2, 3)
+    assert bench.pool.healthy(bench.faulty)
+
+
+async def test_every_call_that_left_is_told_of_a_failure_too(bench):
+    bench.server.script("faulty", GOOD, (Close(),), (Close(),), GOOD)
     await bench.pool.send([bench.faulty], chat())
     got = await bench.pool.send([bench.faulty], chat())
-    assert [attempt.outcome for attempt in got.attempts] == ["ok"]
-    assert bench.server.connections == 2
+    assert len(got.attempts) == len(bench.server.requests) - 1 == 3
 
 
 async def test_a_redirect_is_not_followed_with_the_key(bench, server):

@@ -78,7 +78,7 @@ def test_an_openai_stream_as_a_door_of_another_wire_reads_it():
         (delta(content="a") | {"system_fingerprint": "fp"}, [Start("chatcmpl-1", "served-model-2026", 1_700_000_000, {"system_fingerprint": "fp"}), Text("a")]),
         (delta(refusal="No."), [HEAD, RefusalText("No.")]),
         (delta(reasoning="Hm", reasoning_content="Hm"), [HEAD, Reasoning("Hm"), Extra(Where.MESSAGE, {"reasoning": "Hm"})]),
-        (delta(reasoning="Hm"), [HEAD, Reasoning("Hm", name="reasoning")]),
+        (delta(reasoning="Hm"), [HEAD, Reasoning("Hm"), Extra(Where.MESSAGE, {"reasoning": "Hm"})]),
         (delta(thinking_blocks=[{"signature": "s"}]), [HEAD, Thinking({"signature": "s"})]),
         (delta(audio={"data": "AA"}), [HEAD, Extra(Where.MESSAGE, {"audio": {"data": "AA"}})]),
         (delta(tool_calls=[{**CALL, "extra_content": {"g": 1}}]), [HEAD, ToolStart(0, "c1", "light", 0, {"extra_content": {"g": 1}})]),
@@ -107,11 +107,11 @@ def test_logprobs_go_with_their_text_and_other_fields_with_their_choice():
 
 
 def test_what_comes_late_of_a_call_or_a_reply_is_kept():
-    late = {"index": 0, "id": "c9", "function": {"name": "lamp"}, "extra_content": {"g": 1}}
+    late = {"index": 0, "id": "c1", "function": {"name": "light"}, "extra_content": {"g": 1}}
     data = b"".join(map(sse, (delta(tool_calls=[CALL]), delta(tool_calls=[late]) | {"model": "other", "x": [1]})))
     reply = assemble(events_of(data)[1])
     assert (reply["model"], reply["x"]) == ("other", [1])
-    call = {"id": "c9", "type": "function", "function": {"name": "lamp", "arguments": ""}, "extra_content": {"g": 1}}
+    call = {"id": "c1", "type": "function", "function": {"name": "light", "arguments": ""}, "extra_content": {"g": 1}}
     assert reply["choices"][0]["message"]["tool_calls"] == [call]
 
 
@@ -150,12 +150,37 @@ def test_wherever_the_network_cuts_anthropics_events_are_the_same(content, stop,
 @pytest.mark.parametrize(
     "junk", [b"data: {nope\n\n", b"data: 7\n\n", b'data: {"type": "content_block_delta", "delta": 7}\n\n']
 )
-def test_junk_in_anthropics_stream_is_left_out_and_counted(junk):
-    first, *others = anthropic_events(message(text("Sure.")))
+def test_what_follows_junk_in_anthropics_stream_is_not_told(junk):
+    events = list(anthropic_events(message(text("Sure."))))
     stream = MessageStream(created=1, tool=None, encoder=None)
-    pieces = stream.feed(b"".join((first, junk, *others)))
-    assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == "Sure."
-    assert (stream.malformed, stream.trouble, stream.done) == (1, None, True)
+    pieces = stream.feed(b"".join((*events[:4], junk, *events[4:])))
+    assert "".join(piece.text for piece in pieces if isinstance(piece, Text)) == "Su"
+    assert (stream.trouble, stream.done) == (Trouble.BROKEN, False)
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    stream.feed(b"".join((*events[:-1], junk, events[-1])))
+    assert (stream.trouble, stream.done) == (None, True)
+
+
+@pytest.mark.parametrize("told", [{"type": "error", "error": {"message": "x"}}, {"error": "x"}, {"detail": "x"}])
+def test_an_error_in_anthropics_stream_is_one_under_any_name(told):
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    stream.feed(sse(told))
+    assert stream.trouble is Trouble.ERROR
+    assert stream.error
+
+
+def test_a_call_of_anthropics_without_an_id_gets_one():
+    nameless = {"type": "tool_use", "id": "", "name": "light", "input": {}}
+    stream = MessageStream(created=1, tool=None, encoder=None)
+    pieces = stream.feed(b"".join(anthropic_events(message(nameless, stop="tool_use"))))
+    assert [piece.id[:5] for piece in pieces if isinstance(piece, ToolStart)] == ["call_"]
+
+
+def test_a_message_that_stops_without_a_reason_ended_too_early():
+    events = list(anthropic_events(message(text("Sure."))))
+    stream = MessageStream(created=1, tool=None, encoder=ChunkEncoder(want_usage=False))
+    told = joined([piece for piece in stream.feed(b"".join((*events[:-2], events[-1]))) if isinstance(piece, bytes)])
+    assert (stream.trouble, "[DONE]" in told) == (Trouble.EARLY, False)
 
 
 def test_all_that_anthropic_says_is_counted_for_an_estimate():
@@ -229,7 +254,7 @@ def test_a_reader_says_what_it_saw_and_judges_nothing(reads, data, trouble):
 def test_a_reply_that_nests_too_deep_to_be_written_is_broken():
     deep = b'{"choices":[{"delta":{"content":"a","x":' + b"[" * 600 + b"]" * 600 + b'},"finish_reason":"stop"}]}'
     stream, out = run(sse(deep) + FINISH + DONE)
-    assert (stream.malformed, text_of(out)) == (1, "")
+    assert (stream.trouble, text_of(out)) == (Trouble.BROKEN, "")
 
 
 def test_events_can_be_weighed():

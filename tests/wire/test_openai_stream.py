@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 from itertools import pairwise
 from typing import Any
@@ -15,10 +17,10 @@ from cheaprouter.config.kinds import KINDS
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
 from cheaprouter.providers.failures import Failure
-from cheaprouter.wire.events import Piece, WireEvent
-from cheaprouter.wire.openai_chat.alike import around_text, is_text, run_of
+from cheaprouter.wire.events import Piece, Trouble, WireEvent
+from cheaprouter.wire.openai_chat.alike import alike_to, is_text, run_of
 from cheaprouter.wire.openai_chat.chunks import explode
-from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
+from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
 from cheaprouter.wire.openai_chat.quirks import Quirks
 from tests.builders import a_chat, joined, sse, text_of
@@ -39,7 +41,8 @@ def failure_of(stream: ChatStream) -> Failure | None:
 
 
 def decoder(quirks: Quirks = Quirks(), *, events: bool = False) -> ChatStream:  # noqa: B008 - frozen
-    return ChatStream(quirks, events=events)
+    numbers = itertools.count()
+    return ChatStream(quirks, events=events, make_id=lambda: f"made_{next(numbers)}")
 
 
 def push(stream: ChatStream, data: bytes) -> bytes:
@@ -77,20 +80,6 @@ def test_bytes_after_the_first_content_are_the_upstreams_own():
 
 
 @pytest.mark.parametrize(
-    "chunk",
-    [
-        delta("stop"),
-        {**delta(content="x"), "usage": {"prompt_tokens": 1}},
-        {"error": {"message": "x"}},
-        delta(tool_calls=[{"index": 0}]),
-    ],
-)
-@pytest.mark.parametrize("separators", [(",", ":"), (", ", ": ")])
-def test_events_that_matter_are_read(chunk, separators):
-    assert plain_events(sse(json.dumps(chunk, separators=separators).encode())) == 0
-
-
-@pytest.mark.parametrize(
     "text",
     [
         '"finish_reason":"stop"',
@@ -108,21 +97,71 @@ def test_texts_that_look_like_events_are_only_texts(text):
     stream, out = run(data, 60)
     assert text_of(out) == f"a{text}b"
     assert failure_of(stream) is None
-    assert stream.malformed == 0
+    assert stream.trouble is None
+
+
+BROKEN_EVENTS = [
+    b"data: {nope\n\n",
+    b"data: nope\n\n",
+    b'data: {"choices":[{]}\n\n',
+    b'data: "text"\n\n',
+    b"data: 7\n\n",
+    words("NOT")[0].replace(b'"delta":', b'"delta" '),
+    words("NOT")[0].replace(b"NOT", b"NO\xff"),
+    b"ta: NOT\n\n",
+    b"<html>Bad gateway</html>\n\n",
+    sse({**delta(), "choices": "NOT"}),
+    sse({**delta(), "choices": ["NOT"]}),
+    sse({**delta(), "choices": [{"index": 0, "delta": ["NOT"]}]}),
+    sse(delta(tool_calls=["NOT"])),
+]
+
+
+@pytest.mark.parametrize("junk", BROKEN_EVENTS)
+@pytest.mark.parametrize("size", [1, 10**9])
+def test_what_follows_an_event_that_cannot_be_read_is_not_told(junk, size):
+    data = ROLE + b"".join(words("Do ", "as ", "you ")) + junk + words("unlock")[0] + FINISH + DONE
+    stream, out = run(data, size)
+    assert text_of(out) == "Do as you "
+    assert b"[DONE]" not in b"".join(out)
+    assert stream.trouble is Trouble.BROKEN
+    failure = failure_of(stream)
+    assert failure is not None
+    assert failure.code == "invalid_reply"
+
+
+@given(
+    st.lists(st.text(max_size=5), min_size=1, max_size=6),
+    st.integers(0, 10**6),
+    st.sampled_from([b"", b"\xff", b"x", b"\x00"]),
+    st.integers(1, 400),
+)
+def test_whatever_is_spoilt_of_an_event_the_answer_is_never_told_as_whole(texts, place, junk, size):
+    spoilt, after = words("NOT", "unlock")
+    at = [n for n, byte in enumerate(spoilt) if byte in b'{}[]":,'][place % sum(byte in b'{}[]":,' for byte in spoilt)]
+    event = spoilt[:at] + junk + spoilt[at + 1 :]
+    if at > len("data:"):
+        with contextlib.suppress(ValueError):
+            json.loads(event[5:])
+            return
+    stream, out = run(b"".join((ROLE, *words("Do ", *texts), event, after, FINISH, USAGE, DONE)), size)
+    assert stream.trouble is Trouble.BROKEN
+    assert text_of(out) == "Do " + "".join(texts)
+    assert b"[DONE]" not in b"".join(out)
+
+
+@pytest.mark.parametrize("junk", BROKEN_EVENTS)
+def test_once_the_answer_is_whole_nothing_can_break_it(junk):
+    stream, out = run(ROLE + words("Done.")[0] + FINISH + junk + USAGE + DONE)
+    assert (text_of(out), stream.trouble, stream.done) == ("Done.", None, True)
 
 
 def test_null_usage_in_every_chunk_is_no_usage():
-    chunk = {**delta(content="x"), "usage": None}
-    assert plain_events(sse(chunk)) == 1
-
-
-@pytest.mark.parametrize(
-    "junk", [b"data: {nope\n\n", b"data: nope\n\n", b'data: {"choices":[{]}\n\n', b'data: "text"\n\n', b"data: 7\n\n"]
-)
-def test_junk_is_left_out(junk):
-    stream, out = run(ROLE + words("a")[0] + junk + words("b")[0] + FINISH + DONE, 1)
-    assert text_of(out) == "ab"
-    assert stream.malformed == 1
+    events = [sse({**delta(content=text), "usage": None}) for text in "abc"]
+    stream = decoder()
+    push(stream, ROLE + events[0])
+    assert [stream.feed(event)[0] for event in events[1:]] == events[1:]
+    assert stream.usage is None
 
 
 def test_output_is_counted_without_reading_it():
@@ -141,9 +180,23 @@ def test_several_choices_are_followed():
             {"index": 1, "delta": {"content": "b"}, "finish_reason": None},
         ],
     }
-    stream, out = run(sse(one) + FINISH + DONE)
+    second = sse({**delta(), "choices": [{"index": 1, "delta": {}, "finish_reason": "length"}]})
+    stream, out = run(sse(one) + FINISH + second + DONE)
     assert failure_of(stream) is None
     assert joined(out)[0] == one
+
+
+@pytest.mark.parametrize("end", [DONE, b""])
+def test_one_choices_end_is_not_the_end_of_all(end):
+    two = [{"index": index, "delta": {"content": "a"}, "finish_reason": None} for index in (0, 1)]
+    stream, out = run(sse({**delta(), "choices": two}) + FINISH + end)
+    assert stream.trouble is Trouble.EARLY
+    assert b"[DONE]" not in b"".join(out)
+
+
+def test_the_word_done_is_no_end_where_no_choice_has_ended():
+    stream, out = run(ROLE + words("Do not ")[0] + DONE)
+    assert (text_of(out), stream.trouble, b"[DONE]" in b"".join(out)) == ("Do not ", Trouble.EARLY, False)
 
 
 def test_a_finish_with_its_text_becomes_two_chunks():
@@ -202,7 +255,7 @@ def test_any_number_of_blank_lines_parts_events(blank, size):
     pieces = (ROLE, *words("a", "b"), FINISH, DONE)
     stream, out = run(b"".join(piece.rstrip(b"\n") + b"\n" * blank for piece in pieces), size)
     assert text_of(out) == "ab"
-    assert (stream.done, stream.malformed) == (True, 0)
+    assert (stream.done, stream.trouble) == (True, None)
 
 
 def test_nothing_comes_after_done():
@@ -276,8 +329,8 @@ def test_an_event_at_a_time_the_client_gets_what_it_gets_of_all_at_once(chunks, 
     out = [push(stream, data[start:end]) for start, end in pairwise(ends)]
     out += as_bytes(stream.finish())
     assert joined(out) == joined(whole)
-    assert (stream.malformed, stream.usage, stream.finish_reason) == (
-        expected.malformed, expected.usage, expected.finish_reason,
+    assert (stream.trouble, stream.usage, stream.finish_reason) == (
+        expected.trouble, expected.usage, expected.finish_reason,
     )  # fmt: skip
 
 
@@ -299,8 +352,8 @@ def test_many_events_in_one_read_are_what_they_are_one_by_one(chunks, size, to_a
     out = [push(stream, data[place : place + size]) for place in range(0, len(data), size)]
     alone = [push(single, event) for event in events]
     assert joined(out + as_bytes(stream.finish())) == joined(alone + as_bytes(single.finish()))
-    assert (stream.malformed, stream.usage, stream.finish_reason) == (
-        single.malformed, single.usage, single.finish_reason,
+    assert (stream.trouble, stream.usage, stream.finish_reason) == (
+        single.trouble, single.usage, single.finish_reason,
     )  # fmt: skip
 
 
@@ -359,7 +412,7 @@ def test_only_a_text_may_be_another_where_an_event_is_passed_on_unread(changed):
     for data in (ROLE, *words("!")):
         push(fresh, data)
     event = changed(words("b")[0])
-    assert (push(stream, event), stream.malformed) == (push(fresh, event), fresh.malformed)
+    assert (push(stream, event), stream.trouble) == (push(fresh, event), fresh.trouble)
     assert stream.finish_reason == fresh.finish_reason
     assert stream.finish() == fresh.finish()
 
@@ -373,10 +426,11 @@ def test_only_a_text_may_be_another_where_an_event_is_passed_on_unread(changed):
     ],
 )
 def test_what_stands_around_a_text_is_found(event):
-    around = around_text(event)
-    assert around is not None
-    assert (around[0][-11:], around[1][:1]) == (b'"content":"', b'"')
-    assert len(event) - len(around[0] + around[1]) <= 1
+    alike = alike_to(event)
+    assert alike is not None
+    assert (alike.before[-11:], alike.after[:1]) == (b'"content":"', b'"')
+    assert alike.told(event, 0, len(event)) <= 1
+    assert alike.told(b"ab" + event + b"c", 2, 2 + len(event)) <= 1
 
 
 @pytest.mark.parametrize(
@@ -396,7 +450,7 @@ def test_what_stands_around_a_text_is_found(event):
     ],
 )
 def test_around_a_text_that_is_not_all_there_is_to_know_nothing_is_found(event):
-    assert around_text(event) is None
+    assert alike_to(event) is None
 
 
 messages = st.fixed_dictionaries(
@@ -408,17 +462,19 @@ messages = st.fixed_dictionaries(
             st.builds(
                 lambda i, args: {"id": f"c{i}", "type": "function", "function": {"name": "f", "arguments": args}},
                 st.integers(0, 9),
-                st.text(max_size=5),
+                st.text(max_size=5).map(lambda text: json.dumps({"to": text})),
             ),
             min_size=1,
             max_size=3,
+            unique_by=lambda call: call["id"],
         ),
     },
 )
 
 
-@given(messages, st.sampled_from(["stop", "length", "tool_calls"]))
+@given(messages, st.sampled_from(["stop", "length"]))
 def test_a_reply_made_a_stream_and_a_reply_again_is_the_same(message, finish):
+    finish = "tool_calls" if finish == "stop" and "tool_calls" in message else finish
     reply: dict[str, Any] = completion("", finish)
     reply["choices"][0]["message"] = {"role": "assistant", **message}
     body = json.dumps(reply).encode()
@@ -450,14 +506,45 @@ def test_only_what_matters_of_a_full_packet_is_read(monkeypatch):
     read: list[bytes] = []
     plain = ChatStream._read
 
-    def counting(self: ChatStream, block: bytes) -> Any:
-        read.append(block)
-        return plain(self, block)
+    def counting(self: ChatStream, event: bytes) -> Any:
+        read.append(event)
+        return plain(self, event)
 
     monkeypatch.setattr(ChatStream, "_read", counting)
     _, out = run(ROLE + b"".join(words(*"abcdefghij")) + FINISH + USAGE + DONE)
     assert text_of(out) == "abcdefghij"
     assert len(read) == 5  # the role, the first word, the finish, usage and the end
+
+
+@given(
+    st.lists(st.sampled_from(["a", "é", '"', "\\", "\n", "}]}\n\ndata: ", "x" * 70]), min_size=1, max_size=30),
+    st.integers(0, 10**6),
+    st.sampled_from([b"\xff", b'"', b"\\", b"\x00", b""]),
+)
+def test_in_a_read_of_many_events_alike_what_is_spoilt_is_found(texts, place, junk):
+    good = words("!", *texts)
+    stream = decoder()
+    push(stream, ROLE + good[0])
+    whole = b"".join(good[1:])
+    assert push(stream, whole) == whole
+    place %= len(whole)
+    spoilt, fresh = decoder(), decoder()
+    push(spoilt, ROLE + good[0])
+    push(fresh, ROLE + good[0])
+    data = whole[:place] + junk + whole[place + len(junk) :]
+    events = data.split(b"\n\n")
+    one_by_one = b"".join(push(fresh, event + b"\n\n") for event in events[:-1]) + push(fresh, events[-1])
+    assert joined([push(spoilt, data)]) == joined([one_by_one])
+    assert spoilt.trouble == fresh.trouble
+
+
+def test_openais_filler_is_not_read_either(monkeypatch):
+    events = [sse({**delta(content=text), "obfuscation": "x" * len(text)}) for text in ("a", "bc", "\\", "déf", "")]
+    stream = decoder()
+    push(stream, ROLE + events[0])
+    monkeypatch.setattr(ChatStream, "_read", None)
+    assert [push(stream, event) for event in events] == events
+    assert push(stream, b"".join(events)) == b"".join(events)
 
 
 def test_a_vendors_word_for_the_end_becomes_openais_and_openais_own_bytes_pass():

@@ -11,6 +11,8 @@ import orjson
 from ...core.models import Json, Special, Usage
 from .. import events as ev
 from .. import sse
+from ..openai_chat.calls import new_id
+from ..openai_chat.shapes import error_in
 from ..usage import count, service_words
 from .request import WRAPPED
 
@@ -76,7 +78,7 @@ class MessageReader:
         elif kind == "tool_use":
             block["place"] = self._calls
             self._calls += 1
-            yield ev.ToolStart(block["place"], str(block.get("id") or ""), str(block.get("name") or ""))
+            yield ev.ToolStart(block["place"], str(block.get("id") or new_id()), str(block.get("name") or ""))
 
     def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
         block = self._blocks.get(index, {})
@@ -152,14 +154,19 @@ class MessageStream(MessageReader, ev.StreamReader):
 
     def finish(self) -> list[ev.Piece]:
         """Take what is left, and judge the end."""
+        if self.trouble is not None:
+            return []
         pieces = self._pieces(self._walk(self._cutter.rest()))
-        if self.trouble is None and self.finish_reason is None:
-            self.trouble = ev.Trouble.EARLY
-        elif self.trouble is None and not self.said and self.finish_reason in ("stop", "tool_calls"):
-            self.trouble = ev.Trouble.EMPTY
-        if self.trouble in (None, ev.Trouble.EMPTY) and not self.done:
+        if self._ended_well() and not self.done:
             pieces += self._pieces(self._end())
         return pieces
+
+    def _ended_well(self) -> bool:
+        if self.trouble is ev.Trouble.BROKEN or (self.trouble is None and self.finish_reason is None):
+            self.trouble = ev.Trouble.EARLY
+        elif self.trouble is None and not self.said and self.finish_reason in {"stop", "tool_calls"}:
+            self.trouble = ev.Trouble.EMPTY
+        return self.trouble in (None, ev.Trouble.EMPTY)
 
     def _pieces(self, events: Iterator[ev.WireEvent]) -> list[ev.Piece]:
         made = list(events)
@@ -190,9 +197,14 @@ class MessageStream(MessageReader, ev.StreamReader):
                 if isinstance(event, dict):
                     yield from self._event(event)
                 else:
-                    self.malformed += 1
+                    self._break()
             except (AttributeError, KeyError, TypeError, ValueError):  # shaped unlike anything that is documented
-                self.malformed += 1
+                self._break()
+
+    def _break(self) -> None:
+        """A piece is missing; but after the end of the answer it can only have been a count."""
+        if self.finish_reason is None:
+            self.trouble = ev.Trouble.BROKEN
 
     def _event(self, event: Json) -> Iterator[ev.WireEvent]:
         kind, index = event.get("type"), event.get("index", 0)
@@ -211,12 +223,14 @@ class MessageStream(MessageReader, ev.StreamReader):
                 yield from self.stop(reason)
         elif kind == "message_stop":
             yield from self._end()
-        elif kind == "error" or event.get("error"):
-            self.trouble, self.error = ev.Trouble.ERROR, event
+        elif kind in ("error", None) and (error := error_in(event, kind or "")) is not None:
+            self.trouble, self.error = ev.Trouble.ERROR, error
 
     def _end(self) -> Iterator[ev.WireEvent]:
-        self.done = True
-        if self.finish_reason is not None:
+        if self.finish_reason is None:
+            self.trouble = ev.Trouble.EARLY
+        else:
+            self.done = True
             yield self.used()
 
 

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
+from ...core.records import dataclass
 from ..usage import usage_in
 from .chunks import choices_of
 
-_BEGINNINGS: Final = (b'"content":"', b'"content": "')
+_NAMES: Final = ("content", "reasoning_content")
+_FILLER: Final = re.compile(rb',\s*"obfuscation":\s*"')
+"""OpenAI fills its events up to a length that tells nothing of the text."""
+
 _START: Final = b"data: "
 
 _TEXT: Final = re.compile(rb'[^"\\\x00-\x1f]*(?:\\(?:["\\/bfnrt]|u(?![dD][89a-fA-F])[0-9a-fA-F]{4})[^"\\\x00-\x1f]*)*')
@@ -20,22 +24,47 @@ LONGEST: Final = 16 * 1024
 """Bytes of an event that is looked at so: a pattern takes memory for each escape, and pieces of text are short."""
 
 is_text: Final = _TEXT.fullmatch
-"""Whether bytes are all that, from a place to a place."""
+"""Whether bytes are all that, from a place to a place; but for whether they are UTF-8."""
 
 
-def around_text(event: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before and after the text of a chunk that tells nothing but that text; None for any other.
+def is_utf8(data: bytes) -> bool:
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
-    `event`: a line and a blank one. Whatever text stands there instead, reading it would pass it on unchanged.
+
+@dataclass(frozen=True, slots=True)
+class Alike:
+    """What stands around the text of a chunk that tells nothing but that text, and maybe before another that says nothing.
+
+    Whatever text stands there instead, reading the event would pass it on unchanged.
     """
-    if len(event) > LONGEST:
-        return None
-    for beginning in _BEGINNINGS:
-        if (place := event.find(beginning)) >= 0 and (text := _TEXT.match(event, place + len(beginning))):
-            before, after = event[: text.start()], event[text.end() :]
-            one_line = event.startswith(_START) and event.find(b"\n") == len(event) - 2
-            return (before, after) if one_line and _tells_only_text(before, after) else None
-    return None
+
+    before: bytes
+    after: bytes
+    middle: bytes | None = None
+
+    def told(self, data: bytes, start: int, end: int) -> int:
+        """Bytes of text in the event from `start` to `end`, if it is such a one; else -1."""
+        if end - start > LONGEST or not data.startswith(self.before, start):
+            return -1
+        begin, stop = start + len(self.before), end - len(self.after)
+        if not data.endswith(self.after, begin, end):
+            return -1
+        told = stop
+        if self.middle is not None:
+            match = _TEXT.match(data, begin, stop)
+            told = begin if match is None else match.end()
+            if not data.startswith(self.middle, told, stop):
+                return -1
+            if not is_text(data, told + len(self.middle), stop):
+                return -1
+        elif not is_text(data, begin, stop):
+            return -1
+        event = data if not start and end == len(data) else data[start:end]
+        return told - begin if event.isascii() or is_utf8(event) else -1
 
 
 def run_of(data: bytes, before: bytes, after: bytes) -> tuple[int, int]:
@@ -53,27 +82,61 @@ def run_of(data: bytes, before: bytes, after: bytes) -> tuple[int, int]:
     if (end := last.find(after)) >= 0:
         texts.append(last[:end])
     run = before + between.join(texts) + after
-    joined = b" ".join(texts)  # a blank ends every escape, so that all are texts if this is one
+    joined = b" ".join(texts)  # a blank ends every escape and every character, so that all are texts if this is one
     if not texts or len(joined) > LONGEST or not data.startswith(run):
         return 0, 0
     plain = len(joined.translate(None, _NOT_PLAIN)) == len(joined)
-    return (len(texts), len(run)) if plain or is_text(joined) else (0, 0)
+    good = (plain or is_text(joined)) and (joined.isascii() or is_utf8(joined))
+    return (len(texts), len(run)) if good else (0, 0)
 
 
 _CUT: Final = 60
 _NOT_PLAIN: Final = bytes(range(0x20)) + b'"\\'
 
 
-def _tells_only_text(before: bytes, after: bytes) -> bool:
-    """Whether what stands between is the text of the only choice, and that is all there is to know."""
+def around_text(event: bytes) -> tuple[bytes, bytes] | None:
+    """What stands before and after the text of an event that tells nothing but that text; None for any other."""
+    alike = alike_to(event)
+    return None if alike is None or alike.middle is not None else (alike.before, alike.after)
+
+
+def alike_to(event: bytes) -> Alike | None:
+    """What events like this one look like; None where it tells more than a text.
+
+    `event`: a line and a blank one, read and found to need no change.
+    """
+    if len(event) > LONGEST or not event.startswith(_START) or event.find(b"\n") != len(event) - 2:
+        return None
+    for name in _NAMES:
+        for beginning in (b'"%b":"' % name.encode(), b'"%b": "' % name.encode()):
+            if (place := event.find(beginning)) >= 0 and (text := _TEXT.match(event, place + len(beginning))):
+                return _around(event, name, text.start(), text.end())
+    return None
+
+
+def _around(event: bytes, name: str, start: int, end: int) -> Alike | None:
+    before, after = event[:start], event[end:]
+    if (filler := _FILLER.search(after)) and (text := _TEXT.match(after, filler.end())):
+        alike = Alike(before, after[text.end() :], after[: text.start()])
+        fills = [(b"a", b"c"), (b"b", b"d")]
+        made = [before + told + after[: text.start()] + fill + after[text.end() :] for told, fill in fills]
+    else:
+        alike = Alike(before, after)
+        made = [before + b"a" + after, before + b"b" + after]
+    first, second = [_text_alone(one, name) for one in made]
+    return alike if (first, second) == ("a", "b") else None
+
+
+def _text_alone(event: bytes, name: str) -> Any:
+    """The text of the only choice, if that is all there is to know."""
     try:
-        chunk, other = [orjson.loads(before[len(_START) :] + text + after) for text in (b"a", b"b")]
+        chunk = orjson.loads(event[len(_START) :])
     except orjson.JSONDecodeError:
-        return False
+        return None
     choices = choices_of(chunk)
     if len(choices) != 1 or chunk.get("error") or usage_in(chunk) is not None:
-        return False
-    delta = choices[0].get("delta")
-    if not isinstance(delta, dict) or delta.get("tool_calls") or choices[0].get("finish_reason"):
-        return False
-    return bool(delta.get("content") == "a" and choices_of(other)[0]["delta"]["content"] == "b")
+        return None
+    delta, more = choices[0].get("delta"), choices[0].get("finish_reason")
+    if not isinstance(delta, dict) or more or delta.get("tool_calls") or delta.get("function_call"):
+        return None
+    return delta.get(name)

@@ -12,7 +12,7 @@ from .. import events as ev
 from ..sse import event
 from ..usage import parse_usage, usage_in
 
-_TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
+_TEXTS: Final = ("content", "reasoning_content", "refusal")
 
 
 def choices_of(chunk: Json) -> list[Json]:
@@ -42,11 +42,6 @@ def has_content(message: Any, names: tuple[str, ...] = _CONTENT) -> bool:
             if message.get(name):
                 return True
     return False
-
-
-def reasoning_of(message: Json) -> str:
-    text = message.get("reasoning_content") or message.get("reasoning")
-    return text if isinstance(text, str) else ""
 
 
 def characters(message: Any) -> int:

@@ -1,13 +1,12 @@
-"""A stream in OpenAI's wire: each event read until the first content, afterwards passed on as bytes.
+"""A stream in OpenAI's wire: each event is read and put right, or it is like one that was but for its text, and goes on as bytes.
 
-Past the first content only events that end, count, fail or call tools are decoded; of the rest it is checked that
-they are whole. What does not look whole is decoded too, and left out when it is broken: clients choke on it.
-Where events are wanted instead of bytes, everything is read.
+So nothing passes that is not whole: what cannot be read ends the stream, for a text that lacks a piece is not the one that was
+written. Where events are wanted instead of bytes, everything is read.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable
 from typing import Any, Final
 
 import orjson
@@ -16,86 +15,98 @@ from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
 from ..usage import parse_usage, usage_in
-from .alike import LONGEST, around_text, is_text, run_of
-from .chunks import (
-    ChunkReader,
-    answers,
-    characters,
-    choices_of,
-    chunk_event,
-    has_content,
-    needs_split,
-    reasoning_of,
-    split_chunk,
-)
-from .quirks import Quirks, finish_reason
+from .alike import LONGEST, Alike, alike_to, is_text, is_utf8, run_of
+from .calls import new_id
+from .canon import Canon
+from .chunks import ChunkReader, characters, chunk_event, needs_split, split_chunk
+from .lenient import loads
+from .quirks import Quirks
+from .shapes import BrokenError, error_in
 
 _LEARN_AGAIN: Final = 8
 """Events until it is looked again at how most are, where they are not any more as they were."""
 
+_FIELDS: Final = (b":", b"event:", b"id:", b"retry:", b"data:", sse.BOM)
+"""How the lines of an event begin that may have no data."""
+
+_IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"heartbeat", b"data", b"event", b"id"})
+"""What some send as data to say that they are still there; and names of fields that are empty."""
+
 
 class ChatStream(StreamReader):
-    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes."""
+    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes. `think`, `make_id`: see `Canon`."""
 
-    def __init__(self, quirks: Quirks, *, want_usage: bool = False, events: bool = False) -> None:
+    def __init__(
+        self,
+        quirks: Quirks,
+        *,
+        want_usage: bool = False,
+        events: bool = False,
+        think: bool = False,
+        make_id: Callable[[], str] = new_id,
+    ) -> None:
         super().__init__()
-        self._quirks = quirks
         self._want_usage = want_usage
         self._chunks = ChunkReader() if events else None
-        self._every = events or quirks.answer_in_reasoning
-        self._reasoning: list[str] = []
-        self._answered = self._called = False
-        self._raw_bytes = self._raw_events = self._overhead = 0
-        self._around: tuple[bytes, bytes] | None = None  # the text of an event as most are
-        self._learn_at = 0
+        self._canon = Canon(quirks, think=think, make_id=make_id)
+        self._alike: Alike | None = None  # an event as most are
+        self._before = self._after = b""
+        self._read_since = _LEARN_AGAIN
 
     @property
-    def output_characters(self) -> int:
-        """Exact for events that were read; by size for those that were passed on."""
-        return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
+    def complete(self) -> bool:
+        return self._canon.finished
 
     def feed(self, data: bytes) -> list[Piece]:
         """Whole events that are like one before but for their texts go on as they are."""
-        around, cutter = self._around, self._cutter
-        if around is not None and not (cutter.parts or cutter.carriage or self.done or self.trouble):
-            before, after = around
-            size = len(data)
+        before, cutter = self._before, self._cutter
+        if before and not (cutter.parts or cutter.carriage or self.done or self.trouble):
+            size, start = len(data), len(before)
+            stop = size - len(self._after)
             if (
                 size <= LONGEST
                 and data.startswith(before)
-                and data.endswith(after)
-                and is_text(data, len(before), size - len(after))
+                and data.endswith(self._after)
+                and is_text(data, start, stop)
+                and (data.isascii() or is_utf8(data))
             ):
-                self._raw_bytes += size
-                self._raw_events += 1
+                self._characters += stop - start
                 return [data]
             if cut := self._run(data):
                 return [data] if cut == size else self._joined([data[:cut], *super().feed(data[cut:])])
         return super().feed(data)
 
+    def _run(self, data: bytes) -> int:
+        """How many bytes at the beginning of `data` are events as most are."""
+        count, size = run_of(data, self._before, self._after)
+        self._characters += size - count * (len(self._before) + len(self._after))
+        return size
+
     def _take(self, whole: bytes) -> list[Piece]:
-        """Read each event up to the first content; pass on what needs no reading after that."""
+        """Go through whole events; those that follow each other unchanged go out as they came."""
         if not whole or self.done or self.trouble is not None:
             return []
-        if not self.said or self._every:
-            return self._joined(list(self._walk(whole)))
-        if self._note(whole):
-            return [whole]
-        return self._joined(list(self._pass(whole)))
+        return self._joined(self._walk(whole))
 
     def finish(self) -> list[Piece]:
         """Take the last event even where its blank line is missing; then say whether this was a proper end."""
         if self.trouble is not None:
             return []
-        pieces = [] if self.done else list(self._walk(self._cutter.rest()))
-        if self.trouble is None:
-            if not self.done and self.finish_reason is None:
-                self.trouble = Trouble.EARLY
-            elif not self.said and self.finish_reason in (None, "stop", "tool_calls"):
-                self.trouble = Trouble.EMPTY
-            if not self.done and self.trouble is not Trouble.EARLY and self._chunks is None:
-                pieces.append(sse.DONE)
+        pieces = [] if self.done else self._walk(self._cutter.rest())
+        if self._ended_well() and self._chunks is None and not self.done:
+            pieces.append(sse.DONE)
         return self._joined(pieces)
+
+    def _ended_well(self) -> bool:
+        if self.trouble is Trouble.BROKEN or (self.trouble is None and not self.done and not self._canon.finished):
+            self.trouble = Trouble.EARLY  # the last event was cut off, or it never came
+        elif self.trouble is None:
+            self._judge_end()
+        return self.trouble in (None, Trouble.EMPTY)
+
+    def _judge_end(self) -> None:
+        if not self.said and self.finish_reason in ("stop", "tool_calls"):
+            self.trouble = Trouble.EMPTY
 
     def _joined(self, pieces: list[Piece]) -> list[Piece]:
         """Bytes go out in one write."""
@@ -103,199 +114,105 @@ class ChatStream(StreamReader):
             return pieces
         return [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
 
-    def _walk(self, whole: bytes) -> Iterator[Piece]:
-        """Read, up to the first content if the rest may be passed on."""
-        place = 0
+    def _walk(self, whole: bytes) -> list[Piece]:
+        """What can go on. `start`, `place`: the events between them go on as they are."""
+        out: list[Piece] = []
+        start = place = 0
         while place < len(whole):
-            if self.done or self.trouble is not None:
-                return
-            if self.said and not self._every:
-                yield from self._rest(whole[place:])
-                return
-            end = whole.find(b"\n\n", place)
-            end = len(whole) if end < 0 else end  # an odd number of line ends
-            yield from self._read(whole[place:end].strip(b"\n"))
-            place = end + 2
-
-    def _rest(self, whole: bytes) -> Iterator[Piece]:
-        """Pass on what came together with the first content."""
-        end = whole.find(b"\n\n") + 2
-        if end < len(whole):  # with one event alone it is seen soon enough how most are
-            self._around = around_text(whole[:end])
-        if cut := self._run(whole):
-            yield whole[:cut]
-            whole = whole[cut:]
-        if whole:
-            yield from (whole,) if self._note(whole) else self._pass(whole)
-
-    def _run(self, data: bytes) -> int:
-        """How many bytes at the beginning of `data` are events as most are; they are counted."""
-        if self._around is None:
-            return 0
-        count, size = run_of(data, *self._around)
-        self._raw_bytes += size
-        self._raw_events += count
-        return size
-
-    def _pass(self, whole: bytes) -> Iterator[Piece]:
-        """Read only the events that matter."""
-        cut = quiet_beginning(whole)
-        if cut and self._note(whole[:cut]):
-            yield whole[:cut]
-            whole = whole[cut:]
-        for block in sse.split(whole):
-            data = block + b"\n\n"
-            if self._note(data):
-                yield data
+            end = whole.find(b"\n\n", place) + 2
+            end = len(whole) if end < 2 else end
+            alike = self._alike
+            if alike is None or (told := alike.told(whole, place, end)) < 0:
+                made = self._read(whole[place:end])
+                if made is not None:
+                    if start < place:
+                        out.append(whole[start:place])
+                    out += made
+                    start = end
+                if self.done or self.trouble is not None:
+                    break
+                if alike is None and self._before:  # now it is known what most are like
+                    end += self._run(whole[end:])
             else:
-                yield from self._read(block)
-            if self.done or self.trouble is not None:
-                return
+                self._characters += told
+            place = end
+        else:
+            if start < place:
+                out.append(whole[start:place] if start else whole)
+        return out
 
-    def _note(self, whole: bytes) -> bool:
-        """Whether all of it can pass unread; if so it is counted."""
-        count = plain_events(whole)
-        if not count:
-            return False
-        self._raw_bytes += len(whole)
-        self._raw_events += count
-        if self._raw_events > self._learn_at:
-            last = whole if count == 1 else whole[whole.rfind(b"\n\n", 0, -2) + 2 :]
-            self._around = around_text(last) or self._around
-            self._learn_at = self._raw_events + _LEARN_AGAIN
-        return True
-
-    def _read(self, block: bytes) -> Iterator[Piece]:
+    def _read(self, event: bytes) -> list[Piece] | None:
+        """What is told instead of an event; None: itself."""
+        block = event.strip(b"\n")
         name, data = sse.parse(block)
-        if data is None or not (told := data.strip()):
-            return
-        if told == b"[DONE]":
-            self.done = True
-            if self._chunks is None:
-                yield sse.DONE
-            return
+        if data is None and not block.startswith(_FIELDS):
+            data = block  # bare JSON, as some proxies tell that something broke; or anything at all
+        told = b"" if data is None else data.strip()
+        if told.strip(b'[]" ').lower() == b"done":
+            return self._done()
+        if not told and name != "error":
+            return []
+        over = self._canon.finished
         try:
-            chunk = orjson.loads(data)
-            if isinstance(chunk, list) and chunk:
-                chunk = chunk[0]
-            if not isinstance(chunk, dict):
-                self.malformed += 1
-            elif chunk.get("error") or name == "error":
-                self.trouble, self.error = Trouble.ERROR, chunk
-            else:
-                yield from self._chunk(chunk, block)
-        except (orjson.JSONDecodeError, orjson.JSONEncodeError):
-            self.malformed += 1
+            return self._value(*loads(told or b"{}"), name, event)
+        except (ValueError, orjson.JSONEncodeError):
+            if not over and told.lower() not in _IDLE:  # once each choice has ended, it can only have been a count
+                self.trouble = Trouble.BROKEN
+            return []
 
-    def _chunk(self, chunk: Json, block: bytes) -> Iterator[Piece]:
-        usage = usage_in(chunk)
-        if usage is not None:
+    def _value(self, chunk: Any, strict: bool, name: str, event: bytes) -> list[Piece] | None:  # noqa: FBT001 - one caller
+        """The same for what was decoded. Raises BrokenError."""
+        if isinstance(chunk, list) and chunk:
+            chunk, strict = chunk[0], False
+        if not isinstance(chunk, dict):
+            if chunk:
+                raise BrokenError
+            return []
+        if (error := error_in(chunk, name)) is not None:
+            self.trouble, self.error = Trouble.ERROR, error
+            return []
+        plain = strict and event.startswith(b'data: {"') and event.find(b"\n") == len(event) - 2
+        return self._chunk(chunk, event if plain else None)
+
+    def _done(self) -> list[Piece]:
+        """The upstream says that this was all: which it was if each choice has ended."""
+        if not self._canon.finished:
+            self.trouble = Trouble.EARLY
+            return []
+        self.done = True
+        self._judge_end()
+        return [sse.DONE] if self._chunks is None else []
+
+    def _chunk(self, chunk: Json, event: bytes | None) -> list[Piece] | None:
+        """`event`: its bytes, where they can go on as they are."""
+        changed = self._canon.chunk(chunk)
+        if (usage := usage_in(chunk)) is not None:
             self.usage = parse_usage(usage, chunk.get("service_tier")) or self.usage
-        choices = choices_of(chunk)
+        choices: list[Any] = chunk["choices"]
         if not choices:
             if self._chunks is not None:
-                yield from self._chunks.read(chunk)
-            elif self._want_usage or not chunk.get("usage"):
-                yield block + b"\n\n"
-            return
-        changed = content = split = False
-        before = self._characters
+                return list(self._chunks.read(chunk))
+            wanted = self._want_usage and isinstance(usage, dict)
+            return [] if not wanted else [chunk_event(chunk)] if event is None or changed else None
         for choice in choices:
-            changed |= self._choice(choice)
-            content = content or has_content(choice.get("delta"))
-            split = split or needs_split(choice)
-        if self.trouble is not None:
-            return
-        self.said = self.said or content
-        if changed and (revealed := self._reveal(chunk, choices)):
-            yield from self._pieces(revealed)
-        if self._chunks is not None or changed or split:
-            yield from self._pieces(chunk)
-        else:
-            yield block + b"\n\n"
-            if content:
-                self._overhead = len(block) + 2 - (self._characters - before)
-
-    def _pieces(self, chunk: Json) -> Iterator[Piece]:
+            self._characters += characters(choice["delta"])
+            self.finish_reason = choice.get("finish_reason") or self.finish_reason
+        if self._canon.failed is not None:
+            self.trouble, self.error = Trouble.ERROR, self._canon.failed
+            return []
+        self.said = self._canon.said
         if self._chunks is not None:
-            yield from self._chunks.read(chunk)
-        else:
-            yield from map(chunk_event, split_chunk(chunk))
+            return list(self._chunks.read(chunk))
+        if event is None or changed or any(map(needs_split, choices)):
+            return [chunk_event(part) for part in split_chunk(chunk)]
+        self._learn(event)
+        return None
 
-    def _choice(self, choice: Json) -> bool:
-        """Note what a choice says; says whether it had to be changed."""
-        delta = choice.get("delta")
-        if isinstance(delta, dict):
-            self._characters += characters(delta)
-            self._called = self._called or bool(delta.get("tool_calls"))
-            if self._quirks.answer_in_reasoning:
-                self._answered = self._answered or answers(delta)
-                if not self._answered and (text := reasoning_of(delta)):
-                    self._reasoning.append(text)
-        reason: Any = choice.get("finish_reason")
-        if not isinstance(reason, str) or not reason:
-            return False
-        ours = finish_reason(reason, self._quirks, calls=self._called)
-        if ours == "error":
-            self.trouble = Trouble.ERROR
-            return False
-        self.finish_reason = ours
-        choice["finish_reason"] = ours
-        return ours != reason or self._hidden_answer
-
-    @property
-    def _hidden_answer(self) -> bool:
-        return bool(self._reasoning) and not self._answered and self.finish_reason == "stop"
-
-    def _reveal(self, chunk: Json, choices: list[Json]) -> Json | None:
-        """The answer that this vendor put into its reasoning, as content just before the finish."""
-        if not self._hidden_answer:
-            return None
-        text, self._reasoning = "".join(self._reasoning), []
-        index = choices[0].get("index", 0)
-        base = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
-        return {**base, "choices": [{"index": index, "delta": {"content": text}, "finish_reason": None}]}
-
-
-def plain_events(whole: bytes) -> int:
-    """How many events there are, if all are whole chunks that need no reading; else 0.
-
-    Quotes inside JSON strings are escaped, so a bare `"error"` or `"finish_reason":"` is never part of a text.
-    Unequal brackets may be a text's own: then the events are read after all, which costs time and nothing else.
-    """
-    if not (whole.startswith(b'data: {"') and whole.endswith(b"}\n\n")):
-        return 0
-    count = whole.count(b'}\n\ndata: {"') + 1
-    shape = whole.translate(None, _NO_SHAPE)  # few bytes, which are counted in no time
-    if (
-        shape.count(b"\n") != 2 * count  # no line but these
-        or shape.count(b"{") != shape.count(b"}")
-        or shape.count(b"[") != shape.count(b"]")
-    ):
-        return 0
-    for sign, marks in _SIGNS:
-        if sign in whole and any(mark in whole for mark in marks):
-            return 0
-    return count
-
-
-_NO_SHAPE: Final = bytes(set(range(256)) - set(b"{}[]\n"))
-_SIGNS: Final = (
-    (b'"finish_reason":"', (b'"finish_reason":"',)),
-    (b'"finish_reason": "', (b'"finish_reason": "',)),
-    (b'"usage"', (b'"usage":{', b'"usage": {')),
-    (b'"error"', (b'"error"',)),
-    (b'_calls"', (b'_calls":[{', b'_calls": [{')),
-)
-"""What tells that an event must be read, and what all of that begins with: mostly it is looked for alone."""
-
-_MARKS: Final = tuple(mark for _, marks in _SIGNS for mark in marks)
-
-
-def quiet_beginning(whole: bytes) -> int:
-    """Where the first event begins that has to be read for what is in it; 0 where there is nothing before it."""
-    first = min(
-        (place for mark in (*_MARKS, b"event:", b"data: [DONE]") if (place := whole.find(mark)) >= 0), default=0
-    )
-    end = whole.rfind(b"\n\n", 0, first)
-    return end + 2 if end >= 0 else 0
+    def _learn(self, event: bytes) -> None:
+        """Look now and then at what events are like that had to be read and need not have been."""
+        self._read_since += 1
+        if self._read_since > _LEARN_AGAIN and self.said and self._canon.settled:
+            self._read_since = 0
+            if (alike := alike_to(event)) is not None:
+                self._alike = alike
+                self._before, self._after = (alike.before, alike.after) if alike.middle is None else (b"", b"")

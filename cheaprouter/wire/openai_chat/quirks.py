@@ -10,7 +10,6 @@ from typing import Any, Final
 
 from ...core.models import Json
 from ...core.records import dataclass
-from .chunks import answers, reasoning_of
 
 _NOTHING: Final[Mapping[str, Any]] = {}
 
@@ -37,8 +36,8 @@ class Quirks:
     the history that are refused. `call_id`: tool call ids must have this many letters and digits. `stream_usage`: takes
     `stream_options.include_usage`. `models`: rules for some models.
 
-    Replies. `finish`: finish_reason to ours; "error" makes it a failure. `finish_calls`: "stop" after tool calls means
-    "tool_calls". `answer_in_reasoning`: the answer may sit in reasoning_content. `cost_header`: USD of the request.
+    Replies. `finish`: a finish_reason of its own to ours; "error" makes it a failure. `answer_in_reasoning`: the answer may
+    sit in reasoning_content. `cost_header`: USD of the request.
     """
 
     rename: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
@@ -56,7 +55,6 @@ class Quirks:
     cache_control: bool = False
     models: tuple[ModelRule, ...] = ()
     finish: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
-    finish_calls: bool = False
     answer_in_reasoning: bool = False
     cost_header: str = ""
 
@@ -159,26 +157,43 @@ def short_id(call_id: str, length: int | None) -> str:
     return hashlib.blake2b(call_id.encode(), digest_size=16).hexdigest()[:length]
 
 
-def finish_reason(reason: Any, quirks: Quirks, *, calls: bool) -> Any:
-    """A vendor's finish_reason in OpenAI's words."""
-    if isinstance(reason, str):
-        reason = quirks.finish.get(reason, reason)
-        if calls and quirks.finish_calls and reason == "stop":
-            return "tool_calls"
-    return reason
+_ENDS: Final[Mapping[str, str]] = {
+    **dict.fromkeys(("tool_calls", "tool_call", "tool_use", "tools", "function_call", "function_calls"), "stop"),
+    **dict.fromkeys(
+        (
+            "length", "max_tokens", "max_length", "model_length", "max_output_tokens", "max_new_tokens", "token_limit",
+            "length_limit", "model_context_window_exceeded", "context_length_exceeded", "max_context_length",
+        ),
+        "length",
+    ),
+    **dict.fromkeys(
+        (
+            "content_filter", "content-filter", "content_filtered", "filtered", "filter", "safety", "image_safety", "sensitive",
+            "blocked", "blocklist", "prohibited_content", "recitation", "spii", "refusal", "guardrail_intervened", "moderation",
+            "content_policy", "content_policy_violation",
+        ),
+        "content_filter",
+    ),
+    **dict.fromkeys(("", "null", "none"), ""),
+}  # fmt: skip
+"""Vendors' words for the end, in small letters. Any other is one for `stop` (`eos`, `end_turn`, `stop_sequence`), or tells of a failure."""
+
+_BROKE_OFF: Final = re.compile("error|fail|abort|cancel|timeout|timed_out|interrupt|malformed|insufficient|unavailable")
 
 
-def put_right(choice: Json, quirks: Quirks) -> bool:
-    """Change one choice of a whole reply into what OpenAI would say; says whether anything had to change."""
-    message = choice.get("message")
-    calls = isinstance(message, dict) and bool(message.get("tool_calls"))
-    reason = choice.get("finish_reason")
-    ours = finish_reason(reason, quirks, calls=calls)
-    changed = bool(ours != reason)
-    if changed:
-        choice["finish_reason"] = ours
-    if not quirks.answer_in_reasoning or not isinstance(message, dict) or answers(message) or ours == "length":
-        return changed
-    if text := reasoning_of(message):
-        message["content"] = text
-    return changed or bool(text)
+def finish_reason(reason: Any, quirks: Quirks, *, calls: bool, call: bool = False) -> str | None:
+    """A vendor's finish_reason in OpenAI's words; "error" where it broke off, None where there is none yet.
+
+    `calls`: tools are called, `call`: a function is, in the manner of before: that is then why it ended.
+    """
+    if not isinstance(reason, str):
+        return None
+    ours = quirks.finish.get(reason)
+    if ours is None:
+        word = reason.strip().lower()
+        ours = _ENDS.get(word)
+        if ours is None:
+            ours = "error" if _BROKE_OFF.search(word) else "stop"
+    if ours == "stop" and (calls or call):
+        return "tool_calls" if calls else "function_call"
+    return ours or None
