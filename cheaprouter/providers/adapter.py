@@ -16,8 +16,10 @@ from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
+from ..wire.anthropic.pause import SaidBlocks, may_pause
 from ..wire.anthropic.reply import MessageReader, MessageStream
-from ..wire.anthropic.request import json_tool, to_messages
+from ..wire.anthropic.request import to_messages
+from ..wire.anthropic.shape import json_tool
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
 from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
@@ -217,6 +219,17 @@ class Adapter(ABC):
     def reader(self, request: Operation, wire: str) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
 
+    def go_on(
+        self,
+        reader: StreamReader,  # noqa: ARG002 - see the adapters that need it
+        request: Operation,  # noqa: ARG002
+        model: Model,  # noqa: ARG002
+        api_key: str | None,  # noqa: ARG002
+        learned: Changes,  # noqa: ARG002
+    ) -> WireRequest | None:
+        """Where a stream only paused: what to ask so that it goes on, read by the same reader; else None."""
+        return None
+
     def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
         """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
         return judge(self.name, status, headers, body, now=now, secrets=self.api_keys)
@@ -343,7 +356,7 @@ class Anthropic(Adapter):
 
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
-        body = to_messages(request.body, model)
+        body = to_messages(request.body, model, learned)
         unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
         return body
 
@@ -365,7 +378,21 @@ class Anthropic(Adapter):
 
     def reader(self, request: Operation, wire: str) -> StreamReader:
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
-        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
+        said = SaidBlocks() if may_pause(request.body) else None
+        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)
+
+    def go_on(
+        self, reader: StreamReader, request: Operation, model: Model, api_key: str | None, learned: Changes
+    ) -> WireRequest | None:
+        """A paused turn goes on where what was said is sent back as it came."""
+        if not isinstance(reader, MessageStream) or not reader.paused or reader.said_blocks is None:
+            return None
+        body = self._body(request, model, learned)
+        said = {"role": "assistant", "content": reader.said_blocks.content()}
+        if body["messages"][-1]["role"] == "assistant":
+            said["content"] = [*body["messages"].pop()["content"], *said["content"]]
+        reader.resume()
+        return WireRequest(self._endpoints[api_key], orjson.dumps({**body, "messages": [*body["messages"], said]}))
 
 
 def adapter_for(provider: ProviderSettings) -> Adapter:
