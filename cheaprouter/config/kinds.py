@@ -87,7 +87,7 @@ _OPENAI: Final = Quirks(
         ModelRule(r"^(?:gpt-(?:[5-9]|\d\d)|o\d)", rename={"max_tokens": "max_completion_tokens"}),
     ),
 )
-_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
+_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 _GEMINI: Final = Quirks(
     roles=_PLAIN_ROLES,
     drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
@@ -123,19 +123,40 @@ _CEREBRAS: Final = Quirks(
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
 )
-_DEEPSEEK: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"})
+_DEEPSEEK: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    models=(ModelRule(r"^deepseek-(?:v[4-9]|reasoner)", thoughts=True),),
+    finish={"insufficient_system_resource": "error"},
+)
 _OPENROUTER: Final = Quirks(add={"usage": {"include": True}}, finish={"error": "error"})
 _ZAI: Final = Quirks(
     rename=_OLD_LIMIT,
+    drop_call=_OTHERS_CALLS,
     roles=_PLAIN_ROLES,
     clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
     finish={"sensitive": "content_filter", "network_error": "error"},
 )
-_MOONSHOT: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, clamp={"temperature": (0, 1)})
-_MINIMAX: Final = Quirks(roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
-_QWEN: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)})
+_MOONSHOT: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    models=(ModelRule(r"^kimi-(?:k2\.[5-9]|k2-thinking|k[3-9])", thoughts=True),),
+    clamp={"temperature": (0, 1)},
+)
+_MINIMAX: Final = Quirks(
+    roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)}
+)
+_QWEN: Final = Quirks(
+    rename=_OLD_LIMIT,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    answer_in_reasoning=True,
+    clamp={"temperature": (0, 1.99)},
+)
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
-_LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES)
+_LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 
 
 def _local(name: str, port: int) -> ProviderKind:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -25,10 +26,12 @@ from ..wire.openai_chat import quirks as quirk_rules
 from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
+from ..wire.openai_chat.thoughts import Keep, Recall, give_back
 from ..wire.sse import looks_like_events
-from . import unsupported
+from . import refusals, unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
+from .refusals import REQUIRED, THOUGHTS
 from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -174,10 +177,29 @@ class Adapter(ABC):
         taken = {name.lower() for name in own}
         return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(own)
 
-    def prepare(self, request: Operation, model: Model, api_key: str | None, learned: Changes) -> WireRequest:
-        """Turn a request into what this provider wants. Raises UntranslatableError."""
-        body = orjson.dumps(self._body(request, model, learned))
-        return WireRequest(self._endpoints[api_key], body)
+    def prepare(
+        self,
+        request: Operation,
+        model: Model,
+        api_key: str | None,
+        learned: Changes,
+        recall: Recall | None = None,
+    ) -> WireRequest:
+        """Turn a request into what this provider wants. Raises UntranslatableError.
+
+        `recall`: gives the thoughts before tool calls, for a model that `wants_thoughts`.
+        """
+        body = self._body(request, model, learned)
+        if recall is not None:
+            give_back(body, recall)
+        return WireRequest(self._endpoints[api_key], orjson.dumps(body))
+
+    def wants_thoughts(self, model: Model, learned: Changes) -> bool:
+        """Whether a model refuses a history whose tool calls have lost the thoughts before them."""
+        if learned and learned.get(THOUGHTS) == REQUIRED:
+            return True
+        rules = self.quirks.models
+        return bool(rules) and any(rule.thoughts and re.search(rule.pattern, model.upstream) for rule in rules)
 
     @abstractmethod
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
@@ -216,8 +238,11 @@ class Adapter(ABC):
         return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can."""
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None) -> StreamReader:
+        """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can.
+
+        `keep`: told the thoughts before tool calls, for a model that `wants_thoughts`.
+        """
 
     def go_on(
         self,
@@ -277,6 +302,9 @@ _TROUBLES: Final = {
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }
+_OTHERS_THOUGHTS: Final = {"messages.thinking_blocks": None}
+"""Signed by Anthropic: nobody else can read them, and some refuse them."""
+
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
@@ -300,6 +328,8 @@ class OpenAICompatible(Adapter):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = {**request.body, "model": model.upstream}
+        if [message for message in body["messages"] if "thinking_blocks" in message]:
+            refusals.apply(body, _OTHERS_THOUGHTS)
         for name in _INTEGERS:
             if isinstance(value := body.get(name), float):
                 body[name] = int(value)  # some clients send 1.0, which some servers refuse
@@ -340,8 +370,8 @@ class OpenAICompatible(Adapter):
         told = reason if isinstance(reason, str) else None
         return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
-        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events")
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None) -> StreamReader:
+        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events", keep=keep)
 
 
 class Anthropic(Adapter):
@@ -357,7 +387,7 @@ class Anthropic(Adapter):
     def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
         body = to_messages(request.body, model, learned)
-        unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
+        unsupported.apply(body, {name: new for name, new in learned.items() if new is None or "." in name})
         return body
 
     def _whole(self, body: bytes, request: Operation) -> Completion | Failure:
@@ -376,7 +406,8 @@ class Anthropic(Adapter):
             return self._degraded("empty_reply", "answered with nothing")
         return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
 
-    def reader(self, request: Operation, wire: str) -> StreamReader:
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None) -> StreamReader:
+        del keep  # thoughts are signed here, and lost ones are got along without
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
         said = SaidBlocks() if may_pause(request.body) else None
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.models import Json, Model
+from . import refusals
 
 Changes = Mapping[str, str | None]
 """Parameters to rename, or to leave out (None)."""
@@ -42,6 +43,8 @@ def adaptation(status: int, error: Json, message: str, body: Any) -> Changes:
     """
     if status not in (400, 404, 422, 501):
         return {}
+    if refused := refusals.refusal(message, DROPPABLE):
+        return refused
     code = str(error.get("code") or "")
     named = _from_detail(body) or _from_detail(error.get("message")) or _from_detail(error)
     param = error.get("param")
@@ -91,6 +94,7 @@ def apply(body: Json, learned: Changes) -> None:
             value = body.pop(name)
             if new is not None:
                 body.setdefault(new, value)
+    refusals.apply(body, learned)
 
 
 _MOST: Final = 500

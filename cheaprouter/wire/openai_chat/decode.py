@@ -30,20 +30,24 @@ from .chunks import (
     usage_in,
 )
 from .quirks import Quirks, finish_reason
+from .thoughts import Keep, Listener
 
 _LEARN_AGAIN: Final = 8
 """Events until it is looked again at how most are, where they are not any more as they were."""
 
 
 class ChatStream(StreamReader):
-    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes."""
+    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes. `keep`: see `thoughts`."""
 
-    def __init__(self, quirks: Quirks, *, want_usage: bool = False, events: bool = False) -> None:
+    def __init__(
+        self, quirks: Quirks, *, want_usage: bool = False, events: bool = False, keep: Keep | None = None
+    ) -> None:
         super().__init__()
         self._quirks = quirks
         self._want_usage = want_usage
         self._chunks = ChunkReader() if events else None
-        self._every = events or quirks.answer_in_reasoning
+        self._listener = None if keep is None else Listener(keep)
+        self._every = events or quirks.answer_in_reasoning or keep is not None
         self._reasoning: list[str] = []
         self._answered = self._called = False
         self._raw_bytes = self._raw_events = self._overhead = 0
@@ -203,6 +207,8 @@ class ChatStream(StreamReader):
 
     def _choice(self, choice: Json) -> bool:
         """Note what a choice says; says whether it had to be changed."""
+        if self._listener is not None:
+            self._listener.hear(choice)
         delta = choice.get("delta")
         if isinstance(delta, dict):
             self._characters += characters(delta)

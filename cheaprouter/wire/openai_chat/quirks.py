@@ -17,13 +17,17 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """Further changes for models whose upstream id matches `pattern` (a regular expression, searched)."""
+    """Further changes for models whose upstream id matches `pattern` (a regular expression, searched).
+
+    `signatures`: tool calls must carry a thought signature. `thoughts`: and their `reasoning_content`, see `thoughts`.
+    """
 
     pattern: str
     rename: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     drop: frozenset[str] = frozenset()
     only: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     signatures: bool = False
+    thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
