@@ -76,6 +76,7 @@ _OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
 _OLD_LIMIT: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
 
 _OPENAI: Final = Quirks(
+    obfuscates=True,
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
     models=(
@@ -111,6 +112,7 @@ _MISTRAL: Final = Quirks(
     finish={"model_length": "length", "error": "error"},
 )  # fmt: skip
 _GROQ: Final = Quirks(
+    plain=frozenset({"response_format"}),
     drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "store", "metadata"}),
     only={"n": 1},
     roles=_PLAIN_ROLES,
@@ -118,6 +120,7 @@ _GROQ: Final = Quirks(
     drop_call=_OTHERS_CALLS,
 )
 _CEREBRAS: Final = Quirks(
+    plain=frozenset({"response_format", "tools"}),
     drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
     roles=_PLAIN_ROLES,
     drop_message=_OTHERS_FIELDS,
@@ -156,6 +159,7 @@ _QWEN: Final = Quirks(
     clamp={"temperature": (0, 1.99)},
 )
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
+_MOCK: Final = Quirks(plain=None)
 _LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 
 
@@ -193,7 +197,7 @@ _TABLE: Final = (
     _local("lmstudio", 1234),
     _local("llamacpp", 8080),
     _local("vllm", 8000),
-    ProviderKind("mock", "mock://mock/v1", local=True),
+    ProviderKind("mock", "mock://mock/v1", local=True, quirks=_MOCK),
 )
 
 KINDS: Final[Mapping[str, ProviderKind]] = {kind.name: kind for kind in _TABLE}

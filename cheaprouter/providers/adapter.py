@@ -27,10 +27,12 @@ from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.thoughts import Keep, Recall, give_back
+from ..wire.openai_chat.whole import ENDS, WholeChat, one_text
 from ..wire.sse import looks_like_events
 from . import refusals, unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
+from .gathering import Gathering
 from .refusals import REQUIRED, THOUGHTS
 from .unsupported import Changes
 
@@ -152,6 +154,7 @@ class Adapter(ABC):
     """Settings and kind, put together once."""
 
     chat_path: ClassVar[str] = "/chat/completions"
+    stream_ends: tuple[bytes, ...] = ENDS
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
     def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
@@ -184,12 +187,15 @@ class Adapter(ABC):
         api_key: str | None,
         learned: Changes,
         recall: Recall | None = None,
+        *,
+        stream: bool | None = None,
     ) -> WireRequest:
         """Turn a request into what this provider wants. Raises UntranslatableError.
 
-        `recall`: gives the thoughts before tool calls, for a model that `wants_thoughts`.
+        `recall`: gives the thoughts before tool calls, for a model that `wants_thoughts`. `stream`: whether a stream is asked
+        for, whatever the client wants; None: as it wants.
         """
-        body = self._body(request, model, learned)
+        body = self._body(request, model, learned, stream=request.stream if stream is None else stream)
         if recall is not None:
             give_back(body, recall)
         return WireRequest(self._endpoints[api_key], orjson.dumps(body))
@@ -201,8 +207,36 @@ class Adapter(ABC):
         rules = self.quirks.models
         return bool(rules) and any(rule.thoughts and re.search(rule.pattern, model.upstream) for rule in rules)
 
+    def asks_stream(self, request: Operation, learned: Changes) -> bool:
+        """Whether the upstream is asked for a stream: wherever it can answer with one, whatever the client wants."""
+        if learned and "stream" in learned:
+            return False
+        return request.stream or (
+            self.quirks.plain is not None
+            and not (request.body.keys() & self.quirks.plain)
+            and not request.body.get("audio")
+            and not (learned and _UNCOUNTED & learned.keys() and "plain.usage" not in learned)
+        )
+
+    def gather(self, request: Operation, keep: Keep | None) -> Gathering:
+        """What a stream is fed to that a client wants whole. `keep`: see `reader`."""
+        return Gathering(self, request, keep)
+
+    def at_once(self, whole: bytes, request: Operation) -> Completion | None:  # noqa: ARG002 - see the adapters that can
+        """The completion that a whole stream makes, where that is to be had without reading it event by event."""
+        return None
+
+    def whole_reader(self, request: Operation, keep: Keep | None) -> StreamReader:
+        """A reader that gives events, for a stream of which nothing but the whole is wanted."""
+        return self.reader(request, "events", keep)
+
+    def made_of(self, reader: StreamReader, body: bytes, headers: Mapping[str, str]) -> Completion:
+        """The completion that a stream made."""
+        usage = self.with_cost(reader.usage, headers)
+        return Completion(body, usage, reader.finish_reason, reader.output_characters)
+
     @abstractmethod
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json: ...
 
     def complete(
         self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS
@@ -243,6 +277,10 @@ class Adapter(ABC):
 
         `keep`: told the thoughts before tool calls, for a model that `wants_thoughts`.
         """
+
+    def pauses(self, request: Operation) -> bool:  # noqa: ARG002 - see the adapters that do
+        """Whether a stream may only pause where it ends, see `go_on`."""
+        return False
 
     def go_on(
         self,
@@ -305,6 +343,9 @@ _TROUBLES: Final = {
 _OTHERS_THOUGHTS: Final = {"messages.thinking_blocks": None}
 """Signed by Anthropic: nobody else can read them, and some refuse them."""
 
+_UNCOUNTED: Final = frozenset({"stream_options", "stream.usage"})
+"""Learned where streams tell no usage: what a plain reply costs is known, so that is asked for where a stream is not needed."""
+
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
@@ -325,7 +366,7 @@ def address(given: str, kind: ProviderKind) -> str:
 class OpenAICompatible(Adapter):
     """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
 
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = {**request.body, "model": model.upstream}
         if [message for message in body["messages"] if "thinking_blocks" in message]:
@@ -333,11 +374,17 @@ class OpenAICompatible(Adapter):
         for name in _INTEGERS:
             if isinstance(value := body.get(name), float):
                 body[name] = int(value)  # some clients send 1.0, which some servers refuse
-        if request.stream:
+        if stream:
+            body["stream"] = True
             if self.quirks.stream_usage:
                 body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
+                if self.quirks.obfuscates and not request.stream:
+                    body["stream_options"]["include_obfuscation"] = False
             else:
                 body.pop("stream_options", None)
+        elif request.stream:  # it was refused, and what comes instead is made one
+            body.pop("stream", None)
+            body.pop("stream_options", None)
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
@@ -370,6 +417,15 @@ class OpenAICompatible(Adapter):
         told = reason if isinstance(reason, str) else None
         return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
 
+    def at_once(self, whole: bytes, request: Operation) -> Completion | None:  # noqa: ARG002 - what it is says enough
+        if self.quirks.cost_header or (found := one_text(whole, self.quirks)) is None:
+            return None
+        usage = parse_usage(found.usage)
+        return Completion(orjson.dumps(found.reply), usage, found.finish_reason, found.characters)
+
+    def whole_reader(self, request: Operation, keep: Keep | None) -> StreamReader:  # noqa: ARG002 - likewise
+        return WholeChat(self.quirks, keep=keep)
+
     def reader(self, request: Operation, wire: str, keep: Keep | None = None) -> StreamReader:
         return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events", keep=keep)
 
@@ -378,15 +434,20 @@ class Anthropic(Adapter):
     """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
 
     chat_path: ClassVar[str] = "/messages"
+    stream_ends: tuple[bytes, ...] = (b'"message_stop"}\n\n', b'"message_stop" }\n\n')
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
 
     def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
         super().__init__(settings, kind)
         self._now = now
 
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
         body = to_messages(request.body, model, learned)
+        if stream:
+            body["stream"] = True
+        else:
+            body.pop("stream", None)
         unsupported.apply(body, {name: new for name, new in learned.items() if new is None or "." in name})
         return body
 
@@ -412,13 +473,16 @@ class Anthropic(Adapter):
         said = SaidBlocks() if may_pause(request.body) else None
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)
 
+    def pauses(self, request: Operation) -> bool:
+        return may_pause(request.body)
+
     def go_on(
         self, reader: StreamReader, request: Operation, model: Model, api_key: str | None, learned: Changes
     ) -> WireRequest | None:
         """A paused turn goes on where what was said is sent back as it came."""
         if not isinstance(reader, MessageStream) or not reader.paused or reader.said_blocks is None:
             return None
-        body = self._body(request, model, learned)
+        body = self._body(request, model, learned, stream=True)
         said = {"role": "assistant", "content": reader.said_blocks.content()}
         if body["messages"][-1]["role"] == "assistant":
             said["content"] = [*body["messages"].pop()["content"], *said["content"]]

@@ -20,6 +20,10 @@ CEILING: Final = "max_tokens.most"
 DEVELOPER: Final = "messages.developer"
 THOUGHTS: Final = "messages.reasoning_content"
 REQUIRED: Final = "required"
+UNCOUNTED: Final[Change] = {"stream.usage": None}
+NEVER_COUNTED: Final[Change] = {"plain.usage": None}
+"""Learned from replies: streams, or whole ones, that do not say what they used."""
+
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _MOST: Final = 10**9
 

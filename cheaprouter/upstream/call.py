@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import orjson
@@ -15,18 +16,22 @@ from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
 from ..providers.failures import Action, Failure, degraded
-from ..providers.unsupported import Learned
+from ..providers.gathering import Gathering
+from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
+from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
 LONGEST_REPLY: Final = 64 * 1024 * 1024
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
-_WHOLE_FACTOR: Final = 4
+_NEVER: Final = float("inf")
+MOST_PAUSES: Final = 8
+"""Times that a turn goes on which its upstream paused."""
 
 
 @dataclass(slots=True)
@@ -39,45 +44,68 @@ class Answered:
 
 @dataclass(slots=True)
 class Streaming:
-    """An answer whose first content is at hand. `ended`: all of it is."""
+    """An answer whose first content is at hand. `ended`: all of it is. `go_on`: asks for the rest where it only paused."""
 
     response: Response
     reader: StreamReader
     first: list[Piece]
     ended: bool
+    go_on: Callable[[], Awaitable[Response | Failure | None]] | None = None
+
+
+@dataclass(slots=True)
+class Asker:
+    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown."""
+
+    device_id: str = ""
+    expected_output: int = 0
+
+
+NOBODY: Final = Asker()
 
 
 @dataclass(slots=True)
 class Call:
-    """What one try needs. `utcnow`: for dated headers."""
+    """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
+
+    `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
+    of a reply that was gathered.
+    """
 
     adapter: Adapter
     model: Model
     request: Operation
     api_key: str | None
-    learned: Learned
+    learned: Changes
+    streamed: bool
     transport: Transport
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    writing: float = 0.0
+    keep: Keep | None = None
+    recall: Recall | None = None
+    response: Response | None = None
+    wrote: float = 0.0
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
-        response: Response | None = None
         watch = self.watch
         keep = False
         watch.enter()
         try:
-            limits = self.adapter.timeouts
-            watch.expect("headers", header_limit(limits, stream=self.request.stream))
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, self.learned.of(self.model))
-            if self.request.stream:
+            limits, stream = self.adapter.timeouts, self.streamed
+            watch.expect("headers", header_limit(limits, stream=stream, writing=self.writing))
+            wire = self.adapter.prepare(
+                self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
+            )
+            if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
-            response = await self.transport.open(wire, limits.connect)
+            self.response = response = await self.transport.open(wire, limits.connect)
             if response.status != 200:
                 return await self._refused(response, limits)
             if not self.request.stream:
-                return await self._whole(response)
+                return await (self._gathered(response) if stream else self._whole(response))
             outcome = await self._stream(response)
             if keep := isinstance(outcome, Streaming):
                 watch.leave()
@@ -91,8 +119,8 @@ class Call:
                 raise
             return timeout_failure(self.adapter, watch)
         finally:
-            if response is not None and not keep:
-                response.release() if watch.what == "read" else response.abort()
+            if self.response is not None and not keep:
+                self.response.release() if watch.what == "read" else self.response.abort()
         return outcome
 
     def _begins(self, status: int) -> bool:
@@ -118,11 +146,67 @@ class Call:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
         completion = self.adapter.complete(body, self.request, response.headers)
+        if self.keep is not None and not isinstance(completion, Failure):
+            hear(completion.body, self.keep)
+        return self._unfiltered(completion)
+
+    def _unfiltered(self, completion: Completion | Failure) -> Completion | Failure:
         if isinstance(completion, Failure):
             return completion
         if completion.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         return completion
+
+    async def _gathered(self, response: Response) -> Completion | Failure:
+        """Gather a stream for a client that wants a whole reply. Nothing has left before its end, so any failure is another's turn."""
+        self._begins(response.status)
+        start = b""
+        while not start.strip() and (data := await response.chunk()):
+            start += data
+        if not looks_like_events(start):
+            return await self._whole(response, start)
+        gathering = self.adapter.gather(self.request, self.keep)
+        gathering.feed(start)
+        broken = None if gathering.over else await self._rest(response, gathering)
+        for _ in range(MOST_PAUSES if self.adapter.pauses(self.request) else 0):
+            if broken is not None or (wire := gathering.resumed(self._next_part)) is None:
+                break
+            response.release()
+            self.watch.expect("headers", self.adapter.timeouts.first_token)
+            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
+            if response.status != 200:
+                return await self._refused(response, self.adapter.timeouts)
+            broken = await self._rest(response, gathering)
+        self.watch.what = "read"
+        completion = gathering.completion(response.headers)
+        if broken is not None and isinstance(completion, Failure):
+            raise broken
+        return self._unfiltered(completion)
+
+    async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
+        """Take all that comes; why it broke off, where it did."""
+        basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
+        if not response.pipe(basin):
+            try:
+                while not gathering.over and (data := await response.chunk()):
+                    basin.feed(data)
+            except TransportError as error:
+                return error
+            basin.end(None)
+        await basin.full
+        if basin.began:
+            self.wrote = self.watch.now() - basin.began
+        return basin.error
+
+    def _next_part(self, reader: StreamReader) -> WireRequest | None:
+        return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
+
+    async def _go_on(self, reader: StreamReader) -> Response | Failure | None:
+        """The reply that a paused stream goes on in; None where it did not pause."""
+        if (wire := self._next_part(reader)) is None:
+            return None
+        response = await self.transport.open(wire, self.adapter.timeouts.connect)
+        return response if response.status == 200 else await self._refused(response, self.adapter.timeouts)
 
     async def _stream(self, response: Response) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
@@ -132,7 +216,7 @@ class Call:
             start += data
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        reader = self.adapter.reader(self.request, self.request.wire)
+        reader = self.adapter.reader(self.request, self.request.wire, self.keep)
         pieces = reader.feed(start) if start else []
         ended = not start
         while not (ended or reader.done or reader.said or reader.trouble is not None):
@@ -149,7 +233,8 @@ class Call:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         if self.request.wire != "events" and len(pieces) != 1:
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
-        return Streaming(response, reader, pieces, ended)
+        go_on = partial(self._go_on, reader) if self.adapter.pauses(self.request) else None
+        return Streaming(response, reader, pieces, ended, go_on)
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
@@ -164,11 +249,55 @@ class Call:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
 
 
-def header_limit(limits: Timeouts, *, stream: bool) -> float:
-    """Seconds until headers must have come; a whole reply is written before they are sent."""
+class Basin:
+    """Where a stream is gathered: called by the transport, so that nobody is woken before the end. `full`: done at the end.
+
+    `error`: why it broke off. `began`: when the first content was seen.
+    """
+
+    __slots__ = ("_gathering", "_idle", "_size", "_watch", "began", "error", "full")
+
+    def __init__(self, gathering: Gathering, watch: Watchdog, idle: float) -> None:
+        self._gathering = gathering
+        self._watch = watch
+        self._idle = idle
+        self._size = 0
+        self.began = 0.0
+        self.error: TransportError | None = None
+        self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if gathering.said:
+            self._begin()
+
+    def feed(self, data: bytes) -> None:
+        if self.full.done():
+            return
+        self._watch.seen = self._watch.now()
+        gathering = self._gathering
+        gathering.feed(data)
+        self._size += len(data)
+        if gathering.said and not self.began:
+            self._begin()
+        if self._size > LONGEST_REPLY:
+            self.end(TransportError("invalid_reply", "The reply is too long."))
+        elif gathering.over:
+            self.end(None)
+
+    def end(self, error: TransportError | None) -> None:
+        if not self.full.done():
+            self.error = error
+            self.full.set_result(None)
+
+    def _begin(self) -> None:
+        """From now on it is the next piece that is waited for."""
+        self._watch.flow(self._idle, _NEVER)
+        self.began = self._watch.now()
+
+
+def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> float:
+    """Seconds until headers must have come; a whole reply is written before they are sent, which takes `writing` seconds."""
     if limits.headers is not None:
         return limits.headers
-    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
+    return limits.first_token if stream else min(limits.total, limits.first_token + writing)
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

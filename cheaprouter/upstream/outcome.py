@@ -16,7 +16,7 @@ from ..providers.failures import Action, Failure
 from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
-from .call import Streaming
+from .call import MOST_PAUSES, Streaming, transport_failure
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -92,7 +92,7 @@ class Relay:
     """
 
     __slots__ = (
-        "_adapter", "_call", "_ended", "_events", "_heartbeat", "_held", "_on_end", "_out", "_over", "_poured", "_ready",
+        "_adapter", "_call", "_ended", "_events", "_heartbeat", "_held", "_on_end", "_out", "_over", "_pauses", "_poured", "_ready",
         "_watch", "reply",
     )  # fmt: skip
 
@@ -115,6 +115,7 @@ class Relay:
         self._ready = deque(call.first)
         self._ended = call.ended
         self._over = self._held = False
+        self._pauses = 0
         self._out: Output | None = None
         self._poured: asyncio.Future[None] | None = None
         self.reply: StreamReply | None = None
@@ -125,7 +126,7 @@ class Relay:
         """Hand everything to `out` as it comes, to the end; where the transport cannot push, it is asked."""
         while self._ready and not out.paused:
             out.write(_bytes(self._ready.popleft()))
-        if not (self._ready or self._ended or self._call.reader.done or self._call.reader.trouble):
+        if not (self._ready or self._ended or self._call.go_on or self._call.reader.done or self._call.reader.trouble):
             self._out, self._poured = out, asyncio.get_running_loop().create_future()
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat, self._due)
             if self._call.response.pipe(self):
@@ -223,8 +224,12 @@ class Relay:
             if reader.trouble is not None and (failure := self._judged()) is not None:
                 return self._broken(failure)
             if self._ended or reader.done:
-                self._finish(None)
-                raise StopAsyncIteration
+                failure = await self._resumed() if self._call.go_on is not None else None
+                if failure is not None:
+                    return self._broken(failure)
+                if self._ended or reader.done:
+                    self._finish(None)
+                    raise StopAsyncIteration
             data = await self._wait()
             if data is None:
                 return Ping() if self._events else BEAT
@@ -233,6 +238,33 @@ class Relay:
             self._ended = not data
             self._ready.extend(reader.feed(data) if data else reader.finish())
         return self._ready.popleft()
+
+    async def _resumed(self) -> Failure | None:
+        """Go on where the upstream only paused, in another reply."""
+        watch, call = self._watch, self._call
+        assert call.go_on is not None
+        if self._pauses >= MOST_PAUSES:
+            return None
+        watch.flow(self._adapter.timeouts.first_token, float("inf"))
+        watch.enter()
+        try:
+            found = await call.go_on()
+        except asyncio.CancelledError:
+            if reason := watch.caught():
+                return self._silent(reason)
+            self.close()
+            raise
+        except TransportError as error:
+            return transport_failure(self._adapter, error)
+        finally:
+            watch.leave()
+        if found is None or isinstance(found, Failure):
+            return found
+        self._pauses += 1
+        call.response.release()
+        call.response, self._ended = found, False
+        watch.flow(self._adapter.timeouts.idle, self._heartbeat)
+        return None
 
     def _judged(self) -> Failure | None:
         """Whether it failed. A stream without any content came this far because that was no surprise."""

@@ -38,7 +38,8 @@ class Quirks:
     `clamp`: parameter to its range. `only`: parameter to the one value taken, others are left out. `add`: set where the
     client did not. `roles`: role to its name here. `drop_message`, `drop_call`: fields of messages and of tool calls in
     the history that are refused. `call_id`: tool call ids must have this many letters and digits. `stream_usage`: takes
-    `stream_options.include_usage`. `models`: rules for some models.
+    `stream_options.include_usage`. `obfuscates`: pads its streams unless told not to. `plain`: with any of these fields it
+    cannot stream; None: it is never asked to, unless the client wants it. `models`: rules for some models.
 
     Replies. `finish`: finish_reason to ours; "error" makes it a failure. `finish_calls`: "stop" after tool calls means
     "tool_calls". `answer_in_reasoning`: the answer may sit in reasoning_content. `cost_header`: USD of the request.
@@ -55,6 +56,8 @@ class Quirks:
     drop_call: frozenset[str] = frozenset()
     call_id: int | None = None
     stream_usage: bool = True
+    obfuscates: bool = False
+    plain: frozenset[str] | None = frozenset()
     models: tuple[ModelRule, ...] = ()
     finish: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     finish_calls: bool = False

@@ -9,8 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
+import orjson
+
 from ...core.models import Json
-from .chunks import reasoning_of
+from .chunks import choices_of, reasoning_of
 
 FIELDS: Final = ("reasoning_content", "reasoning_details", "reasoning", "thinking_blocks")
 """Fields of messages that carry thoughts, in one vendor's way or another."""
@@ -62,6 +64,13 @@ def _ids(message: Json) -> Iterator[str]:
     for call in calls if isinstance(calls, list) else ():
         if isinstance(call, dict) and isinstance(call_id := call.get("id"), str) and call_id:
             yield call_id
+
+
+def hear(body: bytes, keep: Keep) -> None:
+    """Hear a whole reply."""
+    listener = Listener(keep)
+    for choice in choices_of(orjson.loads(body)):
+        listener.hear({"finish_reason": "stop", **choice})
 
 
 class Listener:
