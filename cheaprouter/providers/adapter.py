@@ -32,7 +32,6 @@ from ..wire.sse import looks_like_events
 from . import refusals, unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
-from .gathering import Gathering
 from .refusals import REQUIRED, THOUGHTS
 from .unsupported import Changes
 
@@ -155,6 +154,8 @@ class Adapter(ABC):
 
     chat_path: ClassVar[str] = "/chat/completions"
     stream_ends: tuple[bytes, ...] = ENDS
+    pauses: Callable[[Json], bool] | None = None
+    """Says of a body whether its stream may only pause where it ends, see `go_on`; None: none does."""
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
     def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
@@ -202,10 +203,10 @@ class Adapter(ABC):
 
     def wants_thoughts(self, model: Model, learned: Changes) -> bool:
         """Whether a model refuses a history whose tool calls have lost the thoughts before them."""
-        if learned and learned.get(THOUGHTS) == REQUIRED:
+        if learned.get(THOUGHTS) == REQUIRED:
             return True
         rules = self.quirks.models
-        return bool(rules) and any(rule.thoughts and re.search(rule.pattern, model.upstream) for rule in rules)
+        return any(rule.thoughts and re.search(rule.pattern, model.upstream) for rule in rules)
 
     def asks_stream(self, request: Operation, learned: Changes) -> bool:
         """Whether the upstream is asked for a stream: wherever it can answer with one, whatever the client wants."""
@@ -217,10 +218,6 @@ class Adapter(ABC):
             and not request.body.get("audio")
             and not (learned and _UNCOUNTED & learned.keys() and "plain.usage" not in learned)
         )
-
-    def gather(self, request: Operation, keep: Keep | None) -> Gathering:
-        """What a stream is fed to that a client wants whole. `keep`: see `reader`."""
-        return Gathering(self, request, keep)
 
     def at_once(self, whole: bytes, request: Operation) -> Completion | None:  # noqa: ARG002 - see the adapters that can
         """The completion that a whole stream makes, where that is to be had without reading it event by event."""
@@ -277,10 +274,6 @@ class Adapter(ABC):
 
         `keep`: told the thoughts before tool calls, for a model that `wants_thoughts`.
         """
-
-    def pauses(self, request: Operation) -> bool:  # noqa: ARG002 - see the adapters that do
-        """Whether a stream may only pause where it ends, see `go_on`."""
-        return False
 
     def go_on(
         self,
@@ -420,8 +413,9 @@ class OpenAICompatible(Adapter):
     def at_once(self, whole: bytes, request: Operation) -> Completion | None:  # noqa: ARG002 - what it is says enough
         if self.quirks.cost_header or (found := one_text(whole, self.quirks)) is None:
             return None
-        usage = parse_usage(found.usage)
-        return Completion(orjson.dumps(found.reply), usage, found.finish_reason, found.characters)
+        reply, text = found
+        reason = reply["choices"][0]["finish_reason"]
+        return Completion(orjson.dumps(reply), parse_usage(reply.get("usage")), reason, len(text))
 
     def whole_reader(self, request: Operation, keep: Keep | None) -> StreamReader:  # noqa: ARG002 - likewise
         return WholeChat(self.quirks, keep=keep)
@@ -434,6 +428,7 @@ class Anthropic(Adapter):
     """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
 
     chat_path: ClassVar[str] = "/messages"
+    pauses = staticmethod(may_pause)
     stream_ends: tuple[bytes, ...] = (b'"message_stop"}\n\n', b'"message_stop" }\n\n')
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
 
@@ -472,9 +467,6 @@ class Anthropic(Adapter):
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
         said = SaidBlocks() if may_pause(request.body) else None
         return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)
-
-    def pauses(self, request: Operation) -> bool:
-        return may_pause(request.body)
 
     def go_on(
         self, reader: StreamReader, request: Operation, model: Model, api_key: str | None, learned: Changes

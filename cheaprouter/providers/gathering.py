@@ -70,17 +70,17 @@ class Gathering:
 
     def completion(self, headers: Mapping[str, str]) -> Completion | Failure:
         """What it makes; nothing more comes."""
-        try:
-            return self._completion(headers)
-        except orjson.JSONEncodeError:
-            return degraded("invalid_reply", f"{self._adapter.name} answered with JSON that is nested too deep.")
-
-    def _completion(self, headers: Mapping[str, str]) -> Completion | Failure:
         if self._reader is None and self._keep is None:
             whole = b"".join(self._parts)
             if (done := self._adapter.at_once(whole, self._request)) is not None:
                 return done
             self._parts = [whole]
+        try:
+            return self._made(headers)
+        except orjson.JSONEncodeError:
+            return degraded("invalid_reply", f"{self._adapter.name} answered with JSON that is nested too deep.")
+
+    def _made(self, headers: Mapping[str, str]) -> Completion | Failure:
         reader = self._finish()
         if (failure := self._adapter.judge_stream(reader, self._request.max_tokens)) is not None:
             return failure

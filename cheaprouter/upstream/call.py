@@ -148,12 +148,10 @@ class Call:
         completion = self.adapter.complete(body, self.request, response.headers)
         if self.keep is not None and not isinstance(completion, Failure):
             hear(completion.body, self.keep)
-        return self._unfiltered(completion)
+        return self._unfiltered(completion) if self.filter_fails else completion
 
     def _unfiltered(self, completion: Completion | Failure) -> Completion | Failure:
-        if isinstance(completion, Failure):
-            return completion
-        if completion.finish_reason == "content_filter" and self.filter_fails:
+        if not isinstance(completion, Failure) and completion.finish_reason == "content_filter":
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         return completion
 
@@ -165,10 +163,12 @@ class Call:
             start += data
         if not looks_like_events(start):
             return await self._whole(response, start)
-        gathering = self.adapter.gather(self.request, self.keep)
+        gathering = Gathering(self.adapter, self.request, self.keep)
         gathering.feed(start)
         broken = None if gathering.over else await self._rest(response, gathering)
-        for _ in range(MOST_PAUSES if self.adapter.pauses(self.request) else 0):
+        for _ in range(
+            MOST_PAUSES if self.adapter.pauses is not None and self.adapter.pauses(self.request.body) else 0
+        ):
             if broken is not None or (wire := gathering.resumed(self._next_part)) is None:
                 break
             response.release()
@@ -181,7 +181,7 @@ class Call:
         completion = gathering.completion(response.headers)
         if broken is not None and isinstance(completion, Failure):
             raise broken
-        return self._unfiltered(completion)
+        return self._unfiltered(completion) if self.filter_fails else completion
 
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""
@@ -233,7 +233,11 @@ class Call:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         if self.request.wire != "events" and len(pieces) != 1:
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
-        go_on = partial(self._go_on, reader) if self.adapter.pauses(self.request) else None
+        go_on = (
+            partial(self._go_on, reader)
+            if self.adapter.pauses is not None and self.adapter.pauses(self.request.body)
+            else None
+        )
         return Streaming(response, reader, pieces, ended, go_on)
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:

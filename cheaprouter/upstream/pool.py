@@ -190,7 +190,7 @@ class Pool:
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
             call.writing = expected / self._observer.rate(model.id, local=adapter.local)
-        if adapter.wants_thoughts(model, learned):
+        if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
         try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import orjson
 
@@ -103,15 +103,6 @@ def _around_bare_text(event: bytes) -> tuple[bytes, bytes, int] | None:
     return (before, after[:-2], choice.get("index") or 0) if told <= _OF_A_TEXT else None
 
 
-class OneText(NamedTuple):
-    """A completion that is one text, `reply`, and what it tells of itself."""
-
-    reply: Json
-    finish_reason: str
-    usage: Any
-    characters: int
-
-
 _ENDS_BY_ITSELF: Final = frozenset({"stop", "length"})
 _HEADS: Final = frozenset(
     {"id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"}
@@ -119,20 +110,21 @@ _HEADS: Final = frozenset(
 _CHOICE: Final = frozenset({"index", "delta", "logprobs", "finish_reason"})
 
 
-def one_text(whole: bytes, quirks: Quirks) -> OneText | None:
-    """The completion that a whole stream makes which tells nothing but a text, as most do; None for any other.
+def one_text(whole: bytes, quirks: Quirks) -> tuple[Json, str] | None:
+    """The completion that a whole stream makes which tells nothing but a text, as most do, and the text; None for any other.
 
     Whatever is in any way unusual is for `WholeChat` to read.
     """
     if quirks.answer_in_reasoning or not whole.endswith(ENDS[0]):
         return None
     events = whole[: -len(ENDS[0])].split(b"\n\n")
-    number, found = next(
-        ((n, at) for n, event in enumerate(events[:_BEGINNING]) if (at := _TEXT.search(event))), (0, None)
-    )
-    if found is None:
-        return None
-    before, after = events[number][: found.start(1)], events[number][found.end(1) :]
+    number = 0
+    while (found := _TEXT.search(events[number])) is None:
+        number += 1
+        if number == len(events) or number == _BEGINNING:
+            return None
+    first = events[number]
+    before, after = first[: found.start(1)], first[found.end(1) :]
     last = len(events)
     while last > number + 1 and not (events[last - 1].startswith(before) and events[last - 1].endswith(after)):
         last -= 1
@@ -141,16 +133,16 @@ def one_text(whole: bytes, quirks: Quirks) -> OneText | None:
     texts = [event[start:stop] for event in alike]
     if before + (after + b"\n\n" + before).join(texts) + after != b"\n\n".join(alike):
         return None
-    text = _decoded(texts)
-    told = [event for event in (*events[: number + 1], *events[last:]) if event]
-    if text is None or not all(event.startswith(_START) for event in told):
+    told = b"\n\n".join([*events[: number + 1], *events[last:]]).strip(b"\n")
+    if not told.startswith(_START) or (text := _decoded(texts)) is None:
         return None
     try:
-        chunks = orjson.loads(b"[%b]" % b",".join([event[len(_START) :] for event in told]))
+        chunks = orjson.loads(b"[%b]" % told[len(_START) :].replace(b"\n\ndata: ", b","))
         said = orjson.loads(b'"%b"' % texts[0])
     except orjson.JSONDecodeError:
         return None
-    return _made(chunks, number, said, text, quirks)
+    reply = _made(chunks, number, said, text, quirks)
+    return None if reply is None else (reply, text)
 
 
 _BEGINNING: Final = 4
@@ -159,7 +151,7 @@ _BEGINNING: Final = 4
 _TEXT: Final = re.compile(rb'"content": ?"((?:[^"\\]+|\\.)+)"')
 
 
-def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> OneText | None:
+def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> Json | None:
     """`number`: the chunk that tells `said`, the beginning of the text, and nothing else."""
     reply: Json = {"object": "chat.completion"}
     reason = usage = None
@@ -186,7 +178,7 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
         reply["usage"] = usage
     else:
         reply.pop("usage", None)
-    return OneText(reply, reason, usage, len(text))
+    return reply
 
 
 def _said(choice: Any) -> str | None:
