@@ -136,7 +136,7 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account.top_up,
-                Asker(account.caller.device_id, decision.expected_output),
+                Asker(account.caller.device_id, decision.expected_output, decision.named),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

@@ -26,7 +26,7 @@ _seconds: Final = values.number(0.001, 86_400, unit="seconds")
 class Timeouts:
     """Seconds an upstream may take: to connect, to send headers, the first content, between chunks, and altogether.
 
-    `headers` None: as `first_token` for a stream, four times that for a whole reply, which has to be written first.
+    `headers` None: as `first_token` for a stream; a whole reply has to be written first, which takes longer the longer it is.
     """
 
     connect: float = setting(_seconds, 5.0)

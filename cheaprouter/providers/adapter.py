@@ -32,7 +32,7 @@ from ..wire.sse import looks_like_events
 from . import refusals, unsupported
 from .endpoint import Endpoint, Link
 from .failures import Failure, clean_message, degraded, in_band, judge
-from .refusals import REQUIRED, THOUGHTS
+from .refusals import REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
 from .unsupported import Changes
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
@@ -65,12 +65,16 @@ class WireRequest(NamedTuple):
 
 
 class TransportError(Exception):
-    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short."""
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
 
-    def __init__(self, code: str, message: str) -> None:
+    `silent`: nothing at all was said until the time was over.
+    """
+
+    def __init__(self, code: str, message: str, *, silent: bool = False) -> None:
         super().__init__(message)
         self.code = code
         self.message = message
+        self.silent = silent
 
 
 class Sink(Protocol):
@@ -210,7 +214,7 @@ class Adapter(ABC):
 
     def asks_stream(self, request: Operation, learned: Changes) -> bool:
         """Whether the upstream is asked for a stream: wherever it can answer with one, whatever the client wants."""
-        if learned and "stream" in learned:
+        if learned and (STREAM in learned or (TOOLS_STREAMED in learned and request.body.get("tools"))):
             return False
         return request.stream or (
             self.quirks.plain is not None

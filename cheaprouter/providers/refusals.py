@@ -20,6 +20,8 @@ CEILING: Final = "max_tokens.most"
 DEVELOPER: Final = "messages.developer"
 THOUGHTS: Final = "messages.reasoning_content"
 REQUIRED: Final = "required"
+STREAM: Final = "stream"
+TOOLS_STREAMED: Final = "stream.tools"
 UNCOUNTED: Final[Change] = {"stream.usage": None}
 NEVER_COUNTED: Final[Change] = {"plain.usage": None}
 """Learned from replies: streams, or whole ones, that do not say what they used."""
@@ -68,6 +70,12 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
     (_said(r"thinking\.type\.enabled\W{0,2} is not supported"), {"thinking.enabled": None}),
     (_said(r"output_config\.format|output_format[`'\"]?.{0,60}not (?:support|permit|available)"), {"output_config.format": None}),
     (_said(r"[\"'`]? does not support thinking\b"), {"think": None, "thinking": None, "reasoning_effort": None}),  # Ollama
+    (_said(r"(?:tools?|functions?)\b.{0,20} (?:with|and|in) stream"), {TOOLS_STREAMED: None}),  # llama.cpp before 2025
+    (
+        _said(r"verified to stream|\bstream(?:ing)?[`'\"]? (?:mode )?(?:is |are )?not (?:supported|available|allowed)"
+              r"|(?:does not|doesn't|not) support stream(?:ing|s|ed)?\b"),
+        {STREAM: None},
+    ),
     (_said(r"reasoning_effort[`'\"]? must be one of"), {"reasoning_effort": None}),
     (_said(r"temperature[`'\"]? (?:may|must|can) only be (?:set to )?\d"), {"temperature": None}),
     (_said(r"invalid temperature: only [\d.]+ is allowed"), {"temperature": None}),  # Moonshot

@@ -55,10 +55,11 @@ class Streaming:
 
 @dataclass(slots=True)
 class Asker:
-    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown."""
+    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user."""
 
     device_id: str = ""
     expected_output: int = 0
+    named: bool = False
 
 
 NOBODY: Final = Asker()
@@ -305,9 +306,14 @@ def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> flo
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:
-    """No reply, or half of one: once more where a new connection may do, else the next."""
+    """No reply, or half of one: once more where a new connection may do, else the next.
+
+    Who let a connection wait till the end of its time is not asked for another.
+    """
     again = error.code in ("upstream_unreachable", "upstream_reset", "upstream_tls")
     message = f"{adapter.name}: {adapter.clean(error.message)}"
+    if error.silent:
+        return Failure(Action.NEXT, error.code, message, status=502, cooldown=TIMEOUT_COOLDOWN)
     return Failure(Action.RETRY if again else Action.NEXT, error.code, message, status=502)
 
 

@@ -130,7 +130,7 @@ class Pool:
     ) -> WholeReply | StreamReply:
         """One after the other. `failed`: the first was tried already."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
-        plan = make_plan(usable, upstreams, self.health, self._turns)
+        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         paid = {chain[0].id}
