@@ -61,7 +61,7 @@ FEW, MANY = 10, 50
 
 STEPS = {
     "admit and reserve": ("Account.admit", "Account.reserve"),
-    "a booking": ("Account.close",),
+    "a booking": ("Account.settle", "Account.close"),
 }
 """Parts of a chat through the gateway, by the functions that do them, with all that those call."""
 

@@ -37,7 +37,8 @@ def _nothing() -> None: ...
 class Reply:
     """What a front door renders: headers, and either `body` or `chunks` in the wire that it asked for.
 
-    `close` it, whatever happened. `poured`: does the same as to iterate over the chunks, for less; None where it cannot be.
+    `close` it, whatever happened: that books it, a whole one best once it has left. `poured`: does the same as to iterate
+    over the chunks, for less; None where it cannot be.
     """
 
     headers: dict[str, str]
@@ -146,11 +147,11 @@ class Gateway:
         if reply.model is not decision.model:
             account.tell_fallback()
         account.token()
-        world.router.served(account.caller.device_id, decision, reply.model)
         # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
         key = _key(account, reply.model) if caches else None
         if isinstance(reply, WholeReply):
-            return self._whole(world, account, reply, key)
+            return self._whole(world, account, decision, reply, key)
+        world.router.served(account.caller.device_id, decision, reply.model)
         return self._stream(world, account, reply, key)
 
     def _decide(self, world: World, account: Account, action: BudgetAction | None) -> RouteDecision:
@@ -207,15 +208,24 @@ class Gateway:
         account.reserve(decision)
         return decision
 
-    def _whole(self, world: World, account: Account, reply: WholeReply, key: bytes | None) -> Reply:
-        account.close(200, usage=reply.usage, output_characters=reply.output_characters)
-        self._score_later(world, account)
+    def _whole(
+        self, world: World, account: Account, decision: RouteDecision, reply: WholeReply, key: bytes | None
+    ) -> Reply:
+        """Settled before it leaves, since its headers tell what it cost and what is left; booked once it has."""
+        account.settle(reply.usage, reply.output_characters)
         if key is not None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
         if account.cost is not None:
             headers["x-cheaprouter-cost-usd"] = usd_text(account.cost)
-        return Reply(headers, body=reply.body)
+
+        def close() -> None:
+            if not account.closed:
+                account.close(200)
+                world.router.served(account.caller.device_id, decision, reply.model)
+                self._score_later(world, account)
+
+        return Reply(headers, body=reply.body, close=close)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
         def close() -> None:

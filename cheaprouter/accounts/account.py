@@ -26,11 +26,11 @@ _BY_PRICE: Final = frozenset({"computed", "estimated", "free"})
 
 
 class Account:
-    """What is known of a request so far. Each clock is read as it opens and as it closes.
+    """What is known of a request so far. Each clock is read as it opens and as it is settled.
 
     `started` and `first_token`: monotonic seconds; `opened`: Unix seconds. `policies` and what comes of them hold for the
     whole request, whatever is set meanwhile. `baseline`: the model that savings are counted against. `cost`: what it is
-    booked at, in pico-dollars, once it is closed; None where nobody knows. `seq`: the number of its booking.
+    booked at, in pico-dollars, once it is settled; None where nobody knows. `seq`: the number of its booking.
     """
 
     __slots__ = (
@@ -38,6 +38,7 @@ class Account:
         "_baseline",
         "_budgeted",
         "_reservation",
+        "_settled",
         "attempts",
         "cached",
         "caller",
@@ -72,6 +73,7 @@ class Account:
         self._accounts = accounts
         self._baseline = baseline
         self._reservation: Reservation | None = None
+        self._settled: tuple[Usage, bool, str, float, float, int] | None = None
         self.policies = policies
         self.policy: Policy = policies.of(caller.device_id)
         self._budgeted = self.policy.budgeted or policies.ceiling.budgeted
@@ -226,31 +228,41 @@ class Account:
 
     # --- the end -----------------------------------------------------------------------------------------------
 
-    def close(
-        self, status: int, *, usage: Usage | None = None, output_characters: int = 0, error: str | None = None
-    ) -> None:
-        """Settle, record, tell. Nothing happens the second time. `usage` None with output: it is estimated.
+    def settle(self, usage: Usage | None, output_characters: int = 0) -> None:
+        """Charge what was used; nothing happens the second time. `usage` None with output: it is estimated.
 
         One reading of each clock, so that limits and books put the request into the same day.
         """
+        if self._settled is not None:
+            return
+        accounts = self._accounts
+        now, at = accounts.clock.monotonic(), accounts.clock.unix()
+        calendar = accounts.calendar
+        day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
+        used = self._estimate(output_characters) if usage is None else usage
+        self.cost, source = self._cost(used)
+        self._settled = used, usage is not None, source, now, at, day
+        self._charge(used, self.cost or 0, now, at, day)
+
+    def close(
+        self, status: int, *, usage: Usage | None = None, output_characters: int = 0, error: str | None = None
+    ) -> None:
+        """Settle where that was not done yet, record, tell. Nothing happens the second time."""
         if self.closed:
             return
         self.closed = True
         try:
-            self._close(status, usage, output_characters, error)
+            if self._settled is None:
+                self.settle(usage, output_characters)
+            self._book(status, error)
         finally:
             if self.on_close is not None:
                 self.on_close()
 
-    def _close(self, status: int, told: Usage | None, output_characters: int, error: str | None) -> None:
-        accounts, model, decision = self._accounts, self.model, self.decision
-        now, at = accounts.clock.monotonic(), accounts.clock.unix()
-        calendar = accounts.calendar
-        day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
-        usage = self._estimate(output_characters) if told is None else told
-        amount, source = self._cost(usage)
-        self.cost = amount
-        self._settle(usage, amount or 0, now, at, day)
+    def _book(self, status: int, error: str | None) -> None:
+        assert self._settled is not None
+        accounts, model, decision, amount = self._accounts, self.model, self.decision, self.cost
+        usage, told, source, now, at, day = self._settled
         latency_ms = (now - self.started) * 1000
         first_token_ms = None if self.first_token is None else (self.first_token - self.started) * 1000
         difficulty = decision.difficulty if decision else None
@@ -288,13 +300,13 @@ class Account:
                 None if usage.reported_cost is None else charge(usage.reported_cost),
             )
         )
-        if told is not None and not told.estimated and model and decision and not self.cached:
-            accounts.habits.observe(model.id, decision.estimated_prompt, told)
+        if told and not usage.estimated and model and decision and not self.cached:
+            accounts.habits.observe(model.id, decision.estimated_prompt, usage)
         if accounts.bus.listeners(RequestCompleted):
             stream, output = self.operation.stream, usage.completion_tokens
             accounts.bus.publish(RequestCompleted(self.caller.device_id, stream, output, first_token_ms, latency_ms))
 
-    def _settle(self, usage: Usage, paid: int, now: float, at: float, day: int) -> None:
+    def _charge(self, usage: Usage, paid: int, now: float, at: float, day: int) -> None:
         if self._reservation is None:
             return
         # An answer from memory used no upstream's tokens, so it takes none of the limit's.

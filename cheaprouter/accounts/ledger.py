@@ -271,8 +271,10 @@ class Ledger:
         elif bucket is not None:
             balance.tokens = None
         reservation.refused = refusal is not None
-        if cost and refusal is None:
-            self._hold(reservation, cost)
+        if cost and refusal is None:  # `_hold`, without the call
+            reservation.cost += cost
+            balance.reserved += cost
+            self.everyone.reserved += cost
         return refusal
 
     def top_up(self, reservation: Reservation, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:

@@ -60,6 +60,7 @@ class ChatDoor:
         try:
             caller = self._identify(client, head)
             checked = protocol.parse(decode(body))
+            del body  # it is not kept for as long as the answer takes
         except CheapRouterError as error:
             self._refuse(client, error, caller)
             return
@@ -71,7 +72,10 @@ class ChatDoor:
             client.send(error.status, {**error.headers, "x-request-id": request_id, **headers}, error_body(error))
             return
         if reply.body is not None:
-            client.send(200, reply.headers, reply.body)
+            try:
+                client.send(200, reply.headers, reply.body)
+            finally:
+                reply.close()
         else:
             await _stream(client.open(), reply)
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 from aiohttp import hdrs, web
 from aiohttp.http import HttpRequestParser, RawRequestMessage
-from aiohttp.web_protocol import RequestHandler, RequestPayloadError
+from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
 from ..control import Control
 from ..wire.openai_chat.encode import error_body
@@ -48,6 +48,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
 
     def __init__(self, manager: LineServer, **options: Any) -> None:
         super().__init__(manager, **options)
+        self._parser = None  # most connections never need aiohttp's, which takes a kilobyte
         self._door = manager.door
         self._buffer = manager.buffer
         self._heads = manager.heads
@@ -95,8 +96,12 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         found = self._heads.find(data, self._make_parser)
         self._begun = b""
         if found is not None and self._door.takes(found[0]):
-            head, self._missing, start = found
-            self._gather(head, data[start:])
+            head, missing, start = found
+            if len(data) - start == missing:
+                self._run(head, data[start:])
+            else:
+                self._missing = missing
+                self._gather(head, data[start:])
         elif is_begun(data):
             self._begun = data
         else:
@@ -117,11 +122,14 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             max_field_size=self.max_field_size,
             max_headers=self.max_headers,
             payload_exception=RequestPayloadError,
+            max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
         )
 
     def _pass_on(self, data: bytes) -> None:
         """Give aiohttp what is not ours, and count along where its message ends."""
         first = self._due == 0 and self._idle()
+        if self._parser is None and self.transport is not None:
+            self._parser = self._make_parser()
         super().data_received(data)
         if self._due > 0:
             self._due -= len(data)  # below nought: another request has begun with it
@@ -157,13 +165,19 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         self._busy = True
         self._request_count += 1
         self._manager.requests_count += 1
-        task = _start(self._answer(head, body), self._loop)
+        answer = self._answer(head, body)
+        if sys.version_info >= (3, 12):
+            task = asyncio.Task(answer, loop=self._loop, eager_start=True)  # it runs to where it first waits, now
+        else:
+            task = asyncio.Task(answer, loop=self._loop)
         if not task.done():
             self._task = task
 
     async def _answer(self, head: Head, body: bytes) -> None:
+        serving = self._door.serve(self, head, body)
+        del body  # it is not kept for as long as the answer takes
         try:
-            await self._door.serve(self, head, body)
+            await serving
             if self._paused:
                 await self._drain_helper()
         except asyncio.CancelledError:
@@ -272,13 +286,6 @@ def _rest(data: bytes, messages: Sequence[tuple[Any, Any]]) -> int:
     if not isinstance(message, RawRequestMessage) or message.chunked or message.upgrade:
         return _LOST
     return int(message.headers.get(hdrs.CONTENT_LENGTH, "0")) - (len(data) - start)
-
-
-def _start(coroutine: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None]:
-    """A task that has already run to where it first waits, where Python can do so."""
-    if sys.version_info >= (3, 12):
-        return asyncio.Task(coroutine, loop=loop, eager_start=True)
-    return loop.create_task(coroutine)
 
 
 class LineServer(web.Server):

@@ -38,6 +38,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
         headers = limit_headers(error, control.accounts.rate_headers(caller.device_id))
         return error_response(error, {"x-request-id": request_id, **headers})
     if reply.body is not None:
+        reply.close()
         return web.Response(body=reply.body, headers=reply.headers, content_type="application/json")
     return await _stream(request, reply)
 

@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import orjson
 
-from ..config.kinds import GENERIC, ProviderKind, is_local, kind_of
+from ..config.kinds import GENERIC, ProviderKind, Timeouts, is_local, kind_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
@@ -168,6 +168,7 @@ class Adapter(ABC):
         self.base_url = address(settings.base_url, kind)
         self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
+        self.headers_within = header_limit(self.timeouts, stream=True)
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
@@ -346,6 +347,13 @@ _UNCOUNTED: Final = frozenset({"stream_options", "stream.usage"})
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
+
+
+def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> float:
+    """Seconds until headers must have come; a whole reply is written before they are sent, which takes `writing` seconds."""
+    if limits.headers is not None:
+        return limits.headers
+    return limits.first_token if stream else min(limits.total, limits.first_token + writing)
 
 
 def _tiny(max_tokens: int | None) -> bool:

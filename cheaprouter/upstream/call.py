@@ -14,7 +14,7 @@ import orjson
 from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
-from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest, header_limit
 from ..providers.failures import Action, Failure, degraded
 from ..providers.gathering import Gathering
 from ..providers.unsupported import Changes
@@ -96,7 +96,8 @@ class Call:
         watch.enter()
         try:
             limits, stream = self.adapter.timeouts, self.streamed
-            watch.expect("headers", header_limit(limits, stream=stream, writing=self.writing))
+            within = self.adapter.headers_within if stream else header_limit(limits, stream=False, writing=self.writing)
+            watch.expect("headers", within)
             wire = self.adapter.prepare(
                 self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
             )
@@ -296,13 +297,6 @@ class Basin:
         """From now on it is the next piece that is waited for."""
         self._watch.flow(self._idle, _NEVER)
         self.began = self._watch.now()
-
-
-def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> float:
-    """Seconds until headers must have come; a whole reply is written before they are sent, which takes `writing` seconds."""
-    if limits.headers is not None:
-        return limits.headers
-    return limits.first_token if stream else min(limits.total, limits.first_token + writing)
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

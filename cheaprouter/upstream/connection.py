@@ -40,8 +40,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply", "_since_body",
-        "_transport", "_until_close", "_waiter", "silent",
+        "_body", "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply",
+        "_since_body", "_transport", "_until_close", "_waiter", "on_body", "silent",
     )  # fmt: skip
 
     def __init__(
@@ -51,6 +51,9 @@ class Connection(asyncio.BufferedProtocol):
         self._on_idle = on_idle
         self._on_lost = on_lost
         self._on_head: Callable[[int], bool] | None = None
+        # A body's pieces, as a reader wants all of a read at once: the parser puts them there without a call of Python's for each.
+        self._body: list[bytes] = []
+        self.on_body = self._body.append
         parser = HttpResponseParser(self)
         parser.set_dangerous_leniencies(
             lenient_headers=True, lenient_optional_cr_before_lf=True, lenient_spaces_after_chunk_size=True
@@ -70,11 +73,6 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it is open, as far as is known here."""
         return self._transport is not None and not self._transport.is_closing()
 
-    @property
-    def _sending(self) -> bool:
-        """Whether part of the request is still to go out: some answer before they have read it."""
-        return self._transport is not None and self._transport.get_write_buffer_size() > 0
-
     async def exchange(self, message: bytes, on_head: Callable[[int], bool] | None = None) -> Reply:
         """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection.
 
@@ -87,8 +85,7 @@ class Connection(asyncio.BufferedProtocol):
         self._headers = {}
         self.silent = True
         self._on_head = on_head
-        waiter: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
-        self._waiter = waiter
+        waiter = self._waiter = asyncio.Future[Reply]()
         self._transport.write(message)
         try:
             return await waiter
@@ -151,16 +148,19 @@ class Connection(asyncio.BufferedProtocol):
             self._parser.feed_data(self._buffer[:nbytes])
         except (HttpParserError, HttpParserUpgrade):
             proper = False
+        data, reply = self._taken() if self._body else b"", self._reply
         if self._complete:
-            self._end(None, keep=proper and self._keep and not self._sending)
+            # Some answer before they have read all of the request: what of it is still to go out would be in the next one's way.
+            sent = self._transport is not None and not self._transport.get_write_buffer_size()
+            self._end(None, data, keep=proper and self._keep and sent)
         elif not proper or self._since_body > _MOST_HEAD:
-            self._end(TransportError("invalid_reply", self._refused))
-        elif self._reply is not None:
+            self._end(TransportError("invalid_reply", self._refused), data)
+        elif reply is not None:
             if self._waiter is not None:
-                if not self._reply.held and self._on_head is not None and self._on_head(self._reply.status):
+                if not data and self._on_head is not None and self._on_head(reply.status):
                     return
-                self._answer(self._reply)
-            self._reply.arrived()
+                self._answer(reply)
+            reply.arrived(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -206,12 +206,6 @@ class Connection(asyncio.BufferedProtocol):
         self._reply = Reply(self, status, headers, Inflater(encoding.decode("latin-1")))
         self._refused = _NOT_HTTP
 
-    def on_body(self, data: bytes) -> None:
-        self._since_body = 0
-        if (reply := self._reply) is not None:
-            reply.pieces.append(data)
-            reply.held += len(data)
-
     def on_message_complete(self) -> None:
         if self._reply is not None:
             assert self._parser is not None
@@ -220,20 +214,31 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- within ------------------------------------------------------------------------------------------------
 
+    def _taken(self) -> bytes:
+        """What one read brought of the body, in one piece."""
+        self._since_body = 0
+        body = self._body
+        if len(body) == 1:
+            return body.pop()
+        data = b"".join(body)
+        body.clear()
+        return data
+
     def _answer(self, reply: Reply) -> None:
         """Let who waits have the reply."""
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(reply)
 
-    def _end(self, error: TransportError | None, *, keep: bool = False) -> None:
-        """Of this reply nothing more comes. The connection is free, or gone, before anybody is told."""
+    def _end(self, error: TransportError | None, data: bytes = b"", *, keep: bool = False) -> None:
+        """Of this reply nothing more comes but `data`. The connection is free, or gone, before anybody is told."""
         reply, self._reply = self._reply, None
         waiter, self._waiter = self._waiter, None
         if reply is not None:
             reply.finish(error)
-        if keep and self.usable:
-            self.go_on()
+        if keep and self._transport is not None:  # whoever takes it next asks whether it is still open
+            if self._held:
+                self.go_on()
             self._on_idle(self)
         else:
             self.drop()
@@ -243,4 +248,4 @@ class Connection(asyncio.BufferedProtocol):
             else:
                 waiter.set_exception(error or TransportError("upstream_reset", _UNANSWERED))
         if reply is not None:
-            reply.arrived()
+            reply.arrived(data)

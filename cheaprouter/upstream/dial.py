@@ -130,7 +130,8 @@ async def _open(
 ) -> tuple[asyncio.Transport, _P]:
     loop = asyncio.get_running_loop()
     more: dict[str, Any] = {} if tls is None else {"ssl": tls, "server_hostname": name}
-    if isinstance(loop, asyncio.BaseEventLoop):  # uvloop tries one address after the other
+    # To try several at a time takes tasks and garbage, which one that is known does without; uvloop never does it.
+    if not _is_address(address) and isinstance(loop, asyncio.BaseEventLoop):
         more |= {"happy_eyeballs_delay": _SECOND_ADDRESS, "interleave": 1}
     return await loop.create_connection(factory, address, port, **more)
 

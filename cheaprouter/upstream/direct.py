@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import ssl
+import time
 from functools import partial
 from typing import Final
 
@@ -106,12 +107,11 @@ class DirectTransport:
         return connection
 
     def _keep(self, host: Host, connection: Connection) -> None:
-        loop = asyncio.get_running_loop()
-        host.idle[connection] = loop.time()
+        host.idle[connection] = time.monotonic()  # the clock of asyncio's timers, and uvloop's
         if len(host.idle) > MOST_IDLE:
             next(iter(host.idle)).drop()
         if self._sweeper is None:
-            self._sweeper = loop.call_later(KEEPALIVE, self._sweep)
+            self._sweeper = asyncio.get_running_loop().call_later(KEEPALIVE, self._sweep)
 
     def _forget(self, host: Host, connection: Connection) -> None:
         host.idle.pop(connection, None)

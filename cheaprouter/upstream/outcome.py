@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from dataclasses import replace
 from typing import Final, Protocol
 
@@ -88,12 +87,12 @@ class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request,
 class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
-    `on_end` is called once, with the failure where there was one.
+    `on_end` is called once, with the failure where there was one, and what was used as far as it was told.
     """
 
     __slots__ = (
-        "_adapter", "_call", "_ended", "_events", "_heartbeat", "_held", "_on_end", "_out", "_over", "_pauses", "_poured", "_ready",
-        "_watch", "reply",
+        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
+        "_response", "_used", "_watch", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -101,18 +100,22 @@ class Relay:
         adapter: Adapter,
         call: Streaming,
         watch: Watchdog,
-        on_end: Callable[[Failure | None], None],
+        on_end: Callable[[Failure | None, Usage | None], None],
         heartbeat: float,
         *,
         events: bool,
     ) -> None:
         self._adapter = adapter
-        self._call = call
+        self._response = call.response
+        self._go_on_in = call.go_on
+        self._used: Usage | None = None
+        self._reader = call.reader
         self._watch = watch
         self._on_end = on_end
         self._heartbeat = heartbeat
         self._events = events
-        self._ready = deque(call.first)
+        # An iterator lets go of what it was over once that has been handed on: a first piece may be large, and streams are long.
+        self._ready: Iterator[Piece] = iter(call.first)
         self._ended = call.ended
         self._over = self._held = False
         self._pauses = 0
@@ -124,12 +127,14 @@ class Relay:
 
     async def pour(self, out: Output) -> None:
         """Hand everything to `out` as it comes, to the end; where the transport cannot push, it is asked."""
-        while self._ready and not out.paused:
-            out.write(_bytes(self._ready.popleft()))
-        if not (self._ready or self._ended or self._call.go_on or self._call.reader.done or self._call.reader.trouble):
+        behind = out.paused
+        while not behind and (piece := next(self._ready, None)) is not None:
+            out.write(_bytes(piece))
+            behind = out.paused
+        if not (behind or self._ended or self._go_on_in or self._reader.done or self._reader.trouble):
             self._out, self._poured = out, asyncio.get_running_loop().create_future()
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat, self._due)
-            if self._call.response.pipe(self):
+            if self._response.pipe(self):
                 out.on_resume = self._go_on
                 try:
                     await self._poured
@@ -142,7 +147,7 @@ class Relay:
 
     def feed(self, data: bytes) -> None:
         """Bytes have come: called by the transport."""
-        out, reader = self._out, self._call.reader
+        out, reader = self._out, self._reader
         if self._over or out is None:
             return
         watch = self._watch
@@ -153,14 +158,14 @@ class Relay:
             self._conclude()
         elif out.paused and not self._held:
             self._held = True
-            self._call.response.pause()
+            self._response.pause()
 
     def end(self, error: TransportError | None) -> None:  # noqa: ARG002 - whether anything is missing, the reader knows
         """No more bytes come: called by the transport."""
         if self._over or self._out is None:
             return
         self._ended = True
-        if self._write(self._call.reader.finish()):
+        if self._write(self._reader.finish()):
             self._conclude()
 
     def _write(self, pieces: Iterable[Piece]) -> bool:
@@ -178,7 +183,7 @@ class Relay:
 
     def _conclude(self) -> None:
         """Say the last word, where it is over."""
-        reader = self._call.reader
+        reader = self._reader
         if reader.trouble is not None and (failure := self._judged()) is not None:
             self._give_up(failure)
         elif self._ended or reader.done:
@@ -198,7 +203,7 @@ class Relay:
         if self._held and not self._over:
             self._held = False
             self._watch.seen = self._watch.now()
-            self._call.response.resume()
+            self._response.resume()
 
     def _due(self, reason: str) -> None:
         """The watch's limit is reached."""
@@ -217,14 +222,16 @@ class Relay:
         return self
 
     async def __anext__(self) -> Piece:
-        reader = self._call.reader
-        while not self._ready:
+        reader = self._reader
+        while True:
+            for piece in self._ready:
+                return piece
             if self._over:
                 raise StopAsyncIteration
             if reader.trouble is not None and (failure := self._judged()) is not None:
                 return self._broken(failure)
             if self._ended or reader.done:
-                failure = await self._resumed() if self._call.go_on is not None else None
+                failure = await self._resumed() if self._go_on_in is not None else None
                 if failure is not None:
                     return self._broken(failure)
                 if self._ended or reader.done:
@@ -236,19 +243,18 @@ class Relay:
             if isinstance(data, Failure):
                 return self._broken(data)
             self._ended = not data
-            self._ready.extend(reader.feed(data) if data else reader.finish())
-        return self._ready.popleft()
+            self._ready = iter(reader.feed(data) if data else reader.finish())
 
     async def _resumed(self) -> Failure | None:
         """Go on where the upstream only paused, in another reply."""
-        watch, call = self._watch, self._call
-        assert call.go_on is not None
+        watch = self._watch
+        assert self._go_on_in is not None
         if self._pauses >= MOST_PAUSES:
             return None
         watch.flow(self._adapter.timeouts.first_token, float("inf"))
         watch.enter()
         try:
-            found = await call.go_on()
+            found = await self._go_on_in()
         except asyncio.CancelledError:
             if reason := watch.caught():
                 return self._silent(reason)
@@ -261,14 +267,14 @@ class Relay:
         if found is None or isinstance(found, Failure):
             return found
         self._pauses += 1
-        call.response.release()
-        call.response, self._ended = found, False
+        self._response.release()
+        self._response, self._ended = found, False
         watch.flow(self._adapter.timeouts.idle, self._heartbeat)
         return None
 
     def _judged(self) -> Failure | None:
         """Whether it failed. A stream without any content came this far because that was no surprise."""
-        reader = self._call.reader
+        reader = self._reader
         return self._adapter.judge_stream(reader) if reader.said else None
 
     async def _wait(self) -> bytes | Failure | None:
@@ -278,7 +284,7 @@ class Relay:
             watch.flow(self._adapter.timeouts.idle, self._heartbeat)
         watch.enter()
         try:
-            data = await self._call.response.chunk()
+            data = await self._response.chunk()
         except asyncio.CancelledError:
             reason = watch.caught()
             if not reason:
@@ -313,12 +319,12 @@ class Relay:
 
     def _finish(self, failure: Failure | None) -> None:
         if self._stop(keep=failure is None):
-            self._on_end(failure)
+            self._on_end(failure, self._used)
 
     def close(self) -> None:
         """Stop now: the connection is dropped, what was used so far is told."""
         self._ended = True
-        self._ready.clear()
+        self._ready = iter(())
         self._stop(keep=False)
 
     def _stop(self, *, keep: bool) -> bool:
@@ -327,10 +333,11 @@ class Relay:
             return False
         self._over = True
         self._watch.stop()
-        response, reader, reply = self._call.response, self._call.reader, self.reply
+        response, reader = self._response, self._reader
+        reply, self.reply = self.reply, None  # they know each other, and would wait for the garbage collector
         response.release() if keep else response.abort()
         if reply is not None:
-            reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
+            self._used = reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.output_characters
         return True

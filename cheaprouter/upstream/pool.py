@@ -17,7 +17,7 @@ from typing import Final
 from ..core.calendar import Clock
 from ..core.errors import LimitError
 from ..core.events import EventBus
-from ..core.models import Attempt, Json, Model, Operation
+from ..core.models import Attempt, Json, Model, Operation, Usage
 from ..providers.adapter import Adapter, Completion, Transport
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport
@@ -248,18 +248,18 @@ class Pool:
             call.adapter,
             outcome,
             call.watch,
-            lambda failure: self._ended(target, failure, relay, began),
+            lambda failure, used: self._ended(target, failure, used, began),
             self._heartbeat,
             events=call.request.wire == "events",
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 
-    def _ended(self, target: Target, failure: Failure | None, relay: Relay, began: float) -> None:
+    def _ended(self, target: Target, failure: Failure | None, used: Usage | None, began: float) -> None:
         if failure is None:
             self._observer.succeeded(target, None)
-            if relay.reply is not None and relay.reply.usage is not None:
-                self._observer.wrote(target.model.id, relay.reply.usage, self._loop_time() - began)
+            if used is not None:
+                self._observer.wrote(target.model.id, used, self._loop_time() - began)
         else:
             self._observer.failed(target, failure)
 

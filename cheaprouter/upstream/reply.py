@@ -53,7 +53,7 @@ class Headers(Mapping[str, str]):
 class Reply(Response):
     """See `providers.adapter.Response`. The connection calls `arrived` and `finish`.
 
-    `pieces`: bytes of the body that have come, put there by the connection; `held`: how many.
+    `pieces`: bytes of the body that have come and wait to be read; `held`: how many.
     """
 
     __slots__ = (
@@ -85,14 +85,16 @@ class Reply(Response):
             self._later.cancel()
             self._later = None
 
-    def arrived(self) -> None:
-        """Let the reader know what was added, or that it is finished."""
+    def arrived(self, data: bytes) -> None:
+        """Take what has come, and let the reader know of it, or that it is finished."""
+        if data:
+            if self._sink is not None and not (self.pieces or self._finished or self._paused or self._inflater):
+                self._sink.feed(data)  # as most come: one piece, and nothing else to say
+                return
+            self.pieces.append(data)
+            self.held += len(data)
         if self._sink is not None:
-            if len(self.pieces) == 1 and not (self._finished or self._paused or self._inflater):
-                self.held = 0
-                self._sink.feed(self.pieces.pop())  # as most come: one piece, and nothing else to say
-            else:
-                self._push()
+            self._push()
         elif self._released:
             self._discard()
         elif self._waiter is not None and not self._waiter.done():

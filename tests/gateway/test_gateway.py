@@ -10,7 +10,8 @@ import yaml
 
 from cheaprouter.config import loader
 from cheaprouter.core.events import RequestCompleted
-from tests.builders import a_house, a_model_row, a_provider, saying, until
+from cheaprouter.core.models import Caller
+from tests.builders import a_chat, a_house, a_model_row, a_provider, saying, until
 from tests.fakes.fault_server import GOOD, ROLE, Stall, completion, fault_server, reply, stream, words
 from tests.fakes.faults import error
 from tests.fakes.router import router
@@ -243,3 +244,16 @@ async def test_a_score_that_nobody_needed_is_worked_out_for_one_in_ten_once_the_
         booked = client.app.house.recorder.recent(20)
     assert [record.tier for record in booked].count("SIMPLE") == 2
     assert [record.tier for record in booked].count(None) == 18
+
+
+async def test_a_whole_reply_is_charged_when_it_is_there_and_booked_once_when_it_is_closed(tmp_path):
+    async with fault_server() as server, router(tmp_path, two(server)) as client:
+        house = client.app.house
+        whole = await house.gateway.serve(a_chat("hi", "lab/good", max_tokens=20), Caller("test"))
+        balance = house.accounts.ledger.balances["test"]
+        assert (balance.running, balance.reserved, house.recorder.recent(5)) == (0, 0, [])
+        assert float(whole.headers["x-cheaprouter-cost-usd"]) > 0
+        whole.close()
+        whole.close()
+        assert [row.status for row in house.recorder.recent(5)] == [200]
+        assert house.gateway.running == 0

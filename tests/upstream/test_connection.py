@@ -483,3 +483,14 @@ async def test_a_reply_that_is_still_coming_may_be_dropped_between_two_steps():
     with pytest.raises(TransportError) as caught:
         await waiting
     assert caught.value.code == "upstream_reset"
+
+
+async def test_a_whole_reply_that_comes_when_its_asker_was_just_cancelled_reaches_nobody():
+    wire = Wire()
+    asking = asyncio.ensure_future(wire.connection.exchange(b"?"))
+    await asyncio.sleep(0)
+    asking.cancel()
+    wire.comes(sized(b"hello"))
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert wire.lost

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
 from contextlib import asynccontextmanager
 
@@ -72,6 +73,22 @@ async def running():
 async def ask(server, transport, **headers):
     response = await transport.open(a_wire_request(server.url, b"{}", **headers), 5)
     return await response.read(1000)
+
+
+async def test_a_connection_to_an_address_leaves_nothing_to_the_garbage_collector():
+    async with running() as (server, transport):
+        gc.collect()
+        gc.disable()
+        try:
+            await ask(server, transport)
+            gc.set_debug(gc.DEBUG_SAVEALL)
+            gc.collect()
+            left = [thing for thing in gc.garbage if isinstance(thing, asyncio.Task)]
+        finally:
+            gc.set_debug(0)
+            gc.garbage.clear()
+            gc.enable()
+    assert not left
 
 
 async def test_a_connection_serves_one_request_after_another():

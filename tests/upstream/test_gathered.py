@@ -10,9 +10,9 @@ import pytest
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Usage
-from cheaprouter.providers.adapter import TransportError, adapter_for
+from cheaprouter.providers.adapter import TransportError, adapter_for, header_limit
 from cheaprouter.providers.failures import Action
-from cheaprouter.upstream.call import Asker, header_limit, transport_failure
+from cheaprouter.upstream.call import Asker, transport_failure
 from cheaprouter.upstream.health import Health, Observer
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.builders import HandClock, sse, text_of

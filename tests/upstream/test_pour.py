@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 
 import pytest
 
 from cheaprouter.upstream.direct import READ_BUFFER
+from cheaprouter.upstream.outcome import Relay
 from tests.builders import joined, sse, text_of, until
 from tests.fakes.fault_server import DONE, ROLE, Close, Send, Stall, delta, good_stream, http_chunk, stream, words
 from tests.fakes.faults import QUICK
@@ -58,6 +60,24 @@ async def test_the_connection_of_a_poured_stream_is_used_again(bench):
     for _ in range(3):
         await poured(await bench.pool.send([bench.faulty], chat(stream=True)))
     assert bench.server.connections == 1
+
+
+async def test_a_finished_stream_is_gone_without_the_garbage_collector(bench):
+    bench.server.script("faulty", good_stream("a", "b"))
+    gc.collect()
+    gc.disable()
+    try:
+        await poured(await bench.pool.send([bench.faulty], chat(stream=True)))
+        assert not [thing for thing in gc.get_objects() if isinstance(thing, Relay)]
+    finally:
+        gc.enable()
+
+
+async def test_what_came_first_is_not_kept_while_the_rest_is_waited_for(bench):
+    async with pouring(bench, *TWO) as (_, bucket, _task):
+        first = bucket.pieces[0]
+        await until(lambda: bucket.on_resume is not None)
+        assert [thing for thing in gc.get_referrers(first) if isinstance(thing, list)] == [bucket.pieces]
 
 
 async def test_silence_is_bridged_by_heartbeats(make_bench):

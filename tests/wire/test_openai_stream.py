@@ -16,7 +16,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
 from cheaprouter.providers.failures import Failure
 from cheaprouter.wire.events import Piece, WireEvent
-from cheaprouter.wire.openai_chat.alike import around_text, is_text
+from cheaprouter.wire.openai_chat.alike import around_text, is_text, run_of
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream, plain_events
 from cheaprouter.wire.openai_chat.encode import assemble, to_stream
@@ -279,6 +279,50 @@ def test_an_event_at_a_time_the_client_gets_what_it_gets_of_all_at_once(chunks, 
     assert (stream.malformed, stream.usage, stream.finish_reason) == (
         expected.malformed, expected.usage, expected.finish_reason,
     )  # fmt: skip
+
+
+@given(
+    st.lists(
+        st.one_of(texts.map(lambda text: delta(content=text)), deltas, st.just({"created": 1, **delta(content="x")})),
+        max_size=30,
+    ),
+    st.integers(100, 2000),
+    st.booleans(),
+)
+def test_many_events_in_one_read_are_what_they_are_one_by_one(chunks, size, to_ascii):
+    def encoded(chunk: dict[str, Any]) -> bytes:
+        return sse(json.dumps(chunk, separators=(",", ":"), ensure_ascii=to_ascii).encode(errors="replace"))
+
+    events = [ROLE, *map(encoded, (delta(content="!"), delta(content="?"), *chunks)), FINISH, USAGE, DONE]
+    stream, single = decoder(), decoder()
+    data = b"".join(events)
+    out = [push(stream, data[place : place + size]) for place in range(0, len(data), size)]
+    alone = [push(single, event) for event in events]
+    assert joined(out + as_bytes(stream.finish())) == joined(alone + as_bytes(single.finish()))
+    assert (stream.malformed, stream.usage, stream.finish_reason) == (
+        single.malformed, single.usage, single.finish_reason,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("data", "run"),
+    [
+        (b"<a|>\n<b|>\n", (2, 10)),
+        (b"<|>\n<b|>\n<c|", (2, 9)),
+        (b"<a|>\n<b|>\n(c|>\n", (2, 10)),
+        (b"<a|>\n<b)>\n", (1, 5)),
+        (b'<a|>\n<"|>\n', (0, 0)),
+        (b"<a\\|>\n<n|>\n", (0, 0)),
+        (b"(a|>\n<b|>\n", (0, 0)),
+        (b"<", (0, 0)),
+    ],
+)
+@pytest.mark.parametrize("more", [b"", b"-" * 100])
+def test_a_run_ends_where_more_than_a_text_is_another(data, run, more):
+    before, after = more + b"<", b"|>" + more + b"\n"
+    data = data.replace(b"<", before).replace(b"|>\n", after)
+    count, size = run_of(data, before, after)
+    assert (count, size) == (run[0], run[1] + 2 * len(more) * run[0])
 
 
 @given(

@@ -15,7 +15,7 @@ import orjson
 from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
-from .alike import LONGEST, around_text, is_text
+from .alike import LONGEST, around_text, is_text, run_of
 from .chunks import (
     ChunkReader,
     answers,
@@ -60,7 +60,7 @@ class ChatStream(StreamReader):
         return self._characters + max(0, self._raw_bytes - self._raw_events * self._overhead)
 
     def feed(self, data: bytes) -> list[Piece]:
-        """One whole event that is like one before but for its text goes on as it is."""
+        """Whole events that are like one before but for their texts go on as they are."""
         around, cutter = self._around, self._cutter
         if around is not None and not (cutter.parts or cutter.carriage or self.done or self.trouble):
             before, after = around
@@ -74,6 +74,8 @@ class ChatStream(StreamReader):
                 self._raw_bytes += size
                 self._raw_events += 1
                 return [data]
+            if cut := self._run(data):
+                return [data] if cut == size else self._joined([data[:cut], *super().feed(data[cut:])])
         return super().feed(data)
 
     def _take(self, whole: bytes) -> list[Piece]:
@@ -113,13 +115,32 @@ class ChatStream(StreamReader):
             if self.done or self.trouble is not None:
                 return
             if self.said and not self._every:
-                rest = whole[place:]
-                yield from (rest,) if self._note(rest) else self._pass(rest)
+                yield from self._rest(whole[place:])
                 return
             end = whole.find(b"\n\n", place)
             end = len(whole) if end < 0 else end  # an odd number of line ends
             yield from self._read(whole[place:end].strip(b"\n"))
             place = end + 2
+
+    def _rest(self, whole: bytes) -> Iterator[Piece]:
+        """Pass on what came together with the first content."""
+        end = whole.find(b"\n\n") + 2
+        if end < len(whole):  # with one event alone it is seen soon enough how most are
+            self._around = around_text(whole[:end])
+        if cut := self._run(whole):
+            yield whole[:cut]
+            whole = whole[cut:]
+        if whole:
+            yield from (whole,) if self._note(whole) else self._pass(whole)
+
+    def _run(self, data: bytes) -> int:
+        """How many bytes at the beginning of `data` are events as most are; they are counted."""
+        if self._around is None:
+            return 0
+        count, size = run_of(data, *self._around)
+        self._raw_bytes += size
+        self._raw_events += count
+        return size
 
     def _pass(self, whole: bytes) -> Iterator[Piece]:
         """Read only the events that matter."""
@@ -143,8 +164,9 @@ class ChatStream(StreamReader):
             return False
         self._raw_bytes += len(whole)
         self._raw_events += count
-        if count == 1 and self._raw_events > self._learn_at:
-            self._around = around_text(whole) or self._around
+        if self._raw_events > self._learn_at:
+            last = whole if count == 1 else whole[whole.rfind(b"\n\n", 0, -2) + 2 :]
+            self._around = around_text(last) or self._around
             self._learn_at = self._raw_events + _LEARN_AGAIN
         return True
 
@@ -248,24 +270,33 @@ def plain_events(whole: bytes) -> int:
     Quotes inside JSON strings are escaped, so a bare `"error"` or `"finish_reason":"` is never part of a text.
     Unequal brackets may be a text's own: then the events are read after all, which costs time and nothing else.
     """
+    if not (whole.startswith(b'data: {"') and whole.endswith(b"}\n\n")):
+        return 0
     count = whole.count(b'}\n\ndata: {"') + 1
+    shape = whole.translate(None, _NO_SHAPE)  # few bytes, which are counted in no time
     if (
-        not whole.startswith(b'data: {"')
-        or whole.count(b"\n") != 2 * count  # no line but these
-        or not whole.endswith(b"}\n\n")
-        or whole.count(b"{") != whole.count(b"}")
-        or whole.count(b"[") != whole.count(b"]")
+        shape.count(b"\n") != 2 * count  # no line but these
+        or shape.count(b"{") != shape.count(b"}")
+        or shape.count(b"[") != shape.count(b"]")
     ):
         return 0
-    for mark in _MARKS:
-        if mark in whole:
+    for sign, marks in _SIGNS:
+        if sign in whole and any(mark in whole for mark in marks):
             return 0
     return count
 
 
-_MARKS: Final = (
-    b'"finish_reason":"', b'"finish_reason": "', b'"usage":{', b'"usage": {', b'"error"', b'_calls":[{', b'_calls": [{',
-)  # fmt: skip
+_NO_SHAPE: Final = bytes(set(range(256)) - set(b"{}[]\n"))
+_SIGNS: Final = (
+    (b'"finish_reason":"', (b'"finish_reason":"',)),
+    (b'"finish_reason": "', (b'"finish_reason": "',)),
+    (b'"usage"', (b'"usage":{', b'"usage": {')),
+    (b'"error"', (b'"error"',)),
+    (b'_calls"', (b'_calls":[{', b'_calls": [{')),
+)
+"""What tells that an event must be read, and what all of that begins with: mostly it is looked for alone."""
+
+_MARKS: Final = tuple(mark for _, marks in _SIGNS for mark in marks)
 
 
 def quiet_beginning(whole: bytes) -> int:
