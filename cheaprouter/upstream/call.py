@@ -70,7 +70,7 @@ class Call:
     """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
-    of a reply that was gathered.
+    of a reply that was `gathered`.
     """
 
     adapter: Adapter
@@ -88,6 +88,7 @@ class Call:
     recall: Recall | None = None
     response: Response | None = None
     wrote: float = 0.0
+    gathered: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
@@ -159,12 +160,17 @@ class Call:
 
     async def _gathered(self, response: Response) -> Completion | Failure:
         """Gather a stream for a client that wants a whole reply. Nothing has left before its end, so any failure is another's turn."""
-        self._begins(response.status)
-        start = b""
-        while not start.strip() and (data := await response.chunk()):
-            start += data
-        if not looks_like_events(start):
+        start = await response.chunk()
+        if not start.strip():
+            start = await self._first(response)
+        if not start.startswith(b"data:") and (start.startswith(b"{") or not looks_like_events(start)):
             return await self._whole(response, start)
+        self.gathered = True
+        if self.keep is None and start.endswith(self.adapter.stream_ends):
+            done = self.adapter.at_once(start, self.request)
+            if done is not None:  # it has come whole, as short ones do
+                self.watch.what = "read"
+                return self._unfiltered(done) if self.filter_fails else done
         gathering = Gathering(self.adapter, self.request, self.keep)
         gathering.feed(start)
         broken = None if gathering.over else await self._rest(response, gathering)
@@ -185,8 +191,17 @@ class Call:
             raise broken
         return self._unfiltered(completion) if self.filter_fails else completion
 
+    async def _first(self, response: Response) -> bytes:
+        """What comes after the headers, and blank lines, once it does; nothing at the end."""
+        self._begins(response.status)
+        start = b""
+        while not start.strip() and (data := await response.chunk()):
+            start += data
+        return start
+
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""
+        self._begins(response.status)
         basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
         if not response.pipe(basin):
             try:
@@ -212,10 +227,7 @@ class Call:
 
     async def _stream(self, response: Response) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
-        self._begins(response.status)
-        start = b""
-        while not start.strip() and (data := await response.chunk()):
-            start += data
+        start = await self._first(response)
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
         reader = self.adapter.reader(self.request, self.request.wire, self.keep)

@@ -230,9 +230,9 @@ class Pool:
         """`spent`: seconds that the try took, of a stream to its first content."""
         model = target.model
         if isinstance(outcome, Completion):
-            self._observer.succeeded(target, spent - call.wrote if call.streamed else None)
+            self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
             if outcome.usage is None:
-                self.learned.learn(model, UNCOUNTED if call.streamed else NEVER_COUNTED)
+                self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
             elif call.wrote:
                 self._observer.wrote(model.id, outcome.usage, call.wrote)
             return WholeReply(
