@@ -240,6 +240,6 @@ def kind_of(provider: ProviderSettings) -> ProviderKind:
     host = urlsplit(provider.base_url).hostname or ""
     if host.endswith(".openai.azure.com"):
         return KINDS["azure"]
-    timeouts = LOCAL_TIMEOUTS if provider.local else kind.timeouts
+    timeouts = LOCAL_TIMEOUTS if provider.local else CLOUD_TIMEOUTS
     plain = replace(kind, base_url=provider.base_url, quirks=GENERIC, timeouts=timeouts)
     return _BY_HOST.get(host, plain)
