@@ -387,9 +387,10 @@ class OpenAICompatible(Adapter):
                     body["stream_options"]["include_obfuscation"] = False
             else:
                 body.pop("stream_options", None)
-        elif request.stream:  # it was refused, and what comes instead is made one
-            body.pop("stream", None)
-            body.pop("stream_options", None)
+        else:
+            body.pop("stream_options", None)  # some refuse them without a stream
+            if request.stream:  # it was refused, and what comes instead is made one
+                del body["stream"]
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:

@@ -187,6 +187,13 @@ async def test_a_client_that_wants_a_stream_gets_one_of_who_refuses_to_stream(be
     assert "stream_options" not in bench.server.requests[1].json
 
 
+async def test_options_of_a_stream_go_out_with_a_stream_alone(make_bench):
+    bench = make_bench(kind="groq")
+    options = {"stream_options": {"include_usage": True}}
+    await bench.pool.send([bench.faulty], chat(response_format={"type": "json_object"}, **options))
+    assert "stream_options" not in bench.server.requests[0].json
+
+
 async def test_tools_are_asked_for_plainly_where_only_they_cannot_be_streamed(bench):
     tools = [{"type": "function", "function": {"name": "f"}}]
     bench.server.script("faulty", error(500 - 100, "Cannot use tools with stream"), reply(200, completion("Hi")))
