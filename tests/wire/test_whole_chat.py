@@ -78,6 +78,8 @@ def completions(draw: st.DrawFn) -> dict[str, Any]:
         if message["content"] and draw(st.integers(0, 3)) == 0:
             choice["logprobs"] = draw(logprobs)
         if draw(st.integers(0, 4)) == 0:
+            choice["native_finish_reason"] = "end_turn"
+        if draw(st.integers(0, 4)) == 0:
             choice["content_filter_results"] = {"hate": {"filtered": False, "severity": "safe"}}
         choices.append(choice)
     reply: dict[str, Any] = {
@@ -131,7 +133,8 @@ def streams(draw: st.DrawFn) -> tuple[dict[str, Any], bytes]:
                 tell(index, {"tool_calls": [{"index": place, "function": {"arguments": piece}}]})
         if "annotations" in message:
             tell(index, {"annotations": message["annotations"]})
-        tell(index, {}, finish_reason=choice["finish_reason"], **extra)
+        native = {name: choice[name] for name in ("native_finish_reason",) if name in choice}
+        tell(index, {}, finish_reason=choice["finish_reason"], **extra, **native)
     if "usage" in reply:
         chunks.append({**head, "choices": [], "usage": reply["usage"]})
     return reply, b"".join(map(sse, chunks)) + b"data: [DONE]\n\n"
@@ -158,6 +161,14 @@ def test_what_a_stream_tells_is_the_completion_it_was_made_of(made, size):
     got, reader = read(data, size)
     assert closed(got) == reply
     assert (reader.usage is not None) == ("usage" in reply)
+
+
+def test_a_text_without_its_end_is_read_once_and_no_more():
+    assert one_text(b'data: {"content":"' + b"a\\n" * 20_000 + b"\n\ndata: [DONE]\n\n", PLAIN) is None
+
+
+def test_a_text_that_begins_with_thoughts_is_read_event_by_event():
+    assert one_text(bad(text("<think>"), text("Hm.</think>Yes"), END), PLAIN) is None
 
 
 @given(streams())

@@ -104,10 +104,8 @@ def _around_bare_text(event: bytes) -> tuple[bytes, bytes, int] | None:
 
 
 _ENDS_BY_ITSELF: Final = frozenset({"stop", "length"})
-_HEADS: Final = frozenset(
-    {"id", "object", "created", "model", "system_fingerprint", "service_tier", "choices", "usage"}
-)
-_CHOICE: Final = frozenset({"index", "delta", "logprobs", "finish_reason"})
+_THOUGHTS: Final = "<think"
+"""What a text begins with that is not all answer: see `WholeChat`."""
 
 
 def one_text(whole: bytes, quirks: Quirks) -> tuple[Json, str] | None:
@@ -148,32 +146,35 @@ def one_text(whole: bytes, quirks: Quirks) -> tuple[Json, str] | None:
 _BEGINNING: Final = 4
 """Events among which the first text is: others tell of a role, or of what a filter thinks of the question."""
 
-_TEXT: Final = re.compile(rb'"content": ?"((?:[^"\\]+|\\.)+)"')
+_TEXT: Final = re.compile(rb'"content": ?"(?!")([^"\\]*(?:\\.[^"\\]*)*)"')
+"""A text that is not empty. Linear: there is one way to read each byte."""
 
 
 def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> Json | None:
     """`number`: the chunk that tells `said`, the beginning of the text, and nothing else."""
     reply: Json = {"object": "chat.completion"}
+    more: Json = {}
     reason = usage = None
     for place, chunk in enumerate(chunks):
-        if type(chunk) is not dict or not chunk.keys() <= _HEADS:
+        if type(chunk) is not dict or chunk.get("error") or "x_groq" in chunk:
             return None
         usage = chunk.get("usage") or usage
         choices = chunk.get("choices")
         if type(choices) is not list or len(choices) > 1:
             return None
         if choices:
-            if reason is not None or _said(choices[0]) != (said if place == number else ""):
+            if reason is not None or _said(choices[0], more) != (said if place == number else ""):
                 return None
             reason = choices[0].get("finish_reason")
         for name, value in chunk.items():
             if value is not None:
                 reply[name] = value
-    if reason not in _ENDS_BY_ITSELF or reason in quirks.finish:
+    if reason not in _ENDS_BY_ITSELF or reason in quirks.finish or text.lstrip().startswith(_THOUGHTS):
         return None
     reply["object"] = "chat.completion"
+    reply.pop("obfuscation", None)
     message = {"role": "assistant", "content": text}
-    reply["choices"] = [{"index": 0, "message": message, "logprobs": None, "finish_reason": reason}]
+    reply["choices"] = [{"index": 0, "message": message, "logprobs": None, **more, "finish_reason": reason}]
     if type(usage) is dict:
         reply["usage"] = usage
     else:
@@ -181,18 +182,19 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
     return reply
 
 
-def _said(choice: Any) -> str | None:
-    """The text of a choice that tells nothing else."""
-    if (
-        type(choice) is not dict
-        or not choice.keys() <= _CHOICE
-        or choice.get("index", 0) != 0
-        or choice.get("logprobs")
-    ):
+_OF_A_CHOICE: Final = frozenset({"index", "delta", "finish_reason"})
+
+
+def _said(choice: Any, more: Json) -> str | None:
+    """The text of a choice that tells nothing else but words about itself, which are put into `more`."""
+    delta = choice.get("delta") if type(choice) is dict else None
+    if type(delta) is not dict or choice.get("index") or delta.get("role", "assistant") != "assistant":
         return None
-    delta = choice.get("delta")
-    if type(delta) is not dict or delta.get("role", "assistant") != "assistant":
-        return None
+    for name, value in choice.items():
+        if name not in _OF_A_CHOICE and value is not None:
+            if type(value) is not str:
+                return None
+            more[name] = value
     text = ""
     for name, value in delta.items():
         if name == "content" and type(value) is str:
