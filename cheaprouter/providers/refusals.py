@@ -28,6 +28,8 @@ NEVER_COUNTED: Final[Change] = {"plain.usage": None}
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _MOST: Final = 10**9
+_LONGEST: Final = 4000
+"""Characters of a complaint that are looked at; some repeat the whole request."""
 
 
 def _said(pattern: str) -> re.Pattern[str]:
@@ -95,6 +97,7 @@ def refusal(message: str, droppable: Collection[str]) -> Change:
 
     `droppable`: parameters that may be left out.
     """
+    message = message[:_LONGEST]
     if change := next((change for pattern, change in _TABLE if pattern.search(message)), None):
         return change
     if (most := _ceiling(message)) is not None:
