@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from .accounts.accounts import Accounts
 from .accounts.policy import Policies
 from .catalog.build import build_models
 from .catalog.catalog import Catalog
+from .catalog.refreshed import kept
 from .catalog.table import ModelTable
 from .config.kinds import MOCK
 from .config.settings import Auth, ProviderSettings, Settings, auth_of
@@ -44,17 +46,18 @@ class World:
 class Makings:
     """What worlds are made with, and that outlives them. `accounts`: for settings made at run time, and the clock.
 
-    The catalogue is read anew for each world, in 2 ms: kept, it would take .4 MB.
+    `data`: where refreshed prices are kept. The catalogue is read anew for each world, in 2 ms: kept, it would take .4 MB.
     """
 
     difficulty: DifficultyModel
     sticky: StickyStore
     accounts: Accounts
+    data: Path
 
     def world(self, settings: Settings, discovered: Mapping[str, list[Json]], before: World | None = None) -> World:
         """A world for these settings. `discovered`: what providers list. An exception leaves everything as it was."""
         settings, clock = with_mock(settings), self.accounts.clock
-        table = build_models(settings, discovered, Catalog.load(), today=clock.utcnow().date())
+        table = build_models(settings, discovered, make_catalog(settings, self.data), today=clock.utcnow().date())
         same_cache = before is not None and before.settings.cache == settings.cache
         return World(
             settings=settings,
@@ -70,6 +73,11 @@ class Makings:
     def with_policies(self, world: World) -> World:
         """The same world after something was set at run time."""
         return replace(world, policies=Policies(world.settings, self.accounts.overrides.scopes))
+
+
+def make_catalog(settings: Settings, data: Path) -> Catalog:
+    """The catalogue, with the newest prices where the user wants them. `data`: where these are kept."""
+    return Catalog.load(kept(data) if settings.prices.refresh else None)
 
 
 def make_upstreams(settings: Settings) -> Upstreams:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ..catalog.prices import active_price, billed, charged
+from ..catalog.prices import active_price, at_least, billed, charged
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
 RESERVED_OUTPUT: Final = 1024
 """Most output tokens that a reservation assumes; see the contract of the token limit."""
 
-_BY_PRICE: Final = frozenset({"computed", "estimated", "free"})
+_BY_PRICE: Final = frozenset({"computed", "estimated", "free", "disputed"})
 
 
 class Account:
@@ -239,10 +240,10 @@ class Account:
         now, at = accounts.clock.monotonic(), accounts.clock.unix()
         calendar = accounts.calendar
         day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
-        used = self._estimate(output_characters) if usage is None else usage
+        used = usage if usage is not None and usage.completion_tokens else self._estimated(usage, output_characters)
         self.cost, source = self._cost(used)
         self._settled = used, usage is not None, source, now, at, day
-        self._charge(used, self.cost or 0, now, at, day)
+        self._charge(used, self._unknown(used) if self.cost is None else self.cost, now, at, day)
 
     def close(
         self, status: int, *, usage: Usage | None = None, output_characters: int = 0, error: str | None = None
@@ -324,12 +325,15 @@ class Account:
         if everyone.today >= house.warn_daily or everyone.month >= house.warn_monthly:
             accounts.alerts.spent(None, house, (everyone.today, everyone.month), day, at)
 
-    def _estimate(self, output_characters: int) -> Usage:
-        """Usage that no upstream told."""
-        if self.model is None or (output_characters == 0 and self.first_token is None):
-            return Usage()
+    def _estimated(self, told: Usage | None, output_characters: int) -> Usage:
+        """Usage that no upstream told, or not of the output, though there is some."""
+        output = (output_characters + 3) // 4
+        if self.model is None or self.cached or not (output or (told is None and self.first_token is not None)):
+            return told or Usage()
+        if told is not None and told.prompt_tokens:
+            return replace(told, completion_tokens=output, estimated=True)
         prompt = self.decision.prompt_tokens if self.decision else 0
-        return Usage(prompt_tokens=prompt, completion_tokens=(output_characters + 3) // 4, estimated=True)
+        return Usage(prompt, output, estimated=True, reported_cost=None if told is None else told.reported_cost)
 
     def _cost(self, usage: Usage) -> tuple[int | None, str]:
         if self.cached:
@@ -337,7 +341,14 @@ class Account:
         used = usage.prompt_tokens or usage.completion_tokens or usage.reported_cost is not None
         if self.model is None or not used:
             return 0, "free"
-        return billed(usage, self.model, self.model.flat or active_price(self.model, self.at))
+        amount, source = billed(usage, self.model, self.model.flat or active_price(self.model, self.at))
+        if source == "disputed" and usage.reported_cost is not None:
+            self._accounts.alerts.disputed(self.model.id, charge(usage.reported_cost), amount)
+        return amount, source
+
+    def _unknown(self, usage: Usage) -> int:
+        """What a request whose cost is not known takes from budgets all the same."""
+        return 0 if self.model is None else at_least(usage, self.model.flat or active_price(self.model, self.at))
 
     def _baseline_cost(self, usage: Usage, amount: int | None, source: str) -> int | None:
         """What the same usage would have cost at the baseline's price; None where nothing can be compared."""

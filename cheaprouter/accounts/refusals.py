@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
@@ -11,7 +12,7 @@ from typing import Final
 from ..config.settings import BudgetAction
 from ..core.errors import BudgetError, LimitError
 from ..core.events import BudgetReached, BudgetWarning, EventBus, RateLimited
-from ..core.money import from_pico
+from ..core.money import from_pico, usd_text
 from .ledger import Left, Limits, Period, Refusal
 from .policy import Policy
 
@@ -21,6 +22,10 @@ WINDOW: Final = 60.0
 LONG_WINDOW: Final = 3600.0
 """The same for a device that is switched off, or out of hours."""
 
+_MOST_DISPUTED: Final = 1000
+"""Models of which it is remembered that their reported cost was told to be wrong."""
+
+_LOG: Final = logging.getLogger(__name__)
 _LONG: Final = frozenset({"disabled", "schedule"})
 _CODES: Final = {"disabled": "device_disabled", "schedule": "outside_schedule"}
 
@@ -104,6 +109,7 @@ class Alerts:
         self._limited: dict[str, float] = {}
         self._latest = 0.0
         self._told: dict[tuple[str | None, str], tuple[int, int, bool]] = {}
+        self._disputed: set[str] = set()
 
     def refused(self, device_id: str, limit: str, wait: float | None, now: float, at: float) -> None:
         """A limit was hit, at a moment (Unix seconds)."""
@@ -113,6 +119,14 @@ class Alerts:
         if now >= quiet.get(limit, 0.0):
             quiet[limit] = now + (LONG_WINDOW if limit in _LONG else WINDOW)
             self._bus.publish(RateLimited(device_id, limit, wait, datetime.fromtimestamp(at, UTC)))
+
+    def disputed(self, model_id: str, reported: int, ours: int | None) -> None:
+        """Say, once for each model, that a cost which was reported cannot be (pico-dollars). Both figures are in the books."""
+        if model_id in self._disputed or len(self._disputed) >= _MOST_DISPUTED:
+            return
+        self._disputed.add(model_id)
+        booked = "it is booked as unknown" if ours is None else f"{usd_text(ours)} is booked"
+        _LOG.warning("%s: a cost of %s USD was reported, which cannot be: %s", model_id, usd_text(reported), booked)
 
     def limited(self, device_id: str | None, now: float) -> bool:
         """Whether a device was refused and would still be; None: any."""

@@ -69,7 +69,7 @@ COLUMNS: Final = tuple(SHAPE)
 INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
 
 _RULES: Final = tuple(SHAPE.values())
-_OF_USAGE: Final = tuple(field.name for field in fields(Usage))
+_OF_USAGE: Final = tuple(field.name for field in fields(Usage) if field.name in SHAPE)
 _NUMBERS: Final = (int, float)
 _TEXTS: Final = tuple((INDEX[name], most) for name, (kind, _, most, _) in SHAPE.items() if kind is str)
 _MEASURED: Final = tuple(

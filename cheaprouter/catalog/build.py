@@ -7,16 +7,18 @@ those its own list lacks; what it lists beyond the catalogue has no known price 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from datetime import date
 from decimal import Decimal
 from functools import cached_property
 from typing import Final
 from urllib.parse import urlsplit
 
-from ..config.kinds import MOCK, is_local
+from ..config.kinds import MOCK, is_local, kind_of
 from ..config.settings import ModelSettings, ProviderSettings, Settings
 from ..core.const import MOCK_MODEL
-from ..core.models import FREE, Capability, Json, Model, Price, Quality, Rates
+from ..core.ids import other_spelling
+from ..core.models import FREE, PIECES, RATES, Capability, Json, Model, Price, Quality, Rates
 from .catalog import Catalog, CatalogEntry
 from .quality import family, sees
 from .table import ModelTable, dangling, of_provider
@@ -30,8 +32,14 @@ _OWN_HOSTS: Final = {"openai": "api.openai.com", "anthropic": "api.anthropic.com
 _LISTS_PRICES: Final = ("openrouter", "blockrun", "together")
 """Kinds whose own list of models says, in documented units, what each costs."""
 
+_FREE_TAG: Final = ":free"
+"""OpenRouter's, and by way of it others', for variants that cost nothing."""
+
 _DIGITS: Final = 9
 """Before and after the point of a listed price (USD): whatever is beyond is a mistake of the list's."""
+
+CACHE_WRITE: Final = Decimal("1.25")
+"""What writing to a cache costs over plain input at the vendors who count it (Anthropic, OpenAI, Qwen; November 2026)."""
 
 _MOCK_CONTEXT: Final = 128_000
 _MOCK_QUALITY: Final = Quality(50.0, "configured")
@@ -84,6 +92,7 @@ class _Provider:
         catalogued = [] if self.local else [entry for entry in self.catalog.models(self.kind) if self.offered(entry)]
         yield from (self.from_catalog(entry) for entry in catalogued if entry.id not in named)
         known = {entry.id for entry in catalogued} | named
+        known |= {other_spelling(model_id) for model_id in named}
         yield from (self.from_listing(item) for model_id, item in self.listed.items() if model_id not in known)
 
     def offered(self, entry: CatalogEntry) -> bool:
@@ -99,7 +108,22 @@ class _Provider:
     def configured(self, model: ModelSettings) -> Model:
         upstream = model.upstream or self.upstream(model.id)
         entry = self.catalog.lookup(self.kind, upstream)
-        return self.described(upstream, entry, (model.price,) if model.price else self.prices(entry, upstream), model)
+        if model.price is None:
+            return self.described(upstream, entry, self.prices(entry, upstream), model)
+        return self.described(upstream, entry, (self.completed(model.price, entry, upstream),), model)
+
+    def completed(self, price: Price, entry: CatalogEntry | None, upstream: str) -> Price:
+        """The user's price with what it leaves out, as far as that is known of who charges it."""
+        same = entry or self.catalog.facts(upstream)
+        price = replace(price, services=kind_of(self.settings).services)
+        for known in reversed(same.prices if same else ()):
+            if known.daily is None and (known.rates.input, known.rates.output) == (
+                price.rates.input,
+                price.rates.output,
+            ):
+                return replace(price, rates=_filled(price.rates, known.rates), services=known.services)
+        written = price.rates.input * CACHE_WRITE if price.rates.cache_write is None else None
+        return replace(price, rates=_filled(price.rates, replace(price.rates, cache_write=written)))
 
     def from_catalog(self, entry: CatalogEntry) -> Model:
         return self.described(entry.id, entry, self.prices(entry, entry.id))
@@ -114,12 +138,15 @@ class _Provider:
         entry = None if self.local else self.catalog.lookup(self.kind, upstream)
         prices = self.prices(entry, upstream)
         known = bool(prices) and self.kind not in self.catalog.kinds() and self.catalog.facts(upstream) is not None
+        known = known and not upstream.endswith(_FREE_TAG)  # who is paid in what is asked is named, not chosen
         return self.described(upstream, entry, prices, hidden=not (self.local or known))
 
     def prices(self, entry: CatalogEntry | None, upstream: str) -> tuple[Price, ...]:
         if self.local:
             return (FREE,)
         known = entry.prices if entry else ()
+        if not known and upstream.endswith(_FREE_TAG):
+            known = (FREE,)
         told = self.listed.get(upstream, {}).get("price") if self.kind in _LISTS_PRICES else None
         if told is None:
             return known
@@ -140,7 +167,8 @@ class _Provider:
         *,
         hidden: bool = False,
     ) -> Model:
-        given, listed = given or ModelSettings(f"{self.settings.name}/{upstream}"), self.listed.get(upstream, {})
+        given = given or ModelSettings(f"{self.settings.name}/{upstream}")
+        listed = self.listed.get(upstream) or self.listed.get(other_spelling(upstream), {})
         return Model(
             id=given.id,
             provider=self.settings.name,
@@ -163,6 +191,12 @@ class _Provider:
         return model_id.removeprefix(f"{self.settings.name}/")
 
 
+def _filled(given: Rates, known: Rates) -> Rates:
+    """The rates that are given, and of the others those that are known."""
+    found = {name: getattr(known, name) if (own := getattr(given, name)) is None else own for name in RATES}
+    return Rates(**found)
+
+
 def _quality(given: ModelSettings) -> Quality | None:
     return None if given.quality is None else Quality(given.quality, "configured")
 
@@ -177,8 +211,10 @@ def _listed_price(told: object, provider: str) -> Price | None:
         return None
     try:
         amounts = {name: _listed_amount(amount) for name, amount in told.items()}
-        per_request = amounts.pop("per_request", Decimal(0))
-        return Price(Rates(**amounts), per_request=per_request, source=f"listed by {provider}")
+        pieces: Json = {name: amounts.pop(name) for name in PIECES if name in amounts}
+        if amounts.get("reasoning") == amounts.get("output"):
+            amounts.pop("reasoning", None)
+        return Price(Rates(**amounts), source=f"listed by {provider}", **pieces)
     except (TypeError, ValueError, ArithmeticError):
         return None
 
@@ -192,10 +228,13 @@ def _listed_amount(told: str) -> Decimal:
 
 
 def _catalog_kind(settings: ProviderSettings) -> str:
+    """Whose prices hold: the kind's, at its own address; and those of a vendor whose usual address was typed in."""
     own = _OWN_HOSTS.get(settings.kind)
-    if own and settings.base_url and urlsplit(settings.base_url).hostname != own:
-        return ""
-    return settings.kind
+    host = urlsplit(settings.base_url).hostname
+    if not own or not host or host == own:
+        return settings.kind
+    kind = kind_of(settings)
+    return kind.name if kind.name != settings.kind and urlsplit(kind.base_url).hostname == host else ""
 
 
 def _mocks(settings: Settings) -> Iterator[Model]:

@@ -10,7 +10,8 @@ from typing import Any, Self
 
 import orjson
 
-from ..core.models import Capability, Json, Price, PriceTier, Rates
+from ..config.kinds import KINDS
+from ..core.models import PIECES, RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
 from ..core.records import dataclass
 from .quality import QualityTable, canonical
 
@@ -35,22 +36,23 @@ class CatalogEntry:
 class Catalog:
     """Looks models up by provider kind and upstream id. Entries are made when first asked for."""
 
-    def __init__(self, snapshot: Json, quality: QualityTable) -> None:
+    def __init__(self, snapshot: Json, quality: QualityTable, refreshed: Json | None = None) -> None:
         self.version: str = snapshot["version"]
         self.quality = quality
         self._sources: Mapping[str, str] = snapshot["sources"]
         self._raw: Mapping[str, Mapping[str, Json]] = snapshot["models"]
+        self._refreshed: Json = refreshed or {}
         self._by_name: dict[str, dict[str, str]] = {}
         self._entries: dict[tuple[str, str], CatalogEntry] = {}
         self._anywhere: dict[str, tuple[str, str]] | None = None
 
     @classmethod
-    def load(cls) -> Self:
-        """The snapshot that ships with the package."""
+    def load(cls, refreshed: Json | None = None) -> Self:
+        """The snapshot that ships with the package. `refreshed`: newer prices, see `refreshed`."""
         data = Path(__file__).with_name("data")
         quality = orjson.loads((data / "quality.json").read_bytes())
         figures = {name: (float(value), str(date)) for name, (value, date) in quality["measured"].items()}
-        return cls(orjson.loads((data / "models.json").read_bytes()), QualityTable(figures))
+        return cls(shipped(), QualityTable(figures), refreshed)
 
     def kinds(self) -> tuple[str, ...]:
         """The provider kinds that have entries."""
@@ -96,7 +98,7 @@ class Catalog:
         capabilities = raw.get("capabilities")
         return CatalogEntry(
             id=model_id,
-            prices=tuple(self._price(price, raw["source"]) for price in raw["prices"]),
+            prices=self._newer(kind, model_id, raw) or self._prices(kind, raw["prices"], raw, self._source(raw)),
             context=raw.get("context"),
             max_output=raw.get("max_output"),
             capabilities=None if capabilities is None else frozenset(Capability(name) for name in capabilities),
@@ -105,21 +107,43 @@ class Catalog:
             retires=raw.get("retires"),
         )
 
-    def _price(self, raw: Json, source: str) -> Price:
-        return Price(
-            rates=_rates(raw),
-            tiers=tuple(PriceTier(tier["above"], _rates(tier)) for tier in raw.get("tiers", ())),
-            valid_from=datetime.fromisoformat(raw["from"]).replace(tzinfo=UTC) if "from" in raw else None,
-            daily=(raw["daily"][0], raw["daily"][1]) if "daily" in raw else None,
-            source=f"{self._sources[source]}, {self.version}",
-        )
+    def _source(self, entry: Json) -> str:
+        return f"{self._sources[entry['source']]}, {self.version}"
+
+    def _newer(self, kind: str, model_id: str, entry: Json) -> tuple[Price, ...]:
+        """Refreshed prices; none where there are none, or what was kept of them is damaged."""
+        try:
+            told = self._refreshed["models"][kind][model_id]
+            return self._prices(kind, told, entry, str(self._refreshed["source"]))
+        except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
+            return ()
+
+    def _prices(self, kind: str, told: list[Json], entry: Json, source: str) -> tuple[Price, ...]:
+        services = {**dict(KINDS[kind].services if kind in KINDS else SERVICES), **entry.get("services", {})}
+        known = tuple((word, Decimal(times)) for word, times in services.items())
+        return tuple(_price(raw, known, source) for raw in told)
+
+
+def shipped() -> Json:
+    """The snapshot that ships, as it was written."""
+    snapshot: Json = orjson.loads((Path(__file__).with_name("data") / "models.json").read_bytes())
+    return snapshot
+
+
+def _price(raw: Json, services: tuple[tuple[str, Decimal], ...], source: str) -> Price:
+    return Price(
+        rates=_rates(raw),
+        tiers=tuple(PriceTier(tier["above"], _rates(tier)) for tier in raw.get("tiers", ())),
+        valid_from=datetime.fromisoformat(raw["from"]).replace(tzinfo=UTC) if "from" in raw else None,
+        daily=(raw["daily"][0], raw["daily"][1]) if "daily" in raw else None,
+        source=source,
+        services=services,
+        **{name: Decimal(raw[name]) for name in PIECES if name in raw},
+    )
 
 
 def _rates(raw: Mapping[str, Any]) -> Rates:
-    def rate(key: str) -> Decimal | None:
-        return Decimal(raw[key]) if key in raw else None
-
-    return Rates(Decimal(raw["input"]), Decimal(raw["output"]), rate("cached_input"), rate("cache_write"))
+    return Rates(**{name: Decimal(raw[name]) for name in RATES if name in raw})
 
 
 def _spelled(model_id: str) -> str:

@@ -6,6 +6,7 @@ import difflib
 from collections.abc import Iterable, Iterator, Mapping
 
 from ..config.settings import ProviderSettings, Settings
+from ..core.ids import other_spelling
 from ..core.models import Model, Profile
 from .quality import measured
 
@@ -26,8 +27,8 @@ class ModelTable:
         self._reference = dict(reference or {})
 
     def get(self, model_id: str) -> Model | None:
-        """The model of exactly that id."""
-        return self._by_id.get(model_id)
+        """The model of that id, Ollama's default tag written or not."""
+        return self._by_id.get(model_id) or self._by_id.get(other_spelling(model_id))
 
     def ids(self, kind: str = "chat") -> list[str]:
         """Ids of the models of a kind that anything may use; those that answer only to their own name are left out."""
@@ -43,7 +44,7 @@ class ModelTable:
     def baseline(self, settings: Settings) -> Model | None:
         """What savings are counted against: the model named in the settings, in use or not; else the best chat model in use."""
         if name := settings.routing.baseline_model:
-            return self._by_id.get(name) or self._reference.get(name)
+            return self.get(name) or self._reference.get(name)
         priced = [model for model in self.models if model.kind == "chat" and model.priced and not model.hidden]
         return max(priced, key=_standing, default=None)
 
@@ -85,7 +86,13 @@ def dangling(settings: Settings, known: set[str]) -> Iterator[str]:
     profiles = {profile.model_id for profile in Profile}
 
     def lost(name: str) -> bool:
-        if name in known or name in settings.aliases or name.partition(":")[0] in profiles or name == "auto":
+        if (
+            name in known
+            or other_spelling(name) in known
+            or name in settings.aliases
+            or name.partition(":")[0] in profiles
+            or name == "auto"
+        ):
             return False
         return name.partition("/")[0] not in open_
 

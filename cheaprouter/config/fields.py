@@ -37,6 +37,7 @@ SECTIONS: Final[Mapping[str, type]] = MappingProxyType(
         "mqtt": rows.MqttSettings,
         "storage": rows.StorageSettings,
         "cache": rows.CacheSettings,
+        "prices": rows.PricesSettings,
         "http": rows.HttpSettings,
     }
 )

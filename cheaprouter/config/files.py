@@ -7,9 +7,13 @@ load, read at a start that finds the files broken.
 from __future__ import annotations
 
 import asyncio
+import codecs
 import contextlib
+import errno
 import hashlib
 import logging
+import os
+import stat
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -25,6 +29,14 @@ APP_FOLDER: Final = Path("/config")
 OPTIONS: Final = "options.json"
 CONFIG_VARIABLE: Final = "CHEAPROUTER_CONFIG"
 LAST_GOOD: Final = "last_good.json"
+MOST_BYTES: Final = 1 << 20
+"""Of a file are read at most; YAML is read to a tenth of that (`strict_yaml.MOST_CHARACTERS`)."""
+
+_MARKS: Final = {
+    codecs.BOM_UTF8: "utf-8",
+    codecs.BOM_UTF16_LE: "utf-16-le",
+    codecs.BOM_UTF16_BE: "utf-16-be",
+}
 _VERSION: Final = 1
 INTERVAL: Final = 2.0
 SETTLE: Final = 0.3
@@ -62,13 +74,37 @@ def read(files: tuple[Path, ...], *, required: bool = False) -> tuple[dict[Path,
     texts, problems = {}, []
     for path in files:
         try:
-            texts[path] = path.read_text(encoding="utf-8")
+            texts[path] = _text(_content(path))
         except FileNotFoundError:
             if required and path == files[-1]:
                 problems.append(f"{path}: there is no such file")
-        except (OSError, UnicodeDecodeError) as error:
-            problems.append(f"{path}: cannot be read ({getattr(error, 'strerror', None) or 'it is not UTF-8 text'})")
+        except UnicodeDecodeError as error:
+            line = error.object.count(b"\n", 0, error.start) + 1
+            problems.append(f"{path}: line {line}: cannot be read (it is not UTF-8 text)")
+        except OSError as error:
+            problems.append(f"{path}: cannot be read ({error.strerror})")
     return texts, problems
+
+
+def _content(path: Path) -> bytes:
+    """What a file holds, as far as anybody would read it. Raises OSError, also for what is no file: a pipe may never end."""
+    with open(path, "rb", opener=_open_at_once) as file:
+        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file")
+        return file.read(MOST_BYTES + 1)
+
+
+def _open_at_once(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_NONBLOCK)
+
+
+def _text(content: bytes) -> str:
+    """By its byte order mark, as Windows' editors write it, else UTF-8; lines end in one way."""
+    mark = next((mark for mark in _MARKS if content.startswith(mark)), b"")
+    encoding = _MARKS.get(mark, "utf-8")
+    # Where more is there than is read, its last character may be cut in two.
+    text = codecs.getincrementaldecoder(encoding)().decode(content[len(mark) :], final=len(content) <= MOST_BYTES)
+    return text.replace("\r\n", "\n").replace("\r", "\n")
 
 
 def read_last_good(data: Path) -> dict[Path, str]:
@@ -188,7 +224,7 @@ def _digest(files: Sequence[Path]) -> str:
     digest = hashlib.sha256()
     for path in files:
         try:
-            digest.update(path.read_bytes())
+            digest.update(_content(path))
         except OSError:
             digest.update(b"\0absent")
         digest.update(b"\0\0")

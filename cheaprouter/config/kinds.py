@@ -1,20 +1,23 @@
 """What a provider is, by its kind: where it is, how it wants the key, and what it does differently. One row each.
 
 Deviations are those seen or documented by November 2026. What is not listed here is learned from a provider's own
-complaints, see `providers.unsupported`.
+complaints, see `providers.unsupported`. Where each vendor says so, and on which day that was read, stands in `vendors`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from decimal import Decimal
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
 
+from ..core.models import SERVICES
 from ..core.records import dataclass
 from ..wire.openai_chat.quirks import ModelRule, Quirks
 from . import values
 from .values import setting
+from .vendors import vendor_at
 
 if TYPE_CHECKING:
     from .settings import ProviderSettings
@@ -53,7 +56,7 @@ class ProviderKind:
 
     `local`: a server that people run at home: no key, no price. `port`: where it listens unless told otherwise.
     `needs_url`: the address differs for every customer. `key_path`: what only a valid key may ask, where the list of
-    models is public. `models_path`: its list of models.
+    models is public. `models_path`: its list of models. `services`: what its service tiers cost, times the usual price.
     """
 
     name: str
@@ -67,6 +70,7 @@ class ProviderKind:
     timeouts: Timeouts = CLOUD_TIMEOUTS
     key_path: str = ""
     models_path: str = "/models"
+    services: tuple[tuple[str, Decimal], ...] = SERVICES
 
 
 _AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
@@ -145,8 +149,12 @@ _MOONSHOT: Final = Quirks(
     rename=_OLD_LIMIT,
     roles=_PLAIN_ROLES,
     drop_call=_OTHERS_CALLS,
-    models=(ModelRule(r"^kimi-(?:k2\.[5-9]|k2-thinking|k[3-9])", thoughts=True),),
     clamp={"temperature": (0, 1)},
+    models=(
+        # The platform fixes them for these models, and refuses others.
+        ModelRule(r"^kimi-", drop=frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})),
+        ModelRule(r"^kimi-(?:k2\.[5-9]|k2-thinking|k[3-9])", thoughts=True),
+    ),
 )
 _MINIMAX: Final = Quirks(
     roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)}
@@ -159,6 +167,12 @@ _QWEN: Final = Quirks(
     clamp={"temperature": (0, 1.99)},
 )
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
+_HALF: Final = Decimal("0.5")
+_ANTHROPIC_SERVICES: Final = (("batch", _HALF), ("priority", Decimal(1)), ("us", Decimal("1.1")))
+"""`priority` is capacity that was paid for before; `us`: served in the United States only."""
+
+_GEMINI_SERVICES: Final = (("flex", _HALF), ("batch", _HALF), ("priority", Decimal("1.8")))
+_GROQ_SERVICES: Final = (("flex", Decimal(1)), ("batch", _HALF))
 _MOCK: Final = Quirks(plain=None)
 _LOCAL: Final = Quirks(rename=_OLD_LIMIT, roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 
@@ -176,10 +190,13 @@ _TABLE: Final = (
         wire="anthropic",
         auth="x-api-key",
         models_path="/models?limit=1000",
+        services=_ANTHROPIC_SERVICES,
     ),
-    ProviderKind("gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI),
+    ProviderKind(
+        "gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI, services=_GEMINI_SERVICES
+    ),
     ProviderKind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
-    ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ),
+    ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, services=_GROQ_SERVICES),
     ProviderKind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT),
     ProviderKind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
     ProviderKind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
@@ -224,9 +241,7 @@ def costs_money(provider: ProviderSettings) -> bool:
     if not provider.enabled or provider.kind == MOCK or is_local(provider):
         return False
     prices = [model.price for model in provider.models]
-    return not prices or not all(
-        p is not None and not (p.rates.input or p.rates.output or p.tiers or p.per_request) for p in prices
-    )
+    return not prices or not all(price is not None and price.nothing for price in prices)
 
 
 def kind_of(provider: ProviderSettings) -> ProviderKind:
@@ -238,8 +253,8 @@ def kind_of(provider: ProviderSettings) -> ProviderKind:
     if provider.kind != "openai" or not provider.base_url:
         return kind
     host = urlsplit(provider.base_url).hostname or ""
-    if host.endswith(".openai.azure.com"):
-        return KINDS["azure"]
+    if other := vendor_at(host):
+        return KINDS[other]
     timeouts = LOCAL_TIMEOUTS if provider.local else CLOUD_TIMEOUTS
     plain = replace(kind, base_url=provider.base_url, quirks=GENERIC, timeouts=timeouts)
     return _BY_HOST.get(host, plain)

@@ -54,13 +54,14 @@ _RULES: Final[tuple[tuple[tuple[str, ...], int, Any, str], ...]] = (
 class Layer:
     """One source's raw settings, and what of it was not understood.
 
-    `origins`: a dotted path's source where that is known more closely than `source`.
+    `origins`: a dotted path's source where that is known more closely than `source`. `secrets`: what was put in by reference.
     """
 
     source: str
     raw: Json
     origins: Mapping[str, str] = field(default_factory=dict)
     problems: tuple[str, ...] = ()
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def merge(layers: Iterable[Layer]) -> tuple[Json, dict[str, str]]:

@@ -2,31 +2,34 @@
 
 Precedence, highest first: environment (`CHEAPROUTER_*`), the YAML file, the app's options (`<data>/options.json`), defaults.
 The file is the one named by `--config` or CHEAPROUTER_CONFIG; without one, `<data>/cheaprouter.yaml` if there, and in the app
-`/config/cheaprouter.yaml` (the folder that its user can reach) over that. Never `./config.yaml`.
+`/config/cheaprouter.yaml` (the folder that its user can reach) over that. Never `./config.yaml`. A `secrets.yaml` beside a file
+is for its `!secret NAME`. Of the texts of files only what they say by reference is kept and compared, never what that stands for.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import unquote, urlsplit
 
 import orjson
 
 from ..core.errors import ConfigurationError
+from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
 from . import fields, files, losses
 from .files import APP_FOLDER, OPTIONS, is_named
 from .kinds import CLOUD
 from .layers import Layer, merge, without
-from .problems import Problem, dotted
-from .schema import check
+from .origins import Origins
+from .references import SECRETS, put_in, uses_secrets
+from .schema import MOST_TOLD, check
 from .settings import Settings, lock
-from .strict_yaml import parse_yaml
+from .strict_yaml import DEEPEST, parse_secrets, parse_yaml
 
 _ELSEWHERE: Final = (files.CONFIG_VARIABLE, "CHEAPROUTER_DATA")
 _SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
@@ -38,7 +41,7 @@ class Loaded:
     """Settings, what was wrong and left out, where each dotted key came from, and the files to watch (there or not).
 
     `texts`: what the files held that set something; secrets are inside. `good`: all that the files say was understood.
-    Where not, nothing may be concluded from what the settings do not hold.
+    Where not, nothing may be concluded from what the settings do not hold. `secrets`: what was put in by reference.
     """
 
     settings: Settings
@@ -47,6 +50,7 @@ class Loaded:
     files: tuple[Path, ...] = ()
     texts: Mapping[Path, str] = field(default_factory=dict, repr=False)
     good: bool = True
+    secrets: frozenset[str] = field(default=frozenset(), repr=False)
 
 
 def load(
@@ -61,7 +65,7 @@ def load(
     found = files.find(config_file, data, environ, app_folder)
     named = is_named(config_file, environ)
     texts, problems = files.read(found, required=named)
-    layers = _layers(texts)
+    layers = _layers(texts, environ)
     if named and not lenient and _is_idle(layers.get(found[-1])):
         problems.append(
             f"{found[-1]}: it sets nothing (`providers: {{}}` would do; without a file named, the demo starts)"
@@ -90,24 +94,27 @@ def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str])
     texts, problems = files.read(found)
     problems += losses.emptied(last_good, texts, app=bool(environ.get("SUPERVISOR_TOKEN")))
     problems += _cut_off(last_good, texts).values()
-    layers = _layers(texts)
+    layers = _layers(texts, environ)
     rest = _understand(texts, layers, found, [], environ, lenient=True)
-    if problems or not (rest.good or _files_are_good(layers, environ)):
+    if len(rest.problems) > MOST_TOLD:
+        wrong = [*problems, *rest.problems]
+    elif problems or not (rest.good or _files_are_good(layers, environ)):
         wrong = _wrong(texts, layers, found, problems, environ)
     elif opened := _opened(last_good, rest, environ):
         wrong = [*rest.problems, *opened.values()]
     else:
         return rest
     if last_good:
-        kept = _understand(last_good, _layers(last_good), found, [], environ, lenient=True)
+        before = _layers(last_good, environ)
+        kept = _understand(last_good, before, found, [], environ, lenient=True)
         said = (*wrong, *kept.problems, "the last good configuration is used until this is mended")
-        return replace(kept, problems=said, good=False)
+        return replace(kept, settings=_shut(kept, before, environ), problems=said, good=False)
     said = (*wrong, "no provider is used, and callers need a key, until this is mended")
     return replace(rest, settings=lock(rest.settings), problems=said, good=False)
 
 
 def secrets(settings: Settings) -> set[str]:
-    """Every value that no log, page or message may show."""
+    """Every value that no log, page or message may show, beside what was put in by reference (`Loaded.secrets`)."""
     headers = [header for provider in settings.providers for header in provider.headers.items()]
     found = {value for name, value in headers if _SECRET_HEADER.search(name)}
     found |= {key for provider in settings.providers for key in provider.api_keys}
@@ -130,12 +137,25 @@ def _understand(
     known = _key_variables(merge(layers.values())[0], environ)
     everything = [*layers.values(), fields.from_environment(environ, known)]
     raw, sources = merge(everything)
-    settings, more = _settle(raw, environ, sources, lenient=lenient)
+    origins = Origins(sources, {path: text for path, text in texts.items() if path.name != OPTIONS})
+    settings, more = _settle(raw, environ, origins, lenient=lenient)
+    put_in = frozenset[str]().union(*(layer.secrets for layer in layers.values()))
     said = (*problems, *(problem for layer in everything for problem in layer.problems), *more)
+    redactor = Redactor()  # values are told only where they are harmless, so this is for what slipped through
+    redactor.register(put_in)
+    said = tuple(map(redactor.clean, said))
     if said and not lenient:
         raise ConfigurationError(list(said))
     held = {path: texts[path] for path, layer in layers.items() if layer.raw or _says(path, texts[path])}
-    return Loaded(settings, said, sources, found, held, good=not said)
+    watched = tuple(dict.fromkeys((*found, *(path.with_name(SECRETS) for path in found if path.name != OPTIONS))))
+    return Loaded(settings, said, sources, watched, held, good=not said, secrets=put_in)
+
+
+def _shut(kept: Loaded, layers: Mapping[Path, Layer], environ: Mapping[str, str]) -> Settings:
+    """Settings of which the files' part may lack something: what is lacking opens nothing."""
+    if kept.good or kept.settings.auth is not None or _files_are_good(layers, environ):
+        return kept.settings
+    return replace(lock(kept.settings), providers=kept.settings.providers)
 
 
 def _is_idle(layer: Layer | None) -> bool:
@@ -173,7 +193,7 @@ def _opened(before: Mapping[Path, str], loaded: Loaded, environ: Mapping[str, st
     """Files whose silence opens what they closed before."""
     if before == loaded.texts:  # as at most starts: no need to understand them again
         return {}
-    was = _understand(before, _layers(before), loaded.files, [], environ, lenient=True).settings
+    was = _understand(before, _layers(before, environ), loaded.files, [], environ, lenient=True).settings
     said = {path: _says(path, text) for path, text in before.items()}
     says = {path: _says(path, loaded.texts.get(path, "{}")) for path in loaded.files}
     return losses.opened(said, says, was, loaded.settings)
@@ -187,21 +207,55 @@ def _says(path: Path, text: str) -> frozenset[str]:
     return frozenset(key for key in losses.OPENERS if raw.get(key) is not None)
 
 
-def _layers(texts: Mapping[Path, str]) -> dict[Path, Layer]:
-    """What each file says. Reading YAML is most of the work of a start, so it is done once."""
-    return {path: _layer(path, text) for path, text in texts.items()}
+def _layers(texts: Mapping[Path, str], environ: Mapping[str, str]) -> dict[Path, Layer]:
+    """What each file says, with all put in that it says by reference. Reading YAML is most of the work of a start: it is done once."""
+    return {path: _put_in(path, _layer(path, text), environ) for path, text in texts.items()}
+
+
+def _put_in(path: Path, layer: Layer, environ: Mapping[str, str]) -> Layer:
+    secrets: Json | str = {}
+    if uses_secrets(layer.raw):
+        secrets = _read_secrets(path.with_name(SECRETS))
+    put = put_in(layer.raw, environ, secrets)
+    return replace(layer, raw=put.raw, secrets=put.secrets)
+
+
+def _read_secrets(path: Path) -> Json | str:
+    """The secrets beside a file, or why there are none."""
+    texts, problems = files.read((path,), required=True)
+    try:
+        return parse_secrets(texts[path]) if texts else problems[0]
+    except ConfigurationError as error:
+        return f"{path}: {error.problems[0]}"
 
 
 def _layer(path: Path, text: str) -> Layer:
     try:
         if path.name == OPTIONS:
-            return fields.from_options(orjson.loads(text), str(path))
+            return fields.from_options(_json(text), str(path))
         return Layer(str(path), parse_yaml(text))
     except orjson.JSONDecodeError as error:
         words = [f"line {error.lineno}, column {error.colno}: not JSON ({error.msg})"]
     except ConfigurationError as error:
         words = error.problems
     return Layer(str(path), {}, problems=tuple(f"{path}: {problem}" for problem in words))
+
+
+def _json(text: str) -> Any:
+    """The app's options. Raises JSONDecodeError; ConfigurationError where they are nested like no options."""
+    raw, depth = orjson.loads(text), 0
+    level = [raw]
+    while level := [inner for item in level for inner in _inside(item)]:
+        depth += 1
+        if depth > DEEPEST:
+            raise ConfigurationError([f"line 1: nested more than {DEEPEST} levels deep"])
+    return raw
+
+
+def _inside(value: Any) -> Iterable[Any]:
+    if isinstance(value, dict):
+        return value.values()
+    return value if isinstance(value, list) else ()
 
 
 def _key_variables(raw: Json, environ: Mapping[str, str]) -> dict[str, str]:
@@ -218,30 +272,18 @@ def _key_variables(raw: Json, environ: Mapping[str, str]) -> dict[str, str]:
     return known
 
 
-def _settle(
-    raw: Json, environ: Mapping[str, str], sources: Mapping[str, str], *, lenient: bool
-) -> tuple[Settings, list[str]]:
-    """Check, and leave out what is wrong until the rest passes."""
+def _settle(raw: Json, environ: Mapping[str, str], origins: Origins, *, lenient: bool) -> tuple[Settings, list[str]]:
+    """Check, and leave out what is wrong until the rest passes; of what is wrong all over nothing is used."""
     said: list[str] = []
     for _ in range(_ROUNDS):
         settings, problems = check(raw, environ)
         if settings is not None:
             return settings, said
-        lines = [_with_source(problem, sources) for problem in problems]
+        lines = [origins.told(problem) for problem in problems[:MOST_TOLD]]
+        if len(problems) > MOST_TOLD:
+            return Settings(), [*lines, f"... and {len(problems) - MOST_TOLD} more"]
         if not lenient:
             return Settings(), lines
         raw, done = without(raw, [problem.path for problem in problems])
         said += [f"{line} - {words}" for line, words in zip(lines, done, strict=True)]
     return Settings(), said
-
-
-def _with_source(problem: Problem, sources: Mapping[str, str]) -> str:
-    path = problem.path
-    while path:
-        here = dotted(path)
-        if here in sources:
-            return f"{problem.text} ({sources[here]})"
-        if inner := {source for key, source in sources.items() if key.startswith((f"{here}.", f"{here}["))}:
-            return f"{problem.text} ({', '.join(sorted(inner))})"
-        path = path[:-1]
-    return problem.text

@@ -11,12 +11,15 @@ from typing import Any, Final
 from ..core.models import Json
 from ..core.records import dataclass
 from .kinds import CLOUD, KINDS, MOCK, NEEDS_URL
+from .references import Hidden, Missing
 from .settings import Alias, model_id
 
 Path = tuple[str | int, ...]
 
 _SECRET: Final = re.compile(r"key|password|secret|token|headers|url|username|proxy", re.IGNORECASE)
 _SHOWN: Final = 60
+_MOST_LINKS: Final = 20
+"""Of a chain of aliases: each is followed at every request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,13 +37,16 @@ def dotted(path: Path) -> str:
         if isinstance(part, int):
             out += f"[{part}]"
         else:
-            name = part if part.isprintable() else ascii(part)
+            name = str(part)
+            name = name if name.isprintable() else ascii(name)
             out += f".{name}" if out else name
     return out or "the settings"
 
 
 def render(path: Path, allowed: str, value: Any) -> Problem:
-    """`key: expected ..., got the string 'x'`."""
+    """`key: expected ..., got the string 'x'`; of a reference that leads nowhere, why."""
+    if isinstance(value, Missing):
+        return Problem(path, f"{dotted(path)}: {value.why}")
     return Problem(path, f"{dotted(path)}: expected {allowed}, got {_describe(path, value)}")
 
 
@@ -60,8 +66,8 @@ def at(raw: Any, path: Path) -> Any:
             raw = raw.get(part)
         elif isinstance(raw, list) and isinstance(part, int) and part < len(raw):
             raw = raw[part]
-        else:
-            return None
+        else:  # where one value may stand for a list of one, it is that one
+            return raw if isinstance(raw, Missing) else None
     return raw
 
 
@@ -76,7 +82,8 @@ def _describe(path: Path, value: Any) -> str:
 def _string(value: str, hidden: bool) -> str:  # noqa: FBT001 - one table, one signature
     if not value:
         return "an empty string"
-    hidden = hidden or ("://" in value and ("@" in value or "?" in value))  # an address may hold a login
+    login = "://" in value and ("@" in value or "?" in value)  # which an address may hold
+    hidden = hidden or login or isinstance(value, Hidden)
     return "a string (not shown)" if hidden else f"the string {_short(value)}"
 
 
@@ -156,10 +163,12 @@ def _models(where: Path, name: str, models: tuple[Json, ...]) -> Iterator[tuple[
 def _aliases(aliases: Mapping[str, Alias]) -> Iterator[tuple[Path, str]]:
     for name in aliases:
         seen, target = [name], aliases[name].target
-        while target in aliases and target not in seen:
+        while target in aliases and target not in seen and len(seen) <= _MOST_LINKS:
             seen.append(target)
             target = aliases[target].target
-        if target in seen and not (target == name and len(seen) == 1):
+        if len(seen) > _MOST_LINKS:
+            yield ("aliases", name), f"leads through more than {_MOST_LINKS} others"
+        elif target in seen and not (target == name and len(seen) == 1):
             yield ("aliases", name), f"leads in a circle: {' -> '.join([*seen, target])}"
 
 

@@ -14,14 +14,21 @@ from typing import Any, Final
 import voluptuous as vol
 
 from ..core.errors import ConfigurationError
-from ..core.models import Json, Price, PriceTier, Rates
+from ..core.models import PIECES, RATES, Json, Price, PriceTier, Rates
 from . import fields, texts, values
 from .kinds import LOCAL, Timeouts, kind_of
 from .layers import spelled_out, without
 from .problems import Path, Problem, at, cross_check, dotted, nearest, render
+from .references import is_holder
 from .settings import Alias, DeviceSettings, ModelSettings, MqttSettings, ProviderSettings, Settings, model_id
 
 Validator = Callable[[Any], Any]
+_MOST_GUESSES: Final = 20
+"""Unknown keys of one section for which the nearest known one is looked for."""
+
+MOST_TOLD: Final = 100
+"""Problems of which anybody reads more are told as so many."""
+
 _BROKER_KEYS: Final = ("host", "port", "username", "password", "tls")
 
 
@@ -49,8 +56,10 @@ def _section(keys: Mapping[str, Validator], make: Callable[..., Any], *, require
         if not isinstance(value, dict):
             raise vol.Invalid("a mapping of settings")
         known = {key: item for key, item in value.items() if key in keys and item is not None}
+        unknown = [key for key in value if key not in keys and not is_holder(key)]
         errors: list[vol.Invalid] = [
-            _Told(f"unknown key{nearest(str(key), keys)}", path=[key]) for key in value if key not in keys
+            _Told(f"unknown key{nearest(str(key), keys) if place < _MOST_GUESSES else ''}", path=[key])
+            for place, key in enumerate(unknown)
         ]
         errors += [_Told("missing; it has to be set", path=[key]) for key in required if key not in known]
         try:
@@ -125,9 +134,11 @@ def _made_tier(*, above: int, **rates: Decimal) -> PriceTier:
     return PriceTier(above, Rates(**rates))
 
 
-def _made_price(*, per_request: Decimal = Decimal(0), tiers: tuple[PriceTier, ...] = (), **rates: Decimal) -> Price:
+def _made_price(*, tiers: tuple[PriceTier, ...] = (), **amounts: Decimal) -> Price:
+    rates = {name: amount for name, amount in amounts.items() if name in RATES}
+    pieces: Json = {name: amount for name, amount in amounts.items() if name in PIECES}
     ordered = tuple(sorted(tiers, key=lambda tier: tier.above_prompt_tokens))
-    return Price(Rates(**rates), ordered, per_request=per_request, source="configured")
+    return Price(Rates(**rates), ordered, source="configured", **pieces)
 
 
 def _made_mqtt(*, url: Mapping[str, Any] | None = None, **data: Any) -> MqttSettings:
@@ -147,10 +158,10 @@ _count = _value(values.whole(1, values.MOST_COUNT))
 _usd = _value(values.money())
 _word = _value(values.text())
 
-_rates: Final = {"input": _usd, "output": _usd, "cached_input": _usd, "cache_write": _usd}
+_rates: Final = dict.fromkeys(RATES, _usd)
 _tier = _section({"above": _count, **_rates}, _made_tier, required=("above", "input", "output"))
 _price_table = _section(
-    {**_rates, "per_request": _usd, "tiers": _each(_tier)}, _made_price, required=("input", "output")
+    {**_rates, **dict.fromkeys(PIECES, _usd), "tiers": _each(_tier)}, _made_price, required=("input", "output")
 )
 
 
@@ -160,6 +171,8 @@ def _price(value: Any) -> Any:
         return _made_price(input=Decimal(0), output=Decimal(0))
     if not isinstance(value, dict):
         raise vol.Invalid("a mapping with `input` and `output` in USD per million tokens, or 0")
+    if any(value.get(name) is not None for name in PIECES if name != "per_request"):
+        value = {"input": 0, "output": 0, **value}  # what is paid by the second or the picture need not have tokens
     return _price_table(value)
 
 
@@ -174,7 +187,7 @@ _alias = _or_bare("target", _section(_keys(Alias), Alias, required=("target",)))
 _provider = _section(
     {
         **_keys(ProviderSettings),
-        "api_key": _word,
+        "api_key": _value(texts.api_key),
         "api_key_env": _each(_word),
         "headers": _named(texts.header_name, _value(texts.header_value)),
         "timeouts": _section(_keys(Timeouts), dict),
@@ -256,6 +269,8 @@ def check(raw: Any, environ: Mapping[str, str]) -> tuple[Settings | None, list[P
 
 def _between_the_rest(raw: Any, wrong: list[Path], environ: Mapping[str, str]) -> list[Problem]:
     """What does not go together of the parts that are right by themselves."""
+    if len(wrong) > MOST_TOLD:
+        return []
     try:
         data = _top(without(raw, wrong)[0]) if isinstance(raw, dict) else {}
     except vol.Invalid:

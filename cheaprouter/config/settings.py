@@ -75,8 +75,8 @@ class ProviderSettings:
 
     name: str
     kind: str = field(metadata=row(values.one_of(KINDS)))
-    base_url: str = setting(texts.url(("http", "https")), "")
-    api_keys: tuple[str, ...] = setting(values.many(_word, "a list of keys"), ())
+    base_url: str = setting(texts.base_url, "")
+    api_keys: tuple[str, ...] = setting(values.many(texts.api_key, "a list of keys"), ())
     headers: Mapping[str, str] = field(default_factory=lambda: _EMPTY)
     timeouts: Timeouts | None = None
     models: tuple[ModelSettings, ...] = ()
@@ -218,6 +218,13 @@ class CacheSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PricesSettings:
+    """`refresh`: read once a day what genai-prices publishes, and take its prices for those of the shipped catalogue."""
+
+    refresh: bool = setting(values.flag, default=False)
+
+
+@dataclass(frozen=True, slots=True)
 class HttpSettings:
     """The LAN site. `host` "": every IPv4 and IPv6 address. `cors_origins`: browser pages that may call, `*` for any.
 
@@ -253,6 +260,7 @@ class Settings:
     mqtt: MqttSettings = field(default_factory=MqttSettings)
     storage: StorageSettings = field(default_factory=StorageSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
+    prices: PricesSettings = field(default_factory=PricesSettings)
     http: HttpSettings = field(default_factory=HttpSettings)
     currency: str = setting(texts.currency, "USD", option="currency", shipped="USD")
     usd_rate: Decimal = setting(

@@ -12,9 +12,20 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
+from .references import Hidden
 from .values import AUTO, Kind, Reader, many, name, text
 
 _LONGEST_URL: Final = 2000
+_ENDPOINT: Final = re.compile(
+    r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models)+/?\Z"
+)
+_TWICE: Final = re.compile(r"(?:/v1){2,}(?=/|\Z)")
+_NO_KEY: Final = re.compile(
+    r"\$.*|<.*>|%.*%|.*\{.*\}.*|!\w+ .*|(?:env:|(?:os|process|import\.meta)\.env).*", re.IGNORECASE
+)
+"""What people and other programs' documentation write in a key's place."""
+
+_key_text: Final = text()
 _host_text: Final = text(longest=255, empty=True)
 _file_name: Final = text()
 
@@ -93,6 +104,28 @@ def url(schemes: tuple[str, ...]) -> Kind:
         return str(value).strip().rstrip("/")
 
     return address
+
+
+_plain_url: Final = url(("http", "https"))
+
+
+@of_form(_plain_url.allowed, store="url")
+def base_url(value: Any) -> str:
+    """A provider's address, also where it was copied with more than belongs to it: the endpoint, `/v1` or a slash twice."""
+    parts = urlsplit(str(_plain_url(value)))
+    path = re.sub(r"/{2,}", "/", parts.path)
+    path = _ENDPOINT.sub("", path)
+    found = parts._replace(path=_TWICE.sub("/v1", path)).geturl().rstrip("/")
+    return Hidden(found) if isinstance(value, Hidden) else found
+
+
+@of_form("a key as the provider gave it (${NAME} for an environment variable's, !secret NAME for one of secrets.yaml)")
+def api_key(value: Any) -> str:
+    """A key, and nothing that only stands for one: whoever forgot to put it in would send that."""
+    found = str(_key_text(value))
+    if _NO_KEY.fullmatch(found):
+        raise ValueError
+    return found
 
 
 def _split(value: Any) -> SplitResult:

@@ -19,6 +19,7 @@ FORGOTTEN: Final = "(forgotten)"
 _HALF: Final = re.compile("[\ud800-\udc7f\udd00-\udfff]")
 """Halves of surrogate pairs that no escaped byte gives."""
 
+LATEST: Final = ":latest"
 _UNSAFE: Final = re.compile(r"[^\x20-\x7e]+")
 LONGEST_HEADER: Final = 300
 """Characters of a header of ours, at most."""
@@ -89,3 +90,8 @@ def ascii_header(text: str) -> str:
     if len(text) <= LONGEST_HEADER and text.isascii() and text.isprintable():
         return text
     return _UNSAFE.sub("?", text)[:LONGEST_HEADER]
+
+
+def other_spelling(model_id: str) -> str:
+    """The same model with Ollama's default tag where it is not written, and without it where it is."""
+    return model_id.removesuffix(LATEST) if model_id.endswith(LATEST) else model_id + LATEST

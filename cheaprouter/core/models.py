@@ -50,10 +50,33 @@ class Tier(enum.StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Special:
+    """What of a usage has a price of its own, as seldom comes. Its tokens are among those of the `Usage`.
+
+    `cache_write_1h`: written to a cache for an hour, of `cache_write_tokens`. `audio_input`, `audio_output`, `image_output`:
+    tokens of sound and of pictures, of the prompt and of the completion. `seconds`: of sound that was heard, `characters`:
+    spoken, `images`: drawn. `service`: words for how it was served (`flex`, `priority`, `batch`), none as usual. `fees`: USD
+    that the vendor publishes for what it did beside. `unpriced`: something was used whose price nobody here knows.
+    """
+
+    cache_write_1h: int = 0
+    audio_input: int = 0
+    audio_output: int = 0
+    image_output: int = 0
+    seconds: Decimal = Decimal(0)
+    characters: int = 0
+    images: int = 0
+    service: tuple[str, ...] = ()
+    fees: Decimal = Decimal(0)
+    unpriced: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Usage:
     """Tokens of one request. `prompt_tokens` includes cached and cache-write ones, `completion_tokens` includes reasoning.
 
     `estimated`: counted by us, the upstream reported none. `reported_cost`: USD as the upstream billed it, where it says so.
+    `special`: None for nearly all.
     """
 
     prompt_tokens: int = 0
@@ -63,6 +86,7 @@ class Usage:
     reasoning_tokens: int = 0
     estimated: bool = False
     reported_cost: Decimal | None = None
+    special: Special | None = None
 
     @property
     def total_tokens(self) -> int:
@@ -71,15 +95,21 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Rates:
-    """USD per million tokens. None for a cache rate: such tokens cost what plain input costs.
+    """USD per million tokens. None: for cached input and cache writes what input costs, for reasoning what output costs.
 
-    Made of them: `pico`, what a token of each costs in whole pico-dollars; None where one of them is not whole.
+    None for writes that last an hour: 1.6 times what others cost, which is Anthropic's ratio (2 to 1.25 times the input), and
+    nobody else has them. None for sound: unknown. Made of them: `pico`, what a token of each of the first four costs in whole
+    pico-dollars; None where one of them is not whole.
     """
 
     input: Decimal
     output: Decimal
     cached_input: Decimal | None = None
     cache_write: Decimal | None = None
+    cache_write_1h: Decimal | None = None
+    audio_input: Decimal | None = None
+    audio_output: Decimal | None = None
+    reasoning: Decimal | None = None
     pico: tuple[int, int, int, int] | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
@@ -92,6 +122,15 @@ class Rates:
             object.__setattr__(self, "pico", tuple(found))
 
 
+RATES: Final = (
+    "input", "output", "cached_input", "cache_write", "cache_write_1h", "audio_input", "audio_output", "reasoning",
+)  # fmt: skip
+"""The names of all rates by the million tokens, as settings and catalogue call them, too."""
+
+PIECES: Final = ("per_request", "per_second", "per_character", "per_image")
+"""The names of all prices by the piece (USD)."""
+
+
 @dataclass(frozen=True, slots=True)
 class PriceTier:
     """Rates that replace the base ones once the prompt is longer than `above_prompt_tokens`."""
@@ -100,12 +139,18 @@ class PriceTier:
     rates: Rates
 
 
+SERVICES: Final = (("flex", Decimal("0.5")), ("batch", Decimal("0.5")), ("priority", Decimal(2)))
+"""What other ways of being served cost where nobody says otherwise, times the usual: OpenAI's, for most of its models."""
+
+
 @dataclass(frozen=True, slots=True)
 class Price:
     """What a model costs, since when, and who says so.
 
     `valid_from`: the first moment (UTC) it holds; None: always. `daily`: (start, end) minutes of the UTC day in which it
-    holds, for providers that charge by the hour; None: all day.
+    holds, for providers that charge by the hour; None: all day. `per_second`: USD for a second of sound, `per_character` of
+    text to speak, `per_image` drawn; None: unknown. `services`: what other ways of being served cost, as a multiple of the
+    tokens' price. Made of them: `nothing`: no request costs anything; `reasons`: reasoning has a rate of its own.
     """
 
     rates: Rates
@@ -114,10 +159,21 @@ class Price:
     daily: tuple[int, int] | None = None
     per_request: Decimal = Decimal(0)
     source: str = ""
+    per_second: Decimal | None = None
+    per_character: Decimal | None = None
+    per_image: Decimal | None = None
+    services: tuple[tuple[str, Decimal], ...] = SERVICES
+    nothing: bool = field(init=False, repr=False, compare=False, default=False)
+    reasons: bool = field(init=False, repr=False, compare=False, default=False)
     pico_request: int | None = field(init=False, repr=False, compare=False, default=None)
 
     def __post_init__(self) -> None:
         """Work out once what every request is charged by: `per_request` in pico-dollars, None where it is not whole."""
+        rates = (self.rates, *(tier.rates for tier in self.tiers))
+        amounts = [getattr(each, name) for each in rates for name in RATES]
+        amounts += [getattr(self, name) for name in PIECES]
+        object.__setattr__(self, "nothing", not any(amounts))
+        object.__setattr__(self, "reasons", any(each.reasoning is not None for each in rates))
         object.__setattr__(self, "pico_request", whole_pico(self.per_request))
 
 
@@ -163,8 +219,7 @@ class Model:
 
     def __post_init__(self) -> None:
         """Work out once what every request asks for."""
-        rates = ((p, r) for p in self.prices for r in (p.rates, *(t.rates for t in p.tiers)))
-        free = all(not (r.input or r.output or r.cache_write or p.per_request) for p, r in rates)
+        free = all(price.nothing for price in self.prices)
         first = self.prices[0] if len(self.prices) == 1 else None
         always = first is not None and first.valid_from is None and first.daily is None
         object.__setattr__(self, "priced", bool(self.prices))
@@ -299,7 +354,8 @@ class RequestRecord:
 
     `timestamp` UTC, aware. `latency_ms` from first byte in to last byte out; `first_token_ms` None where nothing came.
     `status`: the HTTP code. `error`: an error code, None on success. `cost`: USD, None where unknown. `baseline_cost`: USD
-    of the same usage on the named baseline model. `cost_source`: `reported`, `computed`, `estimated`, `free`, `unknown` or `cache`.
+    of the same usage on the named baseline model. `cost_source`: `reported`, `computed`, `estimated`, `free`, `unknown`,
+    `cache`, or `disputed`: what was reported cannot be, and `usage.reported_cost` still tells it.
     """
 
     id: str

@@ -19,6 +19,7 @@ from ..world import World
 from .context import CONTROL, Handler
 
 CORS: Final = web.RequestKey("cors", dict)
+SERVER_NAME: Final = "CheapRouter"
 _HOME_SUFFIXES: Final = (
     ".local",
     ".lan",
@@ -123,6 +124,6 @@ def _preflight(request: web.Request) -> web.Response:
 
 async def add_headers(request: web.Request, response: web.StreamResponse) -> None:
     """Signal handler: put the CORS headers on whatever is about to leave, and tell no versions to strangers."""
-    response.headers["Server"] = "CheapRouter"
+    response.headers["Server"] = SERVER_NAME
     if (cors := request.get(CORS)) is not None:
         response.headers.update(cors)

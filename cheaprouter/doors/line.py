@@ -17,11 +17,15 @@ from aiohttp.http import HttpRequestParser, RawRequestMessage
 from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayloadError
 
 from ..control import Control
+from ..core.errors import CheapRouterError
 from ..wire.openai_chat.encode import error_body
 from .chat import PATIENCE, ChatDoor, Known
-from .context import CONTROL, internal_error
+from .context import CONTROL, error_response, internal_error, translate
+from .guard import SERVER_NAME
 from .heads import Head, Heads, is_begun
 from .output import Output, whole
+from .paths import tidy
+from .unreadable import refusal
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -230,6 +234,20 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             self._resume_transport_reading()
         self.data_received(held)
 
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """What aiohttp's parser refuses, and its own failures: as all errors are told, and without its name and version."""
+        answer = super().handle_error(request, status, exc, message)
+        if isinstance(self._manager, LineServer):
+            answer = self._manager.answer(internal_error() if status >= 500 else refusal(status, exc))
+            answer.force_close()
+        return answer
+
     # --- time, and the end -------------------------------------------------------------------------------------
 
     def _keep_until(self, when: float) -> None:
@@ -293,18 +311,42 @@ class LineServer(web.Server):
 
     def __init__(self, control: Control, like: web.Server) -> None:
         super().__init__(
-            like.request_handler,
-            request_factory=like.request_factory,
+            self._handle,
+            request_factory=self._make_request,
             handler_cancellation=like.handler_cancellation,
             loop=like._loop,  # noqa: SLF001 - there is no other way to have what the application gave it
             **like._kwargs,  # noqa: SLF001 - likewise
         )
+        self._like = like
+        self._control = control
         self.door = ChatDoor(control)
         self.buffer = memoryview(bytearray(READ_BUFFER))  # of all lines: what is read is taken out at once
         self.heads = Heads()
 
     def __call__(self) -> RequestHandler:
         return Line(self, loop=self._loop, **self._kwargs)
+
+    def answer(self, error: CheapRouterError) -> web.Response:
+        """An error that is told past the application."""
+        headers = {hdrs.SERVER: SERVER_NAME, "x-request-id": self._control.gateway.new_id()}
+        return error_response(error, headers)
+
+    def _make_request(self, message: RawRequestMessage, *rest: Any) -> web.BaseRequest:
+        target = tidy(message.path)
+        if target != message.path:
+            path, _, query = target.partition("?")
+            url = message.url.build(path=path, query_string=query, encoded=True)
+            message = message._replace(path=target, url=url)
+        return self._like.request_factory(message, *rest)
+
+    async def _handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The application's answer; what aiohttp refuses before our middlewares (`Expect`) is told as they would."""
+        try:
+            return await self._like.request_handler(request)
+        except web.HTTPException as error:
+            if error.status < 400 or not isinstance(request, web.Request):
+                raise
+            return self.answer(translate(request, error))
 
 
 class LineRunner(web.AppRunner):

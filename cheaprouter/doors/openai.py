@@ -7,7 +7,7 @@ from typing import Final
 from aiohttp import web
 
 from ..core.errors import CheapRouterError, ModelNotFoundError
-from ..core.ids import address_id
+from ..core.ids import address_id, other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
@@ -74,9 +74,9 @@ async def list_models(request: web.Request) -> web.Response:
 async def get_model(request: web.Request) -> web.Response:
     """One of them; ids contain slashes. Raises ModelNotFoundError."""
     wanted = request.match_info["id"]
-    for model in for_reader(request).models():
-        if model["id"] == wanted:
-            return json_response(model)
+    models = {model["id"]: model for model in for_reader(request).models()}
+    if found := models.get(wanted) or models.get(other_spelling(wanted)):
+        return json_response(found)
     raise ModelNotFoundError(f"There is no model `{wanted}` here; `/v1/models` lists those there are.")
 
 

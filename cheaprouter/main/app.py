@@ -26,6 +26,7 @@ from ..core.tasks import Run, Tasks
 from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
 from . import sites
 from .assembly import ADMIN_KEY, House, build_house
+from .price_refresh import PriceRefresh
 
 _LOG: Final = logging.getLogger(__name__)
 _GOODBYE_SECONDS: Final = 3.0
@@ -128,7 +129,7 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
     await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
     redactor = Redactor()
     loaded = _first_load(options)
-    redactor.register(loader.secrets(loaded.settings))
+    redactor.register(loader.secrets(loaded.settings) | loaded.secrets)
     setup_logs(loaded.settings.log_level, redactor)
     for problem in loaded.problems:
         _LOG.error("configuration: %s", problem)
@@ -205,6 +206,8 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     reloaded = asyncio.Event()
     credentials = None if supervisor is None else MqttCredentials(supervisor, lambda: house.settings.mqtt)
 
+    prices = PriceRefresh(house.data, lambda: house.settings.prices.refresh, house.reprice, house.clock.unix)
+
     async def mqtt() -> None:
         await asyncio.sleep(_CALLERS_FIRST)
         await house.make_bridge(credentials).run()
@@ -212,6 +215,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
     async def reload(loaded: Loaded) -> None:
         await house.reload(loaded)
         reloaded.set()
+        prices.changed()
         await asyncio.to_thread(_keep, options, loaded)
 
     def load() -> Loaded:
@@ -227,6 +231,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
         "mqtt": mqtt,
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house, reloaded),
+        "prices": prices.run,
     }
     if supervisor is not None:
         work["about"] = lambda: about.learn(supervisor, house.settings.http.port)

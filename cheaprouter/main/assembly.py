@@ -22,7 +22,6 @@ from ..books.metrics import Metrics
 from ..books.recorder import Recorder, Retention
 from ..books.reports import Reports
 from ..catalog.build import build_models
-from ..catalog.catalog import Catalog
 from ..config import loader
 from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
@@ -41,7 +40,7 @@ from ..routing.sticky import StickyStore
 from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
-from ..world import Makings, World, make_upstreams, with_mock
+from ..world import Makings, World, make_catalog, make_upstreams, with_mock
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -133,7 +132,7 @@ class House:
         """
         before = self.gateway.world
         made = self.makings.world(loaded.settings, self.discovered, before)
-        self.redactor.register(loader.secrets(made.settings))
+        self.redactor.register(loader.secrets(made.settings) | loaded.secrets)
         self.accounts.drop_outdated(made.settings)
         self.gateway.world = self.makings.with_policies(made)
         self.loaded, self.problems = loaded, loaded.problems
@@ -168,11 +167,19 @@ class House:
         # Who did not answer keeps what it said last.
         found = {**self.discovered, **await pool.discover(self.gateway.world.upstreams)}
         if found != self.discovered:
-            before = self.gateway.world
-            self.gateway.world = self.makings.world(before.settings, found, before)
-            self.discovered = found
-            _tell(note for note in self.gateway.world.table.notes if note not in before.table.notes)
-            self.bus.publish(ModelsChanged())
+            self._remake(found)
+
+    def reprice(self) -> None:
+        """Newer prices are there."""
+        self._remake(self.discovered)
+
+    def _remake(self, discovered: dict[str, list[Json]]) -> None:
+        """A new world of the same settings."""
+        before = self.gateway.world
+        self.gateway.world = self.makings.world(before.settings, discovered, before)
+        self.discovered = discovered
+        _tell(note for note in self.gateway.world.table.notes if note not in before.table.notes)
+        self.bus.publish(ModelsChanged())
 
 
 def _tell(notes: Iterable[str]) -> None:
@@ -223,7 +230,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         admin_key_file=data / ADMIN_KEY,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
-    makings = Makings(DifficultyModel.load(), StickyStore(), accounts)
+    makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
     gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
@@ -272,7 +279,7 @@ def offline_router(config: Path | None, data: Path) -> tuple[Router, RouteContex
     """A router for explanations on the command line: the configuration's models, all of them taken for healthy."""
     loaded = loader.load(config, data, os.environ)
     settings = with_mock(loaded.settings)
-    router = Router(build_models(settings, {}, Catalog.load()), settings, DifficultyModel.load())
+    router = Router(build_models(settings, {}, make_catalog(settings, data)), settings, DifficultyModel.load())
     clock = Clock()
     return router, RouteContext("command-line", settings.device_defaults, clock.utcnow(), clock.monotonic())
 

@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 import orjson
 
 from ..config.kinds import GENERIC, ProviderKind, Timeouts, is_local, kind_of
+from ..config.references import Hidden
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
@@ -21,17 +22,29 @@ from ..wire.anthropic.pause import SaidBlocks, may_pause
 from ..wire.anthropic.reply import MessageReader, MessageStream
 from ..wire.anthropic.request import to_messages
 from ..wire.anthropic.shape import json_tool
+from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
-from ..wire.openai_chat.chunks import has_content, parse_amount, parse_usage
+from ..wire.openai_chat.chunks import characters, choices_of, has_content
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.thoughts import Keep, Recall, give_back
 from ..wire.openai_chat.whole import ENDS, WholeChat, one_text
 from ..wire.sse import looks_like_events
+from ..wire.usage import read_usage
 from . import refusals, unsupported
 from .endpoint import Endpoint, Link
-from .failures import Failure, clean_message, degraded, in_band, judge
+from .failures import (
+    NOT_KNOWN,
+    Asked,
+    Failure,
+    clean_message,
+    degraded,
+    finish_failure,
+    in_band,
+    is_error,
+    judge,
+)
 from .refusals import REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
 from .unsupported import Changes
 
@@ -154,7 +167,7 @@ class Completion:
 
 
 class Adapter(ABC):
-    """Settings and kind, put together once."""
+    """Settings and kind, put together once. `now`: seconds since the epoch, for what upstreams date or leave undated."""
 
     chat_path: ClassVar[str] = "/chat/completions"
     stream_ends: tuple[bytes, ...] = ENDS
@@ -162,10 +175,12 @@ class Adapter(ABC):
     """Says of a body whether its stream may only pause where it ends, see `go_on`; None: none does."""
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind) -> None:
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
+        self._now = now
         self.name = settings.name
         self.kind = settings.kind
         self.base_url = address(settings.base_url, kind)
+        self.shown_url = "(not shown)" if isinstance(settings.base_url, Hidden) else self.base_url
         self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
         self.headers_within = header_limit(self.timeouts, stream=True)
@@ -173,7 +188,7 @@ class Adapter(ABC):
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
         self.link = Link(settings.ca_file or "", settings.verify_tls, settings.proxy or "")
-        self._models_url = f"{self.base_url}/models"
+        self._models_url = f"{self.base_url}{kind.models_path}"
         self._key_url = f"{self.base_url}{kind.key_path}" if kind.key_path else ""
         self._headers = {key: self._with_key(kind.auth, key, settings.headers) for key in (None, *self.api_keys)}
         self._endpoints = {key: Endpoint("POST", self.url, own, self.link) for key, own in self._headers.items()}
@@ -291,17 +306,21 @@ class Adapter(ABC):
         """Where a stream only paused: what to ask so that it goes on, read by the same reader; else None."""
         return None
 
-    def judge(self, status: int, headers: Mapping[str, str], body: bytes, now: float) -> Failure:
-        """Say what a status of 400 or more means. `now`: seconds since the epoch, for a dated Retry-After."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys)
+    def judge(
+        self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
+    ) -> Failure:
+        """Say what a status of 400 or more means. `now`: seconds since the epoch. `asked`: what it is an answer to."""
+        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, asked=asked)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""
         trouble = reader.trouble
+        if not reader.said and (slip := finish_failure(self.name, reader.finish_reason)) is not None:
+            return slip
         if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
             return None
         if reader.error:
-            return in_band(self.name, reader.error, self.api_keys)
+            return in_band(self.name, reader.error, self.api_keys, self._now())
         code, words = _TROUBLES[trouble]
         if trouble is Trouble.EARLY and not reader.said:
             code = "empty_reply"
@@ -311,7 +330,7 @@ class Adapter(ABC):
         """Usage with the USD that the response headers say this request was billed."""
         name = self.quirks.cost_header
         cost = parse_amount(headers.get(name)) if name else None
-        return usage if usage is None or cost is None else replace(usage, reported_cost=cost)
+        return usage if cost is None else replace(usage or Usage(), reported_cost=cost)
 
     def clean(self, text: str) -> str:
         """The same text without any of this provider's keys."""
@@ -404,8 +423,8 @@ class OpenAICompatible(Adapter):
             reply = reply[0]
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if reply.get("error"):
-            return in_band(self.name, reply, self.api_keys)
+        if is_error(reply):
+            return in_band(self.name, reply, self.api_keys, self._now())
         choices = reply.get("choices")
         if not isinstance(choices, list) or not choices or not isinstance(choices[0], dict):
             return self._degraded("no_choices", "answered without choices")
@@ -416,19 +435,33 @@ class OpenAICompatible(Adapter):
                     changed |= quirk_rules.put_right(choice, self.quirks)
                 said = said or has_content(choice.get("message"))
         reason = choices[0].get("finish_reason")
+        if (reason == "error" or not said) and (failure := self._no_answer(reason, request)) is not None:
+            return failure
+        told = reason if isinstance(reason, str) else None
+        usage = read_usage(reply)
+        size = (
+            0
+            if usage is not None and usage.completion_tokens
+            else sum(characters(c.get("message")) for c in choices_of(reply))
+        )
+        return Completion(orjson.dumps(reply) if changed else body, usage, told, size)
+
+    def _no_answer(self, reason: object, request: Operation) -> Failure | None:
+        """Say why there is no content, where its end does not explain it."""
         if reason == "error":
             return self._degraded("upstream_error", "broke off with an error")
-        if not said and reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
+        if isinstance(reason, str) and (slip := finish_failure(self.name, reason)) is not None:
+            return slip
+        if reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
-        told = reason if isinstance(reason, str) else None
-        return Completion(orjson.dumps(reply) if changed else body, parse_usage(reply.get("usage")), told)
+        return None
 
     def at_once(self, whole: bytes, request: Operation) -> Completion | None:  # noqa: ARG002 - what it is says enough
         if self.quirks.cost_header or (found := one_text(whole, self.quirks)) is None:
             return None
         reply, text = found
         reason = reply["choices"][0]["finish_reason"]
-        return Completion(orjson.dumps(reply), parse_usage(reply.get("usage")), reason, len(text))
+        return Completion(orjson.dumps(reply), read_usage(reply), reason, len(text))
 
     def whole_reader(self, request: Operation, keep: Keep | None) -> StreamReader:  # noqa: ARG002 - likewise
         return WholeChat(self.quirks, keep=keep)
@@ -438,16 +471,12 @@ class OpenAICompatible(Adapter):
 
 
 class Anthropic(Adapter):
-    """Anthropic's Messages API. `now`: seconds since the epoch, for `created`, which Anthropic does not tell."""
+    """Anthropic's Messages API; `created`, which it does not tell, is now."""
 
     chat_path: ClassVar[str] = "/messages"
     pauses = staticmethod(may_pause)
     stream_ends: tuple[bytes, ...] = (b'"message_stop"}\n\n', b'"message_stop" }\n\n')
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-
-    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
-        super().__init__(settings, kind)
-        self._now = now
 
     def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
@@ -464,7 +493,7 @@ class Anthropic(Adapter):
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         if message.get("type") == "error" or message.get("error"):
-            return in_band(self.name, message, self.api_keys)
+            return in_band(self.name, message, self.api_keys, self._now())
         if not isinstance(message.get("content"), list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
@@ -473,7 +502,9 @@ class Anthropic(Adapter):
         choice.setdefault("logprobs", None)
         if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
             return self._degraded("empty_reply", "answered with nothing")
-        return Completion(orjson.dumps(reply), reader.usage or Usage(), reader.finish_reason)
+        usage = reader.usage
+        size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
+        return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
 
     def reader(self, request: Operation, wire: str, keep: Keep | None = None) -> StreamReader:
         del keep  # thoughts are signed here, and lost ones are got along without

@@ -8,7 +8,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from ..wire.openai_chat.chunks import parse_amount
+from ..wire.bill import parse_amount
 
 _CONTEXT: Final = (
     "loaded_context_length", "max_model_len", "context_length", "context_window", "max_context_length",
@@ -65,6 +65,7 @@ def _price(entry: Json) -> dict[str, str] | None:
     else:
         rates = _BY_TOKEN if "prompt" in told else _BY_MILLION
         found = {ours: parse_amount(told[theirs], scale) for ours, theirs, scale in rates if theirs in told}
+    found = {name: amount for name, amount in found.items() if amount or name not in _OR_NOTHING}
     if any(amount is None for amount in found.values()) or not {"input", "output"} <= found.keys():
         return None
     return {name: format(amount.normalize(), "f") for name, amount in found.items() if amount is not None}
@@ -76,8 +77,16 @@ _BY_TOKEN: Final = (
     ("output", "completion", _MILLION),
     ("cached_input", "input_cache_read", _MILLION),
     ("cache_write", "input_cache_write", _MILLION),
+    ("cache_write_1h", "input_cache_write_1h", _MILLION),
+    ("audio_input", "audio", _MILLION),
+    ("audio_output", "audio_output", _MILLION),
+    ("reasoning", "internal_reasoning", _MILLION),
     ("per_request", "request", 1),
+    ("per_image", "image_output", 1),
 )
+_OR_NOTHING: Final = ("cache_write_1h", "audio_input", "audio_output", "reasoning", "per_image")
+"""Listed as 0 where a model has no such price of its own."""
+
 _BY_MILLION: Final = (("input", "input", 1), ("output", "output", 1), ("cached_input", "cached_input", 1))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from datetime import datetime
 from decimal import Decimal
 from fnmatch import fnmatchcase
@@ -10,6 +10,7 @@ from typing import Final
 
 from ..catalog.prices import active_price
 from ..catalog.table import ModelTable
+from ..core.ids import other_spelling
 from ..core.models import Capability, Dropped, Model
 from ..core.records import dataclass
 from .candidate import Candidate
@@ -83,9 +84,10 @@ class Constraints:
 # --- who is out, and why ----------------------------------------------------------------------------------------------
 
 
-def matches(patterns: Iterable[str], model: Model) -> bool:
+def matches(patterns: Collection[str], model: Model) -> bool:
     """Whether a model is among ids and patterns such as `provider/*`."""
-    return any(pattern == model.id or ("*" in pattern and fnmatchcase(model.id, pattern)) for pattern in patterns)
+    names = (model.id, other_spelling(model.id)) if patterns else ()
+    return any(pattern in names or ("*" in pattern and fnmatchcase(model.id, pattern)) for pattern in patterns)
 
 
 def of_kind(kind: str) -> str:

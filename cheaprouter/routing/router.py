@@ -94,6 +94,8 @@ class Router:
         self._resolver = Resolver(table, settings)
         self._shortlists = Shortlists(table)
         self._routes: dict[object, Route] = {}
+        named = ((table.get(name), others) for name, others in settings.fallbacks.items())
+        self._stand_ins = {model.id: others for model, others in named if model is not None}
         self._fallbacks = max(0, settings.routing.max_attempts - 1)
         # Where there is nothing to change to, nobody needs to know which model a conversation is on.
         self._sticky = settings.routing.sticky and len(table.ids()) > 1
@@ -195,7 +197,7 @@ class Router:
         self, route: Route, features: Features, needs: Needs, context: RouteContext, model: Model
     ) -> RouteDecision:
         """As asked, whatever it can do; only its own fallbacks, and of those only what can serve the request."""
-        named = map(self.table.get, self.settings.fallbacks.get(model.id, ()))
+        named = map(self.table.get, self._stand_ins.get(model.id, ()))
         stand_ins = tuple(
             [other for other in named if other is not None and _may_stand_in(other, route, needs, context.at)]
         )

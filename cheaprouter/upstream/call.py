@@ -15,7 +15,7 @@ from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest, header_limit
-from ..providers.failures import Action, Failure, degraded
+from ..providers.failures import Action, Failure, asked_of, degraded
 from ..providers.gathering import Gathering
 from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
@@ -106,7 +106,7 @@ class Call:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
             self.response = response = await self.transport.open(wire, limits.connect)
             if response.status != 200:
-                return await self._refused(response, limits)
+                return await self._refused(response, limits, wire.body or b"")
             if not self.request.stream:
                 return await (self._gathered(response) if stream else self._whole(response))
             outcome = await self._stream(response)
@@ -132,7 +132,7 @@ class Call:
             self.watch.expect("first_token", self.adapter.timeouts.first_token)
         return status == 200
 
-    async def _refused(self, response: Response, limits: Timeouts) -> Failure:
+    async def _refused(self, response: Response, limits: Timeouts, sent: bytes) -> Failure:
         """Read what is wrong. A success that is not 200, and a redirect, are no answers either."""
         self.watch.expect("error", limits.first_token)
         body = await response.read(LONGEST_ERROR, cut=True)
@@ -140,7 +140,8 @@ class Call:
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
-        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp())
+        asked = asked_of(self.model, sent, self.request.max_tokens)
+        failure = self.adapter.judge(response.status, response.headers, body, self.utcnow().timestamp(), asked)
         if failure.code == "content_filter" and self.filter_fails:
             return replace(failure, action=Action.NEXT)
         return failure
@@ -183,7 +184,7 @@ class Call:
             self.watch.expect("headers", self.adapter.timeouts.first_token)
             self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
             if response.status != 200:
-                return await self._refused(response, self.adapter.timeouts)
+                return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
         self.watch.what = "read"
         completion = gathering.completion(response.headers)
@@ -223,7 +224,11 @@ class Call:
         if (wire := self._next_part(reader)) is None:
             return None
         response = await self.transport.open(wire, self.adapter.timeouts.connect)
-        return response if response.status == 200 else await self._refused(response, self.adapter.timeouts)
+        return (
+            response
+            if response.status == 200
+            else await self._refused(response, self.adapter.timeouts, wire.body or b"")
+        )
 
     async def _stream(self, response: Response) -> Answered | Streaming | Failure:
         """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""

@@ -1,4 +1,6 @@
-"""Who may be asked just now: breakers for a provider, each of its keys, and each model behind a key. Pure; time is handed in.
+"""Who may be asked just now: breakers for a provider, each of its keys, a key's free and paid models, and each model behind a key.
+
+Pure; time is handed in.
 
 A breaker is available, cooling down, or probing. It cools down for a time that later failures extend and never shorten.
 When that is over, one request goes ahead as a probe; until it is back, others count the target as down.
@@ -16,7 +18,7 @@ from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
 from ..core.models import Attempt, Model, Usage
 from ..core.records import dataclass
-from ..providers.failures import Action, Failure
+from ..providers.failures import Action, Failure, Meaning, Reach
 
 _LOG = logging.getLogger(__name__)
 
@@ -38,16 +40,26 @@ _PROBE_SECONDS: Final = 60.0
 UNREACHABLE: Final = frozenset({"upstream_unreachable", "upstream_tls"})
 """The whole provider is out of reach: all its models wait together."""
 
+_TRIP_UNREACHABLE: Final = 2
+"""A failure and its quick retry."""
+
 _DATED: Final = (Action.WAIT, Action.COOL)
-_PROVIDER, _KEY, _MODEL = range(3)
-_PLACES: Final[Mapping[str, tuple[int, int]]] = {
-    Action.KEY: (_KEY, _TRIP_AFTER),
-    **dict.fromkeys(UNREACHABLE, (_PROVIDER, 2)),  # a failure and its quick retry
-}
-"""Which of a target's breakers a failure concerns, by its code or action, and after how many it trips. Else the model's."""
+_PLACES: Final[Mapping[Reach, int]] = {Reach.PROVIDER: 0, Reach.KEY: 1, Reach.TIER: 2, Reach.MODEL: 3}
+"""Where in `Target.scopes` the breaker is that a failure concerns."""
+
+FREE: Final = "(free)"
+PAID: Final = "(paid)"
+TIERS: Final[Mapping[str, str]] = {FREE: "its free models", PAID: "its paid models"}
 
 Scope = tuple[str, int, str]
-"""A breaker's name: provider, the key's place (-1: all), model id ("": all)."""
+"""A breaker's name: provider, the key's place (-1: all), model id ("": all; `FREE`, `PAID`: all that cost nothing, or something)."""
+
+
+def reach_of(failure: Failure) -> Reach:
+    """How far a failure reaches: as it says itself, else by its code or action."""
+    if failure.code in UNREACHABLE:
+        return Reach.PROVIDER
+    return failure.reach or (Reach.KEY if failure.action is Action.KEY else Reach.MODEL)
 
 
 class State(StrEnum):
@@ -142,10 +154,17 @@ class Target:
         object.__setattr__(self, "answered", (Attempt(self.model.id, self.model.provider, "ok", 200),))
 
     @property
-    def scopes(self) -> tuple[Scope, Scope, Scope]:
-        """Names of the three breakers that a request to it passes: provider, key, model."""
-        provider = self.model.provider
-        return ((provider, -1, ""), (provider, self.key, ""), (provider, self.key, self.model.id))
+    def scopes(self) -> tuple[Scope, Scope, Scope, Scope]:
+        """Names of the breakers that a request to it passes: provider, key, the key's free or paid models, model."""
+        model, key = self.model, self.key
+        provider = model.provider
+        tier = FREE if model.free or model.upstream.endswith(":free") else PAID
+        return ((provider, -1, ""), (provider, key, ""), (provider, key, tier), (provider, key, model.id))
+
+    def within(self, failure: Failure, failed: Target) -> bool:
+        """Whether a failure of that target reaches this one, too."""
+        place = _PLACES[reach_of(failure)]
+        return self.scopes[place] == failed.scopes[place]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,7 +186,7 @@ class Health:
     changes: int = 0
 
     def allows(self, target: Target, now: float) -> bool:
-        """Whether all three breakers let a request go ahead."""
+        """Whether all its breakers let a request go ahead."""
         breakers = self.breakers
         return not breakers or all(breakers[s].allows(now) for s in target.scopes if s in breakers)
 
@@ -192,7 +211,7 @@ class Health:
             self.changes += 1
 
     def succeed(self, target: Target) -> None:
-        """It answered in full: all three start afresh."""
+        """It answered in full: all of them start afresh."""
         if self.breakers:
             for scope in target.scopes:
                 if self.breakers.pop(scope, None) is not None:
@@ -203,18 +222,12 @@ class Health:
         self.abandon(target)
         if not _blames(failure):
             return None
-        place, after = _PLACES.get(failure.code) or _PLACES.get(failure.action, (_MODEL, _TRIP_AFTER))
-        scope = target.scopes[place]
+        reach = reach_of(failure)
+        scope = target.scopes[_PLACES[reach]]
         breaker = self.breakers.setdefault(scope, Breaker())
         self.changes += 1
-        cooldown = failure.cooldown
-        if failure.action is Action.KEY:
-            cooldown = failure.retry_after or KEY_COOLDOWN
-        elif failure.action is Action.WAIT:
-            cooldown = breaker.guess() if failure.retry_after is None else failure.retry_after
-        elif place == _PROVIDER and breaker.failures:
-            cooldown = min(_LONGEST_UNREACHABLE, breaker.guess())
-        if not breaker.fail(failure, now, cooldown, after=after) or breaker.until is None:
+        after = _TRIP_UNREACHABLE if reach is Reach.PROVIDER else _TRIP_AFTER
+        if not breaker.fail(failure, now, _cooldown(failure, reach, breaker), after=after) or breaker.until is None:
             return None
         return Down(*scope, failure.code, breaker.until - now)
 
@@ -243,8 +256,22 @@ class Health:
                     yield breaker
 
 
+def _cooldown(failure: Failure, reach: Reach, breaker: Breaker) -> float | None:
+    """Seconds to leave alone what it reaches: as was said, else as its meaning has it; None: as the breaker's record says."""
+    if failure.action is Action.KEY:
+        return failure.retry_after or failure.cooldown or KEY_COOLDOWN
+    if failure.action is Action.WAIT:
+        guess = breaker.guess() if failure.cooldown is None else failure.cooldown
+        return guess if failure.retry_after is None else failure.retry_after
+    if reach is Reach.PROVIDER and breaker.failures:
+        return min(_LONGEST_UNREACHABLE, breaker.guess())
+    return failure.cooldown
+
+
 def _blames(failure: Failure) -> bool:
-    """Whether it says something about the target, not about the request."""
+    """Whether it says something about the target, not about the request or this one answer."""
+    if failure.meaning is Meaning.SLIP:
+        return False
     if failure.action is Action.NEXT:
         return failure.cooldown is not None or failure.code == "upstream_timeout" or (failure.status or 0) >= 500
     return failure.action in (Action.KEY, Action.WAIT, Action.COOL, Action.RETRY)
@@ -305,10 +332,11 @@ class Observer:
             return
         _LOG.warning("%s is left alone for %.0f s: %s", _what(down), down.cooldown, failure.message)
         provider = target.model.provider
-        if provider in self._down or not (failure.action is Action.KEY or self._all_down(provider, now)):
+        account = failure.action is Action.KEY and reach_of(failure) is not Reach.MODEL
+        if provider in self._down or not (account or self._all_down(provider, now)):
             return
         self._down[provider] = now
-        cooldown = None if failure.action is Action.KEY else down.cooldown
+        cooldown = None if account else down.cooldown
         reason = f"{_what(down)}: {failure.message.removeprefix(f'{provider}: ')}"
         self._bus.publish(ProviderDown(provider, reason, cooldown, self._clock.utcnow()))
 
@@ -345,6 +373,8 @@ class Observer:
 
 
 def _what(down: Down) -> str:
-    if down.model:
-        return down.model
-    return down.provider if down.key < 0 else f"{down.provider} (key {down.key + 1})"
+    if down.key < 0:
+        return down.provider
+    if down.model in TIERS:
+        return f"{down.provider} (key {down.key + 1}, {TIERS[down.model]})"
+    return down.model or f"{down.provider} (key {down.key + 1})"

@@ -11,7 +11,7 @@ from ..core.errors import UpstreamError
 from ..core.models import Model
 from ..core.records import dataclass
 from ..providers.adapter import Adapter
-from ..providers.failures import Action, Failure
+from ..providers.failures import Action, Failure, Meaning
 from .health import UNREACHABLE, Health, Target
 
 SHORT_WAIT: Final = 3.0
@@ -104,9 +104,9 @@ class SendPlan:
         first = model.id not in self._retried
         if failure.action is Action.RETRY and first:
             self._retried.add(model.id)
-            quick = failure.code in UNREACHABLE or failure.code == "upstream_reset"
+            quick = failure.code in UNREACHABLE or failure.code == "upstream_reset" or failure.meaning is Meaning.SLIP
             delay = QUICK * (1 + jitter) if quick else 0.2 + 0.4 * jitter
-            return self._repeat(target, delay, left)
+            return self._repeat(target, max(delay, failure.retry_after or 0.0), left)
         if failure.action is Action.ADAPT and fresh and self._adapted < _MOST_ADAPTATIONS:
             self._adapted += 1
             return self._repeat(target, 0.0, left)
@@ -128,8 +128,11 @@ class SendPlan:
 
     def _exclude(self, target: Target, failure: Failure) -> None:
         """Leave out what would fail for the same reason."""
-        stays = _STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model)
-        self._keep(_perhaps_wider if stays is _wider and self.named else stays, target)
+        if failure.action is Action.KEY:
+            self._keep(lambda other, failed: not other.within(failure, failed), target)
+        else:
+            stays = _STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model)
+            self._keep(_perhaps_wider if stays is _wider and self.named else stays, target)
 
     def _keep(self, stays: Callable[[Target, Target], bool], failed: Target) -> None:
         self.targets = deque(target for target in self.targets if stays(target, failed))
@@ -157,7 +160,6 @@ def _served_by_another(target: Target, failed: Target) -> bool:
 _STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
     Action.FINAL: lambda *_: False,
     Action.CONTEXT: _wider,
-    Action.KEY: lambda target, failed: target.scopes[1] != failed.scopes[1],
     Action.WAIT: lambda *_: True,
     "upstream_timeout": _served_by_another,
     **dict.fromkeys(UNREACHABLE, lambda target, failed: target.model.provider != failed.model.provider),
@@ -208,9 +210,14 @@ def final_error(failures: Sequence[Failure], waits: Sequence[float]) -> Upstream
         return _as_it_came(faults[0])
     if failures:
         last = failures[-1]
-        return UpstreamError(f"No provider accepts its key: {last.message}", status=502, code=last.code, retry=False)
+        trouble = "No provider is paid for this" if last.code == "upstream_payment" else "No provider accepts its key"
+        return UpstreamError(f"{trouble}: {last.message}", status=502, code=last.code, retry=False)
     message = "No model that could answer is available just now."
     return UpstreamError(message, status=503, code="all_down", retry_after=wait)
+
+
+_FIELDS: Final = {"tools": "tools", "json_schema": "response_format", "vision": "messages", "audio": "messages"}
+"""Which field of a request asks for what a model lacks."""
 
 
 def _is_clients(failure: Failure) -> bool:
@@ -221,13 +228,15 @@ def _as_it_came(failure: Failure) -> UpstreamError:
     status = failure.status or 400
     if status in _ABOUT_KEYS:
         status = 404 if failure.code == "model_not_allowed" else 400
+    if failure.meaning is Meaning.CAPABILITY:
+        status = 400
     kind = "invalid_request_error" if status < 500 else "server_error"
     return UpstreamError(
         failure.message,
         status=status if 400 <= status < 500 else 400,
         code=failure.code,
         error_type=failure.error_type or kind,
-        param=failure.param,
+        param=failure.param or _FIELDS.get(failure.capability),
     )
 
 

@@ -241,7 +241,15 @@ class Pool:
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
             done = outcome.completion
-            return StreamReply(model, attempts, replay(outcome.pieces), lambda: None, done.usage, done.finish_reason)
+            return StreamReply(
+                model,
+                attempts,
+                replay(outcome.pieces),
+                lambda: None,
+                done.usage,
+                done.finish_reason,
+                output_characters=done.output_characters,
+            )
         self._observer.answering(target, spent)
         began = self._loop_time()
         relay = Relay(

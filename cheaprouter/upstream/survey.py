@@ -13,7 +13,7 @@ from ..providers.failures import Action, Failure
 from ..providers.listing import parse_listing
 from ..providers.unsupported import Learned
 from .call import transport_failure
-from .health import Breaker, Health, Observer, State, Target
+from .health import TIERS, Breaker, Health, Observer, State, Target
 
 CHECK_SECONDS: Final = 10.0
 _LONGEST_LISTING: Final = 16 * 1024 * 1024
@@ -31,7 +31,7 @@ def describe(
     return {
         "name": adapter.name,
         "kind": adapter.kind,
-        "base_url": adapter.clean(adapter.base_url),
+        "base_url": adapter.clean(adapter.shown_url),
         "local": adapter.local,
         "state": state,
         "keys": len(adapter.api_keys),
@@ -45,7 +45,7 @@ def _cooldown(scope: tuple[str, int, str], breaker: Breaker, now: float) -> Json
     _, key, model = scope
     return {
         "key": key + 1 if key >= 0 else None,
-        "model": model or None,
+        "model": TIERS.get(model, model) or None,
         "state": str(breaker.state(now)),
         "reason": breaker.reason,
         "message": breaker.message,

@@ -6,6 +6,7 @@ import dataclasses
 from decimal import Decimal
 
 from cheaprouter.accounts.account import Account
+from cheaprouter.config.settings import DeviceSettings
 from cheaprouter.core.events import RequestCompleted
 from cheaprouter.core.models import (
     Attempt,
@@ -16,6 +17,7 @@ from cheaprouter.core.models import (
     Rates,
     RequestRecord,
     RouteDecision,
+    Special,
     Tier,
     Usage,
 )
@@ -80,3 +82,47 @@ async def test_what_an_upstream_reports_is_booked_beside_what_the_baseline_would
     booked = home.recorder.recent(1)[0]
     assert (booked.cost, booked.cost_source, booked.baseline_cost) == (Decimal("0.5"), "reported", Decimal("0.6"))
     assert booked.usage.reported_cost == Decimal("0.5")
+
+
+def an_account(home, model=None) -> Account:
+    account = Account(home.accounts, home.policies, Refused("m"), Caller("a"), "req_9", via="http")
+    account.admit()
+    account.decision = RouteDecision(model or a_model(), (), "", prompt_tokens=100)
+    account.reserve(account.decision)
+    account.model = account.decision.model
+    return account
+
+
+async def test_a_reported_cost_that_cannot_be_is_kept_beside_ours_and_told_once(home, caplog):
+    home = home()
+    for _ in range(3):
+        an_account(home).close(200, usage=Usage(1000, 1000, reported_cost=Decimal(20_000)))
+    booked = home.recorder.recent(1)[0]
+    assert (booked.cost, booked.cost_source) == (Decimal("0.002"), "disputed")
+    assert booked.usage.reported_cost == Decimal(10_000)  # the most that one request can be in the books
+    assert [record.getMessage() for record in caplog.records if "reported" in record.getMessage()] == [
+        "lab/small: a cost of 10000 USD was reported, which cannot be: 0.002 is booked"
+    ]
+
+
+async def test_an_unknown_cost_takes_what_is_known_of_it_from_the_budget(home):
+    home = home(device_defaults=DeviceSettings(daily_budget=Decimal(1)))
+    account = an_account(home)
+    account.close(200, usage=Usage(1000, 1000, special=Special(audio_output=900)))
+    assert (account.cost, home.recorder.recent(1)[0].cost_source) == (None, "unknown")
+    assert home.accounts.ledger.spent("a", account.day)[0] == 2 * 10**9
+
+
+async def test_output_without_a_count_is_estimated_and_the_prompts_count_kept(home):
+    home = home()
+    an_account(home).close(200, usage=Usage(70, 0), output_characters=10_000)
+    usage = home.recorder.recent(1)[0].usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (70, 2500, True)
+
+
+async def test_a_bill_without_counts_is_booked_with_estimated_tokens(home):
+    home = home()
+    an_account(home).close(200, usage=Usage(reported_cost=Decimal("0.001")), output_characters=400)
+    booked = home.recorder.recent(1)[0]
+    assert (booked.cost, booked.cost_source) == (Decimal("0.001"), "reported")
+    assert (booked.usage.prompt_tokens, booked.usage.completion_tokens) == (100, 100)

@@ -262,3 +262,72 @@ class TestNotes:
 
     def test_a_provider_without_models_is_noted(self, catalog):
         assert "Provider nvidia has no models yet" in table(catalog, {"providers": {"nvidia": KEY}}).notes[0]
+
+
+@pytest.mark.parametrize(("named", "listed"), [("llama3.2", "llama3.2:latest"), ("llama3.2:latest", "llama3.2")])
+def test_a_model_named_without_ollamas_default_tag_is_the_listed_one(catalog, named, listed):
+    raw = {"providers": {"home": {"kind": "ollama", "models": [named], "discover": True}}}
+    models = table(catalog, raw, {"home": [{"id": listed, "context": 4096}, {"id": "other"}]})
+    assert models.ids() == [f"home/{named}", "home/other"]
+    assert models.get(f"home/{listed}") is models.get(f"home/{named}")
+    assert models.get(f"home/{named}").context == 4096
+
+
+def priced(catalog, kind, model_id, **price):
+    raw = {"providers": {kind: {**KEY, "models": [{"id": model_id, "price": price}]}}}
+    return table(catalog, raw).get(f"{kind}/{model_id}").prices[0]
+
+
+def test_a_price_like_the_catalogues_gets_the_rest_of_it(catalog):
+    known = catalog.lookup("anthropic", "claude-haiku-5-5").prices[-1].rates
+    found = priced(catalog, "anthropic", "claude-haiku-5-5", input=str(known.input), output=str(known.output))
+    assert (found.rates.cached_input, found.rates.cache_write) == (known.cached_input, known.cache_write)
+
+
+def test_what_the_user_says_of_a_kind_stays(catalog):
+    known = catalog.lookup("anthropic", "claude-haiku-5-5").prices[-1].rates
+    given = {"input": str(known.input), "output": str(known.output), "cached_input": 9}
+    assert priced(catalog, "anthropic", "claude-haiku-5-5", **given).rates.cached_input == 9
+
+
+def test_another_price_gets_what_vendors_charge_for_writing_to_a_cache(catalog):
+    rates = priced(catalog, "anthropic", "claude-haiku-5-5", input=77, output=88).rates
+    assert (rates.cached_input, rates.cache_write, rates.audio_input) == (None, Decimal("96.25"), None)
+
+
+def test_a_vendors_service_tiers_have_its_own_prices(catalog):
+    assert dict(priced(catalog, "groq", "x", input=1, output=2).services)["flex"] == 1
+    assert dict(priced(catalog, "openai", "x", input=1, output=2).services)["flex"] == Decimal("0.5")
+
+
+def test_a_free_variant_is_free_without_being_listed(catalog):
+    raw = {"providers": {"openrouter": {**KEY, "models": ["vendor/small:free"]}}}
+    assert table(catalog, raw).get("openrouter/vendor/small:free").free
+
+
+def test_a_free_variant_that_only_the_list_has_is_not_chosen(catalog):
+    raw = {"providers": {"lab": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", **KEY, "discover": True}}}
+    found = table(catalog, raw, {"lab": [{"id": "qwen/qwen3.5-9b:free"}]}).get("lab/qwen/qwen3.5-9b:free")
+    assert found.free
+    assert found.hidden
+
+
+@pytest.mark.parametrize(
+    ("url", "known"),
+    [
+        ("https://api.groq.com/openai/v1", True),
+        ("https://us.api.x.ai/v1", False),
+        ("https://api.moonshot.cn/v1", False),
+        ("http://10.0.0.5/v1", False),
+    ],
+)
+def test_a_vendors_usual_address_has_its_prices_and_another_has_not(catalog, url, known):
+    raw = {"providers": {"lab": {"kind": "openai", "base_url": url, **KEY}}}
+    assert any(model.priced for model in table(catalog, raw).models if model.provider == "lab") is known
+
+
+@pytest.mark.parametrize("kind", ["nvidia", "azure"])
+def test_who_publishes_no_price_has_none(catalog, kind):
+    url = {"base_url": "https://home.openai.azure.com/openai/v1"} if kind == "azure" else {}
+    raw = {"providers": {kind: {**KEY, **url, "models": ["gpt-5.4"]}}}
+    assert not table(catalog, raw).get(f"{kind}/gpt-5.4").priced

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.catalog.prices import billed, charged, cost, price_at
-from cheaprouter.core.models import FREE, Model, Price, PriceTier, Rates, Usage
+from cheaprouter.catalog.prices import at_least, billed, charged, cost, price_at
+from cheaprouter.core.models import FREE, Model, Price, PriceTier, Rates, Special, Usage
 from cheaprouter.core.money import MOST_CHARGE, PICO, charge
 from tests.builders import NOON
 
@@ -113,7 +113,116 @@ def test_a_long_prompt_is_charged_at_its_tier(prompt, rate):
 
 
 def test_what_the_upstream_billed_wins():
-    assert billed(Usage(1000, 0, reported_cost=Decimal("0.5")), PLAIN, PLAIN.flat) == (PICO // 2, "reported")
+    assert billed(Usage(10_000, 0, reported_cost=Decimal("0.5")), PLAIN, PLAIN.flat) == (PICO // 2, "reported")
+
+
+def test_a_reported_cost_of_more_than_a_hundred_times_ours_is_not_believed():
+    assert billed(Usage(1000, 0, reported_cost=Decimal("0.11")), PLAIN, PLAIN.flat) == (PICO // 1000, "disputed")
+
+
+def test_up_to_a_hundred_times_ours_it_is():
+    assert billed(Usage(1000, 0, reported_cost=Decimal("0.1")), PLAIN, PLAIN.flat) == (PICO // 10, "reported")
+
+
+def test_the_fee_for_a_search_is_believed_however_short_the_answer():
+    assert billed(Usage(5, 5, reported_cost=Decimal("0.014")), PLAIN, PLAIN.flat)[1] == "reported"
+
+
+def test_a_free_model_that_reports_dollars_stays_free():
+    assert billed(Usage(5, 5, reported_cost=Decimal(3)), model(FREE), FREE) == (0, "disputed")
+
+
+@pytest.mark.parametrize(("told", "booked"), [("99", (99 * PICO, "reported")), ("101", (None, "disputed"))])
+def test_without_a_price_of_ours_a_hundred_dollars_are_believed_and_no_more(told, booked):
+    assert billed(Usage(5, 5, reported_cost=Decimal(told)), model(), None) == booked
+
+
+ALL_KINDS = model(
+    Price(
+        rates("1", "10", cached_input="0.1", cache_write="1.25", audio_input="40", audio_output="80", reasoning="3"),
+        per_second=Decimal("0.0001"),
+        per_character=Decimal("0.00001"),
+        per_image=Decimal("0.04"),
+        services=(("flex", Decimal("0.5")), ("us", Decimal("1.1"))),
+    )
+)
+
+
+@pytest.mark.parametrize(
+    ("usage", "usd"),
+    [
+        (Usage(1000, 0, special=Special(audio_input=900)), "0.0361"),
+        (Usage(0, 500, special=Special(audio_output=480)), "0.0386"),
+        (Usage(1000, 0, cache_write_tokens=1000, special=Special(cache_write_1h=400)), "0.00155"),
+        (Usage(0, 1000, reasoning_tokens=900), "0.0037"),
+        (Usage(0, 1000, reasoning_tokens=900, special=Special(audio_output=100)), "0.0107"),
+        (Usage(0, 1300, special=Special(image_output=1290)), "0.0401"),
+        (Usage(0, 0, special=Special(images=3)), "0.12"),
+        (Usage(0, 0, special=Special(seconds=Decimal("12.5"))), "0.00125"),
+        (Usage(0, 0, special=Special(characters=300)), "0.003"),
+        (Usage(1000, 100, special=Special(service=("flex",))), "0.001"),
+        (Usage(1000, 100, special=Special(service=("flex", "us"))), "0.0011"),
+        (Usage(1000, 100, special=Special(fees=Decimal("0.02"))), "0.022"),
+    ],
+)
+def test_each_kind_has_its_price(usage, usd):
+    assert cost(usage, ALL_KINDS, NOON) == Decimal(usd)
+
+
+@pytest.mark.parametrize(
+    "special",
+    [
+        Special(audio_input=1),
+        Special(audio_output=1),
+        Special(image_output=1),
+        Special(images=1),
+        Special(seconds=Decimal(1)),
+        Special(characters=1),
+        Special(service=("turbo",)),
+        Special(unpriced=True),
+    ],
+)
+def test_a_kind_without_a_price_makes_the_cost_unknown_and_not_cheaper(special):
+    usage = Usage(1000, 100, special=special)
+    assert billed(usage, PLAIN, PLAIN.flat) == (None, "unknown")
+    assert at_least(usage, PLAIN.flat) == charged(PLAIN.flat, 1000, 100)
+
+
+def test_a_kind_without_a_price_costs_nothing_where_nothing_does():
+    assert billed(Usage(9, 9, special=Special(audio_input=5)), model(FREE), FREE) == (0, "free")
+
+
+@pytest.mark.parametrize(("write", "usd"), [("1.25", "0.002"), (None, "0.0016")])
+def test_a_write_for_an_hour_costs_by_the_vendors_ratio_where_its_price_is_not_given(write, usd):
+    price = Price(Rates(Decimal(1), Decimal(2), cache_write=None if write is None else Decimal(write)))
+    usage = Usage(1000, 0, cache_write_tokens=1000, special=Special(cache_write_1h=1000))
+    assert cost(usage, model(price), NOON) == Decimal(usd)
+
+
+def test_a_price_of_any_kind_makes_a_model_one_that_costs():
+    assert not model(Price(rates("0", audio_output="1"))).free
+    assert not model(Price(rates("0"), per_image=Decimal(1))).free
+    assert not model(Price(rates("0"), tiers=(PriceTier(10, rates("1")),))).free
+
+
+some_specials = st.builds(
+    Special,
+    cache_write_1h=tokens,
+    audio_input=tokens,
+    audio_output=tokens,
+    image_output=tokens,
+    seconds=st.decimals(0, 10_000, places=3),
+    characters=tokens,
+    images=st.integers(0, 10),
+    service=st.sampled_from([(), ("flex",), ("us",)]),
+)
+
+
+@given(tokens, tokens, tokens, tokens, tokens, some_specials)
+def test_no_mixture_of_kinds_costs_less_than_nothing_or_more_than_its_dearest(p, c, cached, written, thought, special):
+    amount = cost(Usage(p, c, cached, written, thought, special=special), ALL_KINDS, NOON)
+    pieces = special.seconds / 10_000 + Decimal(special.characters) / 100_000 + max(1, special.images) * Decimal("0.04")
+    assert 0 <= amount <= (40 * p + 80 * c) * Decimal("1.1") / 1_000_000 + pieces
 
 
 def test_a_reported_cost_of_nothing_is_nothing():

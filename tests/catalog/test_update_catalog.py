@@ -37,6 +37,12 @@ providers: list[Provider] = [
                         prices=ModelPrice(input_mtok=Decimal('3'), output_mtok=Decimal('5')),
                     ),
                 ],
+                price_variants=[
+                    PriceVariant(when={'service_tier': 'default'}, prices=ModelPrice(), constraint=None),
+                    PriceVariant(when={'speed': 'fast'}, prices=ModelPrice(input_mtok=Decimal('2'), output_mtok=Decimal('12'))),
+                    PriceVariant(when={'processing': 'batch'}, prices=ModelPrice(input_mtok=Decimal('0.5'))),
+                    PriceVariant(when={'moon': 'full'}, prices=ModelPrice(input_mtok=Decimal('9'))),
+                ],
             ),
         ],
     ),
@@ -147,3 +153,20 @@ def test_the_check_fails_on_an_entry_without_a_price(script, capsys):
 
 def test_the_file_is_the_same_for_the_same_sources(script, built):
     assert script.rendered(built(**{"gpt-8": chat(1e-6)})) == script.rendered(built(**{"gpt-8": chat(1e-6)}))
+
+
+def test_sound_has_its_price_and_such_models_are_used_only_on_request(built):
+    spoken = chat(1e-6, input_cost_per_audio_token=4e-5, output_cost_per_audio_token=8e-5)
+    entry = built(**{"gpt-8-audio": spoken})["models"]["openai"]["gpt-8-audio"]
+    assert entry["prices"] == [{"input": "1", "output": "1", "audio_input": "40", "audio_output": "80"}]
+    assert entry["on_request"]
+
+
+@pytest.mark.parametrize(("priority", "kept"), [(3.5e-6, {"priority": "1.75"}), (4e-6, None)])
+def test_a_service_tier_is_kept_where_it_costs_what_others_do_not(built, priority, kept):
+    fact = chat(2e-6, input_cost_per_token_priority=priority, output_cost_per_token_flex=1e-6)
+    assert built(**{"gpt-8": fact})["models"]["openai"]["gpt-8"].get("services") == kept
+
+
+def test_the_dearest_rate_of_a_variant_tells_what_it_costs(built):
+    assert built(**{"gpt-9": chat(9e-6)})["models"]["openai"]["gpt-9"]["services"] == {"fast": "3"}

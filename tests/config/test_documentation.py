@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cheaprouter.config import schema, settings
+from cheaprouter.config import schema, settings, strict_yaml
 from cheaprouter.config.fields import ENVIRONMENT
+from cheaprouter.config.references import put_in
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = (ROOT / "docs" / "configuration.md").read_text()
@@ -40,6 +41,7 @@ def names(section: type) -> set[str]:
         (settings.MqttSettings, FULL["mqtt"], {"host", "port", "username", "password", "tls"}),
         (settings.StorageSettings, FULL["storage"], set()),
         (settings.CacheSettings, FULL["cache"], set()),
+        (settings.PricesSettings, FULL["prices"], set()),
         (settings.HttpSettings, FULL["http"], set()),
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
@@ -48,7 +50,7 @@ def test_every_setting_is_documented(section, documented, elsewhere):
     assert names(section) - elsewhere <= set(documented)
 
 
-@pytest.mark.parametrize("section", ["storage", "cache", "routing"])
+@pytest.mark.parametrize("section", ["storage", "cache", "prices", "routing"])
 def test_the_documented_defaults_are_the_defaults(section):
     raw = {key: value for key, value in FULL[section].items() if key != "max_cost"}
     assert getattr(schema.build({section: raw}), section) == getattr(settings.Settings(), section)
@@ -62,7 +64,11 @@ def test_variables_that_are_no_options_are_documented(option):
 @pytest.mark.parametrize("page", ["DOCS.md", "README.md", "docs/configuration.md", "docs/providers.md"])
 def test_every_configuration_shown_to_users_is_valid(page):
     for block in re.findall(r"```yaml\n(.*?)```", (ROOT / page).read_text(), re.DOTALL):
-        shown = yaml.safe_load(block.replace("sk-…", "sk-test"))
+        shown = strict_yaml._load(block.replace("sk-…", "sk-test"))
+        variables = dict.fromkeys(re.findall(r"api_key_env: (\w+)|\$\{(\w+)\}", block), "sk-test")
+        variables = {name: value for names, value in variables.items() for name in names if name}
+        secrets = dict.fromkeys(re.findall(r"!secret (\w+)", block), "sk-test")
+        if isinstance(shown, dict):
+            shown = put_in(shown, variables, secrets).raw
         if isinstance(shown, dict) and shown.keys() <= schema._SETTINGS.keys():
-            variables = dict.fromkeys(re.findall(r"api_key_env: (\w+)", block), "sk-test")
             assert schema.build(shown, variables)

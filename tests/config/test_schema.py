@@ -11,7 +11,7 @@ from cheaprouter.config.kinds import kind_of
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth, BudgetAction, Settings
 from cheaprouter.core.errors import ConfigurationError
-from cheaprouter.core.models import Capability, Profile
+from cheaprouter.core.models import PIECES, RATES, Capability, Profile
 
 CONTRACT = """
 auth: open
@@ -162,6 +162,30 @@ def test_a_name_with_nothing_behind_it_is_a_section_of_defaults():
 @pytest.mark.parametrize("target", ["blockrun/auto:7", "blockrun/auto:2.5", "blockrun/eco", "blockrun/x:y", "lab/a:7"])
 def test_an_alias_may_stand_for(target):
     assert build({"aliases": {"a": target}}).aliases["a"].target == target
+
+
+def test_every_kind_of_price_can_be_set():
+    rates = dict.fromkeys(RATES, 0.5)
+    price = (
+        build(lab(models=[{"id": "a", "price": {**rates, **dict.fromkeys(PIECES, "0.25")}}]))
+        .providers[0]
+        .models[0]
+        .price
+    )
+    assert {getattr(price.rates, name) for name in RATES} == {Decimal("0.5")}
+    assert {getattr(price, name) for name in PIECES} == {Decimal("0.25")}
+
+
+@pytest.mark.parametrize("piece", ["per_second", "per_character", "per_image"])
+def test_what_is_paid_by_the_piece_needs_no_price_of_tokens(piece):
+    price = build(lab(models=[{"id": "a", "price": {piece: 0.04}}])).providers[0].models[0].price
+    assert (price.rates.input, getattr(price, piece), price.nothing) == (0, Decimal("0.04"), False)
+
+
+@pytest.mark.parametrize("price", [{"per_request": 1}, {"input": 1}, {"per_image": -1}, {"per_image": 1, "audio": 2}])
+def test_other_prices_are_incomplete_or_wrong(price):
+    with pytest.raises(ConfigurationError):
+        build(lab(models=[{"id": "a", "price": price}]))
 
 
 def test_price_zero_is_free():

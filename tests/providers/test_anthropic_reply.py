@@ -133,7 +133,7 @@ def test_usage_is_read_with_its_cache_tokens():
     assert done.usage == Usage(prompt_tokens=1110, completion_tokens=42, cached_tokens=1000, cache_write_tokens=100)
 
 
-@pytest.mark.parametrize("count", [10**18, -5, True, "9", None])
+@pytest.mark.parametrize("count", [10**18, -5, True, None])
 def test_counts_beyond_all_bounds_are_none(count):
     done = ADAPTER.complete(json.dumps({**message(text("x")), "usage": {"input_tokens": count}}).encode(), request())
     assert isinstance(done, Completion)

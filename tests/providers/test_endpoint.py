@@ -6,6 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config.settings import ProviderSettings
+from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.providers.endpoint import DIRECT, Endpoint, Link, Origin, proxy_address
 
 
@@ -70,3 +72,15 @@ def test_a_proxy_is_told_the_whole_address_of_http_alone():
 )
 def test_a_proxys_address_is_read_in_parts(url, address):
     assert proxy_address(url) == address
+
+
+@pytest.mark.parametrize(
+    ("kind", "url"),
+    [
+        ("anthropic", "https://api.anthropic.com/v1/models?limit=1000"),  # of 20 a page it would tell the newest alone
+        ("groq", "https://api.groq.com/openai/v1/models"),
+        ("zai", "https://api.z.ai/api/paas/v4/models"),
+    ],
+)
+def test_the_whole_list_of_models_is_asked_for_where_the_preset_has_it(kind, url):
+    assert adapter_for(ProviderSettings(kind, kind)).models_request(None).url == url

@@ -21,6 +21,27 @@ def test_rates_by_the_token_become_rates_by_the_million():
     assert price(pricing=told) == {"input": "2.5", "output": "15", "cached_input": "0.25", "per_request": "0"}
 
 
+def test_prices_of_other_kinds_are_read_where_there_are_any():
+    told = {
+        "prompt": "0.000001",
+        "completion": "0.00001",
+        "input_cache_write_1h": "0.000002",
+        "audio": "0.00004",
+        "audio_output": "0",
+        "internal_reasoning": "0.000003",
+        "image_output": "0.04",
+        "web_search": "0.01",
+    }
+    assert price(pricing=told) == {
+        "input": "1",
+        "output": "10",
+        "cache_write_1h": "2",
+        "audio_input": "40",
+        "reasoning": "3",
+        "per_image": "0.04",
+    }
+
+
 def test_rates_by_the_million_are_taken_as_they_are():
     assert price(pricing={"input": 0.1, "output": 8}, billing_mode="paid") == {"input": "0.1", "output": "8"}
 

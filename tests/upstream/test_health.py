@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import Model
-from cheaprouter.providers.failures import Action, Failure
+from cheaprouter.providers.failures import Action, Failure, Reach
 from cheaprouter.upstream.health import KEY_COOLDOWN, Breaker, Health, State, Target
 
 MODEL = Model("lab/a", "lab", "a")
@@ -68,7 +68,7 @@ def test_only_one_probe_goes_ahead(health):
     assert health.allows(T, 20)
     health.begin(T, 20)
     assert not health.allows(T, 20)
-    assert health.breakers[T.scopes[2]].state(20) is State.PROBING
+    assert health.breakers[T.scopes[-1]].state(20) is State.PROBING
 
 
 def test_a_probe_that_fails_closes_the_door_for_longer(health):
@@ -168,3 +168,39 @@ def test_each_trip_doubles_the_cooldown_up_to_two_minutes(health):
             waits.append(wait)
         now += wait
     assert waits == [5, 10, 20, 40, 80, 120, 120]
+
+
+TARGETS = [
+    Target(Model(f"{provider}/{name}", provider, name), key)
+    for provider in ("lab", "other")
+    for name in ("a", "b", "c:free", "d:free")
+    for key in (0, 1)
+]
+
+
+@given(
+    st.sampled_from(TARGETS),
+    st.sampled_from(Reach),
+    st.sampled_from([Action.WAIT, Action.KEY, Action.COOL]),
+    st.floats(0.1, 80_000),
+)
+def test_exactly_what_a_failure_reaches_rests_for_exactly_as_long_as_was_said(failed, reach, action, said):
+    health = Health()
+    told = failure(action, "x", 429, reach=reach, retry_after=said, cooldown=said)
+    health.fail(failed, told, 0.0)
+    for target in TARGETS:
+        assert health.remaining(target, 0.0) == (said if target.within(told, failed) else 0.0)
+        assert health.allows(target, said)
+
+
+def test_what_a_failure_reaches():
+    failed = Target(Model("lab/a", "lab", "a"), 0)
+
+    def reached(reach: Reach) -> set[str]:
+        told = failure(Action.WAIT, reach=reach)
+        return {f"{t.model.upstream}{t.key}" for t in TARGETS if t.model.provider == "lab" and t.within(told, failed)}
+
+    assert reached(Reach.MODEL) == {"a0"}
+    assert reached(Reach.TIER) == {"a0", "b0"}
+    assert reached(Reach.KEY) == {"a0", "b0", "c:free0", "d:free0"}
+    assert len(reached(Reach.PROVIDER)) == 8

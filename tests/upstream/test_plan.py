@@ -81,6 +81,10 @@ def test_a_retry_waits_a_jittered_moment():
     assert walk([A], {"a": [fail(Action.RETRY, status=500)]})[1] == [pytest.approx(0.4), 0.0]
 
 
+def test_a_retry_waits_as_long_as_was_said():
+    assert walk([A], {"a": [fail(Action.RETRY, status=500, retry_after=2.5)]})[1] == [2.5, 0.0]
+
+
 def test_a_connection_is_retried_quickly_and_then_its_provider_left_alone():
     tried, waits = walk([A, B, C], {"a": [fail(Action.RETRY, "upstream_unreachable")]})
     assert tried == ["a", "a", "c"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from cheaprouter.core.errors import UpstreamError
 from cheaprouter.core.models import Usage
 from cheaprouter.wire.anthropic.reply import MessageStream
+from cheaprouter.wire.bill import parse_amount
 from cheaprouter.wire.events import (
     Extra,
     Failed,
@@ -31,7 +32,7 @@ from cheaprouter.wire.events import (
     WireEvent,
     weight,
 )
-from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode, parse_amount
+from cheaprouter.wire.openai_chat.chunks import ChunkReader, explode
 from cheaprouter.wire.openai_chat.encode import Assembler, ChunkEncoder, assemble, to_stream
 from tests.builders import joined, sse, text_of
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, delta, words

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from decimal import Decimal
 from typing import Any, Final, Protocol
 
 import orjson
 
-from ...core.models import Json, Usage
+from ...core.models import Json, Special, Usage
 from .. import events as ev
 from .. import sse
-from ..openai_chat.chunks import count
+from ..usage import count, service_words
 from .pause import PAUSED, SaidBlocks, added
 from .shape import WRAPPED
 
@@ -282,14 +283,36 @@ def _answer(value: Any, *, wrapped: bool) -> str:
 def to_usage(told: Json) -> Usage:
     """Tokens; Anthropic counts what is read from and written to the cache apart from the rest of the prompt."""
     read, written = count(told.get("cache_read_input_tokens")), count(told.get("cache_creation_input_tokens"))
-    details = told.get("output_tokens_details")
+    spans, details = told.get("cache_creation"), told.get("output_tokens_details")
+    hour = count(spans.get("ephemeral_1h_input_tokens")) if isinstance(spans, dict) else 0
+    written = max(written, hour)
     return Usage(
         prompt_tokens=count(told.get("input_tokens")) + read + written,
         completion_tokens=count(told.get("output_tokens")),
         cached_tokens=read,
         cache_write_tokens=written,
         reasoning_tokens=count(details.get("thinking_tokens")) if isinstance(details, dict) else 0,
+        special=_special(told, hour),
     )
+
+
+_SEARCH_FEE: Final = Decimal("0.01")
+"""USD for one search of the web, whoever asks: https://platform.claude.com/docs/en/about-claude/pricing (November 2026)."""
+
+
+def _special(told: Json, hour: int) -> Special | None:
+    """What has a price of its own; None for nearly all."""
+    tools = told.get("server_tool_use")
+    searches = count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0
+    served = [service_words(told.get("service_tier"))]
+    if told.get("speed") == "fast":
+        served.append(("fast",))
+    if told.get("inference_geo") == "us":
+        served.append(("us",))
+    service = tuple(word for words in served for word in words)
+    if not (hour or searches or service):
+        return None
+    return Special(cache_write_1h=hour, service=service, fees=searches * _SEARCH_FEE)
 
 
 def usage_json(tokens: Usage) -> Json:

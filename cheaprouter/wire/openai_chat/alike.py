@@ -7,7 +7,8 @@ from typing import Final
 
 import orjson
 
-from .chunks import choices_of, usage_in
+from ..usage import usage_in
+from .chunks import choices_of
 
 _BEGINNINGS: Final = (b'"content":"', b'"content": "')
 _START: Final = b"data: "

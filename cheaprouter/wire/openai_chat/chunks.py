@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from decimal import Decimal, InvalidOperation
 from typing import Any, Final
 
 import orjson
 
-from ...core.models import Json, Usage
+from ...core.models import Json
 from .. import events as ev
 from ..sse import event
+from ..usage import parse_usage, usage_in
 
 _TEXTS: Final = ("content", "reasoning_content", "reasoning", "refusal")
-MOST_TOKENS: Final = 10**12
-MOST_USD: Final = 10**6
-"""Counts and amounts beyond are mistakes, and are not taken."""
 
 
 def choices_of(chunk: Json) -> list[Json]:
@@ -108,74 +105,6 @@ def _parts(choice: Json) -> Iterator[Json]:
         yield {**bare, "delta": rest}
     for call in calls or ():
         yield {**bare, "delta": {"tool_calls": [call]}}
-
-
-def usage_in(chunk: Json) -> Any:
-    """The usage object of a reply or chunk, wherever this vendor puts it."""
-    usage = chunk.get("usage")
-    if usage is None and isinstance(groq := chunk.get("x_groq"), dict):
-        return groq.get("usage")
-    return usage
-
-
-def parse_usage(usage: Any) -> Usage | None:
-    """Read a `usage` object; None where it holds no counts.
-
-    Cached tokens are told as `prompt_tokens_details.cached_tokens` (OpenAI), `prompt_cache_hit_tokens` (DeepSeek) or
-    `cached_tokens` (Moonshot); `cost` is OpenRouter's, in USD.
-    """
-    if not isinstance(usage, dict):
-        return None
-    get = usage.get
-    prompt, completion = get("prompt_tokens"), get("completion_tokens")
-    if type(prompt) is not int or not 0 < prompt < MOST_TOKENS:
-        prompt = count(prompt)
-    if type(completion) is not int or not 0 < completion < MOST_TOKENS:
-        completion = count(completion)
-    if not prompt and not completion and not count(get("total_tokens")):
-        return None
-    cached = get("prompt_cache_hit_tokens") or get("cached_tokens")
-    written = reasoning = None
-    if isinstance(details := get("prompt_tokens_details"), dict):
-        cached, written = details.get("cached_tokens") or cached, details.get("cache_write_tokens")
-    if isinstance(details := get("completion_tokens_details"), dict):
-        reasoning = details.get("reasoning_tokens")
-    cost = get("cost")
-    return Usage(
-        prompt_tokens=prompt,
-        completion_tokens=completion,
-        cached_tokens=min(prompt, count(cached)) if cached else 0,
-        cache_write_tokens=count(written) if written else 0,
-        reasoning_tokens=count(reasoning) if reasoning else 0,
-        reported_cost=None if cost is None else parse_amount(cost),
-    )
-
-
-def count(value: Any) -> int:
-    """Tokens; 0 for what is no number or beyond all bounds."""
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < MOST_TOKENS:
-        return 0
-    return int(value)
-
-
-def parse_amount(value: Any, scale: int = 1) -> Decimal | None:
-    """USD as a number or a decimal string, times `scale`; None for anything that is no amount from 0 to MOST_USD."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    text = str(value).strip().removeprefix("$")
-    try:
-        amount = Decimal(text if len(text) <= _LONGEST_AMOUNT else "nan")
-    except InvalidOperation:
-        return None
-    if not amount.is_finite() or not 0 <= amount <= MOST_USD:
-        return None
-    if amount.adjusted() < _LEAST_EXPONENT:
-        return Decimal(0)
-    return amount * scale if amount * scale <= MOST_USD else None
-
-
-_LEAST_EXPONENT: Final = -20
-_LONGEST_AMOUNT: Final = 64
 
 
 class ChunkReader:

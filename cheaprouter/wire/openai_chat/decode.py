@@ -15,6 +15,7 @@ import orjson
 from ...core.models import Json
 from .. import sse
 from ..events import Piece, StreamReader, Trouble
+from ..usage import parse_usage, usage_in
 from .alike import LONGEST, around_text, is_text, run_of
 from .chunks import (
     ChunkReader,
@@ -24,10 +25,8 @@ from .chunks import (
     chunk_event,
     has_content,
     needs_split,
-    parse_usage,
     reasoning_of,
     split_chunk,
-    usage_in,
 )
 from .quirks import Quirks, finish_reason
 from .thoughts import Keep, Listener
@@ -195,7 +194,7 @@ class ChatStream(StreamReader):
     def _chunk(self, chunk: Json, block: bytes) -> Iterator[Piece]:
         usage = usage_in(chunk)
         if usage is not None:
-            self.usage = parse_usage(usage) or self.usage
+            self.usage = parse_usage(usage, chunk.get("service_tier")) or self.usage
         choices = choices_of(chunk)
         if not choices:
             if self._chunks is not None:

@@ -1,0 +1,49 @@
+"""What an upstream of which nobody has heard may mean by its words: a few shapes that such sentences share.
+
+Looked at last, after the vendors' own sentences and what a parameter's refusal teaches, so that it may be broad.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Final
+
+from .sentences import Sentence
+from .verdict import Meaning
+
+_SUBJECT: Final = re.compile(
+    r"token(?:s|ized)?\b|context|sequence length|(?:prompt|input|conversation) (?:is|was|length|too)"
+)
+_OVER: Final = re.compile(
+    r"exceed|too (?:long|large|many|big)|(?:long|larg|great|bigg)er than|more than|only supports|up to|at most|over the (?:limit|maximum)|does not fit|overflow|超"
+)
+_OTHER: Final = re.compile(
+    r"max_(?:tokens|completion_tokens|output_tokens|new_tokens)|(?:completion|output|thinking|reasoning|budget)[ _]tokens|thinking[ _]budget|string|array|image|audio"
+    r"|\bfile|\btools?\b|function|schema|metadata|\bstop\b|\bbytes|\b[km]b\b|per[ -](?:min|day|sec|hour)|rate|quota|logprobs|logit|(?:api|access|auth) token"
+)
+"""What is too long or too many in other ways, which no larger window mends."""
+
+_LACKS: Final = re.compile(
+    r"(?:not|n.?t|cannot|no) (?:support|accept|enable)\w*|unsupported|not available|not enabled|not implemented|only supports text|text[- ]only"
+)
+_ABILITIES: Final = (
+    ("tools", re.compile(r"\btools?\b(?! ?choice)|tool[ -](?:use|call)|function[ -]call")),
+    ("vision", re.compile(r"\bimages?\b|image_url|\bvision\b|multi-?modal")),
+    ("audio", re.compile(r"\baudio\b|input_audio")),
+    ("json_schema", re.compile(r"json_schema|structured output|response[_ ]format|json mode")),
+)
+
+_PARAMS: Final = {"tools": "tools", "tool_choice": "tools", "functions": "tools", "response_format": "json_schema"}
+
+
+def about_window(text: str) -> bool:
+    """Whether it says that the prompt is longer than the model can take."""
+    return bool(_SUBJECT.search(text) and _OVER.search(text)) and not _OTHER.search(text)
+
+
+def about_ability(text: str, param: str = "") -> Sentence | None:
+    """Which ability it says that the model lacks, as a row of the table would. `param`: the field that it blames."""
+    if not _LACKS.search(text):
+        return None
+    name = _PARAMS.get(param) or next((name for name, words in _ABILITIES if words.search(text)), None)
+    return None if name is None else Sentence("unknown", Meaning.CAPABILITY, text, name)

@@ -1,0 +1,115 @@
+"""Errors of upstreams of which nobody has heard, by what such sentences have in common; and sentences that share it by accident."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from cheaprouter.providers.failures import Failure, Meaning, judge
+from cheaprouter.providers.failures.likeness import about_ability, about_window
+from cheaprouter.providers.failures.words import plain
+
+M = Meaning
+
+
+def judged(message: str, status: int = 400, **more: Any) -> Failure:
+    body = json.dumps({"error": {"message": message, "type": "x", **more}}).encode()
+    return judge("lab", status, {}, body, now=0.0, secrets=())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "The prompt contains 9000 tokens, more than the 8192 this model can take",
+        "tokens in request more than the limit: 131072",
+        "Prompt length (9000) exceeds what this deployment takes (8192)",
+        "Your conversation is too long. Start a new one.",
+        "12000 tokens will overflow the window",
+        "context of 9000 is bigger than 8192",
+        "input is longer than the model can read",
+        "Tokenized prompt is too large",
+    ],
+)
+def test_a_prompt_that_is_too_long_is_known_in_new_words(words):
+    assert judged(words).meaning is M.CONTEXT
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "max_tokens: 100000 > 8192, which is the maximum allowed number of output tokens for claude-3",
+        "max_tokens is too large: 100000. This model supports at most 16384 completion tokens.",
+        "Thinking tokens budget too large",
+        "Invalid 'tools': array too long. Expected an array with maximum length 128.",
+        "too many images in request: 30 (limit 20)",
+        "Input image is too large: 50 MB",
+        "logit_bias: token id 999999 exceeds vocabulary",
+        "A maximum of 4 blocks with cache_control may be provided. Found 5.",
+        "temperature must be at most 2",
+        "invalid request: context must be an object",
+        "The file context.txt has more than 9 tokens",
+    ],
+)
+def test_what_is_too_long_in_other_ways_is_not_about_the_window(words):
+    assert judged(words).meaning in (M.REQUEST, M.PARAMETER)
+
+
+@pytest.mark.parametrize(
+    ("words", "capability"),
+    [
+        ("This model does not support tool calling", "tools"),
+        ('model "x" does not support function calls', "tools"),
+        ("Tool use is unsupported here", "tools"),
+        ("This model doesn't support vision", "vision"),
+        ("Content type image_url is not supported", "vision"),
+        ("this backend is text-only: images were given", "vision"),
+        ("model does not accept audio", "audio"),
+        ("structured outputs are not available for this deployment", "json_schema"),
+        ("the json_schema response format is not supported by this model", "json_schema"),
+    ],
+)
+def test_what_a_model_lacks_is_known_in_new_words(words, capability):
+    failure = judged(words)
+    assert (failure.meaning, failure.capability) == (M.CAPABILITY, capability)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "messages with role 'tool' must be a response to a preceding message with 'tool_calls'",
+        "Invalid image data: could not process image",
+        "Invalid value: 'tool'. Supported values are: 'system', 'assistant', 'user'.",
+        "This model does not support assistant message prefill.",
+        "The tool 'moderation_check' has no description",
+        "tool name get_insufficient_balance_report is invalid",
+        "Function name 'rate_limit_exceeded' invalid",
+    ],
+)
+def test_a_word_alone_is_no_missing_ability(words):
+    assert judged(words).meaning in (M.REQUEST, M.PARAMETER)
+
+
+def test_a_parameter_that_is_refused_is_left_out_before_a_model_is_thought_to_lack_anything():
+    assert judged('"parallel_tool_calls" is not supported with this model').meaning is M.PARAMETER
+
+
+def test_the_field_that_is_blamed_says_what_is_lacking():
+    assert judged("This is not supported.", param="response_format").capability == "json_schema"
+
+
+@pytest.mark.parametrize("status", [401, 402, 403, 429, 503])
+def test_only_what_may_be_the_requests_fault_is_judged_so(status):
+    assert judged("more than 8192 tokens; no tool support: it is not supported", status).meaning not in (
+        M.CONTEXT,
+        M.CAPABILITY,
+    )
+
+
+@given(st.text(max_size=300))
+def test_any_text_may_be_looked_at(text):
+    about_window(plain(text))
+    about_ability(plain(text), text)
