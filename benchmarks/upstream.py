@@ -78,13 +78,11 @@ class Upstream(asyncio.Protocol):
             return
         found = MARKER.search(body)
         count, delay = (int(found[1]), int(found[2]) / 1000) if found else (20, 0.0)
-        self.transport.write(STREAM)
         if delay:
+            self.transport.write(STREAM)
             self.pace(count, delay)
             return
-        for _ in range(count):
-            self.transport.write(AT_ONCE)
-        self.transport.write(LAST)
+        self.transport.write(b"".join((STREAM, AT_ONCE * count, LAST)))  # in one piece, so that it is read as one
 
     def pace(self, left: int, delay: float) -> None:
         """One event now, and the rest later."""

@@ -20,6 +20,7 @@ from .core.money import usd_text
 from .core.records import dataclass
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
+from .upstream.call import Asker
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
 from .upstream.pool import Pool
 from .wire.events import Piece
@@ -132,7 +133,12 @@ class Gateway:
             decision = self._afford(world, account, error)
         try:
             reply = await self.pool.send(
-                world.upstreams, decision.model, lambda: decision.fallbacks, account.operation, account.top_up
+                world.upstreams,
+                decision.model,
+                lambda: decision.fallbacks,
+                account.operation,
+                account.top_up,
+                Asker(account.caller.device_id, decision.expected_output, decision.named),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

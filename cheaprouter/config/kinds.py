@@ -29,7 +29,7 @@ _seconds: Final = values.number(0.001, 86_400, unit="seconds")
 class Timeouts:
     """Seconds an upstream may take: to connect, to send headers, the first content, between chunks, and altogether.
 
-    `headers` None: as `first_token` for a stream, four times that for a whole reply, which has to be written first.
+    `headers` None: as `first_token` for a stream; a whole reply has to be written first, which takes longer the longer it is.
     """
 
     connect: float = setting(_seconds, 5.0)
@@ -97,6 +97,7 @@ _OLD_LIMIT: Final[Mapping[str, str]] = {"max_completion_tokens": "max_tokens"}
 
 _OPENAI: Final = Quirks(
     values={"service_tier": _OPENAI_TIERS},
+    obfuscates=True,
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
     models=(
@@ -108,8 +109,8 @@ _OPENAI: Final = Quirks(
         ModelRule(r"^(?:gpt-(?:[5-9]|\d\d)|o\d)", rename={"max_tokens": "max_completion_tokens"}),
     ),
 )
-_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES)
-_ONE_TIER: Final = Quirks(drop=_NO_TIERS, roles=_PLAIN_ROLES)
+_COMPATIBLE: Final = Quirks(roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
+_ONE_TIER: Final = Quirks(drop=_NO_TIERS, roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 _GEMINI: Final = Quirks(
     roles=_PLAIN_ROLES,
     drop=frozenset({"logit_bias", "user", "store", "metadata", "seed"}),
@@ -133,6 +134,7 @@ _MISTRAL: Final = Quirks(
 )  # fmt: skip
 _GROQ: Final = Quirks(
     values={"service_tier": _GROQ_TIERS},
+    plain=frozenset({"response_format"}),
     drop=frozenset({"logprobs", "top_logprobs", "logit_bias", "store", "metadata"}),
     only={"n": 1},
     roles=_PLAIN_ROLES,
@@ -140,13 +142,19 @@ _GROQ: Final = Quirks(
     drop_call=_OTHERS_CALLS,
 )
 _CEREBRAS: Final = Quirks(
+    plain=frozenset({"response_format", "tools"}),
     drop=frozenset({"logit_bias", "presence_penalty", "frequency_penalty"}),
     roles=_PLAIN_ROLES,
     drop_message=_OTHERS_FIELDS,
     drop_call=_OTHERS_CALLS,
 )
 _DEEPSEEK: Final = Quirks(
-    rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES, finish={"insufficient_system_resource": "error"}
+    rename=_OLD_LIMIT,
+    drop=_NO_TIERS,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    models=(ModelRule(r"^deepseek-(?:v[4-9]|reasoner)", thoughts=True),),
+    finish={"insufficient_system_resource": "error"},
 )
 _OPENROUTER: Final = Quirks(
     values={"service_tier": _OPENAI_TIERS},
@@ -157,6 +165,7 @@ _OPENROUTER: Final = Quirks(
 _ZAI: Final = Quirks(
     rename=_OLD_LIMIT,
     drop=_NO_TIERS,
+    drop_call=_OTHERS_CALLS,
     roles=_PLAIN_ROLES,
     clamp={"temperature": (0, 1), "top_p": (0.01, 1)},
     finish={"sensitive": "content_filter", "network_error": "error"},
@@ -165,17 +174,30 @@ _MOONSHOT: Final = Quirks(
     rename=_OLD_LIMIT,
     drop=_NO_TIERS,
     roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
     clamp={"temperature": (0, 1)},
     models=(
         # The platform fixes them for these models, and refuses others.
         ModelRule(r"^kimi-", drop=frozenset({"temperature", "top_p", "n", "presence_penalty", "frequency_penalty"})),
+        ModelRule(r"^kimi-(?:k2\.[5-9]|k2-thinking|k[3-9])", thoughts=True),
     ),
 )
-_MINIMAX: Final = Quirks(drop=_NO_TIERS, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0.01, 1)})
+_MINIMAX: Final = Quirks(
+    drop=_NO_TIERS,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    answer_in_reasoning=True,
+    clamp={"temperature": (0.01, 1)},
+)
 _QWEN: Final = Quirks(
-    rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES, answer_in_reasoning=True, clamp={"temperature": (0, 1.99)},
+    rename=_OLD_LIMIT,
+    drop=_NO_TIERS,
+    roles=_PLAIN_ROLES,
+    drop_call=_OTHERS_CALLS,
+    answer_in_reasoning=True,
+    clamp={"temperature": (0, 1.99)},
     cache_control=True,
-)  # fmt: skip
+)
 _BLOCKRUN: Final = Quirks(cost_header="x-blockrun-cost-usd")
 _HALF: Final = Decimal("0.5")
 _ANTHROPIC_SERVICES: Final = (("batch", _HALF), ("priority", Decimal(1)), ("us", Decimal("1.1")))
@@ -183,7 +205,8 @@ _ANTHROPIC_SERVICES: Final = (("batch", _HALF), ("priority", Decimal(1)), ("us",
 
 _GEMINI_SERVICES: Final = (("flex", _HALF), ("batch", _HALF), ("priority", Decimal("1.8")))
 _GROQ_SERVICES: Final = (("flex", Decimal(1)), ("batch", _HALF))
-_LOCAL: Final = Quirks(rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES)
+_MOCK: Final = Quirks(plain=None)
+_LOCAL: Final = Quirks(rename=_OLD_LIMIT, drop=_NO_TIERS, roles=_PLAIN_ROLES, drop_call=_OTHERS_CALLS)
 
 
 def _local(name: str, port: int) -> ProviderKind:
@@ -223,7 +246,7 @@ _TABLE: Final = (
     _local("lmstudio", 1234),
     _local("llamacpp", 8080),
     _local("vllm", 8000),
-    ProviderKind("mock", "mock://mock/v1", local=True),
+    ProviderKind("mock", "mock://mock/v1", local=True, quirks=_MOCK),
 )
 
 KINDS: Final[Mapping[str, ProviderKind]] = {kind.name: kind for kind in _TABLE}
@@ -264,6 +287,6 @@ def kind_of(provider: ProviderSettings) -> ProviderKind:
     host = urlsplit(provider.base_url).hostname or ""
     if other := vendor_at(host):
         return KINDS[other]
-    timeouts = LOCAL_TIMEOUTS if provider.local else kind.timeouts
+    timeouts = LOCAL_TIMEOUTS if provider.local else CLOUD_TIMEOUTS
     plain = replace(kind, base_url=provider.base_url, quirks=GENERIC, timeouts=timeouts)
     return _BY_HOST.get(host, plain)

@@ -6,6 +6,7 @@ A key set to nothing (`null`) counts as not set. Numbers are not taken from quot
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from decimal import Decimal
 from types import MappingProxyType
 from typing import Any, Final
@@ -15,7 +16,7 @@ import voluptuous as vol
 from ..core.errors import ConfigurationError
 from ..core.models import PIECES, RATES, Json, Price, PriceTier, Rates
 from . import fields, texts, values
-from .kinds import LOCAL, Timeouts
+from .kinds import LOCAL, Timeouts, kind_of
 from .layers import spelled_out, without
 from .problems import Path, Problem, at, cross_check, dotted, nearest, render
 from .references import is_holder
@@ -189,7 +190,7 @@ _provider = _section(
         "api_key": _value(texts.api_key),
         "api_key_env": _each(_word),
         "headers": _named(texts.header_name, _value(texts.header_value)),
-        "timeouts": _section(_keys(Timeouts), Timeouts),
+        "timeouts": _section(_keys(Timeouts), dict),
         "models": _each(_model),
     },
     dict,
@@ -228,7 +229,9 @@ def _made_provider(name: str, data: Json, environ: Mapping[str, str]) -> Provide
     given["api_keys"] = tuple(dict.fromkeys([*own, *given["api_keys"], *named]))
     given["headers"] = MappingProxyType(given["headers"])
     given["models"] = tuple(_made_model(name, model) for model in given["models"])
-    return ProviderSettings(name=name, **given)
+    limits = given.pop("timeouts", None)
+    made = ProviderSettings(name=name, **given)
+    return made if limits is None else replace(made, timeouts=replace(kind_of(made).timeouts, **limits))
 
 
 def _made_model(provider_name: str, data: Json) -> ModelSettings:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
@@ -17,8 +18,10 @@ from ..config.references import Hidden
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..core.records import dataclass
+from ..wire.anthropic.pause import SaidBlocks, may_pause
 from ..wire.anthropic.reply import MessageReader, MessageStream
-from ..wire.anthropic.request import json_tool, to_messages
+from ..wire.anthropic.request import to_messages
+from ..wire.anthropic.shape import json_tool
 from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat import quirks as quirk_rules
@@ -28,9 +31,11 @@ from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.lenient import loads
 from ..wire.openai_chat.shapes import BrokenError, error_in
+from ..wire.openai_chat.thoughts import Keep, Recall, give_back
+from ..wire.openai_chat.whole import ENDS, WholeChat, one_text
 from ..wire.sse import BOM, looks_like_events
 from ..wire.usage import read_usage
-from . import unsupported
+from . import refusals, unsupported
 from .complaints import Changes
 from .endpoint import Endpoint, Link
 from .failures import (
@@ -43,6 +48,7 @@ from .failures import (
     in_band,
     judge,
 )
+from .refusals import REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -77,13 +83,16 @@ class TransportError(Exception):
     """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
 
     `again`: as in `Response`.
+
+    `silent`: nothing at all was said until the time was over.
     """
 
-    def __init__(self, code: str, message: str) -> None:
+    def __init__(self, code: str, message: str, *, silent: bool = False) -> None:
         super().__init__(message)
         self.again = False
         self.code = code
         self.message = message
+        self.silent = silent
 
 
 class Sink(Protocol):
@@ -170,6 +179,9 @@ class Adapter(ABC):
     """Settings and kind, put together once. `now`: seconds since the epoch, for what upstreams date or leave undated."""
 
     chat_path: ClassVar[str] = "/chat/completions"
+    stream_ends: tuple[bytes, ...] = ENDS
+    pauses: Callable[[Json], bool] | None = None
+    """Says of a body whether its stream may only pause where it ends, see `go_on`; None: none does."""
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json"}
 
     def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
@@ -180,7 +192,7 @@ class Adapter(ABC):
         self.shown_url = "(not shown)" if isinstance(settings.base_url, Hidden) else self.base_url
         self.local = is_local(settings)
         self.timeouts = settings.timeouts or kind.timeouts
-        self.header_limits = (header_limit(self.timeouts, stream=False), header_limit(self.timeouts, stream=True))
+        self.headers_within = header_limit(self.timeouts, stream=True)
         self.api_keys = settings.api_keys
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
@@ -198,13 +210,59 @@ class Adapter(ABC):
         taken = {name.lower() for name in own}
         return {name: value for name, value in headers.items() if name.lower() not in taken} | dict(own)
 
-    def prepare(self, request: Operation, model: Model, api_key: str | None, learned: Changes) -> WireRequest:
-        """Turn a request into what this provider wants. Raises UntranslatableError."""
-        body = orjson.dumps(self._body(request, model, learned))
-        return WireRequest(self._endpoints[api_key], body)
+    def prepare(
+        self,
+        request: Operation,
+        model: Model,
+        api_key: str | None,
+        learned: Changes,
+        recall: Recall | None = None,
+        *,
+        stream: bool | None = None,
+    ) -> WireRequest:
+        """Turn a request into what this provider wants. Raises UntranslatableError.
+
+        `recall`: gives the thoughts before tool calls, for a model that `wants_thoughts`. `stream`: whether a stream is asked
+        for, whatever the client wants; None: as it wants.
+        """
+        body = self._body(request, model, learned, stream=request.stream if stream is None else stream)
+        if recall is not None:
+            give_back(body, recall)
+        return WireRequest(self._endpoints[api_key], orjson.dumps(body))
+
+    def wants_thoughts(self, model: Model, learned: Changes) -> bool:
+        """Whether a model refuses a history whose tool calls have lost the thoughts before them."""
+        if learned.get(THOUGHTS) == REQUIRED:
+            return True
+        rules = self.quirks.models
+        return any(rule.thoughts and re.search(rule.pattern, model.upstream) for rule in rules)
+
+    def asks_stream(self, request: Operation, learned: Changes) -> bool:
+        """Whether the upstream is asked for a stream: wherever it can answer with one, whatever the client wants."""
+        if learned and (STREAM in learned or (TOOLS_STREAMED in learned and request.body.get("tools"))):
+            return False
+        return request.stream or (
+            self.quirks.plain is not None
+            and not (request.body.keys() & self.quirks.plain)
+            and not request.body.get("audio")
+            and not (learned and _UNCOUNTED & learned.keys() and "plain.usage" not in learned)
+        )
+
+    def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None:  # noqa: ARG002 - see those that can
+        """The completion that a whole stream makes, where that is to be had without reading it event by event."""
+        return None
+
+    def whole_reader(self, request: Operation, keep: Keep | None, *, think: bool) -> StreamReader:
+        """A reader that gives events, for a stream of which nothing but the whole is wanted."""
+        return self.reader(request, "events", keep, think=think)
+
+    def made_of(self, reader: StreamReader, body: bytes, headers: Mapping[str, str]) -> Completion:
+        """The completion that a stream made."""
+        usage = self.with_cost(reader.usage, headers)
+        return Completion(body, usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json: ...
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json: ...
 
     def complete(
         self, body: bytes, request: Operation, headers: Mapping[str, str] = _NO_HEADERS, *, think: bool = False
@@ -246,11 +304,23 @@ class Adapter(ABC):
         return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
 
     @abstractmethod
-    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can.
 
-        `think`: answers of this model may begin with thoughts between tags.
+        `keep`: told the thoughts before tool calls, for a model that `wants_thoughts`. `think`: answers of this model may
+        begin with thoughts between tags.
         """
+
+    def go_on(
+        self,
+        reader: StreamReader,  # noqa: ARG002 - see the adapters that need it
+        request: Operation,  # noqa: ARG002
+        model: Model,  # noqa: ARG002
+        api_key: str | None,  # noqa: ARG002
+        learned: Changes,  # noqa: ARG002
+    ) -> WireRequest | None:
+        """Where a stream only paused: what to ask so that it goes on, read by the same reader; else None."""
+        return None
 
     def judge(
         self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
@@ -310,7 +380,12 @@ _TROUBLES: Final = {
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }
-_WHOLE_FACTOR: Final = 4
+_OTHERS_THOUGHTS: Final = {"messages.thinking_blocks": None}
+"""Signed by Anthropic: nobody else can read them, and some refuse them."""
+
+_UNCOUNTED: Final = frozenset({"stream_options", "stream.usage"})
+"""Learned where streams tell no usage: what a plain reply costs is known, so that is asked for where a stream is not needed."""
+
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
@@ -323,11 +398,11 @@ _ANTHROPIC_TIERS: Final = {
 """What OpenAI's and others' tiers are called: https://platform.claude.com/docs/en/api/service-tiers (2026-11)."""
 
 
-def header_limit(limits: Timeouts, *, stream: bool) -> float:
-    """Seconds until headers must have come; a whole reply is written before they are sent."""
+def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> float:
+    """Seconds until headers must have come; a whole reply is written before they are sent, which takes `writing` seconds."""
     if limits.headers is not None:
         return limits.headers
-    return limits.first_token if stream else min(limits.total, limits.first_token * _WHOLE_FACTOR)
+    return limits.first_token if stream else min(limits.total, limits.first_token + writing)
 
 
 def _tiny(max_tokens: int | None) -> bool:
@@ -345,17 +420,21 @@ def address(given: str, kind: ProviderKind) -> str:
 class OpenAICompatible(Adapter):
     """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
 
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = {**request.body, "model": model.upstream}
+        if [message for message in body["messages"] if "thinking_blocks" in message]:
+            refusals.apply(body, _OTHERS_THOUGHTS)
         for name in _INTEGERS:
             if isinstance(value := body.get(name), float):
                 body[name] = int(value)  # some clients send 1.0, which some servers refuse
-        if request.stream:
+        options = body.pop("stream_options", None)  # some refuse them without a stream
+        if stream:
+            body["stream"] = True
             if self.quirks.stream_usage:
-                body["stream_options"] = {**(body.get("stream_options") or {}), "include_usage": True}
-            else:
-                body.pop("stream_options", None)
+                body["stream_options"] = self._stream_options(options, request)
+        elif request.stream:  # it was refused, and what comes instead is made one
+            del body["stream"]
         if request.marked and not self.quirks.cache_control:
             quirk_rules.unmark(body)
         if self.quirks is not GENERIC:
@@ -363,6 +442,11 @@ class OpenAICompatible(Adapter):
         if learned:
             unsupported.apply(body, learned)
         return body
+
+    def _stream_options(self, options: Json | None, request: Operation) -> Json:
+        """The client's, and that usage is wanted; nothing is hidden from a reader of ours."""
+        plain = {"include_obfuscation": False} if self.quirks.obfuscates and not request.stream else {}
+        return {**(options or {}), "include_usage": True, **plain}
 
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
         """Its bytes are handed on as they are, unless something in it has to be put right."""
@@ -394,9 +478,19 @@ class OpenAICompatible(Adapter):
             return self._degraded("empty_reply", "answered with nothing")
         return None
 
-    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:
-        think = think or wants_json(request)
-        return ChatStream(self.quirks, want_usage=request.include_usage, events=wire == "events", think=think)
+    def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None:
+        if think or self.quirks.cost_header or wants_json(request) or (found := one_text(whole, self.quirks)) is None:
+            return None
+        reply, text = found
+        reason = reply["choices"][0]["finish_reason"]
+        return Completion(orjson.dumps(reply), read_usage(reply), reason, len(text))
+
+    def whole_reader(self, request: Operation, keep: Keep | None, *, think: bool) -> StreamReader:
+        return WholeChat(self.quirks, keep=keep, think=think or wants_json(request))
+
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
+        think, events = think or wants_json(request), wire == "events"
+        return ChatStream(self.quirks, want_usage=request.include_usage, events=events, keep=keep, think=think)
 
 
 def _completion(body: bytes, reply: Json) -> Completion:
@@ -417,14 +511,20 @@ class Anthropic(Adapter):
     """Anthropic's Messages API; `created`, which it does not tell, is now."""
 
     chat_path: ClassVar[str] = "/messages"
+    pauses = staticmethod(may_pause)
+    stream_ends: tuple[bytes, ...] = (b'"message_stop"}\n\n', b'"message_stop" }\n\n')
     fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
 
-    def _body(self, request: Operation, model: Model, learned: Changes) -> Json:
+    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
-        body = to_messages(request.body, model)
+        body = to_messages(request.body, model, learned)
+        if stream:
+            body["stream"] = True
+        else:
+            body.pop("stream", None)
         if "service_tier" in body and (tier := _ANTHROPIC_TIERS.get(str(body.pop("service_tier")))):
             body["service_tier"] = tier
-        unsupported.apply(body, {name: None for name, new in learned.items() if new is None})
+        unsupported.apply(body, {name: new for name, new in learned.items() if new is None or "." in name})
         return body
 
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
@@ -446,9 +546,27 @@ class Anthropic(Adapter):
         size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
         return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
 
-    def reader(self, request: Operation, wire: str, *, think: bool = False) -> StreamReader:  # noqa: ARG002 - likewise
+    def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
+        del (
+            keep,
+            think,
+        )  # thoughts are signed here, and lost ones are got along without; they come as blocks of their own
         encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
-        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder)
+        said = SaidBlocks() if may_pause(request.body) else None
+        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)
+
+    def go_on(
+        self, reader: StreamReader, request: Operation, model: Model, api_key: str | None, learned: Changes
+    ) -> WireRequest | None:
+        """A paused turn goes on where what was said is sent back as it came."""
+        if not isinstance(reader, MessageStream) or not reader.paused or reader.said_blocks is None:
+            return None
+        body = self._body(request, model, learned, stream=True)
+        said = {"role": "assistant", "content": reader.said_blocks.content()}
+        if body["messages"][-1]["role"] == "assistant":
+            said["content"] = [*body["messages"].pop()["content"], *said["content"]]
+        reader.resume()
+        return WireRequest(self._endpoints[api_key], orjson.dumps({**body, "messages": [*body["messages"], said]}))
 
 
 def adapter_for(provider: ProviderSettings) -> Adapter:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
 
 from ..core.models import Json
+from . import refusals
 
 Changes = Mapping[str, str | None]
 """Parameters to rename, or to leave out (None), see `unsupported.apply`."""
@@ -114,7 +115,7 @@ def adaptation(status: int, error: Json, message: str, body: Any, sent: Json | N
     if status not in CHANGEABLE or (status >= 500 and sent is None):
         return {}
     message = message[:_LONGEST_TEXT]
-    if shape := _shape(message, sent):
+    if shape := _shape(message, sent) or refusals.refusal(message, KNOWN):
         return shape
     listed = [*_from_detail(body), *_from_detail(error.get("message")), *_from_detail(error)]
     code = str(error.get("code") or "")

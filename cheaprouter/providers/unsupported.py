@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from ..core.models import Capability, Json, Model
+from . import refusals
 from .complaints import PARTS, ROLE, Changes
 
 __all__ = ["Changes", "Lacking", "Learned", "apply"]
@@ -31,6 +32,7 @@ def apply(body: Json, learned: Changes) -> None:
                 body[root] = kept
             else:
                 body.pop(root, None)
+    refusals.apply(body, learned)
 
 
 def _without(node: Any, path: list[str]) -> Any:

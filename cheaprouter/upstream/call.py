@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 import orjson
@@ -13,19 +14,24 @@ import orjson
 from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
-from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest
+from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest, header_limit
 from ..providers.failures import Action, Failure, asked_of, degraded
-from ..providers.unsupported import Learned
+from ..providers.gathering import Gathering
+from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
+from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
 LONGEST_REPLY: Final = 64 * 1024 * 1024
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
+_NEVER: Final = float("inf")
+MOST_PAUSES: Final = 8
+"""Times that a turn goes on which its upstream paused."""
 
 
 @dataclass(slots=True)
@@ -38,49 +44,73 @@ class Answered:
 
 @dataclass(slots=True)
 class Streaming:
-    """An answer whose first content is at hand. `ended`: all of it is."""
+    """An answer whose first content is at hand. `ended`: all of it is. `go_on`: asks for the rest where it only paused."""
 
     response: Response
     reader: StreamReader
     first: list[Piece]
     ended: bool
+    go_on: Callable[[], Awaitable[Response | Failure | None]] | None = None
+
+
+@dataclass(slots=True)
+class Asker:
+    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user."""
+
+    device_id: str = ""
+    expected_output: int = 0
+    named: bool = False
+
+
+NOBODY: Final = Asker()
 
 
 @dataclass(slots=True)
 class Call:
-    """What one try needs. `utcnow`: for dated headers. `again`: see `Response`, known once it has run."""
+    """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
+
+    `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
+    of a reply that was `gathered`. `again`: see `Response`, known once it has run.
+    """
 
     adapter: Adapter
     model: Model
     request: Operation
     api_key: str | None
-    learned: Learned
+    learned: Changes
+    streamed: bool
     transport: Transport
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    writing: float = 0.0
+    keep: Keep | None = None
+    recall: Recall | None = None
+    response: Response | None = None
+    wrote: float = 0.0
+    gathered: bool = False
     again: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
-        response: Response | None = None
         watch = self.watch
         keep = False
         watch.enter()
         try:
-            limits = self.adapter.timeouts
-            learned = self.learned.of(self.model)
-            stream = self.request.stream and "stream" not in learned
-            watch.expect("headers", self.adapter.header_limits[stream])
-            wire = self.adapter.prepare(self.request, self.model, self.api_key, learned)
+            limits, stream = self.adapter.timeouts, self.streamed
+            within = self.adapter.headers_within if stream else header_limit(limits, stream=False, writing=self.writing)
+            watch.expect("headers", within)
+            wire = self.adapter.prepare(
+                self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
+            )
             if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
-            response = await self.transport.open(wire, limits.connect)
+            self.response = response = await self.transport.open(wire, limits.connect)
             self.again = response.again
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
             if not self.request.stream:
-                return await self._whole(response)
+                return await (self._gathered(response) if stream else self._whole(response))
             outcome = await self._stream(response)
             if keep := isinstance(outcome, Streaming):
                 watch.leave()
@@ -95,8 +125,8 @@ class Call:
                 raise
             return timeout_failure(self.adapter, watch)
         finally:
-            if response is not None and not keep:
-                response.release() if watch.what == "read" else response.abort()
+            if self.response is not None and not keep:
+                self.response.release() if watch.what == "read" else self.response.abort()
         return outcome
 
     def _begins(self, status: int) -> bool:
@@ -123,21 +153,92 @@ class Call:
         body = start + await response.read(LONGEST_REPLY)
         self.watch.what = "read"
         completion = self.adapter.complete(body, self.request, response.headers, think=self.model.think_tags)
-        if isinstance(completion, Failure):
-            return completion
-        if completion.finish_reason == "content_filter" and self.filter_fails:
+        if self.keep is not None and not isinstance(completion, Failure):
+            hear(completion.body, self.keep)
+        return self._unfiltered(completion) if self.filter_fails else completion
+
+    def _unfiltered(self, completion: Completion | Failure) -> Completion | Failure:
+        if not isinstance(completion, Failure) and completion.finish_reason == "content_filter":
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         return completion
 
-    async def _stream(self, response: Response) -> Answered | Streaming | Failure:
-        """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
+    async def _gathered(self, response: Response) -> Completion | Failure:
+        """Gather a stream for a client that wants a whole reply. Nothing has left before its end, so any failure is another's turn."""
+        start = await response.chunk()
+        if not start.strip():
+            start = await self._first(response)
+        if not start.startswith(b"data:") and (start.startswith(b"{") or not looks_like_events(start)):
+            return await self._whole(response, start)
+        self.gathered = True
+        if self.keep is None and start.endswith(self.adapter.stream_ends):
+            done = self.adapter.at_once(start, self.request, think=self.model.think_tags)
+            if done is not None:  # it has come whole, as short ones do
+                self.watch.what = "read"
+                return self._unfiltered(done) if self.filter_fails else done
+        gathering = Gathering(self.adapter, self.request, self.keep, think=self.model.think_tags)
+        gathering.feed(start)
+        broken = None if gathering.over else await self._rest(response, gathering)
+        for _ in range(
+            MOST_PAUSES if self.adapter.pauses is not None and self.adapter.pauses(self.request.body) else 0
+        ):
+            if broken is not None or (wire := gathering.resumed(self._next_part)) is None:
+                break
+            response.release()
+            self.watch.expect("headers", self.adapter.timeouts.first_token)
+            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
+            if response.status != 200:
+                return await self._refused(response, self.adapter.timeouts, wire.body or b"")
+            broken = await self._rest(response, gathering)
+        self.watch.what = "read"
+        completion = gathering.completion(response.headers)
+        if broken is not None and isinstance(completion, Failure):
+            raise broken
+        return self._unfiltered(completion) if self.filter_fails else completion
+
+    async def _first(self, response: Response) -> bytes:
+        """What comes after the headers, and blank lines, once it does; nothing at the end."""
         self._begins(response.status)
         start = b""
         while not start.strip() and (data := await response.chunk()):
             start += data
+        return start
+
+    async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
+        """Take all that comes; why it broke off, where it did."""
+        self._begins(response.status)
+        basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
+        if not response.pipe(basin):
+            try:
+                while not gathering.over and (data := await response.chunk()):
+                    basin.feed(data)
+            except TransportError as error:
+                return error
+            basin.end(None)
+        await basin.full
+        if basin.began:
+            self.wrote = self.watch.now() - basin.began
+        return basin.error
+
+    def _next_part(self, reader: StreamReader) -> WireRequest | None:
+        return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
+
+    async def _go_on(self, reader: StreamReader) -> Response | Failure | None:
+        """The reply that a paused stream goes on in; None where it did not pause."""
+        if (wire := self._next_part(reader)) is None:
+            return None
+        response = await self.transport.open(wire, self.adapter.timeouts.connect)
+        return (
+            response
+            if response.status == 200
+            else await self._refused(response, self.adapter.timeouts, wire.body or b"")
+        )
+
+    async def _stream(self, response: Response) -> Answered | Streaming | Failure:
+        """Read until the first content; what comes before is held back, so that a failure can still be another's turn."""
+        start = await self._first(response)
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        reader = self.adapter.reader(self.request, self.request.wire, think=self.model.think_tags)
+        reader = self.adapter.reader(self.request, self.request.wire, self.keep, think=self.model.think_tags)
         pieces = reader.feed(start) if start else []
         ended = not start
         while not (ended or reader.done or reader.said or reader.trouble is not None):
@@ -154,7 +255,12 @@ class Call:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         if self.request.wire != "events" and len(pieces) != 1:
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
-        return Streaming(response, reader, pieces, ended)
+        go_on = (
+            partial(self._go_on, reader)
+            if self.adapter.pauses is not None and self.adapter.pauses(self.request.body)
+            else None
+        )
+        return Streaming(response, reader, pieces, ended, go_on)
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""
@@ -169,10 +275,59 @@ class Call:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
 
 
+class Basin:
+    """Where a stream is gathered: called by the transport, so that nobody is woken before the end. `full`: done at the end.
+
+    `error`: why it broke off. `began`: when the first content was seen.
+    """
+
+    __slots__ = ("_gathering", "_idle", "_size", "_watch", "began", "error", "full")
+
+    def __init__(self, gathering: Gathering, watch: Watchdog, idle: float) -> None:
+        self._gathering = gathering
+        self._watch = watch
+        self._idle = idle
+        self._size = 0
+        self.began = 0.0
+        self.error: TransportError | None = None
+        self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if gathering.said:
+            self._begin()
+
+    def feed(self, data: bytes) -> None:
+        if self.full.done():
+            return
+        self._watch.seen = self._watch.now()
+        gathering = self._gathering
+        gathering.feed(data)
+        self._size += len(data)
+        if gathering.said and not self.began:
+            self._begin()
+        if self._size > LONGEST_REPLY:
+            self.end(TransportError("invalid_reply", "The reply is too long."))
+        elif gathering.over:
+            self.end(None)
+
+    def end(self, error: TransportError | None) -> None:
+        if not self.full.done():
+            self.error = error
+            self.full.set_result(None)
+
+    def _begin(self) -> None:
+        """From now on it is the next piece that is waited for."""
+        self._watch.flow(self._idle, _NEVER)
+        self.began = self._watch.now()
+
+
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:
-    """No reply, or half of one: once more where a new connection may do, else the next."""
+    """No reply, or half of one: once more where a new connection may do, else the next.
+
+    Who let a connection wait till the end of its time is not asked for another.
+    """
     again = error.code in ("upstream_unreachable", "upstream_reset", "upstream_tls")
     message = f"{adapter.name}: {adapter.clean(error.message)}"
+    if error.silent:
+        return Failure(Action.NEXT, error.code, message, status=502, cooldown=TIMEOUT_COOLDOWN)
     return Failure(Action.RETRY if again else Action.NEXT, error.code, message, status=502)
 
 

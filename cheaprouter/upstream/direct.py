@@ -107,7 +107,7 @@ class DirectTransport:
             broken = isinstance(error, ssl.SSLError | ConnectionError) and not refused
             code = "upstream_tls" if host.origin.tls and broken else "upstream_unreachable"
             words = next(words for kind, words in _CONNECT_ERRORS if isinstance(error, kind))
-            raise TransportError(code, words) from error
+            raise TransportError(code, words, silent=isinstance(error, TimeoutError)) from error
         if connection.usable:
             self._open.add(connection)
         return connection

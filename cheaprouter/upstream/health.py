@@ -16,7 +16,7 @@ from typing import Final
 
 from ..core.calendar import Clock
 from ..core.events import EventBus, ProviderDown, ProviderUp
-from ..core.models import Attempt, Model
+from ..core.models import Attempt, Model, Usage
 from ..core.records import dataclass
 from ..providers.failures import Action, Failure, Meaning, Reach
 
@@ -280,9 +280,15 @@ def _blames(failure: Failure) -> bool:
 _WEIGHT: Final = 0.2
 """Of the newest latency in the moving average: the last ten or so count."""
 
+_LEAST_TOKENS: Final = 20
+_LEAST_SECONDS: Final = 0.5
+_CLOUD_RATE: Final = 20.0
+_LOCAL_RATE: Final = 5.0
+"""Tokens a second where nothing was seen yet: a large model at a cloud in the rush hour, and one at home without a GPU."""
+
 
 class Observer:
-    """Books outcomes. `latency`: model id to milliseconds until the first token, moving average."""
+    """Books outcomes. `latency`: model id to milliseconds until the first token, `rates`: to tokens a second; moving averages."""
 
     def __init__(self, health: Health, bus: EventBus, clock: Clock) -> None:
         self._health = health
@@ -291,6 +297,7 @@ class Observer:
         self._known: dict[str, dict[tuple[int, str], Target]] = {}
         self._down: dict[str, float] = {}
         self.latency: dict[str, float] = {}
+        self.rates: dict[str, float] = {}
 
     def answering(self, target: Target, seconds: float) -> None:
         """First content of a stream came after so long: the target is up, though it has not finished yet."""
@@ -332,6 +339,17 @@ class Observer:
         cooldown = None if account else down.cooldown
         reason = f"{_what(down)}: {failure.message.removeprefix(f'{provider}: ')}"
         self._bus.publish(ProviderDown(provider, reason, cooldown, self._clock.utcnow()))
+
+    def wrote(self, model_id: str, usage: Usage, seconds: float) -> None:
+        """A reply was written in so many seconds from its first content on. Short ones tell little, and are not counted."""
+        tokens = usage.completion_tokens - usage.reasoning_tokens
+        if tokens >= _LEAST_TOKENS and seconds >= _LEAST_SECONDS:
+            rate, old = tokens / seconds, self.rates.get(model_id)
+            self.rates[model_id] = rate if old is None else old + _WEIGHT * (rate - old)
+
+    def rate(self, model_id: str, *, local: bool) -> float:
+        """Tokens a second that a model writes, as seen or as the slower ones do."""
+        return self.rates.get(model_id) or (_LOCAL_RATE if local else _CLOUD_RATE)
 
     def down_since(self, provider: str) -> float | None:
         """The monotonic second since when it is down, None while it is up."""

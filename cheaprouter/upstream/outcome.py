@@ -15,7 +15,7 @@ from ..providers.failures import Action, Failure
 from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
-from .call import Streaming
+from .call import MOST_PAUSES, Streaming, transport_failure
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -87,12 +87,12 @@ class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request,
 class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
-    `on_end` is called once, with the failure where there was one.
+    `on_end` is called once, with the failure where there was one, and what was used as far as it was told.
     """
 
     __slots__ = (
-        "_adapter", "_ended", "_events", "_heartbeat", "_held", "_on_end", "_out", "_over", "_poured", "_reader", "_ready",
-        "_response", "_watch", "reply",
+        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
+        "_response", "_used", "_watch", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -100,13 +100,15 @@ class Relay:
         adapter: Adapter,
         call: Streaming,
         watch: Watchdog,
-        on_end: Callable[[Failure | None], None],
+        on_end: Callable[[Failure | None, Usage | None], None],
         heartbeat: float,
         *,
         events: bool,
     ) -> None:
         self._adapter = adapter
         self._response = call.response
+        self._go_on_in = call.go_on
+        self._used: Usage | None = None
         self._reader = call.reader
         self._watch = watch
         self._on_end = on_end
@@ -116,6 +118,7 @@ class Relay:
         self._ready: Iterator[Piece] = iter(call.first)
         self._ended = call.ended
         self._over = self._held = False
+        self._pauses = 0
         self._out: Output | None = None
         self._poured: asyncio.Future[None] | None = None
         self.reply: StreamReply | None = None
@@ -128,7 +131,7 @@ class Relay:
         while not behind and (piece := next(self._ready, None)) is not None:
             out.write(_bytes(piece))
             behind = out.paused
-        if not (behind or self._ended or self._reader.done or self._reader.trouble):
+        if not (behind or self._ended or self._go_on_in or self._reader.done or self._reader.trouble):
             self._out, self._poured = out, asyncio.get_running_loop().create_future()
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat, self._due)
             if self._response.pipe(self):
@@ -230,8 +233,12 @@ class Relay:
             if reader.trouble is not None and (failure := self._judged()) is not None:
                 return self._broken(failure)
             if self._ended or reader.done:
-                self._finish(None)
-                raise StopAsyncIteration
+                failure = await self._resumed() if self._go_on_in is not None else None
+                if failure is not None:
+                    return self._broken(failure)
+                if self._ended or reader.done:
+                    self._finish(None)
+                    raise StopAsyncIteration
             data = await self._wait()
             if data is None:
                 return Ping() if self._events else BEAT
@@ -239,6 +246,33 @@ class Relay:
                 return self._broken(data)
             self._ended = not data
             self._ready = iter(reader.feed(data) if data else reader.finish())
+
+    async def _resumed(self) -> Failure | None:
+        """Go on where the upstream only paused, in another reply."""
+        watch = self._watch
+        assert self._go_on_in is not None
+        if self._pauses >= MOST_PAUSES:
+            return None
+        watch.flow(self._adapter.timeouts.first_token, float("inf"))
+        watch.enter()
+        try:
+            found = await self._go_on_in()
+        except asyncio.CancelledError:
+            if reason := watch.caught():
+                return self._silent(reason)
+            self.close()
+            raise
+        except TransportError as error:
+            return transport_failure(self._adapter, error)
+        finally:
+            watch.leave()
+        if found is None or isinstance(found, Failure):
+            return found
+        self._pauses += 1
+        self._response.release()
+        self._response, self._ended = found, False
+        watch.flow(self._adapter.timeouts.idle, self._heartbeat)
+        return None
 
     def _judged(self) -> Failure | None:
         """Whether it failed. A stream without any content came this far because that was no surprise."""
@@ -287,7 +321,7 @@ class Relay:
 
     def _finish(self, failure: Failure | None) -> None:
         if self._stop(keep=failure is None):
-            self._on_end(failure)
+            self._on_end(failure, self._used)
 
     def close(self) -> None:
         """Stop now: the connection is dropped, what was used so far is told."""
@@ -305,7 +339,7 @@ class Relay:
         reply, self.reply = self.reply, None  # they know each other, and would wait for the garbage collector
         response.release() if keep else response.abort()
         if reply is not None:
-            reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
+            self._used = reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.output_characters
         return True

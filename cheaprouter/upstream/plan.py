@@ -40,12 +40,16 @@ class Upstreams:
 
 @dataclass(slots=True)
 class SendPlan:
-    """The candidates of one request in order, each model behind each of its provider's keys."""
+    """The candidates of one request in order, each model behind each of its provider's keys.
+
+    `named`: the user has named them all, so one whose window is not known may do where another's was too small.
+    """
 
     targets: deque[Target]
     health: Health
     most: int
     sole: bool
+    named: bool = False
     attempts: int = 0
     failures: list[tuple[Target, Failure]] = field(default_factory=list)
     skipped: list[Target] = field(default_factory=list)
@@ -128,7 +132,8 @@ class SendPlan:
         if failure.action is Action.KEY:
             self._keep(lambda other, failed: not other.within(failure, failed), target)
         else:
-            self._keep(_STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model), target)
+            stays = _STAYS.get(failure.code) or _STAYS.get(failure.action, _other_model)
+            self._keep(_perhaps_wider if stays is _wider and self.named else stays, target)
 
     def _keep(self, stays: Callable[[Target, Target], bool], failed: Target) -> None:
         self.targets = deque(target for target in self.targets if stays(target, failed))
@@ -143,19 +148,32 @@ def _wider(target: Target, failed: Target) -> bool:
     return context is not None and (narrow is None or context > narrow) and _other_model(target, failed)
 
 
+def _perhaps_wider(target: Target, failed: Target) -> bool:
+    return _wider(target, failed) or (target.model.context is None and _other_model(target, failed))
+
+
+def _served_by_another(target: Target, failed: Target) -> bool:
+    """Whether it is not the same model of the same provider, under whatever id."""
+    ours, theirs = target.model, failed.model
+    return _other_model(target, failed) and (ours.provider, ours.upstream) != (theirs.provider, theirs.upstream)
+
+
 _STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
     Action.FINAL: lambda *_: False,
     Action.CONTEXT: _wider,
     Action.WAIT: lambda *_: True,
+    "upstream_timeout": _served_by_another,
     **dict.fromkeys(UNREACHABLE, lambda target, failed: target.model.provider != failed.model.provider),
 }
 """Which of the targets left may do after a failure, by its code or action."""
 
 
-def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int]) -> SendPlan:
+def make_plan(
+    chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int], *, named: bool = False
+) -> SendPlan:
     """Each model behind each key of its provider, the key first whose turn it is (`turns`: by provider, its place).
 
-    Models of providers that are not there are left out.
+    Models of providers that are not there are left out. `named`: see `SendPlan`.
     """
     targets: deque[Target] = deque()
     for model in chain:
@@ -163,7 +181,7 @@ def make_plan(chain: Sequence[Model], upstreams: Upstreams, health: Health, turn
         if adapter is not None:
             keys, turn = len(adapter.api_keys) or 1, turns.get(model.provider, 0)
             targets.extend(Target(model, (turn + place) % keys) for place in range(keys))
-    return SendPlan(targets, health, upstreams.most_attempts, sole=len(targets) == 1)
+    return SendPlan(targets, health, upstreams.most_attempts, sole=len(targets) == 1, named=named)
 
 
 _ABOUT_KEYS: Final = frozenset({401, 402, 403})

@@ -11,25 +11,30 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from functools import partial
 from typing import Final
 
 from ..core.calendar import Clock
 from ..core.errors import LimitError
 from ..core.events import AbilitiesChanged, EventBus, ProviderUp
-from ..core.models import Attempt, Json, Model, Operation
+from ..core.models import Attempt, Json, Model, Operation, Usage
 from ..providers.adapter import Adapter, Completion, Transport
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport
+from ..providers.refusals import NEVER_COUNTED, UNCOUNTED
 from ..providers.unsupported import Learned
 from . import survey
-from .call import Answered, Call, Streaming
+from .call import NOBODY, Answered, Asker, Call, Streaming
 from .health import Health, Observer, Target
 from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, TopUp, UpstreamFailed, WholeReply, replay
 from .plan import SendPlan, Upstreams, final_error, make_plan
+from .thoughts import Memory
 from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
+_USUAL_OUTPUT: Final = 1000
+"""Tokens, where nobody knows better."""
 
 
 class Pool:
@@ -63,6 +68,7 @@ class Pool:
         self._loop_time = time.monotonic  # the clock of asyncio's timers, and uvloop's
         self.health = Health()
         self.learned = Learned()
+        self.thoughts = Memory()
         self._observer = Observer(self.health, bus, clock)
         bus.on(lambda up: self._may_be_able_now(up.provider), ProviderUp)
         self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
@@ -85,6 +91,7 @@ class Pool:
         stand_ins: Callable[[], Sequence[Model]],
         request: Operation,
         top_up: TopUp | None = None,
+        asker: Asker = NOBODY,
     ) -> WholeReply | StreamReply:
         """The first answer that any of them gives. Raises UpstreamFailed once there is none to be had.
 
@@ -94,13 +101,13 @@ class Pool:
         began = self._loop_time()
         adapter = upstreams.adapters.get(model.provider)
         if adapter is None or (target := self._at_once(adapter, model)) is None:
-            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began)
-        outcome, call = await self._try(upstreams, target, request, began + adapter.timeouts.total)
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, asker, began)
+        outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
-            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, began, failed)
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, asker, began, failed)
         tries = target.answered if not call.again else (_unanswered(target), *target.answered)
-        return self._reply(adapter, target, outcome, call.watch, request, tries, self._loop_time() - began)
+        return self._reply(target, outcome, call, tries, self._loop_time() - began)
 
     def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
         """The target to ask without further thought; None where anything is unusual."""
@@ -121,12 +128,13 @@ class Pool:
         chain: Sequence[Model],
         request: Operation,
         top_up: TopUp | None,
+        asker: Asker,
         began: float,
         failed: tuple[Target, Failure, bool] | None = None,
     ) -> WholeReply | StreamReply:
         """One after the other. `failed`: the first was tried already, and whether it had gone out `again`."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
-        plan = make_plan(usable, upstreams, self.health, self._turns)
+        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         paid = {chain[0].id}
@@ -140,12 +148,11 @@ class Pool:
                 plan.pass_over(target)
                 continue
             tried = self._loop_time()
-            outcome, call = await self._try(upstreams, target, request, end)
+            outcome, call = await self._try(upstreams, target, request, asker, end)
             spent = self._loop_time() - tried
             attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
-                tries = (*attempts, *target.answered)
-                return self._reply(call.adapter, target, outcome, call.watch, request, tries, spent)
+                return self._reply(target, outcome, call, (*attempts, *target.answered), spent)
             attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
@@ -163,7 +170,7 @@ class Pool:
         return True
 
     async def _try(
-        self, upstreams: Upstreams, target: Target, request: Operation, end: float
+        self, upstreams: Upstreams, target: Target, request: Operation, asker: Asker, end: float
     ) -> tuple[Completion | Answered | Streaming | Failure, Call]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
@@ -172,18 +179,26 @@ class Pool:
             self._turns[model.provider] = target.key + 1
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
+        learned = self.learned.of(model)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
             adapter,
             model,
             request,
             keys[target.key] if keys else None,
-            self.learned,
+            learned,
+            adapter.asks_stream(request, learned),
             self._transport,
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
         )
+        if not call.streamed:
+            expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
+            call.writing = expected / self._observer.rate(model.id, local=adapter.local)
+        if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
+            call.keep = partial(self.thoughts.keep, asker.device_id)
+            call.recall = partial(self.thoughts.recall, asker.device_id)
         try:
             outcome = await call.run()
         except BaseException:
@@ -215,18 +230,20 @@ class Pool:
 
     def _reply(
         self,
-        adapter: Adapter,
         target: Target,
         outcome: Completion | Answered | Streaming,
-        watch: Watchdog,
-        request: Operation,
+        call: Call,
         attempts: tuple[Attempt, ...],
         spent: float,
     ) -> WholeReply | StreamReply:
         """`spent`: seconds that the try took, of a stream to its first content."""
         model = target.model
         if isinstance(outcome, Completion):
-            self._observer.succeeded(target, None)
+            self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
+            if outcome.usage is None:
+                self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
+            elif call.wrote:
+                self._observer.wrote(model.id, outcome.usage, call.wrote)
             return WholeReply(
                 model, attempts, outcome.body, outcome.usage, outcome.finish_reason, outcome.output_characters
             )
@@ -243,20 +260,23 @@ class Pool:
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
+        began = self._loop_time()
         relay = Relay(
-            adapter,
+            call.adapter,
             outcome,
-            watch,
-            lambda failure: self._ended(target, failure),
+            call.watch,
+            lambda failure, used: self._ended(target, failure, used, began),
             self._heartbeat,
-            events=request.wire == "events",
+            events=call.request.wire == "events",
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 
-    def _ended(self, target: Target, failure: Failure | None) -> None:
+    def _ended(self, target: Target, failure: Failure | None, used: Usage | None, began: float) -> None:
         if failure is None:
             self._observer.succeeded(target, None)
+            if used is not None:
+                self._observer.wrote(target.model.id, used, self._loop_time() - began)
         else:
             self._observer.failed(target, failure)
 

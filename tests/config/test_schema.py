@@ -7,6 +7,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cheaprouter.config.kinds import kind_of
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import Auth, BudgetAction, Settings
 from cheaprouter.core.errors import ConfigurationError
@@ -373,3 +374,21 @@ class TestAllAtOnce:
     )
     def test_what_only_follows_from_something_wrong_is_not(self, raw):
         only_problem(raw)
+
+
+@pytest.mark.parametrize(
+    ("provider", "first_token"),
+    [
+        ({"kind": "ollama"}, 180),
+        ({"kind": "openai", "base_url": "http://10.0.0.5:5000/v1", "local": True}, 180),
+        ({"kind": "openai", "base_url": "https://llm.example.org/v1"}, 30),
+        ({"kind": "openai", "api_key": "sk-1"}, 60),
+        ({"kind": "groq", "api_key": "sk-1"}, 30),
+    ],
+)
+def test_a_limit_that_is_set_leaves_the_others_as_they_are_for_its_kind(provider, first_token):
+    settings = build({"providers": {"lab": {**provider, "timeouts": {"connect": 7}}}}, {})
+    limits = settings.providers[0].timeouts
+    assert limits is not None
+    assert (limits.connect, limits.first_token) == (7, first_token)
+    assert kind_of(settings.providers[0]).timeouts.first_token == first_token

@@ -164,3 +164,13 @@ def test_whatever_happens_it_ends_within_six_tries(chain, sequence, keys):
     assert len(tried) <= 6
     assert all(0 <= wait < 3.0 for wait in waits)
     assert bool(tried) == bool(chain)
+
+
+@pytest.mark.parametrize(("named", "left"), [(False, ["other/d"]), (True, ["other/d", "other/e"])])
+def test_after_a_context_error_an_unknown_window_may_do_where_the_user_named_it(named, left):
+    unknown = Model("other/e", "other", "e")
+    plan = make_plan([A, C, D, unknown], Upstreams({name: Keys(()) for name in KEYS}), Health(), {}, named=named)
+    target = plan.next(0.0)
+    assert target is not None
+    plan.failed(target, fail(Action.CONTEXT), 0.0, 9.0, 0.5, fresh=False)
+    assert [target.model.id for target in plan.targets] == left

@@ -48,7 +48,8 @@ async def test_the_body_goes_out_with_the_upstreams_model_and_everything_else_un
     assert sent.json == {
         "model": "faulty",
         "messages": [{"role": "user", "content": "hi"}],
-        "stream": False,
+        "stream": True,  # and is gathered
+        "stream_options": {"include_usage": True},
         "unknown": {"deep": [1, None]},
         "temperature": 0.5,
     }

@@ -15,10 +15,15 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Capability, Model
 from cheaprouter.providers.adapter import adapter_for
 from cheaprouter.wire import UntranslatableError
-from cheaprouter.wire.anthropic.request import JSON_TOOL, mark_cache, to_messages, tool_id
+from cheaprouter.wire.anthropic.cache import mark_cache
+from cheaprouter.wire.anthropic.request import to_messages
+from cheaprouter.wire.anthropic.shape import JSON_TOOL
+from cheaprouter.wire.anthropic.turns import tool_id
 from cheaprouter.wire.openai_chat.request import parse
 
 OLD = Model("anthropic/claude-sonnet-4-5", "anthropic", "claude-sonnet-4-5-20250929", max_output=64_000)
+OLDER = Model("anthropic/claude-3-7-sonnet", "anthropic", "claude-3-7-sonnet-20250219", max_output=64_000)
+NEWEST = Model("anthropic/claude-opus-4-8", "anthropic", "claude-opus-4-8", max_output=128_000)
 NEW = Model("anthropic/claude-opus-4-6", "anthropic", "claude-opus-4-6", max_output=128_000)
 CALL = {"id": "call_1", "type": "function", "function": {"name": "light", "arguments": '{"on": true}'}}
 TOOL = {"type": "function", "function": {"name": "light", "description": "Switch it", "parameters": {"type": "object"}}}
@@ -241,27 +246,203 @@ def schema(inner: Any) -> dict[str, Any]:
 
 
 def test_a_schema_is_a_tool_that_must_be_called():
-    got = wire(response_format=schema({"type": "object", "properties": {"a": {"type": "string"}}}))
+    got = wire(model=OLDER, response_format=schema({"type": "object", "properties": {"a": {"type": "string"}}}))
     assert got["tools"][0]["name"] == JSON_TOOL
     assert got["tools"][0]["input_schema"]["properties"] == {"a": {"type": "string"}}
     assert got["tool_choice"] == {"type": "tool", "name": JSON_TOOL}
 
 
 def test_beside_other_tools_any_may_be_called():
-    got = wire(response_format=schema({"type": "object"}), tools=[TOOL])
+    got = wire(model=OLDER, response_format=schema({"type": "object"}), tools=[TOOL])
     assert [tool["name"] for tool in got["tools"]] == ["light", JSON_TOOL]
     assert got["tool_choice"] == {"type": "any"}
 
 
 def test_no_parallel_calls_stay_forbidden_beside_a_schema():
     more = {"tool_choice": "required", "parallel_tool_calls": False}
-    got = wire(response_format=schema({"type": "object"}), tools=[TOOL], **more)
+    got = wire(model=OLDER, response_format=schema({"type": "object"}), tools=[TOOL], **more)
     assert got["tool_choice"] == {"type": "any", "disable_parallel_tool_use": True}
 
 
 def test_a_schema_of_an_array_is_wrapped():
-    got = wire(response_format=schema({"type": "array"}))
+    got = wire(model=OLDER, response_format=schema({"type": "array"}))
     assert got["tools"][0]["input_schema"]["properties"] == {"value": {"type": "array"}}
+
+
+OBJECT = {"type": "object", "properties": {"a": {"type": "string", "maxLength": 9}}, "required": ["a"]}
+
+
+def test_a_schema_is_asked_for_by_the_api_own_means_where_the_model_has_them():
+    got = wire(response_format=schema(OBJECT), tools=[TOOL], reasoning_effort="high")
+    said = got["output_config"]["format"]["schema"]
+    assert got["output_config"]["format"]["type"] == "json_schema"
+    assert said == {
+        "type": "object",
+        "properties": {"a": {"type": "string", "description": "(maxLength: 9)"}},
+        "required": ["a"],
+        "additionalProperties": False,
+    }
+    assert [tool["name"] for tool in got["tools"]] == ["light"]
+    assert "thinking" in got
+
+
+def test_what_the_client_and_the_effort_say_of_the_output_stays_beside_its_format():
+    got = wire(model=NEW, response_format=schema(OBJECT), reasoning_effort="low", output_config={"task_budget": 1})
+    assert (got["output_config"]["effort"], got["output_config"]["task_budget"]) == ("low", 1)
+    assert "format" in got["output_config"]
+
+
+LOOP = {
+    "type": "object",
+    "properties": {"a": {"$ref": "#/$defs/a"}},
+    "$defs": {"a": {"type": "object", "properties": {"b": {"$ref": "#/$defs/a"}}}},
+}
+
+
+@pytest.mark.parametrize(
+    "unsaid",
+    [
+        {"type": "object"},
+        {"type": "array", "items": {"type": "string"}},
+        {**OBJECT, "additionalProperties": True},
+        {**OBJECT, "if": {}},
+        {"type": "object", "properties": {"a": True}},
+        {"type": "object", "properties": {"a": {"type": "object"}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}},
+        LOOP,
+    ],
+)
+def test_a_schema_that_cannot_be_said_there_is_a_tool(unsaid):
+    got = wire(response_format=schema(unsaid))
+    assert got["tools"][0]["name"] == JSON_TOOL
+    assert "output_config" not in got
+
+
+def test_definitions_that_lead_to_others_are_taken():
+    chain = {
+        "type": "object",
+        "properties": {"a": {"$ref": "#/$defs/a"}},
+        "$defs": {"a": {"type": "object", "properties": {"b": {"$ref": "#/$defs/b"}}}, "b": {"type": "string"}},
+    }
+    assert "format" in wire(response_format=schema(chain))["output_config"]
+
+
+def test_a_model_that_refused_the_format_is_asked_by_a_tool():
+    got = to_messages(
+        {"model": "x", "messages": [user("hi")], "response_format": schema(OBJECT)}, OLD, {"output_config.format"}
+    )
+    assert got["tools"][0]["name"] == JSON_TOOL
+
+
+@pytest.mark.parametrize(("model", "kept"), [(OLD, True), (NEW, True), (NEWEST, False), (Model("a/b", "a", "x"), True)])
+def test_no_temperature_where_it_is_refused(model, kept):
+    got = wire(model=model, temperature=0.3, top_k=5)
+    assert ("temperature" in got, "top_k" in got) == (kept, kept)
+
+
+def test_the_newest_models_take_the_highest_effort_and_tell_their_thoughts():
+    got = wire(model=NEWEST, reasoning_effort="xhigh")
+    assert got["output_config"] == {"effort": "xhigh"}
+    assert got["thinking"] == {"type": "adaptive", "display": "summarized"}
+
+
+def test_a_clients_own_way_of_showing_thoughts_passes():
+    shown = {"type": "adaptive", "display": "omitted"}
+    assert wire(model=NEWEST, thinking=shown)["thinking"] == shown
+
+
+def test_a_budget_becomes_adaptive_where_there_are_none_any_more_and_the_other_way_round():
+    assert wire(model=NEWEST, thinking={"type": "enabled", "budget_tokens": 5000})["thinking"] == {"type": "adaptive"}
+    assert wire(thinking={"type": "adaptive"})["thinking"] == {"type": "enabled", "budget_tokens": 8192}
+
+
+def test_refused_ways_of_thinking_are_left():
+    asked = {"model": "x", "messages": [user("hi")], "reasoning_effort": "low"}
+    budget = to_messages(asked, NEW, {"thinking.adaptive"})
+    assert (budget["thinking"], budget.get("output_config")) == ({"type": "enabled", "budget_tokens": 2048}, None)
+    assert to_messages(asked, OLD, {"thinking.enabled"})["thinking"] == {"type": "adaptive"}
+    assert "output_config" not in to_messages(asked, NEW, {"output_config.effort"})
+
+
+def system(text: str) -> dict[str, Any]:
+    return {"role": "system", "content": text}
+
+
+def said(*texts: str) -> list[dict[str, Any]]:
+    return [{"type": "text", "text": text} for text in texts]
+
+
+ANSWER = {"role": "assistant", "content": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("messages", "first", "turns"),
+    [
+        ([system("a"), user("b")], ["a"], ["user"]),
+        ([user("b"), system("a")], None, ["user", "system"]),
+        ([system("s"), user("b"), ANSWER, system("a"), user("c")], ["s"], ["user", "assistant", "user", "system"]),
+        ([user("b"), system("a"), system("d"), ANSWER], None, ["user", "system", "assistant"]),
+        ([user("b"), system("a"), user("c"), ANSWER], None, ["user", "system", "assistant"]),
+        ([user("b"), ANSWER, system("a")], ["a"], ["user", "assistant"]),
+    ],
+)
+def test_instructions_in_the_middle_stand_after_a_users_turn(messages, first, turns):
+    got = wire(*messages, model=NEWEST)
+    assert [turn["role"] for turn in got["messages"]] == turns
+    assert [block["text"] for block in got.get("system", ())] == (first or [])
+    assert all(turn["content"] == said(*[b["text"] for b in turn["content"]]) for turn in got["messages"])
+
+
+def test_instructions_in_the_middle_join_the_first_where_they_are_refused():
+    asked = {"model": "x", "messages": [user("b"), system("a")]}
+    assert [turn["role"] for turn in to_messages(asked, NEWEST, {"messages.system"})["messages"]] == ["user"]
+
+
+def call(call_id: str) -> dict[str, Any]:
+    return {**CALL, "id": call_id}
+
+
+def result(call_id: str, text: str = "ok") -> dict[str, Any]:
+    return {"role": "tool", "tool_call_id": call_id, "content": text}
+
+
+def ids_of(got: dict[str, Any], kind: str, name: str) -> list[str]:
+    return [block[name] for turn in got["messages"] for block in turn["content"] if block["type"] == kind]
+
+
+@pytest.mark.parametrize("call_id", ["call_0", "", "functions.light:0"])
+def test_an_id_that_comes_again_is_another_calls(call_id):
+    turn = [{"role": "assistant", "content": None, "tool_calls": [call(call_id), call(call_id)]}]
+    turn += [result(call_id), result(call_id), user("again")]
+    got = wire(user("x"), *turn, *turn)
+    made = ids_of(got, "tool_use", "id")
+    assert len(set(made)) == 4
+    assert ids_of(got, "tool_result", "tool_use_id") == made
+    assert made[0] == tool_id(call_id)
+
+
+@given(st.lists(st.sampled_from(["a", "b", "", "toolu_1", None]), max_size=12))
+def test_calls_have_ids_of_their_own_whatever_a_client_sends(given_ids):
+    messages = [user("x")]
+    for call_id in given_ids:
+        messages += [{"role": "assistant", "content": None, "tool_calls": [call(call_id)]}, result(call_id)]
+    got = wire(*messages)
+    made = ids_of(got, "tool_use", "id")
+    assert len(set(made)) == len(given_ids)
+    assert ids_of(got, "tool_result", "tool_use_id") == made
+
+
+def test_many_calls_of_one_id_take_no_longer_each():
+    calls = [call("x") for _ in range(3000)]
+    got = wire(user("x"), {"role": "assistant", "content": None, "tool_calls": calls})
+    assert len(set(ids_of(got, "tool_use", "id"))) == 3000
+
+
+@pytest.mark.parametrize("who", ["anna.muster@example.org", "+43 660 1234567"])
+def test_nobodys_address_is_a_user_id(who):
+    told = wire(user=who)["metadata"]["user_id"]
+    assert who not in told
+    assert told == wire(user=who)["metadata"]["user_id"] != wire(user=who + "1")["metadata"]["user_id"]
 
 
 def test_a_json_object_is_asked_for_in_words():

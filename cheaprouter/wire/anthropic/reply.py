@@ -14,15 +14,19 @@ from .. import sse
 from ..openai_chat.calls import new_id
 from ..openai_chat.shapes import error_in
 from ..usage import count, service_words
-from .request import WRAPPED
+from .pause import PAUSED, SaidBlocks, added
+from .shape import WRAPPED
 
 _REASONS: Final = {
     "end_turn": "stop", "stop_sequence": "stop", "pause_turn": "stop", "max_tokens": "length", "tool_use": "tool_calls",
     "refusal": "content_filter", "model_context_window_exceeded": "length",
 }  # fmt: skip
 
+_LOOKED_AT: Final = 8
+"""Pieces in which an answer begins that came as text; one may be white space."""
+
 JsonTool = tuple[str, bool] | None
-"""The tool that carries the answer and whether it is wrapped, see `request.json_tool`."""
+"""The tool that carries the answer and whether it is wrapped, see `shape.json_tool`."""
 
 
 class Encoder(Protocol):
@@ -37,15 +41,21 @@ class Encoder(Protocol):
 class MessageReader:
     """The events of one message. `created`: for the reply, since Anthropic does not tell.
 
-    Where a tool is to carry the answer, its input comes as text, and other text only if that is not called after all.
+    Where a tool is to carry the answer, its input comes as text, and other text only if that is not called after all, or
+    if it begins as such an answer does: then it came without the tool. `said_blocks`: keeps all that is said, so that a
+    paused turn can go on; `paused`: it is to be now, and nothing of an end was told.
     """
 
-    def __init__(self, *, created: int, tool: JsonTool) -> None:
+    def __init__(self, *, created: int, tool: JsonTool, said_blocks: SaidBlocks | None = None) -> None:
         self._created = created
         self._tool = tool
+        self._earlier: Json | None = None
+        self.said_blocks = said_blocks
+        self.paused = False
         self._blocks: dict[int, Json] = {}
         self._calls = 0
         self._held_text: list[str] = []
+        self._flows = False
         self._told: Json = {}
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
@@ -65,8 +75,17 @@ class MessageReader:
         self.count(message.get("usage"))
         return ev.Start(str(message.get("id") or ""), str(message.get("model") or ""), self._created)
 
+    def resume(self) -> None:
+        """A paused turn goes on in another message, of which all that follows is read."""
+        self._earlier = added(self._earlier or {}, self._told)
+        self._told = {}
+        self._blocks = {}
+        self.paused = False
+
     def start_block(self, index: int, given: Json) -> Iterator[ev.WireEvent]:
         """A block begins, with all that it holds already."""
+        if self.said_blocks is not None:
+            self.said_blocks.start(index, given)
         block = self._blocks[index] = dict(given)
         kind = block.get("type")
         if kind == "text":
@@ -75,12 +94,16 @@ class MessageReader:
             yield ev.Reasoning(text)
         elif kind == "tool_use" and self._tool is not None and block.get("name") == self._tool[0]:
             self._held_text.clear()
+            if self._flows:
+                block["type"] = "said before"
         elif kind == "tool_use":
             block["place"] = self._calls
             self._calls += 1
             yield ev.ToolStart(block["place"], str(block.get("id") or new_id()), str(block.get("name") or ""))
 
     def delta(self, index: int, delta: Json) -> Iterator[ev.WireEvent]:
+        if self.said_blocks is not None:
+            self.said_blocks.delta(index, delta)
         block = self._blocks.get(index, {})
         kind = delta.get("type")
         if kind == "text_delta":
@@ -90,7 +113,9 @@ class MessageReader:
             yield ev.Reasoning(text)
         elif kind == "signature_delta":
             block["signature"] = _string(block, "signature") + _string(delta, "signature")
-        elif kind == "input_json_delta" and (text := _string(delta, "partial_json")):
+        elif (
+            kind == "input_json_delta" and block.get("type") == "tool_use" and (text := _string(delta, "partial_json"))
+        ):
             block["json"] = True
             if "place" in block:
                 yield ev.ToolArguments(block["place"], text)
@@ -101,6 +126,8 @@ class MessageReader:
 
     def stop_block(self, index: int) -> Iterator[ev.WireEvent]:
         """Signed thinking goes out whole; so does an answer that has to be unwrapped first."""
+        if self.said_blocks is not None:
+            self.said_blocks.stop(index)
         block = self._blocks.pop(index, {})
         kind = block.get("type")
         wrapped = self._tool is not None and self._tool[1]
@@ -119,6 +146,9 @@ class MessageReader:
 
     def stop(self, reason: Any) -> Iterator[ev.WireEvent]:
         """The message is complete. A call of the answer-carrying tool is no call to the client."""
+        if reason == PAUSED and self.said_blocks is not None:
+            self.paused = True
+            return
         if text := "".join(self._held_text):
             yield ev.Text(text)
         ours = _REASONS.get(reason, "stop") if isinstance(reason, str) else "stop"
@@ -129,14 +159,21 @@ class MessageReader:
         """Counts are cumulative; the last ones told hold."""
         if isinstance(usage, dict):
             self._told.update({name: value for name, value in usage.items() if value is not None})
-            self.usage = to_usage(self._told)
+            self.usage = to_usage(self._all_told())
+
+    def _all_told(self) -> Json:
+        return self._told if self._earlier is None else added(self._earlier, self._told)
 
     def used(self) -> ev.WireEvent:
-        return ev.Used(self.usage, usage_json(to_usage(self._told)))
+        return ev.Used(self.usage, usage_json(to_usage(self._all_told())))
 
     def _text(self, text: str) -> Iterator[ev.WireEvent]:
         if self._tool is not None:
             self._held_text.append(text)
+            if self._flows or "".join(self._held_text[:_LOOKED_AT]).lstrip().startswith("{"):
+                self._flows = True
+                held, self._held_text = "".join(self._held_text), []
+                yield ev.Text(held)
         elif text:
             yield ev.Text(text)
 
@@ -144,13 +181,20 @@ class MessageReader:
 class MessageStream(MessageReader, ev.StreamReader):
     """`encoder`: makes bytes of the events; None: they are wanted as they are."""
 
-    def __init__(self, *, created: int, tool: JsonTool, encoder: Encoder | None) -> None:
-        MessageReader.__init__(self, created=created, tool=tool)
+    def __init__(
+        self, *, created: int, tool: JsonTool, encoder: Encoder | None, said_blocks: SaidBlocks | None = None
+    ) -> None:
+        MessageReader.__init__(self, created=created, tool=tool, said_blocks=said_blocks)
         ev.StreamReader.__init__(self)
         self._encoder = encoder
 
     def _take(self, whole: bytes) -> list[ev.Piece]:
         return self._pieces(self._walk(whole))
+
+    def resume(self) -> None:
+        super().resume()
+        self.done = False
+        self._cutter = sse.EventCutter()
 
     def finish(self) -> list[ev.Piece]:
         """Take what is left, and judge the end."""
@@ -162,6 +206,8 @@ class MessageStream(MessageReader, ev.StreamReader):
         return pieces
 
     def _ended_well(self) -> bool:
+        if self.trouble is None and self.paused:
+            return False  # this is no end
         if self.trouble is ev.Trouble.BROKEN or (self.trouble is None and self.finish_reason is None):
             self.trouble = ev.Trouble.EARLY
         elif self.trouble is None and not self.said and self.finish_reason in {"stop", "tool_calls"}:
@@ -214,6 +260,8 @@ class MessageStream(MessageReader, ev.StreamReader):
             yield from self.start_block(index, event.get("content_block") or {})
         elif kind == "content_block_stop":
             yield from self.stop_block(index)
+        elif kind == "message_start" and self._earlier is not None:
+            self.count((event.get("message") or {}).get("usage"))
         elif kind == "message_start":
             yield self.start(event.get("message") or {})
         elif kind == "message_delta":
@@ -227,6 +275,9 @@ class MessageStream(MessageReader, ev.StreamReader):
             self.trouble, self.error = ev.Trouble.ERROR, error
 
     def _end(self) -> Iterator[ev.WireEvent]:
+        if self.paused:
+            self.done = True
+            return
         if self.finish_reason is None:
             self.trouble = ev.Trouble.EARLY
         else:

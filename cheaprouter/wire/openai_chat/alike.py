@@ -94,12 +94,6 @@ _CUT: Final = 60
 _NOT_PLAIN: Final = bytes(range(0x20)) + b'"\\'
 
 
-def around_text(event: bytes) -> tuple[bytes, bytes] | None:
-    """What stands before and after the text of an event that tells nothing but that text; None for any other."""
-    alike = alike_to(event)
-    return None if alike is None or alike.middle is not None else (alike.before, alike.after)
-
-
 def alike_to(event: bytes) -> Alike | None:
     """What events like this one look like; None where it tells more than a text.
 

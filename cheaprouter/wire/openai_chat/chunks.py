@@ -198,7 +198,7 @@ def _changed(known: ev.ToolStart, call_id: Any, name: Any, extra: Json) -> Json:
     return changed
 
 
-_NOT_HEAD: Final = frozenset({"object", "choices", "usage"})
+_NOT_HEAD: Final = frozenset({"object", "choices", "usage", "obfuscation"})
 _NOT_CHOICE: Final = frozenset({"index", "delta", "message", "finish_reason"})
 
 

@@ -22,6 +22,7 @@ from .chunks import ChunkReader, characters, chunk_event, needs_split, split_chu
 from .lenient import loads
 from .quirks import Quirks
 from .shapes import BrokenError, error_in
+from .thoughts import Keep, Listener
 
 _LEARN_AGAIN: Final = 8
 """Events until it is looked again at how most are, where they are not any more as they were."""
@@ -34,7 +35,10 @@ _IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"hea
 
 
 class ChatStream(StreamReader):
-    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes. `think`, `make_id`: see `Canon`."""
+    """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes. `think`, `make_id`: see `Canon`.
+
+    `keep`: see `thoughts`.
+    """
 
     def __init__(
         self,
@@ -43,11 +47,13 @@ class ChatStream(StreamReader):
         want_usage: bool = False,
         events: bool = False,
         think: bool = False,
+        keep: Keep | None = None,
         make_id: Callable[[], str] = new_id,
     ) -> None:
         super().__init__()
         self._want_usage = want_usage
         self._chunks = ChunkReader() if events else None
+        self._listener = None if keep is None else Listener(keep)
         self._canon = Canon(quirks, think=think, make_id=make_id)
         self._alike: Alike | None = None  # an event as most are
         self._before = self._after = b""
@@ -196,6 +202,8 @@ class ChatStream(StreamReader):
             return [] if not wanted else [chunk_event(chunk)] if event is None or changed else None
         for choice in choices:
             self._characters += characters(choice["delta"])
+            if self._listener is not None:
+                self._listener.hear(choice)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason
         if self._canon.failed is not None:
             self.trouble, self.error = Trouble.ERROR, self._canon.failed
@@ -211,7 +219,7 @@ class ChatStream(StreamReader):
     def _learn(self, event: bytes) -> None:
         """Look now and then at what events are like that had to be read and need not have been."""
         self._read_since += 1
-        if self._read_since > _LEARN_AGAIN and self.said and self._canon.settled:
+        if self._listener is None and self._read_since > _LEARN_AGAIN and self.said and self._canon.settled:
             self._read_since = 0
             if (alike := alike_to(event)) is not None:
                 self._alike = alike

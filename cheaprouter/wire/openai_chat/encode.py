@@ -116,7 +116,7 @@ class Assembler:
             case ev.Finish():
                 self._choice(event.choice)["finish_reason"] = event.reason
             case ev.Extra(ev.Where.CHOICE, fields, index):
-                _merge(self._choice(index), fields)
+                _merge(self._choice(index), fields, grows=False)
             case _:
                 choice = self._choice(event.choice)
                 _merge(choice["message"], _fields(event))
@@ -139,31 +139,38 @@ def _closed(choice: Json) -> Json:
     return {**choice, "message": message}
 
 
-_REPLACED = frozenset({"role", "id", "type", "name", "finish_reason", "index"})
+_REPLACED = frozenset({"role", "id", "type", "name", "finish_reason", "index", "format"})
 
 
-def _merge(target: Json, delta: Json) -> None:
-    """Strings and arrays grow, tool calls by their index; anything else is replaced."""
+_BY_INDEX = frozenset({"tool_calls", "reasoning_details"})
+
+
+def _merge(target: Json, delta: Json, *, grows: bool = True) -> None:
+    """Arrays grow, tool calls and details by their index, and so do strings where they do; anything else is replaced.
+
+    `grows`: strings do, as in messages. What is said of a choice (a filter's verdict, say) is said anew each time.
+    """
     for name, value in delta.items():
         old = target.get(name)
-        if name == "tool_calls" and isinstance(value, list):
-            _merge_calls(target.setdefault("tool_calls", []), value)
-        elif isinstance(old, str) and isinstance(value, str) and name not in _REPLACED:
+        if name in _BY_INDEX and isinstance(value, list):
+            _merge_by_index(target.setdefault(name, []), value)
+        elif grows and isinstance(old, str) and isinstance(value, str) and name not in _REPLACED:
             target[name] = old + value
         elif isinstance(old, list) and isinstance(value, list):
             target[name] = [*old, *value]
         elif isinstance(old, dict) and isinstance(value, dict):
-            _merge(old, value)
+            _merge(old, value, grows=grows)
         elif value is not None:
             target[name] = dict(value) if isinstance(value, dict) else value
 
 
-def _merge_calls(calls: list[Json], deltas: list[Any]) -> None:
+def _merge_by_index(known: list[Json], deltas: list[Any]) -> None:
     for delta in (delta for delta in deltas if isinstance(delta, dict)):
-        known = next((call for call in calls if call["index"] == delta.get("index")), None)
-        if known is None:
-            calls.append(known := {"index": delta.get("index", len(calls))})
-        _merge(known, delta)
+        index = delta.get("index")
+        one = next((item for item in known if item["index"] == index), None) if index is not None else None
+        if one is None:
+            known.append(one := {"index": len(known) if index is None else index})
+        _merge(one, delta)
 
 
 def assemble(events: Iterable[ev.WireEvent]) -> Json:

@@ -16,13 +16,17 @@ _NOTHING: Final[Mapping[str, Any]] = {}
 
 @dataclass(frozen=True, slots=True)
 class ModelRule:
-    """Further changes for models whose upstream id matches `pattern` (a regular expression, searched)."""
+    """Further changes for models whose upstream id matches `pattern` (a regular expression, searched).
+
+    `signatures`: tool calls must carry a thought signature. `thoughts`: and their `reasoning_content`, see `thoughts`.
+    """
 
     pattern: str
     rename: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     drop: frozenset[str] = frozenset()
     only: Mapping[str, Any] = field(default_factory=lambda: _NOTHING)
     signatures: bool = False
+    thoughts: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +38,8 @@ class Quirks:
     what others' values are called here. `add`: set where the client did not. `cache_control`: takes marks of what to cache,
     which many refuse. `roles`: role to its name here. `drop_message`, `drop_call`: fields of messages and of tool calls in
     the history that are refused. `call_id`: tool call ids must have this many letters and digits. `stream_usage`: takes
-    `stream_options.include_usage`. `models`: rules for some models.
+    `stream_options.include_usage`. `obfuscates`: pads its streams unless told not to. `plain`: with any of these fields it
+    cannot stream; None: it is never asked to, unless the client wants it. `models`: rules for some models.
 
     Replies. `finish`: a finish_reason of its own to ours; "error" makes it a failure. `answer_in_reasoning`: the answer may
     sit in reasoning_content. `cost_header`: USD of the request.
@@ -53,6 +58,8 @@ class Quirks:
     call_id: int | None = None
     stream_usage: bool = True
     cache_control: bool = False
+    obfuscates: bool = False
+    plain: frozenset[str] | None = frozenset()
     models: tuple[ModelRule, ...] = ()
     finish: Mapping[str, str] = field(default_factory=lambda: _NOTHING)
     answer_in_reasoning: bool = False

@@ -1,0 +1,132 @@
+"""A stream that is gathered to one whole reply, for a client that asked for no stream.
+
+Asked so, an upstream that says nothing is given up as soon as it would be in a stream; and what was written is known.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+import orjson
+
+from ..core.models import Operation
+from ..wire.events import Piece, StreamReader
+from ..wire.openai_chat.encode import assemble
+from .failures import Failure, degraded
+
+if TYPE_CHECKING:
+    from .adapter import Completion, WireRequest
+
+_CONTENT: Final = re.compile(
+    rb'"(?:content|reasoning|reasoning_content|refusal|arguments|name|text|thinking|partial_json)": ?"[^"]'
+)
+"""Some content, in whichever wire: enough to know that an upstream has begun to write."""
+
+_BATCH: Final = 64 * 1024
+"""Bytes kept as they came; of a longer stream only what it says is kept."""
+
+
+class Gatherer(Protocol):
+    """What gathering asks of an adapter."""
+
+    name: str
+    stream_ends: tuple[bytes, ...]
+
+    def whole_reader(
+        self, request: Operation, keep: Callable[[str, str], None] | None, *, think: bool
+    ) -> StreamReader: ...
+
+    def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None: ...
+
+    def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None: ...
+
+    def made_of(self, reader: StreamReader, body: bytes, headers: Mapping[str, str]) -> Completion: ...
+
+
+class Gathering:
+    """`feed` it what comes, until it is `over` or the body ends; then ask for the `completion`. `said`: some content has come."""
+
+    __slots__ = (
+        "_adapter",
+        "_finished",
+        "_keep",
+        "_parts",
+        "_pieces",
+        "_reader",
+        "_request",
+        "_size",
+        "_think",
+        "over",
+        "said",
+    )
+
+    def __init__(
+        self, adapter: Gatherer, request: Operation, keep: Callable[[str, str], None] | None, *, think: bool
+    ) -> None:
+        self._adapter = adapter
+        self._request = request
+        self._keep = keep
+        self._think = think
+        self._reader: StreamReader | None = None
+        self._parts: list[bytes] = []
+        self._pieces: list[Piece] = []
+        self._size = 0
+        self._finished = False
+        self.said = self.over = False
+
+    def feed(self, data: bytes) -> None:
+        """Some more of the stream."""
+        self._parts.append(data)
+        self._size += len(data)
+        self.said = self.said or _CONTENT.search(data) is not None
+        self.over = data.endswith(self._adapter.stream_ends)
+        if self._size > _BATCH:
+            self._read()
+
+    def completion(self, headers: Mapping[str, str]) -> Completion | Failure:
+        """What it makes; nothing more comes."""
+        if self._reader is None and self._keep is None:
+            whole = b"".join(self._parts)
+            if (done := self._adapter.at_once(whole, self._request, think=self._think)) is not None:
+                return done
+            self._parts = [whole]
+        try:
+            return self._made(headers)
+        except orjson.JSONEncodeError:
+            return degraded("invalid_reply", f"{self._adapter.name} answered with JSON that is nested too deep.")
+
+    def _made(self, headers: Mapping[str, str]) -> Completion | Failure:
+        reader = self._finish()
+        if (failure := self._adapter.judge_stream(reader, self._request.max_tokens)) is not None:
+            return failure
+        reply = assemble(piece for piece in self._pieces if not isinstance(piece, bytes))
+        for choice in reply["choices"]:
+            choice.setdefault("logprobs", None)
+        if not reply["choices"]:
+            return degraded("no_choices", f"{self._adapter.name} answered without choices.")
+        return self._adapter.made_of(reader, orjson.dumps(reply), headers)
+
+    def resumed(self, go_on: Callable[[StreamReader], WireRequest | None]) -> WireRequest | None:
+        """What is to be asked where the stream only paused; what follows is fed on."""
+        wire = go_on(self._finish())
+        if wire is not None:
+            self._finished = self.over = False
+        return wire
+
+    def _finish(self) -> StreamReader:
+        reader = self._read()
+        if not self._finished:
+            self._finished = True
+            self._pieces += reader.finish()
+        return reader
+
+    def _read(self) -> StreamReader:
+        """Read what was only kept."""
+        if self._reader is None:
+            self._reader = self._adapter.whole_reader(self._request, self._keep, think=self._think)
+        if self._parts:
+            self._pieces += self._reader.feed(b"".join(self._parts))
+            self._parts, self._size = [], 0
+        return self._reader
