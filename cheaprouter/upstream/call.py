@@ -207,14 +207,17 @@ class Call:
         """Take all that comes; why it broke off, where it did."""
         self._begins(response.status)
         basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
-        if not response.pipe(basin):
-            try:
+        try:
+            if not response.pipe(basin):
                 while not gathering.over and (data := await response.chunk()):
                     basin.feed(data)
-            except TransportError as error:
-                return error
-            basin.end(None)
-        await basin.full
+                basin.end(None)
+            await basin.full
+        except TransportError as error:
+            return error
+        except asyncio.CancelledError:  # all was said, where only the word that it was is missing
+            if self.watch.what != "idle" or not gathering.complete or not self.watch.caught():
+                raise
         if basin.began:
             self.wrote = self.watch.now() - basin.began
         return basin.error
