@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.providers.failures import Failure, Meaning, judge
+from cheaprouter.providers.failures import NOT_KNOWN, Action, Asked, Failure, Meaning, judge
 from cheaprouter.providers.failures.likeness import about_ability, about_window
 from cheaprouter.providers.failures.words import plain
 
 M = Meaning
 
 
-def judged(message: str, status: int = 400, **more: Any) -> Failure:
+def judged(message: str, status: int = 400, asked: Asked = NOT_KNOWN, **more: Any) -> Failure:
     body = json.dumps({"error": {"message": message, "type": "x", **more}}).encode()
-    return judge("lab", status, {}, body, now=0.0, secrets=())
+    return judge("lab", status, {}, body, now=0.0, secrets=(), asked=asked)
 
 
 @pytest.mark.parametrize(
@@ -36,6 +36,46 @@ def judged(message: str, status: int = 400, **more: Any) -> Failure:
 )
 def test_a_prompt_that_is_too_long_is_known_in_new_words(words):
     assert judged(words).meaning is M.CONTEXT
+
+
+STREAMED = Asked(body=b'{"stream": true, "stream_options": {"include_usage": true}, "temperature": 1}')
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Streaming is not currently supported for this model.",
+        "stream: true is not supported",
+        "`stream` parameter is not supported with this deployment",
+        "'stream' is unsupported for this model",
+        "Streaming mode unavailable",
+        "stream must be false",
+        "Extra inputs are not permitted: stream",
+        "Unrecognized request argument supplied: stream",
+        "Streaming responses are disabled for this endpoint",
+        "This deployment cannot stream.",
+    ],
+)
+def test_that_it_may_not_be_asked_for_a_stream_is_known_in_new_words(words):
+    failure = judged(words, asked=STREAMED)
+    assert (failure.meaning, failure.mode, failure.action) == (M.MODE, "whole", Action.ADAPT)
+    assert "stream" in failure.adapt
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("stream_options is not supported", STREAMED),
+        ("Unknown field: stream_options. Allowed with stream only.", STREAMED),
+        ("temperature is not supported with upstream provider", STREAMED),
+        ("The upstream refused: not available", STREAMED),
+        ("This model only supports streaming, not whole replies.", STREAMED),
+        ("Non-streaming requests are not supported.", Asked(body=b"{}")),
+        ("Streaming is not currently supported for this model.", Asked(body=b'{"temperature": 1}')),
+    ],
+)
+def test_what_only_names_a_stream_does_not_end_streams(words, asked):
+    assert "stream" not in judged(words, asked=asked).adapt
 
 
 @pytest.mark.parametrize(

@@ -33,12 +33,34 @@ _ABILITIES: Final = (
     ("json_schema", re.compile(r"json_schema|structured output|response[_ ]format|json mode")),
 )
 
+_STREAM: Final = r"(?<!non-)\bstream(?:s|ing|ed)?\b"
+_NO: Final = (
+    r"\b(?:not|cannot|cant|isnt|arent|doesnt|dont|disabled?|false|forbidden|invalid|without"
+    r"|un(?:supported|available|recognized|known|expected))\b"
+)
+_NO_STREAM: Final = re.compile(rf"{_STREAM}[^.]{{0,80}}{_NO}|{_NO}[^.]{{0,80}}{_STREAM}")
+_STREAMS_ONLY: Final = re.compile(
+    r"stream_options|stream options|upstream|must (?:be|have) (?:stream|true)"
+    r"|only (?:be )?(?:support|accept|allow|work|used|available|via|with|stream)"
+)
+"""What is said of a stream's options, of whoever is upstream, or of a model that can do nothing but stream."""
+
 _PARAMS: Final = {"tools": "tools", "tool_choice": "tools", "functions": "tools", "response_format": "json_schema"}
 
 
 def about_window(text: str) -> bool:
     """Whether it says that the prompt is longer than the model can take."""
     return bool(_SUBJECT.search(text) and _OVER.search(text)) and not _OTHER.search(text)
+
+
+def about_stream(text: str) -> bool:
+    """Whether it says that it is not to be asked for a stream."""
+    return bool(_NO_STREAM.search(text)) and not _STREAMS_ONLY.search(text)
+
+
+def about_tools(text: str) -> bool:
+    """Whether tools are spoken of."""
+    return bool(_ABILITIES[0][1].search(text))
 
 
 def about_ability(text: str, param: str = "") -> Sentence | None:

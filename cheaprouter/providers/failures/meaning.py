@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ..complaints import CHANGEABLE, Changes, adaptation
+from ..refusals import TOOLS_STREAMED
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
-from .likeness import about_ability, about_window
+from .likeness import about_ability, about_stream, about_tools, about_window
 from .sentences import Sentence
 from .unwrap import Told
 from .verdict import Meaning
@@ -53,6 +54,14 @@ _FINER: Final = (
 _NOTHING: Final[Changes] = MappingProxyType({})
 _WHOLE: Final[Changes] = MappingProxyType({"stream": None, "stream_options": None})
 """What is learned where a model may not be asked for a stream: the reply comes whole, and is told as a stream."""
+_WHOLE_TOOLS: Final[Changes] = MappingProxyType({TOOLS_STREAMED: None})
+"""The same where only tools cannot be streamed."""
+
+_STREAMLESS: Final = (400, 404, 405, 422, 501)
+"""Statuses under which a stream is refused."""
+
+_ABOUT_STREAMS: Final = (Meaning.MODE, Meaning.CAPABILITY)
+"""What the words of a refused stream may look like."""
 
 
 class Heard(NamedTuple):
@@ -79,6 +88,7 @@ def decide(heard: Heard) -> Sense:
     return (
         _by_page(heard)
         or _by_codes(heard)
+        or _by_stream(heard)
         or _by_words(heard)
         or _by_likeness(heard)
         or Sense(_by_status(heard.status))
@@ -117,6 +127,15 @@ def _by_codes(heard: Heard) -> Sense | None:
         return Sense(Meaning.MODE, None, _WHOLE)
     adapt = _parameter(heard)
     return Sense(Meaning.PARAMETER, None, adapt) if adapt else None
+
+
+def _by_stream(heard: Heard) -> Sense | None:
+    """In whatever words: a stream was asked for, perhaps only by us, and is not to be had; or not with tools."""
+    if heard.status not in _STREAMLESS or (heard.row is not None and heard.row.meaning not in _ABOUT_STREAMS):
+        return None
+    if not about_stream(heard.text) or (sent := heard.asked.decoded()) is None or not sent.get("stream"):
+        return None
+    return Sense(Meaning.MODE, None, _WHOLE_TOOLS if sent.get("tools") and about_tools(heard.text) else _WHOLE)
 
 
 def _by_words(heard: Heard) -> Sense | None:
