@@ -1,7 +1,7 @@
 """Refusals that need more than leaving a parameter out, in the words of those who say them; and what to do next time.
 
-Names of changes with a dot are not parameters: `max_tokens.most` is a ceiling, `messages.developer` a role,
-`messages.reasoning_content` a field of messages; `output_config.…`, `thinking.…` and `messages.system` are read by
+Names of changes with a dot are not parameters: `max_tokens.most` is a ceiling, `messages.reasoning_content` a
+field of messages; `output_config.…`, `thinking.…` and `messages.system` are read by
 `wire.anthropic.request`. Sentences are those of vendors as reported in public by November 2026.
 """
 
@@ -17,7 +17,6 @@ from ..wire.openai_chat.thoughts import FIELDS
 Change = Mapping[str, str | None]
 
 CEILING: Final = "max_tokens.most"
-DEVELOPER: Final = "messages.developer"
 THOUGHTS: Final = "messages.reasoning_content"
 REQUIRED: Final = "required"
 STREAM: Final = "stream"
@@ -54,15 +53,6 @@ _BELOW: Final = _said(rf"{_LIMIT}.{{0,120}}to {_N} \(exclusive\)")  # Google
 _TABLE: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
     (_said(r"thinking is enabled but reasoning_content is missing"), {THOUGHTS: REQUIRED}),  # Moonshot
     (_said(r"reasoning_content\W{0,3} in the thinking mode must be passed back"), {THOUGHTS: REQUIRED}),  # DeepSeek
-    (
-        _said(
-            r"unknown variant [`'\"]developer|developer[`'\"]? is not one of|(?:invalid|unexpected|unsupported|unknown)"
-            r" (?:message )?role:? [`'\"]?developer|role.{0,80}invalid value: [`'\"]?developer"
-            r"|developer[`'\"]? (?:message )?roles? (?:is|are) not|(?:does not|doesn't) support (?:the )?[`'\"]?developer"
-            r"|unexpected message role\.?$"
-        ),
-        {DEVELOPER: "system"},
-    ),
     (
         _said(r"role [`'\"]?system[`'\"]? is not supported|\.role: input should be 'user' or 'assistant'$"),
         {"messages.system": None},
@@ -141,12 +131,6 @@ def _clamp(body: Json, value: str | None) -> None:
             body[name] = most
 
 
-def _rename_role(body: Json, value: str | None) -> None:
-    body["messages"] = [
-        {**message, "role": value} if message.get("role") == "developer" else message for message in body["messages"]
-    ]
-
-
 def _without(field: str) -> Callable[[Json, str | None], None]:
     def leave_out(body: Json, value: str | None) -> None:
         if value is None:
@@ -160,6 +144,5 @@ def _without(field: str) -> Callable[[Json, str | None], None]:
 
 _APPLIED: Final[Mapping[str, Callable[[Json, str | None], None]]] = {
     CEILING: _clamp,
-    DEVELOPER: _rename_role,
     **{f"messages.{field}": _without(field) for field in FIELDS},
 }
