@@ -11,7 +11,7 @@ from ..complaints import CHANGEABLE, Changes, adaptation
 from ..refusals import TOOLS_STREAMED
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
-from .likeness import about_ability, about_stream, about_tools, about_window
+from .likeness import about_ability, about_filter, about_stream, about_tools, about_window
 from .sentences import Sentence
 from .unwrap import Told
 from .verdict import Meaning
@@ -56,6 +56,9 @@ _WHOLE: Final[Changes] = MappingProxyType({"stream": None, "stream_options": Non
 """What is learned where a model may not be asked for a stream: the reply comes whole, and is told as a stream."""
 _WHOLE_TOOLS: Final[Changes] = MappingProxyType({TOOLS_STREAMED: None})
 """The same where only tools cannot be streamed."""
+
+_FILTERED: Final = (None, 400, 403, 422)
+"""Statuses under which a filter refuses, None inside a stream."""
 
 _STREAMLESS: Final = (400, 404, 405, 422, 501)
 """Statuses under which a stream is refused."""
@@ -105,8 +108,8 @@ def status_of(outer: int | None, told: Told) -> int | None:
 
 
 def _by_page(heard: Heard) -> Sense | None:
-    """A page for people comes from what stands in front of the provider, and knows nothing of the key."""
-    if not heard.told.markup:
+    """What stands in front of the provider answers with a page for people, or tells who it is, and knows nothing of the key."""
+    if not heard.told.markup and not any(layer.get("cloudflare_error") for layer in heard.told.layers):
         return None
     if heard.status == 403:
         return Sense(Meaning.WALL)
@@ -157,8 +160,15 @@ def _by_likeness(heard: Heard) -> Sense | None:
         return Sense(Meaning.MODEL_DENIED)
     if status is not None and status not in STATUSES[Meaning.CAPABILITY]:
         return None
+    return _by_shape(heard)
+
+
+def _by_shape(heard: Heard) -> Sense | None:
+    """By nothing but how such sentences are made."""
     if about_window(heard.text):
         return Sense(Meaning.CONTEXT)
+    if heard.status in _FILTERED and about_filter(heard.text):
+        return Sense(Meaning.FILTER)
     row = about_ability(heard.text, str(heard.told.error.get("param")))
     return None if row is None else Sense(Meaning.CAPABILITY, row)
 
