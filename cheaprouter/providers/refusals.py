@@ -46,6 +46,10 @@ _CEILINGS: Final = tuple(
         rf"{_LIMIT}.{{0,60}}must be between \d+ and {_N}",
         rf"{_LIMIT}.{{0,40}}(?:must|should) be (?:less than or equal to|no more than|at most|<=) {_N}",  # Groq
         rf"{_LIMIT}: \d+ > {_N}, which is the maximum",  # Anthropic
+        rf"max tokens must be less than or equal to {_N}",  # Cohere
+        rf"maximum tokens you requested exceeds the model limit of {_N}",  # AWS
+        rf"{_LIMIT} ?(?:\(|=|of )\d+\)? (?:exceeds|is (?:above|over|more than|greater than)) .{{0,20}}(?:limit|maximum)\D{{0,20}}{_N}",
+        rf"max_tokens.{{0,20}}限制在 ?\[\d+, ?{_N}",  # Z.ai
     )
 )
 _BELOW: Final = _said(rf"{_LIMIT}.{{0,120}}to {_N} \(exclusive\)")  # Google
@@ -68,8 +72,13 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
               r"|(?:does not|doesn't|not) support stream(?:ing|s|ed)?\b"),
         {STREAM: None},
     ),
-    (_said(r"reasoning_effort[`'\"]? must be one of"), {"reasoning_effort": None}),
+    (
+        _said(r"reasoning_effort[`'\"]?(?:: value \S+ not in| (?:must|should) be one of)|invalid value for [`'\"]?reasoning_effort"),
+        {"reasoning_effort": None},
+    ),
     (_said(r"temperature[`'\"]? (?:may|must|can) only be (?:set to )?\d"), {"temperature": None}),
+    (_said(r"temperature[`'\"]? (?:must|has to|should) be (?:set to |exactly |equal to )?1(?:\.0)?(?= for|[.,]?$)"), {"temperature": None}),
+    (_said(r"only temperature ?= ?[\d.]+ is"), {"temperature": None}),
     (_said(r"invalid temperature: only [\d.]+ is allowed"), {"temperature": None}),  # Moonshot
     (_said(r"temperature[`'\"]? and [`'\"]?top_p[`'\"]? cannot both"), {"top_p": None}),  # Anthropic
 )  # fmt: skip
@@ -98,6 +107,13 @@ def refusal(message: str, droppable: Collection[str]) -> Change:
     if match := _SEVERAL.search(message):
         names += re.findall(r"\w+", match[1])
     return {name: None for name in names if name in droppable}
+
+
+def ceiling_below(message: str, sent: Json) -> Change:
+    """The ceiling that is told, where more than that was asked for; else nothing."""
+    most = _ceiling(message[:_LONGEST])
+    asked = [sent.get(name) for name in _LIMITS]
+    return {CEILING: str(most)} if most and any(isinstance(n, int) and n > most for n in asked) else {}
 
 
 def _ceiling(message: str) -> int | None:

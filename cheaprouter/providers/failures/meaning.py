@@ -8,7 +8,7 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ..complaints import CHANGEABLE, Changes, adaptation
-from ..refusals import TOOLS_STREAMED
+from ..refusals import TOOLS_STREAMED, ceiling_below
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
 from .likeness import about_ability, about_filter, about_stream, about_tools, about_window
@@ -146,7 +146,11 @@ def _by_words(heard: Heard) -> Sense | None:
     row = heard.row
     if heard.status == 429 and heard.wait is not None and (row is None or row.meaning in _SOFTENED):
         return Sense(Meaning.RATE_LIMIT)
-    return None if row is None else Sense(row.meaning, row, _WHOLE if row.detail == "whole" else _NOTHING)
+    if row is None:
+        return None
+    if row.meaning is Meaning.CONTEXT and (most := ceiling_below(heard.told.words, heard.asked.decoded() or {})):
+        return Sense(Meaning.PARAMETER, None, most)
+    return Sense(row.meaning, row, _WHOLE if row.detail == "whole" else _NOTHING)
 
 
 def _by_likeness(heard: Heard) -> Sense | None:
