@@ -25,6 +25,9 @@ UNCOUNTED: Final[Change] = {"stream.usage": None}
 NEVER_COUNTED: Final[Change] = {"plain.usage": None}
 """Learned from replies: streams, or whole ones, that do not say what they used."""
 
+IGNORED: Final[Change] = {"stream.ignored": None}
+"""Learned from whole replies though a stream was asked for: nothing comes before all is written."""
+
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _MOST: Final = 10**9
 _LONGEST: Final = 4000

@@ -70,7 +70,7 @@ class Call:
     """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
-    of a reply that was `gathered`. `again`: see `Response`, known once it has run.
+    of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once it has run.
     """
 
     adapter: Adapter
@@ -89,6 +89,7 @@ class Call:
     response: Response | None = None
     wrote: float = 0.0
     gathered: bool = False
+    ignored: bool = False
     again: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
@@ -168,6 +169,7 @@ class Call:
         if not start.strip():
             start = await self._first(response)
         if not start.startswith(b"data:") and (start.startswith(b"{") or not looks_like_events(start)):
+            self.ignored = True
             return await self._whole(response, start)
         self.gathered = True
         if self.keep is None and start.endswith(self.adapter.stream_ends):

@@ -69,6 +69,15 @@ async def test_who_answers_whole_nevertheless_is_understood(bench):
     assert body(await bench.pool.send([bench.faulty], chat()))["choices"][0]["message"]["content"] == "Hi"
 
 
+async def test_who_answers_whole_whatever_is_asked_is_given_the_time_to_write_from_then_on(bench):
+    bench.server.script("faulty", reply(200, completion("Hi")))
+    for _ in range(2):
+        await bench.pool.send([bench.faulty], chat())
+    assert [request.json.get("stream", False) for request in bench.server.requests] == [True, False]
+    await bench.pool.send([bench.faulty], chat(stream=True))
+    assert bench.server.requests[2].json["stream"] is True
+
+
 async def test_a_stream_longer_than_is_kept_raw_is_gathered_too(bench):
     texts = [f"{number} " * 40 for number in range(2000)]
     bench.server.script("faulty", good_stream(*texts))
