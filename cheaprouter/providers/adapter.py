@@ -48,7 +48,7 @@ from .failures import (
     in_band,
     judge,
 )
-from .refusals import REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
+from .refusals import IGNORED, REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -245,7 +245,7 @@ class Adapter(ABC):
             self.quirks.plain is not None
             and not (request.body.keys() & self.quirks.plain)
             and not request.body.get("audio")
-            and not (learned and _UNCOUNTED & learned.keys() and "plain.usage" not in learned)
+            and not (learned and _better_plain(learned))
         )
 
     def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None:  # noqa: ARG002 - see those that can
@@ -403,6 +403,11 @@ def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> flo
     if limits.headers is not None:
         return limits.headers
     return limits.first_token if stream else min(limits.total, limits.first_token + writing)
+
+
+def _better_plain(learned: Changes) -> bool:
+    """Whether a stream is of no use to a client that wants none: it comes whole anyway, or does not tell what it costs."""
+    return not learned.keys().isdisjoint(IGNORED) or bool(_UNCOUNTED & learned.keys() and "plain.usage" not in learned)
 
 
 def _tiny(max_tokens: int | None) -> bool:

@@ -35,6 +35,9 @@ KNOWN: Final = frozenset({
 ROLE: Final = "role:developer"
 """Learned as a change to `system`."""
 
+GRADES: Final = ("reasoning_effort", "verbosity")
+"""How much, in words of which each model knows others: its own usual one will do."""
+
 PARTS: Final = "content:parts"
 """Learned as a change to `text`: contents that are texts only are sent as one."""
 
@@ -119,6 +122,8 @@ def adaptation(status: int, error: Json, message: str, body: Any, sent: Json | N
         return shape
     listed = [*_from_detail(body), *_from_detail(error.get("message")), *_from_detail(error)]
     code = str(error.get("code") or "")
+    if code == "invalid_value" and (grade := error.get("param")) in GRADES and sent is not None and grade in sent:
+        return {str(grade): None}
     complains = _COMPLAINT.search(message) or code.startswith(("unsupported_", "unknown_parameter", "extra_"))
     if not listed and not complains:
         return {}

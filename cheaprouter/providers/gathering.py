@@ -24,6 +24,9 @@ _CONTENT: Final = re.compile(
 )
 """Some content, in whichever wire: enough to know that an upstream has begun to write."""
 
+_LONGEST_END: Final = 32
+"""Bytes of which an end is looked for: it may come in several pieces."""
+
 _BATCH: Final = 64 * 1024
 """Bytes kept as they came; of a longer stream only what it says is kept."""
 
@@ -57,6 +60,7 @@ class Gathering:
         "_reader",
         "_request",
         "_size",
+        "_tail",
         "_think",
         "over",
         "said",
@@ -72,6 +76,7 @@ class Gathering:
         self._reader: StreamReader | None = None
         self._parts: list[bytes] = []
         self._pieces: list[Piece] = []
+        self._tail = b""
         self._size = 0
         self._finished = False
         self.said = self.over = False
@@ -81,9 +86,16 @@ class Gathering:
         self._parts.append(data)
         self._size += len(data)
         self.said = self.said or _CONTENT.search(data) is not None
-        self.over = data.endswith(self._adapter.stream_ends)
+        self._tail = tail = (data if len(data) >= _LONGEST_END else self._tail + data)[-_LONGEST_END:]
+        self.over = tail.endswith(self._adapter.stream_ends)
         if self._size > _BATCH:
             self._read()
+
+    @property
+    def complete(self) -> bool:
+        """Whether all of the answer has come, be the upstream's word for it missing or not."""
+        reader = self._read()
+        return reader.complete and reader.trouble is None
 
     def completion(self, headers: Mapping[str, str]) -> Completion | Failure:
         """What it makes; nothing more comes."""

@@ -1,7 +1,7 @@
 """Refusals that need more than leaving a parameter out, in the words of those who say them; and what to do next time.
 
-Names of changes with a dot are not parameters: `max_tokens.most` is a ceiling, `messages.developer` a role,
-`messages.reasoning_content` a field of messages; `output_config.…`, `thinking.…` and `messages.system` are read by
+Names of changes with a dot are not parameters: `max_tokens.most` is a ceiling, `messages.reasoning_content` a
+field of messages; `output_config.…`, `thinking.…` and `messages.system` are read by
 `wire.anthropic.request`. Sentences are those of vendors as reported in public by November 2026.
 """
 
@@ -17,7 +17,6 @@ from ..wire.openai_chat.thoughts import FIELDS
 Change = Mapping[str, str | None]
 
 CEILING: Final = "max_tokens.most"
-DEVELOPER: Final = "messages.developer"
 THOUGHTS: Final = "messages.reasoning_content"
 REQUIRED: Final = "required"
 STREAM: Final = "stream"
@@ -25,6 +24,9 @@ TOOLS_STREAMED: Final = "stream.tools"
 UNCOUNTED: Final[Change] = {"stream.usage": None}
 NEVER_COUNTED: Final[Change] = {"plain.usage": None}
 """Learned from replies: streams, or whole ones, that do not say what they used."""
+
+IGNORED: Final[Change] = {"stream.ignored": None}
+"""Learned from whole replies though a stream was asked for: nothing comes before all is written."""
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _MOST: Final = 10**9
@@ -47,6 +49,10 @@ _CEILINGS: Final = tuple(
         rf"{_LIMIT}.{{0,60}}must be between \d+ and {_N}",
         rf"{_LIMIT}.{{0,40}}(?:must|should) be (?:less than or equal to|no more than|at most|<=) {_N}",  # Groq
         rf"{_LIMIT}: \d+ > {_N}, which is the maximum",  # Anthropic
+        rf"max tokens must be less than or equal to {_N}",  # Cohere
+        rf"maximum tokens you requested exceeds the model limit of {_N}",  # AWS
+        rf"{_LIMIT} ?(?:\(|=|of )\d+\)? (?:exceeds|is (?:above|over|more than|greater than)) .{{0,20}}(?:limit|maximum)\D{{0,20}}{_N}",
+        rf"max_tokens.{{0,20}}限制在 ?\[\d+, ?{_N}",  # Z.ai
     )
 )
 _BELOW: Final = _said(rf"{_LIMIT}.{{0,120}}to {_N} \(exclusive\)")  # Google
@@ -54,15 +60,6 @@ _BELOW: Final = _said(rf"{_LIMIT}.{{0,120}}to {_N} \(exclusive\)")  # Google
 _TABLE: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
     (_said(r"thinking is enabled but reasoning_content is missing"), {THOUGHTS: REQUIRED}),  # Moonshot
     (_said(r"reasoning_content\W{0,3} in the thinking mode must be passed back"), {THOUGHTS: REQUIRED}),  # DeepSeek
-    (
-        _said(
-            r"unknown variant [`'\"]developer|developer[`'\"]? is not one of|(?:invalid|unexpected|unsupported|unknown)"
-            r" (?:message )?role:? [`'\"]?developer|role.{0,80}invalid value: [`'\"]?developer"
-            r"|developer[`'\"]? (?:message )?roles? (?:is|are) not|(?:does not|doesn't) support (?:the )?[`'\"]?developer"
-            r"|unexpected message role\.?$"
-        ),
-        {DEVELOPER: "system"},
-    ),
     (
         _said(r"role [`'\"]?system[`'\"]? is not supported|\.role: input should be 'user' or 'assistant'$"),
         {"messages.system": None},
@@ -78,8 +75,13 @@ _TABLE: Final[tuple[tuple[re.Pattern[str], Change], ...]] = (
               r"|(?:does not|doesn't|not) support stream(?:ing|s|ed)?\b"),
         {STREAM: None},
     ),
-    (_said(r"reasoning_effort[`'\"]? must be one of"), {"reasoning_effort": None}),
+    (
+        _said(r"reasoning_effort[`'\"]?(?:: value \S+ not in| (?:must|should) be one of)|invalid value for [`'\"]?reasoning_effort"),
+        {"reasoning_effort": None},
+    ),
     (_said(r"temperature[`'\"]? (?:may|must|can) only be (?:set to )?\d"), {"temperature": None}),
+    (_said(r"temperature[`'\"]? (?:must|has to|should) be (?:set to |exactly |equal to )?1(?:\.0)?(?= for|[.,]?$)"), {"temperature": None}),
+    (_said(r"only temperature ?= ?[\d.]+ is"), {"temperature": None}),
     (_said(r"invalid temperature: only [\d.]+ is allowed"), {"temperature": None}),  # Moonshot
     (_said(r"temperature[`'\"]? and [`'\"]?top_p[`'\"]? cannot both"), {"top_p": None}),  # Anthropic
 )  # fmt: skip
@@ -108,6 +110,13 @@ def refusal(message: str, droppable: Collection[str]) -> Change:
     if match := _SEVERAL.search(message):
         names += re.findall(r"\w+", match[1])
     return {name: None for name in names if name in droppable}
+
+
+def ceiling_below(message: str, sent: Json) -> Change:
+    """The ceiling that is told, where more than that was asked for; else nothing."""
+    most = _ceiling(message[:_LONGEST])
+    asked = [sent.get(name) for name in _LIMITS]
+    return {CEILING: str(most)} if most and any(isinstance(n, int) and n > most for n in asked) else {}
 
 
 def _ceiling(message: str) -> int | None:
@@ -141,12 +150,6 @@ def _clamp(body: Json, value: str | None) -> None:
             body[name] = most
 
 
-def _rename_role(body: Json, value: str | None) -> None:
-    body["messages"] = [
-        {**message, "role": value} if message.get("role") == "developer" else message for message in body["messages"]
-    ]
-
-
 def _without(field: str) -> Callable[[Json, str | None], None]:
     def leave_out(body: Json, value: str | None) -> None:
         if value is None:
@@ -160,6 +163,5 @@ def _without(field: str) -> Callable[[Json, str | None], None]:
 
 _APPLIED: Final[Mapping[str, Callable[[Json, str | None], None]]] = {
     CEILING: _clamp,
-    DEVELOPER: _rename_role,
     **{f"messages.{field}": _without(field) for field in FIELDS},
 }

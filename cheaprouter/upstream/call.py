@@ -70,7 +70,7 @@ class Call:
     """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
-    of a reply that was `gathered`. `again`: see `Response`, known once it has run.
+    of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once it has run.
     """
 
     adapter: Adapter
@@ -89,6 +89,7 @@ class Call:
     response: Response | None = None
     wrote: float = 0.0
     gathered: bool = False
+    ignored: bool = False
     again: bool = False
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
@@ -168,6 +169,7 @@ class Call:
         if not start.strip():
             start = await self._first(response)
         if not start.startswith(b"data:") and (start.startswith(b"{") or not looks_like_events(start)):
+            self.ignored = True
             return await self._whole(response, start)
         self.gathered = True
         if self.keep is None and start.endswith(self.adapter.stream_ends):
@@ -207,14 +209,17 @@ class Call:
         """Take all that comes; why it broke off, where it did."""
         self._begins(response.status)
         basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
-        if not response.pipe(basin):
-            try:
+        try:
+            if not response.pipe(basin):
                 while not gathering.over and (data := await response.chunk()):
                     basin.feed(data)
-            except TransportError as error:
-                return error
-            basin.end(None)
-        await basin.full
+                basin.end(None)
+            await basin.full
+        except TransportError as error:
+            return error
+        except asyncio.CancelledError:  # all was said, where only the word that it was is missing
+            if self.watch.what != "idle" or not gathering.complete or not self.watch.caught():
+                raise
         if basin.began:
             self.wrote = self.watch.now() - basin.began
         return basin.error

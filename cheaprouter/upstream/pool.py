@@ -21,7 +21,7 @@ from ..core.models import Attempt, Json, Model, Operation, Usage
 from ..providers.adapter import Adapter, Completion, Transport
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport
-from ..providers.refusals import NEVER_COUNTED, UNCOUNTED
+from ..providers.refusals import IGNORED, NEVER_COUNTED, UNCOUNTED
 from ..providers.unsupported import Learned
 from . import survey
 from .call import NOBODY, Answered, Asker, Call, Streaming
@@ -240,6 +240,8 @@ class Pool:
         model = target.model
         if isinstance(outcome, Completion):
             self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
+            if call.ignored:
+                self.learned.learn(model, IGNORED)
             if outcome.usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
             elif call.wrote:

@@ -130,6 +130,10 @@ PARTED = {"messages": [{"role": "system", "content": [{"type": "text", "text": "
 @pytest.mark.parametrize(
     "words",
     [
+        "messages[0].role: unknown variant `developer`, expected one of `system`, `user`, `assistant`, `tool`",
+        "invalid parameter 'messages[0].role': invalid role 'developer', must be one of: system, user",
+        "The parameter `messages.role` is not valid: invalid value: `developer`, supported values are: x",
+        "chat template rejected the request: Unexpected message role.",
         "Unexpected role 'developer' encountered in messages. Expected one of: system, user, assistant, tool",
         "Failed to deserialize the JSON body into the target type: messages[0].role: unknown variant `developer`, expected one of `system`, `user`, `assistant`, `tool`",
         "'developer' is not one of ['system', 'assistant', 'user', 'function', 'tool'] - 'messages.0.role'",

@@ -9,16 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.providers.failures import Failure, Meaning, judge
+from cheaprouter.providers.failures import NOT_KNOWN, Action, Asked, Failure, Meaning, judge
 from cheaprouter.providers.failures.likeness import about_ability, about_window
 from cheaprouter.providers.failures.words import plain
 
 M = Meaning
 
 
-def judged(message: str, status: int = 400, **more: Any) -> Failure:
+def judged(message: str, status: int = 400, asked: Asked = NOT_KNOWN, **more: Any) -> Failure:
     body = json.dumps({"error": {"message": message, "type": "x", **more}}).encode()
-    return judge("lab", status, {}, body, now=0.0, secrets=())
+    return judge("lab", status, {}, body, now=0.0, secrets=(), asked=asked)
 
 
 @pytest.mark.parametrize(
@@ -32,10 +32,114 @@ def judged(message: str, status: int = 400, **more: Any) -> Failure:
         "context of 9000 is bigger than 8192",
         "input is longer than the model can read",
         "Tokenized prompt is too large",
+        "Conversation history is too long, please start a new chat",
+        "prompt length 9000 > n_ctx 8192",
+        "Prompt has 50210 tokens, but this model supports 32768.",
+        "上下文长度超过限制",
     ],
 )
 def test_a_prompt_that_is_too_long_is_known_in_new_words(words):
     assert judged(words).meaning is M.CONTEXT
+
+
+STREAMED = Asked(body=b'{"stream": true, "stream_options": {"include_usage": true}, "temperature": 1}')
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Streaming is not currently supported for this model.",
+        "stream: true is not supported",
+        "`stream` parameter is not supported with this deployment",
+        "'stream' is unsupported for this model",
+        "Streaming mode unavailable",
+        "stream must be false",
+        "Extra inputs are not permitted: stream",
+        "Unrecognized request argument supplied: stream",
+        "Streaming responses are disabled for this endpoint",
+        "This deployment cannot stream.",
+    ],
+)
+def test_that_it_may_not_be_asked_for_a_stream_is_known_in_new_words(words):
+    failure = judged(words, asked=STREAMED)
+    assert (failure.meaning, failure.mode, failure.action) == (M.MODE, "whole", Action.ADAPT)
+    assert "stream" in failure.adapt
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        ("stream_options is not supported", STREAMED),
+        ("Unknown field: stream_options. Allowed with stream only.", STREAMED),
+        ("temperature is not supported with upstream provider", STREAMED),
+        ("The upstream refused: not available", STREAMED),
+        ("This model only supports streaming, not whole replies.", STREAMED),
+        ("Non-streaming requests are not supported.", Asked(body=b"{}")),
+        ("Streaming is not currently supported for this model.", Asked(body=b'{"temperature": 1}')),
+    ],
+)
+def test_what_only_names_a_stream_does_not_end_streams(words, asked):
+    assert "stream" not in judged(words, asked=asked).adapt
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your request was flagged by our content moderation system.",
+        "The response was blocked by the safety filter",
+        "Content blocked: SAFETY",
+        "Input rejected: violates usage policy",
+        "This prompt contains sensitive words that violate Google's Responsible AI practices.",
+        "We refused this prompt as it asks for harmful content.",
+        "内容包含敏感信息",
+    ],
+)
+def test_a_filter_is_known_in_new_words(words):
+    assert judged(words).meaning is M.FILTER
+    assert judged("x", code="moderation_blocked").meaning is M.FILTER
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid tool call: comment_moderation arguments must be an object",
+        "Tool 'moderation' was rejected: its schema is not valid",
+        "Unknown field: safety_settings",
+        "safety: blocked is no valid value for this parameter",
+        "moderation must be a boolean",
+        "messages[0].content was rejected: it is empty",
+        "The function safety_filter was blocked by its schema",
+    ],
+)
+def test_what_only_speaks_of_a_filter_is_none(words):
+    assert judged(words).meaning in (M.REQUEST, M.PARAMETER)
+
+
+@pytest.mark.parametrize("status", [500, 502, 503])
+def test_what_a_gateway_wraps_counts_under_its_own_status(status):
+    inner = {"error": {"message": "Too much.", "code": "context_length_exceeded"}}
+    wrapped = json.dumps({"detail": json.dumps(inner)}).encode()
+    assert judge("lab", status, {}, wrapped, now=0.0, secrets=()).meaning is M.CONTEXT
+    inner = {"error": {"message": "No.", "code": "content_filter"}}
+    wrapped = json.dumps({"detail": json.dumps(inner)}).encode()
+    assert judge("lab", status, {}, wrapped, now=0.0, secrets=()).meaning is M.FILTER
+
+
+def test_a_firewall_that_speaks_json_knows_nothing_of_the_key():
+    told = {
+        "title": "Error 1010: Access denied", "status": 403, "error_code": 1010, "cloudflare_error": True,
+        "detail": "The site owner has blocked access based on your browser's signature.",
+    }  # fmt: skip
+    failure = judge("lab", 403, {}, json.dumps(told).encode(), now=0.0, secrets=())
+    assert (failure.meaning, failure.action) == (M.WALL, Action.COOL)
+    limit = {**told, "status": 429, "error_code": 1015, "retry_after": 30}
+    failure = judge("lab", 429, {}, json.dumps(limit).encode(), now=0.0, secrets=())
+    assert (failure.meaning, failure.retry_after) == (M.RATE_LIMIT, 30)
+
+
+@pytest.mark.parametrize("code", ["model_not_supported", "unsupported_model"])
+def test_a_model_that_is_not_supported_is_not_there(code):
+    assert judged("The requested model is not supported.", code=code).meaning is M.NO_MODEL
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from datetime import UTC, datetime
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from hypothesis import strategies as st
 from cheaprouter.providers.failures import LONGEST_WAIT, in_band, judge
 from cheaprouter.providers.failures.times import moment, resets, span, stated
 from cheaprouter.providers.failures.unwrap import Told, unwrapped
+from cheaprouter.providers.failures.verdict import DAY_COOLDOWN
 
 NOW = 1_000_000.0
 
@@ -176,3 +179,42 @@ def test_whatever_is_said_is_bounded_and_never_raises(name, value, words):
 def test_a_span_is_read_as_it_was_written(hours, minutes, seconds):
     assert span(f"{hours}h{minutes}m{seconds}s") == hours * 3600 + minutes * 60 + seconds
     assert said(message=f"Please try again in {hours}h{minutes}m{seconds}s.") == span(f"{hours}h{minutes}m{seconds}s")
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+        "Usage limit reached. Your limit will reset at 2026-12-01T00:00:00Z",
+        "Limit exhausted, try again after 2026-12-01 01:00:00 +01:00",
+        "The quota resets on 2026-12-01 00:00:00.000 GMT.",
+    ],
+)
+def test_a_moment_in_words_is_read_where_its_zone_is_told(words):
+    now = datetime(2026, 11, 30, 23, 0, tzinfo=UTC).timestamp()
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert judge("lab", 429, {}, body, now=now, secrets=()).retry_after == 3600
+
+
+@pytest.mark.parametrize(
+    "words",
+    ["Your limit will reset at 2026-12-01 20:03:26", "reset at 2026-99-01 00:00 UTC", "at 2026-12-01 00:00 UTC"],
+)
+def test_a_moment_that_is_none_is_not_guessed(words):
+    body = json.dumps({"error": {"message": words}}).encode()
+    assert judge("lab", 429, {}, body, now=0.0, secrets=()).retry_after is None
+
+
+def test_a_limit_of_the_day_is_known_by_its_quota_too():
+    quota = {"violations": [{"quotaId": "GenerateRequestsPerDayPerProjectPerModel-FreeTier"}]}
+    error = {
+        "code": 429,
+        "message": "You exceeded your current quota.",
+        "status": "RESOURCE_EXHAUSTED",
+        "details": [quota],
+    }
+    for body in ([{"error": error}], {"error": {"message": "Too many requests for today"}}):
+        failure = judge("lab", 429, {}, json.dumps(body).encode(), now=0.0, secrets=())
+        assert failure.cooldown == DAY_COOLDOWN
+    quota["violations"][0]["quotaId"] = "GenerateRequestsPerMinutePerProjectPerModel-FreeTier"
+    assert judge("lab", 429, {}, json.dumps([{"error": error}]).encode(), now=0.0, secrets=()).cooldown is None

@@ -13,7 +13,9 @@ from cheaprouter.providers import unsupported
 from cheaprouter.providers.failures import (
     LONGEST_MESSAGE,
     Action,
+    Asked,
     Failure,
+    Meaning,
     clean_message,
     in_band,
     judge,
@@ -196,3 +198,28 @@ def test_an_error_nested_too_deep_to_be_written_out_can_be_judged(where):
     assert in_band("lab", {"error": {where: deep}}, (), 5.0).status == 502
     body = b'{"error":{"%s":%s}}' % (where.encode(), b"[" * 600 + b"]" * 600)
     assert judge("lab", 400, {}, body, now=0.0, secrets=()).status == 400
+
+
+@pytest.mark.parametrize("words", [
+    "too many tokens: max tokens must be less than or equal to 4096, the maximum output for this model - received 8192.",
+    "The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower.",
+])  # fmt: skip
+def test_a_ceiling_of_the_answer_is_not_the_window_where_more_was_asked_for(words):
+    body = json.dumps({"message": words}).encode()
+    greedy = Asked(body=b'{"max_tokens": 8192}')
+    failure = judge("lab", 400, {}, body, now=0.0, secrets=(), asked=greedy)
+    assert (failure.meaning, failure.adapt) == (Meaning.PARAMETER, {"max_tokens.most": "4096"})
+
+
+@pytest.mark.parametrize("name", ["reasoning_effort", "verbosity"])
+def test_a_grade_that_is_not_known_is_left_out(name):
+    told = {
+        "message": "Invalid value: 'xhigh'. Supported values are: 'low' and 'high'.",
+        "param": name,
+        "code": "invalid_value",
+    }
+    asked = Asked(body=json.dumps({name: "xhigh", "temperature": 1}).encode())
+    body = json.dumps({"error": told}).encode()
+    assert judge("lab", 400, {}, body, now=0.0, secrets=(), asked=asked).adapt == {name: None}
+    other = json.dumps({"error": {**told, "param": "temperature"}}).encode()
+    assert judge("lab", 400, {}, other, now=0.0, secrets=(), asked=asked).adapt == {}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import Adapter, adapter_for
-from cheaprouter.providers.complaints import KNOWN
+from cheaprouter.providers.complaints import KNOWN, ROLE
 from cheaprouter.providers.failures import Action
 from cheaprouter.providers.refusals import REQUIRED, refusal
 from tests.builders import a_chat
@@ -21,7 +21,6 @@ MODEL = Model("lab/x", "lab", "x-1")
 PLAIN = adapter_for(ProviderSettings("lab", "openai", "http://127.0.0.1:9/v1"))
 CLAUDE = adapter_for(ProviderSettings("anthropic", "anthropic", api_keys=("sk-ant-1",)))
 EFFORT = {"output_config.effort": None, "reasoning_effort": None}
-SYSTEM = {"messages.developer": "system"}
 WANTED = {"messages.reasoning_content": REQUIRED}
 
 
@@ -45,14 +44,11 @@ WANTED = {"messages.reasoning_content": REQUIRED}
         ("`temperature` may only be set to 1 when thinking is enabled or in adaptive mode.", {"temperature": None}),
         ("invalid temperature: only 0.6 is allowed for this model", {"temperature": None}),
         ("`temperature` and `top_p` cannot both be specified for this model.", {"top_p": None}),
-        (
-            "messages[0].role: unknown variant `developer`, expected one of `system`, `user`, `assistant`, `tool`",
-            SYSTEM,
-        ),
-        ("developer is not one of ['system', 'assistant', 'user', 'tool'] - 'messages.['0].role'", SYSTEM),
-        ("invalid parameter 'messages[0].role': invalid role 'developer', must be one of: system, user", SYSTEM),
-        ("The parameter `messages.role` is not valid: invalid value: `developer`, supported values are: x", SYSTEM),
-        ("chat template rejected the request: Unexpected message role.", SYSTEM),
+        ("temperature must be 1 for this model", {"temperature": None}),
+        ("Only temperature=1 is supported with this model", {"temperature": None}),
+        ("Invalid value for reasoning_effort: high. Supported: minimal, low", {"reasoning_effort": None}),
+        ("reasoning_effort: value 'high' not in ['low', 'none']", {"reasoning_effort": None}),
+        ("reasoning_effort should be one of low, high", {"reasoning_effort": None}),
         ("thinking is enabled but reasoning_content is missing in assistant tool call message at index 2", WANTED),
         ("The `reasoning_content` in the thinking mode must be passed back to the API.", WANTED),
         ("Your organization must be verified to stream this model.", {"stream": None}),
@@ -77,6 +73,10 @@ def test_a_refusal_is_understood_in_the_words_of_whoever_refuses(words, change):
         ("max_tokens (current value: 4096) must be between 0 and 4000 ", 4000),
         ("`max_completion_tokens` must be less than or equal to `8192`, the maximum value for this model", 8192),
         ("max_tokens: 999999 > 64000, which is the maximum allowed number of output tokens for claude-x", 64000),
+        ("too many tokens: max tokens must be less than or equal to 4096, the maximum output for this model - received 8192.", 4096),
+        ("The maximum tokens you requested exceeds the model limit of 4096. Try again with a maximum tokens value that is lower", 4096),
+        ("max_tokens (100000) exceeds limit of 16384 for completion", 16384),
+        ("max_tokens参数非法。请限制在[1,98304]", 98304),
         ("Unable to submit: maxOutputTokens value of 9 but the supported range is from 1 (inclusive) to 8193 (exclusive)", 8192),
     ],
 )  # fmt: skip
@@ -97,6 +97,9 @@ def test_a_ceiling_is_read_where_one_is_told(words, most):
         "stream_options is not supported",
         "only allowed when stream is enabled",
         "max_tokens must be between 1 and 0",
+        "prompt and max_tokens exceed the model limit of 4096",
+        "temperature must be between 0 and 2",
+        "temperature must be 1 or less",
     ],
 )
 def test_other_words_are_none(words):
@@ -128,7 +131,7 @@ def test_a_limit_of_another_name_has_the_ceiling_too():
 
 def test_a_developers_message_is_the_systems_where_that_role_is_not_known():
     messages = [{"role": "developer", "content": "a"}, {"role": "user", "content": "b"}]
-    got = sent(PLAIN, SYSTEM, messages=messages)["messages"]
+    got = sent(PLAIN, {ROLE: "system"}, messages=messages)["messages"]
     assert [message["role"] for message in got] == ["system", "user"]
     assert messages[0]["role"] == "developer"
 

@@ -10,11 +10,13 @@ import pytest
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Usage
-from cheaprouter.providers.adapter import TransportError, adapter_for, header_limit
+from cheaprouter.providers.adapter import Response, TransportError, adapter_for, header_limit
 from cheaprouter.providers.failures import Action
+from cheaprouter.providers.gathering import Gathering
 from cheaprouter.upstream.call import Asker, transport_failure
 from cheaprouter.upstream.health import Health, Observer
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
+from cheaprouter.upstream.reply import Reply
 from tests.builders import HandClock, sse, text_of
 from tests.fakes.fault_server import (
     DONE,
@@ -65,6 +67,15 @@ async def test_a_plain_request_is_asked_for_as_a_stream_and_answered_whole(bench
 async def test_who_answers_whole_nevertheless_is_understood(bench):
     bench.server.script("faulty", reply(200, completion("Hi")))
     assert body(await bench.pool.send([bench.faulty], chat()))["choices"][0]["message"]["content"] == "Hi"
+
+
+async def test_who_answers_whole_whatever_is_asked_is_given_the_time_to_write_from_then_on(bench):
+    bench.server.script("faulty", reply(200, completion("Hi")))
+    for _ in range(2):
+        await bench.pool.send([bench.faulty], chat())
+    assert [request.json.get("stream", False) for request in bench.server.requests] == [True, False]
+    await bench.pool.send([bench.faulty], chat(stream=True))
+    assert bench.server.requests[2].json["stream"] is True
 
 
 async def test_a_stream_longer_than_is_kept_raw_is_gathered_too(bench):
@@ -131,6 +142,37 @@ async def test_what_hangs_after_its_end_is_not_waited_for(make_bench):
     assert body(got)["choices"][0]["message"]["content"] == "Hi"
 
 
+@pytest.mark.parametrize("transport", ["pushed", "pulled"])
+async def test_an_answer_that_is_whole_counts_though_nobody_says_that_it_is(make_bench, transport, monkeypatch):
+    if transport == "pulled":
+        monkeypatch.setattr(Reply, "pipe", Response.pipe)
+    bench = make_bench(timeouts=BRISK)
+    bench.server.script("faulty", stream(ROLE, *words("Hi"), FINISH, then=(Stall(),)))
+    got = await bench.pool.send([bench.faulty, bench.spare], chat())
+    assert (got.model, got.finish_reason) == (bench.faulty, "stop")
+    assert body(got)["choices"][0]["message"]["content"] == "Hi"
+    assert bench.pool.healthy(bench.faulty)
+
+
+async def test_one_choice_that_is_whole_is_not_the_answer(make_bench):
+    bench = make_bench(timeouts=BRISK)
+    other = sse({**delta(), "choices": [{"index": 1, "delta": {"content": "Oh"}, "finish_reason": None}]})
+    bench.server.script("faulty", stream(ROLE, *words("Hi"), other, FINISH, then=(Stall(),)))
+    got = await bench.pool.send([bench.faulty, bench.spare], chat(n=2))
+    assert got.model == bench.spare
+
+
+@pytest.mark.parametrize("cut", range(1, len(DONE)))
+def test_an_end_that_comes_in_two_pieces_is_one(cut):
+    adapter = adapter_for(ProviderSettings("lab", "openai", "http://127.0.0.1:9/v1"))
+    gathering = Gathering(adapter, chat(), None, think=False)
+    for piece in (ROLE, *words("Hi"), FINISH, DONE[:cut]):
+        gathering.feed(piece)
+        assert not gathering.over
+    gathering.feed(DONE[cut:])
+    assert gathering.over
+
+
 async def test_tool_calls_are_gathered(bench):
     call = {"id": "call_1", "type": "function", "function": {"name": "light", "arguments": ""}}
     pieces = [
@@ -178,6 +220,25 @@ async def test_who_refuses_to_stream_is_asked_plainly_from_then_on(bench):
     for _ in range(2):
         assert body(await bench.pool.send([bench.faulty], chat()))["choices"]
     assert [request.json.get("stream", False) for request in bench.server.requests] == [True, False, False]
+
+
+@pytest.mark.parametrize(
+    "words", ["Streaming is not currently supported.", "stream must be false", "Unknown field: stream"]
+)
+async def test_a_plain_request_fails_over_no_stream_that_nobody_asked_for(bench, words):
+    bench.server.script("faulty", error(400, words), reply(200, completion("Hi")))
+    got = await bench.pool.send([bench.faulty], chat())
+    assert body(got)["choices"][0]["message"]["content"] == "Hi"
+    assert [request.json.get("stream", False) for request in bench.server.requests] == [True, False]
+
+
+async def test_who_cannot_stream_tools_is_not_taken_for_one_who_has_none(bench):
+    tools = [{"type": "function", "function": {"name": "f"}}]
+    refused = error(400, "tool use is not supported in streaming mode")
+    bench.server.script("faulty", refused, reply(200, completion("Hi")))
+    await bench.pool.send([bench.faulty], chat(tools=tools))
+    assert bench.pool.pool.learned.lacking == {}
+    assert [request.json.get("stream", False) for request in bench.server.requests] == [True, False]
 
 
 async def test_a_client_that_wants_a_stream_gets_one_of_who_refuses_to_stream(bench):

@@ -497,3 +497,19 @@ def test_what_says_nothing_is_no_error(told):
     stream = LAB.reader(PLAIN, "openai_chat")
     assert stream.feed(stream_of([told], {"no done"})) == []
     assert stream.trouble is None
+
+
+@pytest.mark.parametrize("role", [None, "", "model", 5])
+def test_who_answers_is_the_assistant(role):
+    canon = Canon(Quirks())
+    reply: Json = {"choices": [{"index": 0, "message": {"role": role, "content": "x"}, "finish_reason": "stop"}]}
+    assert not is_usual(reply)
+    assert canon.whole(reply)
+    assert reply["choices"][0]["message"]["role"] == "assistant"
+    stream = ChatStream(Quirks(), events=True)
+    chunk = {"choices": [{"index": 0, "delta": {"role": role, "content": "x"}, "finish_reason": "stop"}]}
+    pieces = stream.feed(b"data: " + json.dumps(chunk).encode() + b"\n\n")
+    assert (
+        assemble(piece for piece in pieces if not isinstance(piece, bytes))["choices"][0]["message"]["role"]
+        == "assistant"
+    )

@@ -28,7 +28,8 @@ from .words import find, plain
 _LONG_WAIT: Final = 3.0
 """Seconds. A server in trouble that says to come back later than this is left alone for so long rather than asked once more."""
 
-_DAY: Final = re.compile(r"per[ -]?day|\((?:tpd|rpd)\)|daily|per 86400s")
+_DAY: Final = re.compile(r"per[ -]?day|\((?:tpd|rpd)\)|daily|per 86400s|\bfor today\b")
+_MOST_QUOTAS: Final = 20
 _BY_STATUS: Final[Mapping[int, tuple[Action, str]]] = {
     408: (Action.RETRY, "upstream_timeout"),
     409: (Action.RETRY, "upstream_conflict"),
@@ -102,7 +103,7 @@ def _judged(
         error_type=clean_word(error.get("type"), LONGEST_CODE, secrets),
         param=clean_word(error.get("param"), LONGEST_PARAM, secrets),
         adapt=sense.adapt,
-        cooldown=_cooldown(sense.meaning, action, text, wait),
+        cooldown=_cooldown(sense.meaning, action, f"{text} {_quotas(told)}", wait),
         meaning=sense.meaning,
         reach=_reach(verdict, row, told),
         capability=_capability(sense),
@@ -146,6 +147,14 @@ def _cooldown(meaning: Meaning, action: Action, text: str, wait: float | None) -
     if meaning is Meaning.RATE_LIMIT and wait is None and _DAY.search(text):
         return DAY_COOLDOWN
     return VERDICTS[meaning].cooldown
+
+
+def _quotas(told: Told) -> str:
+    """What Google calls the quotas that are used up."""
+    details = [detail for layer in told.layers if isinstance(some := layer.get("details"), list) for detail in some]
+    told_of = [detail.get("violations") for detail in details if isinstance(detail, dict)]
+    rows = [row for some in told_of if isinstance(some, list) for row in some if isinstance(row, dict)]
+    return " ".join(str(row.get("quotaId"))[:LONGEST_CODE] for row in rows[:_MOST_QUOTAS]).lower()
 
 
 def _capability(sense: Sense) -> str:

@@ -8,9 +8,10 @@ from types import MappingProxyType
 from typing import Final, NamedTuple
 
 from ..complaints import CHANGEABLE, Changes, adaptation
+from ..refusals import TOOLS_STREAMED, ceiling_below
 from .asked import Asked
 from .codes import CODES, KINDS, STATUSES
-from .likeness import about_ability, about_window
+from .likeness import about_ability, about_filter, about_stream, about_tools, about_window
 from .sentences import Sentence
 from .unwrap import Told
 from .verdict import Meaning
@@ -53,6 +54,17 @@ _FINER: Final = (
 _NOTHING: Final[Changes] = MappingProxyType({})
 _WHOLE: Final[Changes] = MappingProxyType({"stream": None, "stream_options": None})
 """What is learned where a model may not be asked for a stream: the reply comes whole, and is told as a stream."""
+_WHOLE_TOOLS: Final[Changes] = MappingProxyType({TOOLS_STREAMED: None})
+"""The same where only tools cannot be streamed."""
+
+_FILTERED: Final = (None, 400, 403, 422)
+"""Statuses under which a filter refuses, None inside a stream."""
+
+_STREAMLESS: Final = (400, 404, 405, 422, 501)
+"""Statuses under which a stream is refused."""
+
+_ABOUT_STREAMS: Final = (Meaning.MODE, Meaning.CAPABILITY)
+"""What the words of a refused stream may look like."""
 
 
 class Heard(NamedTuple):
@@ -79,6 +91,7 @@ def decide(heard: Heard) -> Sense:
     return (
         _by_page(heard)
         or _by_codes(heard)
+        or _by_stream(heard)
         or _by_words(heard)
         or _by_likeness(heard)
         or Sense(_by_status(heard.status))
@@ -95,8 +108,8 @@ def status_of(outer: int | None, told: Told) -> int | None:
 
 
 def _by_page(heard: Heard) -> Sense | None:
-    """A page for people comes from what stands in front of the provider, and knows nothing of the key."""
-    if not heard.told.markup:
+    """What stands in front of the provider answers with a page for people, or tells who it is, and knows nothing of the key."""
+    if not heard.told.markup and not any(layer.get("cloudflare_error") for layer in heard.told.layers):
         return None
     if heard.status == 403:
         return Sense(Meaning.WALL)
@@ -119,12 +132,25 @@ def _by_codes(heard: Heard) -> Sense | None:
     return Sense(Meaning.PARAMETER, None, adapt) if adapt else None
 
 
+def _by_stream(heard: Heard) -> Sense | None:
+    """In whatever words: a stream was asked for, perhaps only by us, and is not to be had; or not with tools."""
+    if heard.status not in _STREAMLESS or (heard.row is not None and heard.row.meaning not in _ABOUT_STREAMS):
+        return None
+    if not about_stream(heard.text) or (sent := heard.asked.decoded()) is None or not sent.get("stream"):
+        return None
+    return Sense(Meaning.MODE, None, _WHOLE_TOOLS if sent.get("tools") and about_tools(heard.text) else _WHOLE)
+
+
 def _by_words(heard: Heard) -> Sense | None:
     """A vendor's sentence, unless a time to wait says that a rate limit is all it is."""
     row = heard.row
     if heard.status == 429 and heard.wait is not None and (row is None or row.meaning in _SOFTENED):
         return Sense(Meaning.RATE_LIMIT)
-    return None if row is None else Sense(row.meaning, row, _WHOLE if row.detail == "whole" else _NOTHING)
+    if row is None:
+        return None
+    if row.meaning is Meaning.CONTEXT and (most := ceiling_below(heard.told.words, heard.asked.decoded() or {})):
+        return Sense(Meaning.PARAMETER, None, most)
+    return Sense(row.meaning, row, _WHOLE if row.detail == "whole" else _NOTHING)
 
 
 def _by_likeness(heard: Heard) -> Sense | None:
@@ -138,8 +164,15 @@ def _by_likeness(heard: Heard) -> Sense | None:
         return Sense(Meaning.MODEL_DENIED)
     if status is not None and status not in STATUSES[Meaning.CAPABILITY]:
         return None
+    return _by_shape(heard)
+
+
+def _by_shape(heard: Heard) -> Sense | None:
+    """By nothing but how such sentences are made."""
     if about_window(heard.text):
         return Sense(Meaning.CONTEXT)
+    if heard.status in _FILTERED and about_filter(heard.text):
+        return Sense(Meaning.FILTER)
     row = about_ability(heard.text, str(heard.told.error.get("param")))
     return None if row is None else Sense(Meaning.CAPABILITY, row)
 

@@ -29,6 +29,12 @@ _BEFORE: Final = re.compile(
 )
 """The words before a time to wait; what follows is read part by part."""
 
+_MOMENT: Final = re.compile(
+    r"(?:regain access|available again|try again|retry|resets?)(?: on| at| after)? (\d{4}-\d\d-\d\d)(?:t| at | )"
+    r"(\d\d:\d\d(?::\d\d)?)(?:\.\d{1,9})? ?(z|utc|gmt|[+-]\d\d:\d\d)"
+)
+"""The same before a moment; only one whose zone is told is one."""
+
 _EPOCH: Final = 1e9
 """A number this large is a moment, not a span: seconds since 1970 up to the year 5138, milliseconds beyond."""
 _EPOCH_MS: Final = 1e11
@@ -38,13 +44,14 @@ def stated(headers: Mapping[str, str], told: Told, now: float) -> float | None:
     """The time to wait that was said outright; None where none was.
 
     `now`: seconds since the epoch. Read in this order, the most exact first: `retry-after-ms`, `retry-after` (seconds, an
-    HTTP date or a span), those of a wrapped reply, Google's RetryInfo, fields of the error, "try again in 7m12.5s".
+    HTTP date or a span), those of a wrapped reply, Google's RetryInfo, fields of the error, "try again in 7m12.5s", "resets at"
+    a moment.
     """
     for source in (headers, told.headers):
         for name, read in _HEADERS.items():
             if (found := read(source.get(name), now)) is not None:
                 return _bounded(found)
-    for found in (_detail(told), _field(told), _said(told.words)):
+    for found in (_detail(told), _field(told), _said(told.words), _moment_in(told.words, now)):
         if found is not None:
             return _bounded(found)
     return None
@@ -112,6 +119,14 @@ def _said(words: str) -> float | None:
         if parts:
             return sum(parts)
     return None
+
+
+def _moment_in(words: str, now: float) -> float | None:
+    """Until the moment that a sentence names."""
+    if (match := _MOMENT.search(words.lower())) is None:
+        return None
+    day, time, zone = match.groups()
+    return _date(f"{day}T{time}{zone if zone[0] in '+-' else '+00:00'}", now)
 
 
 def _bounded(seconds: float) -> float:

@@ -73,6 +73,9 @@ class Canon:
             if type(message) is not dict:
                 message = choice["message"] = {**_MESSAGE, **_delta(choice, choice.pop("delta", message), state)}
                 changed = True
+            if message.get("role", "assistant") != "assistant":
+                message["role"] = "assistant"
+                changed = True
             changed |= numbered | _usage(choice, reply) | state.delta(message, whole=True)
             if choice.get("finish_reason") is not None:
                 changed |= state.finish(choice, message)
@@ -110,7 +113,12 @@ def is_usual(reply: Any) -> bool:
     if type(choices) is not list or len(choices) != 1 or type(choice := choices[0]) is not dict:
         return False
     message = choice.get("message")
-    if type(message) is not dict or choice.get("index") != 0 or choice.get("finish_reason") not in _PLAIN_ENDS:
+    if (
+        type(message) is not dict
+        or message.get("role", "assistant") != "assistant"
+        or choice.get("index") != 0
+        or choice.get("finish_reason") not in _PLAIN_ENDS
+    ):
         return False
     text = message.get("content")
     if type(text) is not str or not text or message.get("tool_calls") or message.get("function_call"):

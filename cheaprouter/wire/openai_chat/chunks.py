@@ -152,8 +152,7 @@ class ChunkReader:
             yield ev.RefusalText(text, index)
         for call in _objects(delta.pop("tool_calls", None)):
             yield from self._call(call, index)
-        if delta.get("role") == "assistant":
-            del delta["role"]
+        delta.pop("role", None)  # there is one who answers
         if delta:
             yield ev.Extra(ev.Where.MESSAGE, delta, index)
 
