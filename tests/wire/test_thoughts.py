@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.quirks import Quirks
-from cheaprouter.wire.openai_chat.thoughts import PLACEHOLDER, Listener, give_back, nothing_known
+from cheaprouter.wire.openai_chat.thoughts import PLACEHOLDER, Listener, give_back
 from tests.builders import sse
 
 
@@ -20,6 +20,10 @@ def call(call_id: str) -> dict[str, Any]:
 
 def called(*ids: str, **more: Any) -> dict[str, Any]:
     return {"role": "assistant", "content": None, "tool_calls": [call(i) for i in ids], **more}
+
+
+def nothing_known(call_id: str) -> None:
+    """Remembers nothing."""
 
 
 def given_back(*messages: dict[str, Any], recall: Any = nothing_known, **body: Any) -> list[Any]:

@@ -27,11 +27,6 @@ Recall = Callable[[str], str | None]
 """The thoughts that led to a tool call, by its id, where they are known."""
 
 
-def nothing_known(call_id: str) -> None:  # noqa: ARG001 - a Recall
-    """Remembers nothing."""
-    return
-
-
 def give_back(body: Json, recall: Recall) -> None:
     """Put thoughts beside the calls of a body that is ours to change; nothing where thinking is off or nothing was called."""
     thinking = body.get("thinking")
