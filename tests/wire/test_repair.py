@@ -289,3 +289,12 @@ def test_whatever_input_holds_is_taken_or_refused(value):
         parse({"model": "a", "input": value})
     except InvalidRequestError:
         return
+
+
+def test_a_call_whose_name_is_not_wrapped_is_wrapped():
+    flat = {"id": "a", "name": "lamp", "arguments": {"on": True}}
+    for call in (flat, {**flat, "type": "function"}):
+        body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+        assert parse(body).messages[0]["tool_calls"] == [
+            {"id": "a", "type": "function", "function": {"name": "lamp", "arguments": '{"on":true}'}}
+        ]
