@@ -298,3 +298,12 @@ def test_a_call_whose_name_is_not_wrapped_is_wrapped():
         assert parse(body).messages[0]["tool_calls"] == [
             {"id": "a", "type": "function", "function": {"name": "lamp", "arguments": '{"on":true}'}}
         ]
+
+
+@pytest.mark.parametrize("number", [b"1180591620717411303424", b"1e30", b"-1e30", b"9" * 10_000])
+@pytest.mark.parametrize("field", ["seed", "temperature", "top_k", "max_tokens"])
+def test_a_number_beyond_64_bits_is_refused_by_its_fields_name(field, number):
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"%s":%s}' % (field.encode(), number)
+    with pytest.raises(InvalidRequestError) as caught:
+        parse(decode(body))
+    assert caught.value.param == field
