@@ -21,6 +21,8 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "top_p": (_NUMBER, "a number"),
     "presence_penalty": (_NUMBER, "a number"),
     "frequency_penalty": (_NUMBER, "a number"),
+    "top_k": (_NUMBER, "an integer"),
+    "top_logprobs": (_NUMBER, "an integer"),
     "n": (_NUMBER, "an integer"),
     "seed": (_NUMBER, "an integer"),
     "tools": ((list,), "an array"),
@@ -49,8 +51,12 @@ _RANGES: Final = {
     "max_completion_tokens": (1, _MOST_TOKENS),
     "n": (1, 128),
     "seed": (-(2**63), 2**64 - 1),
+    **dict.fromkeys(
+        ("temperature", "top_p", "top_k", "top_logprobs", "presence_penalty", "frequency_penalty"),
+        (-(2**63), 2**64 - 1),
+    ),
 }
-"""OpenAI's own bound for `n` (https://platform.openai.com/docs/api-reference/chat/create); what fits into 64 bits for `seed`."""
+"""OpenAI's own bound for `n` (https://platform.openai.com/docs/api-reference/chat/create); what fits into 64 bits for others."""
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NO_LIMIT: Final = -1
@@ -185,9 +191,14 @@ def _check_messages(messages: Any) -> tuple[bool, bool]:
     slips = marked = False
     for index, message in enumerate(messages):
         try:
-            if type(message["content"]) is str and len(message) == 2 and message["role"] in _SPEAKERS:
+            size, role = len(message), message["role"]
+            if size == 2 and role in _SPEAKERS and "content" in message and type(message["content"]) is str:
                 continue  # as most are: a role and a text
-            if _is_usual(message):
+            if role == "tool" and size == 3 and "tool_call_id" in message and type(message["content"]) is str:
+                continue  # what a tool answered
+            if role == "assistant" and size == 2 + ("content" in message) and _calls_are_usual(message):
+                continue
+            if size == 2 + (role == "tool") and _has_usual_parts(message, role):
                 continue
         except (TypeError, KeyError, AttributeError):  # something in it is not there, or something else
             pass
@@ -196,20 +207,9 @@ def _check_messages(messages: Any) -> tuple[bool, bool]:
     return slips, marked
 
 
-def _is_usual(message: Any) -> bool:
-    """Whether it is as nearly all are, with nothing in it but what is needed: then there is nothing to look for."""
-    role, content, size = message["role"], message["content"], len(message)
-    if role == "assistant" and size == 3:
-        return (content is None or type(content) is str) and _calls_are_usual(message["tool_calls"])
-    if type(content) is not str and (type(content) is not list or not _parts_are_usual(content)):
-        return False
-    if role == "tool":
-        return size == 3 and "tool_call_id" in message
-    return size == 2 and role in _SPEAKERS
-
-
-def _calls_are_usual(calls: Any) -> bool:
-    function = None
+def _calls_are_usual(message: Json) -> bool:
+    """Whether an assistant's calls are as nearly all are, with nothing in them but what is needed: there is nothing to look for."""
+    function, calls, content = None, message["tool_calls"], message.get("content")
     for call in calls:
         function = call["function"]
         if (
@@ -220,11 +220,15 @@ def _calls_are_usual(calls: Any) -> bool:
             or len(function) != 2
         ):
             return False
-    return function is not None and type(calls) is list
+    return function is not None and type(calls) is list and (content is None or type(content) is str)
 
 
-def _parts_are_usual(parts: list[Any]) -> bool:
-    for part in parts:  # noqa: SIM110 - twice as fast as `all`, on the path of every request
+def _has_usual_parts(message: Json, role: Any) -> bool:
+    """The same of a message in parts."""
+    parts = message["content"]
+    if type(parts) is not list or not (role in _SPEAKERS or (role == "tool" and "tool_call_id" in message)):
+        return False
+    for part in parts:  # noqa: SIM110 - half of what `all` takes, and every message may come by here
         if len(part) != 2 or (kind := part["type"]) not in part or kind not in _USUAL_PARTS:
             return False
     return True
