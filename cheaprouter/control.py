@@ -12,6 +12,7 @@ from .accounts.ledger import Period
 from .books.metrics import Metrics
 from .books.prometheus import Page
 from .books.reports import Reports
+from .catalog import shown
 from .catalog.prices import price_at
 from .core.const import VERSION
 from .core.errors import SettingError
@@ -200,13 +201,29 @@ class Control:
     def models(self) -> list[Json]:
         """Profiles, aliases and models, in the shape of `/v1/models`."""
         settings, table = self.world.settings, self.world.table
+        now, lacking = self.accounts.clock.utcnow(), self.gateway.pool.learned.lacking
+        any_model = shown.of_profile(table.models)
+        own = {m.id: shown.of_model(m, now, lacking.get((m.provider, m.upstream), {})) for m in table.models}
+        own |= {profile.model_id: any_model for profile in Profile}
         ids = [(p.model_id, "cheaprouter") for p in Profile]
         ids += [(a, "alias") for a in settings.aliases if a != "*"]
         ids += [(m.id, m.provider) for m in table.models]
         seen: dict[str, str] = {}
         for model_id, owner in ids:
             seen.setdefault(model_id, owner)
-        return [{"id": i, "object": "model", "created": _EPOCH, "owned_by": o} for i, o in seen.items()]
+        return [
+            {"id": i, "object": "model", "created": _EPOCH, "owned_by": o, "cheaprouter": own.get(self._stands_for(i))}
+            for i, o in seen.items()
+        ]
+
+    def _stands_for(self, model_id: str) -> str:
+        """The id that an alias leads to; any other is itself. What leads nowhere, or in a circle, is left where it was."""
+        aliases, target = self.world.settings.aliases, model_id
+        for _ in range(len(aliases)):
+            if (step := aliases.get(target)) is None:
+                break
+            target = step.target
+        return target
 
     def model_details(self) -> list[Json]:
         """Every routable model with its prices (USD per million tokens), context and quality, for people."""

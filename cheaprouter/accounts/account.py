@@ -240,7 +240,8 @@ class Account:
         now, at = accounts.clock.monotonic(), accounts.clock.unix()
         calendar = accounts.calendar
         day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
-        used = usage if usage is not None and usage.completion_tokens else self._estimated(usage, output_characters)
+        told = usage is not None and usage.completion_tokens and usage.prompt_tokens
+        used = usage if usage is not None and told else self._estimated(usage, output_characters)
         self.cost, source = self._cost(used)
         self._settled = used, usage is not None, source, now, at, day
         self._charge(used, self._unknown(used) if self.cost is None else self.cost, now, at, day)
@@ -326,7 +327,10 @@ class Account:
             accounts.alerts.spent(None, house, (everyone.today, everyone.month), day, at)
 
     def _estimated(self, told: Usage | None, output_characters: int) -> Usage:
-        """Usage that no upstream told, or not of the output, though there is some."""
+        """Usage that no upstream told, or not of the prompt or the output, though there is some."""
+        if told is not None and told.completion_tokens:
+            asked = 0 if self.model is None or self.cached or self.decision is None else self.decision.prompt_tokens
+            return replace(told, prompt_tokens=asked, estimated=True) if asked else told
         output = (output_characters + 3) // 4
         if self.model is None or self.cached or not (output or (told is None and self.first_token is not None)):
             return told or Usage()

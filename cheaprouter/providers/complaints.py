@@ -62,6 +62,9 @@ _COMPLAINT: Final = re.compile(
     r"unsupported|(?:not|n't) (?:currently )?(?:be )?(?:support|accept|permit|allow|recogni|available|enabled|expect)"
     r"|unrecogni[sz]ed|unknown|extraneous|unexpected|extra inputs|only the default|only \S{1,20} is (?:allowed|supported)"
     r"|deprecated|extra_forbidden|additional ?propert|cannot find field|no such field|not a valid (?:parameter|field|argument)"
+    r"|please (?:remove|omit|drop|leave out)|(?:should|must|may) not be (?:set|used|sent|given|specified|provided|present|passed)"
+    r"|(?:do|does)(?: not|n't) (?:know|understand|handle|implement)|不支持|不允许|未知|nicht unterst(?:ü|ue)tzt|pris(?:e|es)? en charge"
+    r"|no (?:está |es )?(?:soportad|admitid|compatible)|non (?:è )?supportat|не поддерж"
     r"|invalid (?:parameter|field|argument)s?:|cannot both|mutually exclusive|not both|must be omitted",
     re.IGNORECASE,
 )
@@ -83,7 +86,7 @@ _STRONG: Final = tuple(
         rf"{_WHAT}[^:\n]{{0,60}}: ?\[?{_SOME}",
         rf"{_WHAT} {_SOME}",
         rf"^{_SOME}: (?=extra|unknown|unsupported|property|unexpected)",
-        rf"(?<!this )(?<!your )(?<!each )(?<!that )\b{_SOME} (?:is|are|was|were|cannot|can't|isn't|aren't) ",
+        rf"(?<!this )(?<!your )(?<!each )(?<!that )\b{_SOME} (?:is|are|was|were|cannot|can't|isn't|aren't|(?:should|must|may) not) ",
         rf"(?:support|accept|unsupported|invalid|unrecognized|unknown|extraneous key) \[?{_SOME}",
         rf"'loc': \('body', {_SOME}\)",
     )

@@ -27,7 +27,7 @@ def decode(raw: bytes, what: str = "The body") -> Any:
     return value
 
 
-_NO_NUMBER: Final = re.compile(r"(?:NaN|Inf)|-?\d+(?:\.\d+)?[eE]\+?\d", re.IGNORECASE)
+_NO_NUMBER: Final = re.compile(r"(?:NaN|Inf)|-?\d+(?:\.\d+)?[eE]\+?\d|-?\d{300}", re.IGNORECASE)
 _FIELD: Final = re.compile(r'"((?:[^"\\]|\\.){1,64})"\s{0,8}:\s{0,8}-?$')
 _NEAR: Final = 100
 

@@ -15,8 +15,8 @@ from typing import Any, Final
 from ..core.models import Json, Special, Usage
 from .bill import billed_in, parse_amount
 
-MOST_TOKENS: Final = 10**12
-"""A count beyond is a mistake, and is not taken."""
+MOST_TOKENS: Final = 10**9
+"""A count beyond is a mistake, and is not taken: the widest windows hold some 10 million."""
 
 MOST_HIDDEN: Final = 10_000_000
 """Tokens that a total may hold beyond what is told of it; more is a total of something else."""
@@ -52,6 +52,9 @@ _ANTHROPIC: Final = (
 
 _SEARCHES: Final = ("web_search_requests", "num_search_queries", "num_sources_used", "web_searches")
 """What is billed by the piece, by vendors who mostly tell their own bill; without it the cost is unknown."""
+
+_FREE_TOOLS: Final = frozenset({"web_fetch_requests", "tool_search_requests"})
+"""Of a vendor's own tools those whose use costs the tokens alone: https://platform.claude.com/docs (November 2026)."""
 
 _IMAGES: Final = ("image_count", "generated_images", "num_images")
 _CHARACTERS: Final = ("input_characters", "characters")
@@ -215,7 +218,7 @@ def _special(
         _first(usage, _IMAGES),
         served,
         fee or Decimal(0),
-        bool(_first(usage, _SEARCHES) or (isinstance(tools, dict) and _first(tools, _SEARCHES))),
+        bool(_first(usage, _SEARCHES) or (isinstance(tools, dict) and _billed_tools(tools))),
     )
     return None if found == _NOTHING_SPECIAL else found
 
@@ -224,6 +227,11 @@ _NOTHING_SPECIAL: Final = Special()
 _PIECES: Final = frozenset(
     {"server_tool_use", "type", "seconds", "prompt_audio_seconds", *_CHARACTERS, *_IMAGES, *_SEARCHES}
 )
+
+
+def _billed_tools(used: Json) -> bool:
+    """Whether a vendor's own tools were used that it charges for, so that nobody here knows the cost."""
+    return any(count(times) for name, times in used.items() if name not in _FREE_TOOLS)
 
 
 def service_words(*told: Any) -> tuple[str, ...]:

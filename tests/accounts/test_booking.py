@@ -126,3 +126,10 @@ async def test_a_bill_without_counts_is_booked_with_estimated_tokens(home):
     booked = home.recorder.recent(1)[0]
     assert (booked.cost, booked.cost_source) == (Decimal("0.001"), "reported")
     assert (booked.usage.prompt_tokens, booked.usage.completion_tokens) == (100, 100)
+
+
+async def test_a_prompt_without_a_count_is_estimated_and_the_outputs_count_kept(home):
+    home = home()
+    an_account(home).close(200, usage=Usage(0, 5), output_characters=10_000)
+    usage = home.recorder.recent(1)[0].usage
+    assert (usage.prompt_tokens, usage.completion_tokens, usage.estimated) == (100, 5, True)

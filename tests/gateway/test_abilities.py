@@ -71,6 +71,21 @@ async def test_it_is_shown_with_its_reason(tmp_path):
         assert "tools" not in client.app.house.gateway.world.table.get("lab/deaf").capabilities
 
 
+async def test_the_list_of_models_tells_what_each_can_do(tmp_path):
+    async with serving(tmp_path) as (_, client):
+        await ask(client, **WITH)
+        rows = {row["id"]: row["cheaprouter"] for row in (await client.get("/v1/models"))["data"]}
+        one = await client.get("/v1/models/lab/able")
+    deaf, able = rows["lab/deaf"], rows["lab/able"]
+    assert "tools" not in deaf["capabilities"]
+    assert deaf["abilities"]["tools"]["able"] is False
+    assert "does not support tools" in deaf["abilities"]["tools"]["reason"]
+    assert able["abilities"]["tools"] == {"able": True, "reason": None}
+    assert (able["kind"], able["context"], one["cheaprouter"]) == ("chat", 128_000, able)
+    assert (able["price"]["input"], able["price"]["output"], deaf["price"]["input"]) == (1.0, 2.0, 0.0)
+    assert (rows["blockrun/auto"]["kind"], rows["blockrun/auto"]["price"]) == ("chat", None)
+
+
 async def test_a_sole_model_is_asked_as_before_and_its_own_words_are_handed_on(tmp_path):
     async with serving(tmp_path) as (server, client):
         (tmp_path / "cheaprouter.yaml").write_text(yaml.safe_dump(house(server) | {"fallbacks": {}}))

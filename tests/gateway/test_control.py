@@ -47,7 +47,9 @@ async def test_profiles_aliases_and_models_are_listed_once_each(tmp_path):
     ):
         listed = {row["id"]: row["owned_by"] for row in client.app.house.control.models()}
         assert len(listed) == len(client.app.house.control.models())
+        told = {row["id"]: row["cheaprouter"] for row in client.app.house.control.models()}
     assert (listed["blockrun/auto"], listed["gpt-4o"]) == ("cheaprouter", "alias")
+    assert told["gpt-4o"] == told["lab/small"] != told["blockrun/auto"]
     assert "*" not in listed
 
 

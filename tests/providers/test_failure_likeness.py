@@ -168,6 +168,10 @@ def test_what_is_too_long_in_other_ways_is_not_about_the_window(words):
         ("This model does not support tool calling", "tools"),
         ('model "x" does not support function calls', "tools"),
         ("Tool use is unsupported here", "tools"),
+        ("This model can't use tools", "tools"),
+        ("Tool use is unavailable for model phi-2", "tools"),
+        ("Unknown parameter: 'tools'.", "tools"),
+        ("Unrecognized request argument supplied: tools", "tools"),
         ("This model doesn't support vision", "vision"),
         ("Content type image_url is not supported", "vision"),
         ("this backend is text-only: images were given", "vision"),
@@ -191,6 +195,9 @@ def test_what_a_model_lacks_is_known_in_new_words(words, capability):
         "The tool 'moderation_check' has no description",
         "tool name get_insufficient_balance_report is invalid",
         "Function name 'rate_limit_exceeded' invalid",
+        "Unknown parameter: 'tools[0].function.colour'.",
+        "tools.0.function.parameters: Extra inputs are not permitted",
+        "A tool cannot use that name",
     ],
 )
 def test_a_word_alone_is_no_missing_ability(words):

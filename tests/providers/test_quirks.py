@@ -227,6 +227,12 @@ MARKED = {
     "tools": [{"type": "function", "function": {"name": "f"}, **MARK}],
     **MARK,
 }
+HELLO = {"role": "user", "content": "hello"}
+MARKED_INSIDE = [
+    {"messages": [HELLO], "tools": [{"type": "function", "function": {"name": "f", **MARK}}]},
+    {"messages": [HELLO, {"role": "assistant", "tool_calls": [{**CALL, **MARK}]}]},
+    {"messages": [HELLO, {"role": "assistant", "tool_calls": [{**CALL, "function": {**CALL["function"], **MARK}}]}]},
+]
 
 
 @pytest.mark.parametrize(
@@ -236,8 +242,9 @@ def test_marks_of_what_to_cache_are_for_those_who_know_them(kind):
     assert ("cache_control" in json.dumps(sent(kind, **MARKED))) is (kind in ("openrouter", "qwen"))
 
 
-def test_an_unknown_server_gets_no_marks_of_what_to_cache():
-    request = parse({"model": "m", **MARKED})
+@pytest.mark.parametrize("marked", [MARKED, *MARKED_INSIDE])
+def test_an_unknown_server_gets_no_marks_of_what_to_cache(marked):
+    request = parse({"model": "m", **marked})
     wire = adapter("openai", base_url="http://box:1/v1").prepare(request, Model("p/m", "p", "up"), None, {})
     assert b"cache_control" not in (wire.body or b"")
     assert "cache_control" in json.dumps(request.body)

@@ -555,3 +555,12 @@ def test_a_vendors_word_for_the_end_becomes_openais_and_openais_own_bytes_pass()
     push(stream, ROLE + words("a")[0])
     spaced = b'data: {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x":  1}\n\n'
     assert push(stream, spaced) == spaced
+
+
+def test_how_it_was_served_may_be_told_before_the_usage_is():
+    stream = ChatStream(Quirks())
+    first = {**delta(content="a"), "service_tier": "priority"}
+    stream.feed(sse(first) + FINISH + USAGE + DONE)
+    assert stream.usage is not None
+    assert stream.usage.special is not None
+    assert stream.usage.special.service == ("priority",)

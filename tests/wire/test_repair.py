@@ -289,3 +289,21 @@ def test_whatever_input_holds_is_taken_or_refused(value):
         parse({"model": "a", "input": value})
     except InvalidRequestError:
         return
+
+
+def test_a_call_whose_name_is_not_wrapped_is_wrapped():
+    flat = {"id": "a", "name": "lamp", "arguments": {"on": True}}
+    for call in (flat, {**flat, "type": "function"}):
+        body = {"model": "m", "messages": [{"role": "assistant", "tool_calls": [call]}]}
+        assert parse(body).messages[0]["tool_calls"] == [
+            {"id": "a", "type": "function", "function": {"name": "lamp", "arguments": '{"on":true}'}}
+        ]
+
+
+@pytest.mark.parametrize("number", [b"1180591620717411303424", b"1e30", b"-1e30", b"9" * 10_000])
+@pytest.mark.parametrize("field", ["seed", "temperature", "top_k", "max_tokens"])
+def test_a_number_beyond_64_bits_is_refused_by_its_fields_name(field, number):
+    body = b'{"model":"m","messages":[{"role":"user","content":"x"}],"%s":%s}' % (field.encode(), number)
+    with pytest.raises(InvalidRequestError) as caught:
+        parse(decode(body))
+    assert caught.value.param == field

@@ -359,3 +359,21 @@ def test_inside_or_beside_the_same_request_comes_out_the_same(plain, said, cache
         }
     )
     assert one == two == three == Usage(prompt, completion, cached, written, thought)
+
+
+@pytest.mark.parametrize(
+    ("used", "unpriced"),
+    [
+        ({"file_search_calls": 2}, True),
+        ({"code_execution_requests": 1, "x": 0}, True),
+        ({"web_fetch_requests": 3}, False),
+    ],
+)
+def test_a_vendors_own_tools_have_no_price_that_is_known_here(used, unpriced):
+    usage = parse_usage({**OPENAI, "server_tool_use": used})
+    assert usage is not None
+    assert bool(usage.special and usage.special.unpriced) is unpriced
+
+
+def test_more_tokens_than_any_window_holds_are_no_count():
+    assert parse_usage({"prompt_tokens": 10**10, "completion_tokens": 3}) == Usage(0, 3)

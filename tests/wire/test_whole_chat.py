@@ -14,6 +14,7 @@ from cheaprouter.wire.events import Piece
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import assemble
+from cheaprouter.wire.openai_chat.lenient import loads
 from cheaprouter.wire.openai_chat.quirks import Quirks
 from cheaprouter.wire.openai_chat.whole import WholeChat, one_text
 
@@ -289,3 +290,11 @@ def test_padding_is_no_part_of_the_reply():
 @given(completions())
 def test_a_completion_taken_apart_is_put_together_again(reply):
     assert closed(assemble(explode(reply))) == reply
+
+
+@pytest.mark.parametrize("odd", ["1e999999", "-1e999999", "9" * 5000])
+def test_a_number_beyond_all_bounds_does_not_spoil_what_stands_beside_it(odd):
+    value, as_it_is = loads(b'{"text":"hello","small":[7,2.5,12345678901234567890],"odd":' + odd.encode() + b"}")
+    assert value == {"text": "hello", "small": [7, 2.5, 12345678901234567890.0], "odd": None}
+    assert not as_it_is
+    orjson.dumps(value)

@@ -26,6 +26,8 @@ _OTHER: Final = re.compile(
 
 _LACKS: Final = re.compile(
     r"(?:not|n.?t|cannot|no) (?:support|accept|enable)\w*|unsupported|not available|not enabled|not implemented|only supports text|text[- ]only"
+    r"|\bmodel (?:can.?t|cannot) (?:use|call|handle)|\bunavailable (?:for|on|with) (?:this )?model"
+    r"|(?:unknown|unrecognized) (?:request )?(?:parameter|field|argument)s?(?: supplied)?:? (?:tools|response_format)\b(?!\.\w|\[)"
 )
 _ABILITIES: Final = (
     ("tools", re.compile(r"\btools?\b(?! ?choice)|tool[ -](?:use|call)|function[ -]call")),

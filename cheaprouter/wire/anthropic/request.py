@@ -113,7 +113,7 @@ def _tool(tool: Json) -> Json:
     wire: Json = {"name": function.get("name"), "input_schema": schema}
     if description := function.get("description"):
         wire["description"] = description
-    if isinstance(cache := tool.get("cache_control"), dict):
+    if isinstance(cache := tool.get("cache_control", function.get("cache_control")), dict):
         wire["cache_control"] = cache
     return wire
 

@@ -52,6 +52,7 @@ class ChatStream(StreamReader):
     ) -> None:
         super().__init__()
         self._want_usage = want_usage
+        self._service: Any = None
         self._chunks = ChunkReader() if events else None
         self._listener = None if keep is None else Listener(keep)
         self._canon = Canon(quirks, think=think, make_id=make_id)
@@ -192,8 +193,10 @@ class ChatStream(StreamReader):
     def _chunk(self, chunk: Json, event: bytes | None) -> list[Piece] | None:
         """`event`: its bytes, where they can go on as they are."""
         changed = self._canon.chunk(chunk)
+        if "service_tier" in chunk:
+            self._service = chunk["service_tier"] or self._service
         if (usage := usage_in(chunk)) is not None:
-            self.usage = parse_usage(usage, chunk.get("service_tier")) or self.usage
+            self.usage = parse_usage(usage, self._service) or self.usage
         choices: list[Any] = chunk["choices"]
         if not choices:
             if self._chunks is not None:

@@ -3,24 +3,43 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from math import isfinite
+from typing import Any, Final
 
 import orjson
+
+_TOO_LARGE: Final = "number is infinity"
+"""orjson's words for 1e999."""
+
+_DIGITS: Final = 18
+"""More may be beyond 64 bits, and orjson, too, then takes the nearest that a double holds."""
 
 
 def loads(data: bytes) -> tuple[Any, bool]:
     """The value, and whether its bytes can be read by any client. Raises ValueError for what is no JSON at all.
 
-    Halves of characters (an emoji told in two pieces, each half escaped) stay halves. NaN and Infinity, in logprobs, become null.
+    Halves of characters (an emoji told in two pieces, each half escaped) stay halves. NaN and Infinity, in logprobs, become
+    null, and so does a number beyond all others, in a bill.
     """
     try:
         return orjson.loads(data), True
-    except orjson.JSONDecodeError:
-        if b"\\u" not in data and b"NaN" not in data and b"Infinity" not in data:
+    except orjson.JSONDecodeError as error:
+        odd = b"\\u" in data or b"NaN" in data or b"Infinity" in data
+        if not odd and _TOO_LARGE not in str(error):
             raise
     constants: list[str] = []
+
+    def number(text: str) -> float | None:
+        if isfinite(found := float(text)):
+            return found
+        constants.append(text)
+        return None
+
+    def whole(text: str) -> float | None:
+        return int(text) if len(text) <= _DIGITS else number(text)
+
     try:
-        value = json.loads(data.decode(), parse_constant=constants.append)
+        value = json.loads(data.decode(), parse_constant=constants.append, parse_float=number, parse_int=whole)
     except RecursionError as error:
         raise ValueError("nested too deep") from error
     return value, not constants

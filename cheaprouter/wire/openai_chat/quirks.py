@@ -106,12 +106,15 @@ def unmark(body: Json) -> None:
 
 
 def _unmarked(node: Any) -> Any:
-    """A message or tool without a mark, and without those of its parts."""
+    """A message, call or tool without a mark, and without those of its parts."""
     if not isinstance(node, dict):
         return node
     kept = {name: value for name, value in node.items() if name != _MARK}
-    if isinstance(parts := kept.get("content"), list):
-        kept["content"] = [_unmarked(part) for part in parts]
+    for name in ("content", "tool_calls"):
+        if isinstance(parts := kept.get(name), list):
+            kept[name] = [_unmarked(part) for part in parts]
+    if isinstance(inner := kept.get("function"), dict):
+        kept["function"] = {name: value for name, value in inner.items() if name != _MARK}
     return kept
 
 

@@ -39,6 +39,8 @@ def slipped(message: Json) -> bool:
         if type(call) is not dict or call.get("type") not in _TOOL_TYPES or not call.get("id"):
             return True
         function = call.get("function")
+        if function is None and "name" in call and call["type"] == "function":
+            return True
         if function is not None and (type(function) is not dict or _empty_arguments(function.get("arguments"))):
             return True
     return False
@@ -104,6 +106,9 @@ def _assistant(message: Json, place: int) -> Json:
 def _call(call: Any, made_up: str) -> Any:
     if not isinstance(call, dict):
         return call
+    if "function" not in call and call.get("type") in (None, "", "function") and isinstance(call.get("name"), str):
+        inner = {name: call[name] for name in ("name", "arguments") if name in call}
+        call = {name: value for name, value in call.items() if name not in inner} | {"function": inner}
     whole = {**call, "id": call.get("id") or made_up, "type": call.get("type") or "function"}
     if isinstance(function := call.get("function"), dict):
         whole["function"] = {**function, "arguments": as_text(function.get("arguments")) or "{}"}

@@ -21,6 +21,8 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "top_p": (_NUMBER, "a number"),
     "presence_penalty": (_NUMBER, "a number"),
     "frequency_penalty": (_NUMBER, "a number"),
+    "top_k": (_NUMBER, "an integer"),
+    "top_logprobs": (_NUMBER, "an integer"),
     "n": (_NUMBER, "an integer"),
     "seed": (_NUMBER, "an integer"),
     "tools": ((list,), "an array"),
@@ -36,6 +38,11 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
 }
 _WHOLE: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
+_SPEAKERS: Final = frozenset({"system", "developer", "user", "assistant"})
+_USUAL_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file"})
+"""Parts that hold one thing, under the name of their type."""
+
+_KEYS_OF_A_TOOL: Final = 2
 _MOST_TOKENS: Final = 2**53
 """What every JSON parser reads exactly, and no model writes."""
 
@@ -44,8 +51,12 @@ _RANGES: Final = {
     "max_completion_tokens": (1, _MOST_TOKENS),
     "n": (1, 128),
     "seed": (-(2**63), 2**64 - 1),
+    **dict.fromkeys(
+        ("temperature", "top_p", "top_k", "top_logprobs", "presence_penalty", "frequency_penalty"),
+        (-(2**63), 2**64 - 1),
+    ),
 }
-"""OpenAI's own bound for `n` (https://platform.openai.com/docs/api-reference/chat/create); what fits into 64 bits for `seed`."""
+"""OpenAI's own bound for `n` (https://platform.openai.com/docs/api-reference/chat/create); what fits into 64 bits for others."""
 
 _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NO_LIMIT: Final = -1
@@ -135,15 +146,20 @@ def _look_at_tools(tools: list[Any]) -> tuple[bool, bool]:
     """Whether some want putting right, and whether some carry `cache_control`."""
     try:
         for tool in tools:
-            if "function" not in tool or "type" not in tool or "cache_control" in tool:
+            if len(tool) != _KEYS_OF_A_TOOL or tool["type"] != "function" or "cache_control" in tool["function"]:
                 break
         else:
             return False, False
-    except TypeError:  # one of them is no object
+    except (TypeError, KeyError):  # one of them is no object, or not whole
         pass
     objects = [tool for tool in tools if isinstance(tool, dict)]
     odd = any("type" not in tool or ("name" in tool and "function" not in tool) for tool in objects)
-    return odd, any("cache_control" in tool for tool in objects)
+    return odd, any(_marked(tool, "function") for tool in objects)
+
+
+def _marked(node: Json, inner: str) -> bool:
+    """Whether it carries `cache_control`, or what is in it does: some write it there."""
+    return "cache_control" in node or (isinstance(found := node.get(inner), dict) and "cache_control" in found)
 
 
 def _put_right(body: Json, empty: list[str], *, slips: bool) -> tuple[Json, list[Json]]:
@@ -174,23 +190,59 @@ def _check_messages(messages: Any) -> tuple[bool, bool]:
         raise InvalidRequestError("`messages` must hold at least one message.", param="messages", code="empty_array")
     slips = marked = False
     for index, message in enumerate(messages):
-        if not isinstance(message, dict):
-            raise _wrong(f"messages[{index}]", "an object", message)
-        role = message.get("role")
-        if not isinstance(role, str) or role not in _ROLES:
-            allowed, where = ", ".join(sorted(_ROLES)), f"messages[{index}].role"
-            raise InvalidRequestError(f"`{where}` must be one of: {allowed}.", param=where)
-        content = message.get("content")
-        if (
-            type(content) is not str
-            or role == "tool"
-            or "tool_calls" in message
-            or "refusal" in message
-            or "cache_control" in message
-        ):
-            slip, mark = _look_at(message, role, content, index)
-            slips, marked = slips or slip, marked or mark
+        try:
+            size, role = len(message), message["role"]
+            if size == 2 and role in _SPEAKERS and "content" in message and type(message["content"]) is str:
+                continue  # as most are: a role and a text
+            if role == "tool" and size == 3 and "tool_call_id" in message and type(message["content"]) is str:
+                continue  # what a tool answered
+            if role == "assistant" and size == 2 + ("content" in message) and _calls_are_usual(message):
+                continue
+            if size == 2 + (role == "tool") and _has_usual_parts(message, role):
+                continue
+        except (TypeError, KeyError, AttributeError):  # something in it is not there, or something else
+            pass
+        slip, mark = _look_closely(message, index)
+        slips, marked = slips or slip, marked or mark
     return slips, marked
+
+
+def _calls_are_usual(message: Json) -> bool:
+    """Whether an assistant's calls are as nearly all are, with nothing in them but what is needed: there is nothing to look for."""
+    function, calls, content = None, message["tool_calls"], message.get("content")
+    for call in calls:
+        function = call["function"]
+        if (
+            call["type"] != "function"
+            or type(arguments := function["arguments"]) is not str
+            or not (arguments and call["id"])
+            or len(call) != 3
+            or len(function) != 2
+        ):
+            return False
+    return function is not None and type(calls) is list and (content is None or type(content) is str)
+
+
+def _has_usual_parts(message: Json, role: Any) -> bool:
+    """The same of a message in parts."""
+    parts = message["content"]
+    if type(parts) is not list or not (role in _SPEAKERS or (role == "tool" and "tool_call_id" in message)):
+        return False
+    for part in parts:  # noqa: SIM110 - half of what `all` takes, and every message may come by here
+        if len(part) != 2 or (kind := part["type"]) not in part or kind not in _USUAL_PARTS:
+            return False
+    return True
+
+
+def _look_closely(message: Any, index: int) -> tuple[bool, bool]:
+    """Whether a message wants putting right, and whether it carries `cache_control`."""
+    if not isinstance(message, dict):
+        raise _wrong(f"messages[{index}]", "an object", message)
+    role = message.get("role")
+    if not isinstance(role, str) or role not in _ROLES:
+        allowed, where = ", ".join(sorted(_ROLES)), f"messages[{index}].role"
+        raise InvalidRequestError(f"`{where}` must be one of: {allowed}.", param=where)
+    return _look_at(message, role, message.get("content"), index)
 
 
 def _look_at(message: Json, role: str, content: Any, index: int) -> tuple[bool, bool]:
@@ -203,6 +255,8 @@ def _look_at(message: Json, role: str, content: Any, index: int) -> tuple[bool, 
             slip, marked = _check_parts(f"messages[{index}].content", content)
     if role == "assistant":
         slip = slip or repair.slipped(message)
+        if type(calls := message.get("tool_calls")) is list:
+            marked = marked or any(_marked(call, "function") for call in calls if type(call) is dict)
     elif content is None or (role == "tool" and "tool_call_id" not in message):
         slip = True
     return slip, marked or "cache_control" in message

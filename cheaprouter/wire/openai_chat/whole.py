@@ -14,6 +14,7 @@ import orjson
 
 from ...core.models import Json
 from ..events import Piece, StreamReader, Text
+from ..usage import parse_usage
 from .alike import LONGEST, alike_to, is_text
 from .chunks import choices_of
 from .decode import ChatStream
@@ -151,6 +152,12 @@ _TEXT: Final = re.compile(rb'"content": ?"(?!")([^"\\]*(?:\\.[^"\\]*)*)"')
 """A text that is not empty. Linear: there is one way to read each byte."""
 
 
+def _told(chunk: Json, before: Any) -> Any:
+    """The usage as of this chunk: what tells nothing takes nothing back."""
+    usage = chunk.get("usage")
+    return usage if usage and (before is None or parse_usage(usage) is not None) else before
+
+
 def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> Json | None:
     """`number`: the chunk that tells `said`, the beginning of the text, and nothing else."""
     reply: Json = {"object": "chat.completion"}
@@ -159,7 +166,7 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
     for place, chunk in enumerate(chunks):
         if type(chunk) is not dict or chunk.get("error") or "x_groq" in chunk:
             return None
-        usage = chunk.get("usage") or usage
+        usage = _told(chunk, usage)
         choices = chunk.get("choices")
         if type(choices) is not list or len(choices) > 1:
             return None
