@@ -16,7 +16,7 @@ from .config.kinds import MOCK
 from .config.settings import Auth, ProviderSettings, Settings, auth_of
 from .core.models import Json
 from .core.records import dataclass
-from .providers.adapter import adapter_for
+from .providers.adapters import adapter_for
 from .routing.difficulty import DifficultyModel
 from .routing.router import Router
 from .routing.sticky import StickyStore

@@ -22,8 +22,8 @@ from cheaprouter.books.rows import COLUMNS, Row, make_row, microseconds
 from cheaprouter.core.calendar import Clock
 from cheaprouter.core.models import FREE, Capability, Model, Price, Quality, Rates, RequestRecord, Usage
 from cheaprouter.core.money import charge
-from cheaprouter.providers.adapter import WireRequest
 from cheaprouter.providers.endpoint import DIRECT, Endpoint, Link
+from cheaprouter.providers.transport import WireRequest
 from cheaprouter.wire.openai_chat.request import ChatRequest, parse
 
 NOON = datetime(2026, 11, 22, 12, 0, tzinfo=UTC)

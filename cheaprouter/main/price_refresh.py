@@ -13,8 +13,8 @@ from typing import Final
 from ..catalog import refreshed
 from ..catalog.catalog import shipped
 from ..core.models import Json
-from ..providers.adapter import TransportError, WireRequest
 from ..providers.endpoint import Endpoint
+from ..providers.transport import TransportError, WireRequest
 from ..upstream.direct import DirectTransport
 
 URL: Final = "https://raw.githubusercontent.com/pydantic/genai-prices/refs/heads/main/prices/new_data/v2/data_slim.json"

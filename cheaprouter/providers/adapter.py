@@ -8,35 +8,24 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import ClassVar, Final, NamedTuple, Protocol
+from typing import ClassVar, Final
 from urllib.parse import urlsplit
 
 import orjson
 
-from ..config.kinds import GENERIC, ProviderKind, Timeouts, is_local, kind_of
+from ..config.kinds import ProviderKind, Timeouts, is_local
 from ..config.references import Hidden
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
-from ..core.records import dataclass
-from ..wire.anthropic.pause import SaidBlocks, may_pause
-from ..wire.anthropic.reply import MessageReader, MessageStream
-from ..wire.anthropic.request import to_messages
-from ..wire.anthropic.shape import json_tool
 from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
-from ..wire.openai_chat import quirks as quirk_rules
-from ..wire.openai_chat.canon import Canon, is_usual
-from ..wire.openai_chat.chunks import characters, choices_of, has_content
-from ..wire.openai_chat.decode import ChatStream
-from ..wire.openai_chat.encode import ChunkEncoder, assemble
-from ..wire.openai_chat.lenient import loads
-from ..wire.openai_chat.shapes import BrokenError, error_in
+from ..wire.openai_chat.encode import assemble
+from ..wire.openai_chat.shapes import BrokenError
 from ..wire.openai_chat.thoughts import Keep, Recall, give_back
-from ..wire.openai_chat.whole import ENDS, WholeChat, one_text
+from ..wire.openai_chat.whole import ENDS
 from ..wire.sse import BOM, looks_like_events
-from ..wire.usage import read_usage
-from . import refusals, unsupported
 from .complaints import Changes
+from .completion import Completion
 from .endpoint import Endpoint, Link
 from .failures import (
     NOT_KNOWN,
@@ -49,130 +38,11 @@ from .failures import (
     judge,
 )
 from .refusals import IGNORED, REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
+from .transport import WireRequest
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
 """With so few tokens allowed, an empty answer is no surprise: clients probe with 1 or 3."""
-
-
-class WireRequest(NamedTuple):
-    """What goes out. `body` is final bytes.
-
-    `on_head`: may be told a reply's status when its headers come before any of its body; whoever waits for the reply is then
-    left to wait for the body too where this says so. For replies that are of no use before: it spares a task being woken.
-    """
-
-    endpoint: Endpoint
-    body: bytes | None = None
-    on_head: Callable[[int], bool] | None = None
-
-    @property
-    def method(self) -> str:
-        return self.endpoint.method
-
-    @property
-    def url(self) -> str:
-        return self.endpoint.url
-
-    @property
-    def headers(self) -> Mapping[str, str]:
-        return self.endpoint.headers
-
-
-class TransportError(Exception):
-    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
-
-    `again`: as in `Response`.
-
-    `silent`: nothing at all was said until the time was over.
-    """
-
-    def __init__(self, code: str, message: str, *, silent: bool = False) -> None:
-        super().__init__(message)
-        self.again = False
-        self.code = code
-        self.message = message
-        self.silent = silent
-
-
-class Sink(Protocol):
-    """Takes a body as it comes, called by the connection itself: no task stands between."""
-
-    def feed(self, data: bytes) -> None:
-        """Some more of it, decompressed; never empty."""
-
-    def end(self, error: TransportError | None) -> None:
-        """Nothing more comes, said once; `error` where something is missing."""
-
-
-class Response(Protocol):
-    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes.
-
-    `again`: the request had gone out before, on a kept connection which the server closed without a word.
-    """
-
-    __slots__ = ()
-    again: bool = False
-    status: int
-    headers: Mapping[str, str]
-
-    async def chunk(self) -> bytes:
-        """What has come, decompressed, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
-
-    def abort(self) -> None:
-        """Drop the connection now; nothing when it is already done."""
-
-    def release(self) -> None:
-        """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
-
-    def pipe(self, sink: Sink) -> bool:
-        """From now on push the body into `sink`; False: this reply can only be pulled.
-
-        What has come already is handed over at once, an end included. After `abort` or `release` nothing more is.
-        """
-        del sink
-        return False
-
-    def pause(self) -> None:
-        """Push no more for now: the upstream is made to wait."""
-        raise RuntimeError("nothing is pushed")
-
-    def resume(self) -> None:
-        """Push again, first of all what came meanwhile."""
-        raise RuntimeError("nothing is pushed")
-
-    async def read(self, limit: int, *, cut: bool = False) -> bytes:
-        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""
-        parts, size = [], 0
-        while part := await self.chunk():
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                self.abort()
-                if cut:
-                    break
-                raise TransportError("invalid_reply", "The reply is too long.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
-
-
-class Transport(Protocol):
-    """How requests get out. Header names in `Response.headers` are looked up in lower case."""
-
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's."""
-
-    async def close(self) -> None:
-        """Drop all connections."""
-
-
-@dataclass(slots=True)
-class Completion:
-    """A whole reply, as bytes for the client, and what it says of itself. `output_characters`: where they were counted."""
-
-    body: bytes
-    usage: Usage | None
-    finish_reason: str | None
-    output_characters: int = 0
 
 
 class Adapter(ABC):
@@ -333,7 +203,7 @@ class Adapter(ABC):
         trouble = reader.trouble
         if not reader.said and (slip := finish_failure(self.name, reader.finish_reason)) is not None:
             return slip
-        if trouble is None or (trouble is Trouble.EMPTY and _tiny(max_tokens)):
+        if trouble is None or (trouble is Trouble.EMPTY and is_tiny(max_tokens)):
             return None
         if reader.error:
             return in_band(self.name, reader.error, self.api_keys, self._now())
@@ -380,22 +250,11 @@ _TROUBLES: Final = {
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }
-_OTHERS_THOUGHTS: Final = {"messages.thinking_blocks": None}
-"""Signed by Anthropic: nobody else can read them, and some refuse them."""
-
 _UNCOUNTED: Final = frozenset({"stream_options", "stream.usage"})
 """Learned where streams tell no usage: what a plain reply costs is known, so that is asked for where a stream is not needed."""
 
-_INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
-_EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
+EMPTY_ENDS: Final = (None, "stop", "tool_calls", "")
 """Reasons that explain no empty answer."""
-
-
-_ANTHROPIC_TIERS: Final = {
-    **dict.fromkeys(("auto", "priority", "scale", "performance"), "auto"),
-    **dict.fromkeys(("standard_only", "default", "standard", "on_demand"), "standard_only"),
-}
-"""What OpenAI's and others' tiers are called: https://platform.claude.com/docs/en/api/service-tiers (2026-11)."""
 
 
 def header_limit(limits: Timeouts, *, stream: bool, writing: float = 0.0) -> float:
@@ -410,7 +269,7 @@ def _better_plain(learned: Changes) -> bool:
     return not learned.keys().isdisjoint(IGNORED) or bool(_UNCOUNTED & learned.keys() and "plain.usage" not in learned)
 
 
-def _tiny(max_tokens: int | None) -> bool:
+def is_tiny(max_tokens: int | None) -> bool:
     return max_tokens is not None and max_tokens <= TINY_LIMIT
 
 
@@ -420,160 +279,3 @@ def address(given: str, kind: ProviderKind) -> str:
         return kind.base_url.rstrip("/")
     given = given.strip().rstrip("/")
     return given if urlsplit(given).path else given + urlsplit(kind.base_url).path
-
-
-class OpenAICompatible(Adapter):
-    """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
-
-    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
-        """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
-        body = {**request.body, "model": model.upstream}
-        if [message for message in body["messages"] if "thinking_blocks" in message]:
-            refusals.apply(body, _OTHERS_THOUGHTS)
-        for name in _INTEGERS:
-            if isinstance(value := body.get(name), float):
-                body[name] = int(value)  # some clients send 1.0, which some servers refuse
-        options = body.pop("stream_options", None)  # some refuse them without a stream
-        if stream:
-            body["stream"] = True
-            if self.quirks.stream_usage:
-                body["stream_options"] = self._stream_options(options, request)
-        elif request.stream:  # it was refused, and what comes instead is made one
-            del body["stream"]
-        if request.marked and not self.quirks.cache_control:
-            quirk_rules.unmark(body)
-        if self.quirks is not GENERIC:
-            quirk_rules.apply(body, self.quirks, model.upstream)
-        if learned:
-            unsupported.apply(body, learned)
-        return body
-
-    def _stream_options(self, options: Json | None, request: Operation) -> Json:
-        """The client's, and that usage is wanted; nothing is hidden from a reader of ours."""
-        plain = {"include_obfuscation": False} if self.quirks.obfuscates and not request.stream else {}
-        return {**(options or {}), "include_usage": True, **plain}
-
-    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:
-        """Its bytes are handed on as they are, unless something in it has to be put right."""
-        reply, strict = loads(body)
-        think = think or wants_json(request)
-        if strict and not think and is_usual(reply):
-            return _completion(body, reply)
-        if isinstance(reply, list) and reply:
-            reply, strict = reply[0], False
-        if not isinstance(reply, dict):
-            return self._degraded("invalid_reply", "answered with JSON that is no completion")
-        if (error := error_in(reply)) is not None:
-            return in_band(self.name, error, self.api_keys, self._now())
-        canon = Canon(self.quirks, think=think)
-        changed = canon.whole(reply)
-        if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
-            return failure
-        return _completion(orjson.dumps(reply) if changed or not strict else body, reply)
-
-    def _judged(self, reply: Json, canon: Canon, max_tokens: int | None) -> Failure | None:
-        """Why a reply is no answer; None where it is one."""
-        if not reply["choices"]:
-            return self._degraded("no_choices", "answered without choices")
-        if canon.failed:
-            return in_band(self.name, canon.failed, self.api_keys, self._now())
-        if canon.failed is not None:
-            return self._degraded("upstream_error", "broke off with an error")
-        if not canon.said and reply["choices"][0]["finish_reason"] in _EMPTY_ENDS and not _tiny(max_tokens):
-            return self._degraded("empty_reply", "answered with nothing")
-        return None
-
-    def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None:
-        if think or self.quirks.cost_header or wants_json(request) or (found := one_text(whole, self.quirks)) is None:
-            return None
-        reply, text = found
-        reason = reply["choices"][0]["finish_reason"]
-        return Completion(orjson.dumps(reply), read_usage(reply), reason, len(text))
-
-    def whole_reader(self, request: Operation, keep: Keep | None, *, think: bool) -> StreamReader:
-        return WholeChat(self.quirks, keep=keep, think=think or wants_json(request))
-
-    def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
-        think, events = think or wants_json(request), wire == "events"
-        return ChatStream(self.quirks, want_usage=request.include_usage, events=events, keep=keep, think=think)
-
-
-def _completion(body: bytes, reply: Json) -> Completion:
-    """A whole reply in OpenAI's shape, `body` as it is handed on. Where nobody counted its tokens, its text is measured."""
-    usage = read_usage(reply)
-    counted = usage is not None and usage.completion_tokens
-    size = 0 if counted else sum(characters(choice.get("message")) for choice in choices_of(reply))
-    return Completion(body, usage, reply["choices"][0]["finish_reason"], size)
-
-
-def wants_json(request: Operation) -> bool:
-    """Whether the answer is to be JSON and nothing else: then thoughts must not stand before it."""
-    wanted = request.body.get("response_format")
-    return isinstance(wanted, dict) and wanted.get("type") in ("json_object", "json_schema")
-
-
-class Anthropic(Adapter):
-    """Anthropic's Messages API; `created`, which it does not tell, is now."""
-
-    chat_path: ClassVar[str] = "/messages"
-    pauses = staticmethod(may_pause)
-    stream_ends: tuple[bytes, ...] = (b'"message_stop"}\n\n', b'"message_stop" }\n\n')
-    fixed_headers: ClassVar[Mapping[str, str]] = {"Content-Type": "application/json", "anthropic-version": "2023-06-01"}
-
-    def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
-        """The same request in Anthropic's words. What is taken here has one name only, so nothing is renamed."""
-        body = to_messages(request.body, model, learned)
-        if stream:
-            body["stream"] = True
-        else:
-            body.pop("stream", None)
-        if "service_tier" in body and (tier := _ANTHROPIC_TIERS.get(str(body.pop("service_tier")))):
-            body["service_tier"] = tier
-        unsupported.apply(body, {name: new for name, new in learned.items() if new is None or "." in name})
-        return body
-
-    def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
-        message = orjson.loads(body)
-        if not isinstance(message, dict):
-            return self._degraded("invalid_reply", "answered with JSON that is no message")
-        content = message.get("content")
-        if (content is None or message.get("error")) and (error := error_in(message)) is not None:
-            return in_band(self.name, error, self.api_keys, self._now())
-        if not isinstance(content, list):
-            return self._degraded("no_choices", "answered without content")
-        reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))
-        reply = assemble(reader.whole(message))
-        choice = reply["choices"][0]
-        choice.setdefault("logprobs", None)
-        if not has_content(choice["message"]) and reader.finish_reason in _EMPTY_ENDS and not _tiny(request.max_tokens):
-            return self._degraded("empty_reply", "answered with nothing")
-        usage = reader.usage
-        size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
-        return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
-
-    def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
-        del (
-            keep,
-            think,
-        )  # thoughts are signed here, and lost ones are got along without; they come as blocks of their own
-        encoder = None if wire == "events" else ChunkEncoder(want_usage=request.include_usage)
-        said = SaidBlocks() if may_pause(request.body) else None
-        return MessageStream(created=int(self._now()), tool=json_tool(request.body), encoder=encoder, said_blocks=said)
-
-    def go_on(
-        self, reader: StreamReader, request: Operation, model: Model, api_key: str | None, learned: Changes
-    ) -> WireRequest | None:
-        """A paused turn goes on where what was said is sent back as it came."""
-        if not isinstance(reader, MessageStream) or not reader.paused or reader.said_blocks is None:
-            return None
-        body = self._body(request, model, learned, stream=True)
-        said = {"role": "assistant", "content": reader.said_blocks.content()}
-        if body["messages"][-1]["role"] == "assistant":
-            said["content"] = [*body["messages"].pop()["content"], *said["content"]]
-        reader.resume()
-        return WireRequest(self._endpoints[api_key], orjson.dumps({**body, "messages": [*body["messages"], said]}))
-
-
-def adapter_for(provider: ProviderSettings) -> Adapter:
-    kind = kind_of(provider)
-    return Anthropic(provider, kind) if kind.wire == "anthropic" else OpenAICompatible(provider, kind)

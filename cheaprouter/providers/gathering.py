@@ -7,17 +7,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import Final, Protocol
 
 import orjson
 
 from ..core.models import Operation
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.encode import assemble
+from .completion import Completion
 from .failures import Failure, degraded
-
-if TYPE_CHECKING:
-    from .adapter import Completion, WireRequest
+from .transport import WireRequest
 
 _CONTENT: Final = re.compile(
     rb'"(?:content|reasoning|reasoning_content|refusal|arguments|name|text|thinking|partial_json)": ?"[^"]'

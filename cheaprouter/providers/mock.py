@@ -13,8 +13,8 @@ from typing import Any, Final
 import orjson
 
 from ..core.models import Json
-from .adapter import Response, Transport, TransportError, WireRequest
 from .mock_script import MockAnswer, plan
+from .transport import Response, Transport, TransportError, WireRequest
 
 CREATED: Final = 1_700_000_000
 """A fixed `created`: answers are the same each time."""

@@ -14,9 +14,11 @@ import orjson
 from ..config.kinds import Timeouts
 from ..core.models import Model, Operation
 from ..core.records import dataclass
-from ..providers.adapter import Adapter, Completion, Response, Transport, TransportError, WireRequest, header_limit
+from ..providers.adapter import Adapter, header_limit
+from ..providers.completion import Completion
 from ..providers.failures import Action, Failure, asked_of, degraded
 from ..providers.gathering import Gathering
+from ..providers.transport import Response, Transport, TransportError, WireRequest
 from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
 from ..wire.events import Piece, StreamReader

@@ -14,7 +14,7 @@ from typing import Final, cast
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpResponseParser
 
-from ..providers.adapter import TransportError
+from ..providers.transport import TransportError
 from .inflate import Inflater
 from .reply import Reply
 

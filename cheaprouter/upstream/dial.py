@@ -8,8 +8,8 @@ import ssl
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-from ..providers.adapter import TransportError
 from ..providers.endpoint import Link, Origin, ProxyAddress, proxy_address
+from ..providers.transport import TransportError
 from .tunnel import Tunnel
 
 _P = TypeVar("_P", bound=asyncio.BaseProtocol)

@@ -9,8 +9,8 @@ import time
 from functools import partial
 from typing import Final
 
-from ..providers.adapter import Response, TransportError, WireRequest
 from ..providers.endpoint import Origin
+from ..providers.transport import Response, TransportError, WireRequest
 from .connection import Connection
 from .dial import Dialer
 from .reply import READ_BUFFER

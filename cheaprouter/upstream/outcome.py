@@ -10,8 +10,9 @@ from typing import Final, Protocol
 from ..core.errors import UpstreamError
 from ..core.models import Attempt, Model, Usage
 from ..core.records import dataclass
-from ..providers.adapter import Adapter, TransportError
+from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
+from ..providers.transport import TransportError
 from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event

@@ -18,10 +18,12 @@ from ..core.calendar import Clock
 from ..core.errors import LimitError
 from ..core.events import AbilitiesChanged, EventBus, ProviderUp
 from ..core.models import Attempt, Json, Model, Operation, Usage
-from ..providers.adapter import Adapter, Completion, Transport
+from ..providers.adapter import Adapter
+from ..providers.completion import Completion
 from ..providers.failures import Failure
 from ..providers.mock import SchemeTransport
 from ..providers.refusals import IGNORED, NEVER_COUNTED, UNCOUNTED
+from ..providers.transport import Transport
 from ..providers.unsupported import Learned
 from . import survey
 from .call import NOBODY, Answered, Asker, Call, Streaming

@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
-from ..providers.adapter import Response, Sink, TransportError
+from ..providers.transport import Response, Sink, TransportError
 from .inflate import STEP, Inflater
 
 READ_BUFFER: Final = 256 * 1024

@@ -10,9 +10,10 @@ from typing import Final
 from ..core.calendar import Clock
 from ..core.models import Json
 from ..providers import details
-from ..providers.adapter import Adapter, Transport, TransportError, WireRequest
+from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
 from ..providers.listing import parse_listing
+from ..providers.transport import Transport, TransportError, WireRequest
 from ..providers.unsupported import Learned
 from .call import transport_failure
 from .health import TIERS, Breaker, Health, Observer, State, Target

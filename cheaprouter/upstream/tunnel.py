@@ -6,8 +6,8 @@ import asyncio
 import re
 from typing import Final, cast
 
-from ..providers.adapter import TransportError
 from ..providers.endpoint import Origin
+from ..providers.transport import TransportError
 
 _LONGEST_ANSWER: Final = 16 * 1024
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] ([0-9]{3})[ \r]")

@@ -9,7 +9,7 @@ import pytest
 
 from cheaprouter.config import loader, schema
 from cheaprouter.core.errors import ConfigurationError
-from cheaprouter.providers.adapter import adapter_for
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.providers.endpoint import DIRECT, Link
 from tests.fakes.certificates import certificate
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
-from cheaprouter.providers.adapter import TransportError
+from cheaprouter.providers.transport import TransportError
 from cheaprouter.upstream.connection import Connection
 from cheaprouter.upstream.reply import READ_BUFFER, Reply
 

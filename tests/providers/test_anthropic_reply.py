@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from cheaprouter.config.kinds import KINDS
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Usage
-from cheaprouter.providers.adapter import Anthropic, Completion
+from cheaprouter.providers.anthropic import Anthropic
+from cheaprouter.providers.completion import Completion
 from cheaprouter.providers.failures import Action, Failure
 from cheaprouter.wire.events import WireEvent
 from cheaprouter.wire.openai_chat.chunks import ChunkReader

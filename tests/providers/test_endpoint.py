@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.providers.adapter import adapter_for
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.providers.endpoint import DIRECT, Endpoint, Link, Origin, proxy_address
 
 

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.providers.adapter import Completion, adapter_for
+from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.providers.completion import Completion
 from tests.providers.test_anthropic_reply import message, request, text
 
 OPENAI = adapter_for(ProviderSettings("lab", "openai", "http://127.0.0.1:1/v1"))

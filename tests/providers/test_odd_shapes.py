@@ -13,7 +13,8 @@ from cheaprouter.config import kinds
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.errors import InvalidRequestError
 from cheaprouter.core.models import Model
-from cheaprouter.providers.adapter import Completion, adapter_for
+from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.providers.completion import Completion
 from cheaprouter.wire import UntranslatableError
 from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.encode import ChunkEncoder, assemble, to_stream

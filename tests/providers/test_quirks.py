@@ -10,7 +10,9 @@ import pytest
 from cheaprouter.config.kinds import CLOUD, KINDS, LOCAL, LOCAL_PORTS, MOCK, NEEDS_URL, Timeouts
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Model
-from cheaprouter.providers.adapter import Adapter, Completion, adapter_for
+from cheaprouter.providers.adapter import Adapter
+from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.providers.completion import Completion
 from cheaprouter.wire.openai_chat.quirks import DUMMY_SIGNATURE
 from cheaprouter.wire.openai_chat.request import parse
 from tests.builders import a_chat

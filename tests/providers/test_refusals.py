@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Model
-from cheaprouter.providers.adapter import Adapter, adapter_for
+from cheaprouter.providers.adapter import Adapter
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.providers.complaints import KNOWN, ROLE
 from cheaprouter.providers.failures import Action
 from cheaprouter.providers.refusals import REQUIRED, refusal

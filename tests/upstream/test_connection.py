@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.providers.adapter import TransportError
+from cheaprouter.providers.transport import TransportError
 from cheaprouter.upstream.inflate import STEP
 from tests.fakes.fault_server import head, http_chunk
 from tests.fakes.wire import Wire

@@ -9,8 +9,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cheaprouter.providers.adapter import TransportError
 from cheaprouter.providers.endpoint import DIRECT, Endpoint, Link, Origin
+from cheaprouter.providers.transport import TransportError
 from cheaprouter.upstream import direct
 from cheaprouter.upstream.direct import DirectTransport
 from tests.builders import a_wire_request, until

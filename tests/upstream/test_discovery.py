@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestServer
 
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.calendar import Clock
-from cheaprouter.providers.adapter import adapter_for
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.upstream import survey
 from cheaprouter.upstream.direct import DirectTransport
 

@@ -10,9 +10,11 @@ import pytest
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Usage
-from cheaprouter.providers.adapter import Response, TransportError, adapter_for, header_limit
+from cheaprouter.providers.adapter import header_limit
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.providers.failures import Action
 from cheaprouter.providers.gathering import Gathering
+from cheaprouter.providers.transport import Response, TransportError
 from cheaprouter.upstream.call import Asker, transport_failure
 from cheaprouter.upstream.health import Health, Observer
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply

@@ -7,7 +7,7 @@ import gzip
 
 import pytest
 
-from cheaprouter.providers.adapter import Response
+from cheaprouter.providers.transport import Response
 from cheaprouter.upstream.inflate import STEP
 from cheaprouter.upstream.reply import READ_BUFFER
 from tests.builders import until

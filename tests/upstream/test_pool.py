@@ -12,7 +12,7 @@ from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
 from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model
-from cheaprouter.providers.adapter import adapter_for
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.builders import free_port, joined, sse, until
 from tests.fakes.fault_server import (

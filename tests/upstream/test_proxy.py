@@ -8,8 +8,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from cheaprouter.providers.adapter import TransportError
 from cheaprouter.providers.endpoint import Link
+from cheaprouter.providers.transport import TransportError
 from cheaprouter.upstream.direct import DirectTransport
 from tests.builders import a_wire_request, free_port, until
 from tests.fakes.certificates import certificate

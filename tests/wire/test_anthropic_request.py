@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Capability, Model
-from cheaprouter.providers.adapter import adapter_for
+from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.wire import UntranslatableError
 from cheaprouter.wire.anthropic.cache import mark_cache
 from cheaprouter.wire.anthropic.request import to_messages

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.providers.adapter import Completion, adapter_for
+from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.providers.completion import Completion
 from cheaprouter.wire.openai_chat.canon import Canon, is_usual
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import assemble

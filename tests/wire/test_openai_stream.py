@@ -15,8 +15,10 @@ from hypothesis import strategies as st
 
 from cheaprouter.config.kinds import KINDS
 from cheaprouter.config.settings import ProviderSettings
-from cheaprouter.providers.adapter import Completion, OpenAICompatible, adapter_for
+from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.providers.completion import Completion
 from cheaprouter.providers.failures import Failure
+from cheaprouter.providers.openai_compatible import OpenAICompatible
 from cheaprouter.wire.events import Piece, Trouble, WireEvent
 from cheaprouter.wire.openai_chat.alike import alike_to, is_text, run_of
 from cheaprouter.wire.openai_chat.chunks import explode

@@ -1,0 +1,118 @@
+"""How requests get out: what an adapter makes, and what comes back. The only rooms with I/O of their own are beyond."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+from .endpoint import Endpoint
+
+
+class WireRequest(NamedTuple):
+    """What goes out. `body` is final bytes.
+
+    `on_head`: may be told a reply's status when its headers come before any of its body; whoever waits for the reply is then
+    left to wait for the body too where this says so. For replies that are of no use before: it spares a task being woken.
+    """
+
+    endpoint: Endpoint
+    body: bytes | None = None
+    on_head: Callable[[int], bool] | None = None
+
+    @property
+    def method(self) -> str:
+        return self.endpoint.method
+
+    @property
+    def url(self) -> str:
+        return self.endpoint.url
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        return self.endpoint.headers
+
+
+class TransportError(Exception):
+    """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
+
+    `again`: as in `Response`.
+
+    `silent`: nothing at all was said until the time was over.
+    """
+
+    def __init__(self, code: str, message: str, *, silent: bool = False) -> None:
+        super().__init__(message)
+        self.again = False
+        self.code = code
+        self.message = message
+        self.silent = silent
+
+
+class Sink(Protocol):
+    """Takes a body as it comes, called by the connection itself: no task stands between."""
+
+    def feed(self, data: bytes) -> None:
+        """Some more of it, decompressed; never empty."""
+
+    def end(self, error: TransportError | None) -> None:
+        """Nothing more comes, said once; `error` where something is missing."""
+
+
+class Response(Protocol):
+    """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes.
+
+    `again`: the request had gone out before, on a kept connection which the server closed without a word.
+    """
+
+    __slots__ = ()
+    again: bool = False
+    status: int
+    headers: Mapping[str, str]
+
+    async def chunk(self) -> bytes:
+        """What has come, decompressed, as soon as something has; empty at the end. Raises TransportError where it breaks off."""
+
+    def abort(self) -> None:
+        """Drop the connection now; nothing when it is already done."""
+
+    def release(self) -> None:
+        """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
+
+    def pipe(self, sink: Sink) -> bool:
+        """From now on push the body into `sink`; False: this reply can only be pulled.
+
+        What has come already is handed over at once, an end included. After `abort` or `release` nothing more is.
+        """
+        del sink
+        return False
+
+    def pause(self) -> None:
+        """Push no more for now: the upstream is made to wait."""
+        raise RuntimeError("nothing is pushed")
+
+    def resume(self) -> None:
+        """Push again, first of all what came meanwhile."""
+        raise RuntimeError("nothing is pushed")
+
+    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""
+        parts, size = [], 0
+        while part := await self.chunk():
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                self.abort()
+                if cut:
+                    break
+                raise TransportError("invalid_reply", "The reply is too long.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+
+class Transport(Protocol):
+    """How requests get out. Header names in `Response.headers` are looked up in lower case."""
+
+    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's."""
+
+    async def close(self) -> None:
+        """Drop all connections."""
