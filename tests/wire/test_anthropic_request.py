@@ -565,3 +565,9 @@ def test_a_tool_id_is_always_the_same_and_always_allowed(given_id):
     assert 1 <= len(made) <= 64
     assert made.replace("-", "_").replace("_", "a").isalnum()
     assert made.isascii()
+
+
+def test_a_breakpoint_may_stand_inside_of_a_tools_function():
+    mark = {"type": "ephemeral"}
+    tool = {"type": "function", "function": {"name": "f", "cache_control": mark}}
+    assert wire(messages=[user("hi")], tools=[tool])["tools"][0]["cache_control"] == mark

@@ -298,3 +298,17 @@ def test_a_number_beyond_all_bounds_does_not_spoil_what_stands_beside_it(odd):
     assert value == {"text": "hello", "small": [7, 2.5, 12345678901234567890.0], "odd": None}
     assert not as_it_is
     orjson.dumps(value)
+
+
+def test_a_usage_of_nothing_takes_none_back_that_was_told_before():
+    told = {"prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+    base = {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "m"}
+    chunks = [
+        {**base, "choices": [{"index": 0, "delta": {"role": "assistant", "content": "hello"}, "finish_reason": None}]},
+        {**base, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+        {**base, "choices": [], "usage": told},
+        {**base, "choices": [], "usage": dict.fromkeys(told, 0)},
+    ]
+    made = one_text(b"".join(map(sse, chunks)) + b"data: [DONE]\n\n", PLAIN)
+    assert made is not None
+    assert made[0]["usage"] == told
