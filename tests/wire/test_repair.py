@@ -49,6 +49,8 @@ def said(*messages: dict[str, Any]) -> list[dict[str, Any]]:
         {"stream": False, "stream_options": None},
         {"stop": []},
         {"stop": None, "temperature": None, "seed": None, "logit_bias": {}, "metadata": {}, "user": ""},
+        {"response_format": {}, "tool_choice": {}, "reasoning_effort": "", "service_tier": "", "modalities": []},
+        {"service_tier": None, "modalities": None},
         {"max_tokens": -1},
         {"max_tokens": -1.0, "max_completion_tokens": -1},
     ],

@@ -35,6 +35,8 @@ _TYPES: Final[Mapping[str, tuple[tuple[type, ...], str]]] = {
     "logit_bias": ((dict,), "an object"),
     "metadata": ((dict,), "an object"),
     "reasoning_effort": ((str,), "a string"),
+    "service_tier": ((str,), "a string"),
+    "modalities": ((list,), "an array"),
 }
 _WHOLE: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 _ROLES: Final = frozenset({"system", "developer", "user", "assistant", "tool", "function"})
@@ -62,7 +64,10 @@ _LIMITS: Final = ("max_tokens", "max_completion_tokens")
 _NO_LIMIT: Final = -1
 """As local servers have it, LM Studio's own examples among them."""
 
-_EMPTY_IS_NONE: Final = frozenset({"tools", "functions", "stop", "logit_bias", "metadata", "user"})
+_EMPTY_IS_NONE: Final = frozenset({
+    "tools", "functions", "tool_choice", "response_format", "stop", "logit_bias", "metadata", "user", "reasoning_effort",
+    "service_tier", "modalities",
+})  # fmt: skip
 """An empty one says nothing, and is refused by some."""
 _PLAIN: Final = {
     name: frozenset({type(None), *types} - ({float} if name in _WHOLE else set()))
