@@ -63,6 +63,9 @@ def test_a_plain_request_is_taken():
         ({"max_tokens": -2}, "max_tokens"),
         ({"max_completion_tokens": 10**30}, "max_completion_tokens"),
         ({"seed": 1e30}, "seed"),
+        ({"mirostat_tau": 1e30}, "mirostat_tau"),
+        ({"top_n": float(2**70)}, "top_n"),
+        ({"nobody_knows": -1e300}, "nobody_knows"),
         ({"seed": -(2**63) - 1}, "seed"),
         ({"seed": float("nan")}, "seed"),
     ],
@@ -117,7 +120,7 @@ def test_content_may_be_null_or_parts():
 
 def test_unknown_fields_stay_in_the_body_untouched():
     tool = {"type": "function", "function": {"name": "f", "strict": True}}
-    given_body = body(extra_body={"a": 1}, reasoning=None, top_a=1e30, tools=[tool], tool_choice="auto", stop=["x"])
+    given_body = body(extra_body={"a": 1}, reasoning=None, top_a=0.5, tools=[tool], tool_choice="auto", stop=["x"])
     assert parse(given_body).body is given_body
 
 

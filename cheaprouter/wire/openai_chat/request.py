@@ -75,6 +75,9 @@ _PLAIN: Final = {
 }
 """For each field the types of which every value is right, if it is within `_RANGES`: only the rest need be looked at."""
 
+_OF_ANY: Final = frozenset({type(None), bool, int, str, list, dict})
+"""The same for fields that nobody here knows."""
+
 
 @dataclass(slots=True)  # not frozen, for that takes three times as long to make; and it is made for every request
 class ChatRequest:
@@ -114,15 +117,13 @@ def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_ch
     slips, marked = _check_messages(messages)
     empty: list[str] = []
     for name, value in body.items():
-        if (plain := _PLAIN.get(name)) is None:
-            continue
-        if type(value) not in plain or (
+        if type(value) not in _PLAIN.get(name, _OF_ANY) or (
             name in _RANGES and value is not None and not (fits := _RANGES[name])[0] <= value <= fits[1]
         ):
-            _check_field(name, value, *_TYPES[name])
+            _check_field(name, value)
             if value == _NO_LIMIT and name in _LIMITS:
                 empty.append(name)
-        if not value and (value is None or name in _EMPTY_IS_NONE):
+        if not value and (name in _EMPTY_IS_NONE or (value is None and name in _PLAIN)):
             empty.append(name)
     stream, marks = get("stream") is True, False
     if "tools" in body and (tools := body["tools"]):
@@ -282,7 +283,11 @@ def _check_parts(where: str, content: Any) -> tuple[bool, bool]:
     return slips, marked
 
 
-def _check_field(name: str, given: Any, types: tuple[type, ...], words: str) -> None:
+def _check_field(name: str, given: Any) -> None:
+    if name not in _TYPES:
+        _check_unknown(name, given)
+        return
+    types, words = _TYPES[name]
     if not isinstance(given, types) or (isinstance(given, bool) and bool not in types):
         raise _wrong(name, words, given)
     value: Any = given
@@ -297,6 +302,12 @@ def _check_field(name: str, given: Any, types: tuple[type, ...], words: str) -> 
         raise InvalidRequestError(f"`{name}` must be at least {least}, got {value}.", param=name)
     if value > most:
         raise InvalidRequestError(f"`{name}` must be at most {most}, got {value}.", param=name)
+
+
+def _check_unknown(name: str, value: float) -> None:
+    """A number of a field that nobody here knows: beyond 64 bits it has been read as another one."""
+    if not -(2.0**63) <= value <= 2.0**64:
+        raise InvalidRequestError(f"`{name}` must be a number of at most 64 bits.", param=name, code="invalid_value")
 
 
 def _missing(name: str) -> InvalidRequestError:
