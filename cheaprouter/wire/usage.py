@@ -91,6 +91,24 @@ def usage_in(chunk: Json) -> Any:
     return None
 
 
+def in_openai_words(usage: Any) -> Json | None:
+    """The same usage with OpenAI's three counts in it, itself where it has them; None for what is no usage at all."""
+    if type(usage) is not dict:
+        return None
+    if (
+        type(usage.get("total_tokens"))
+        is type(usage.get("prompt_tokens"))
+        is type(usage.get("completion_tokens"))
+        is int
+    ):
+        return usage
+    found = parse_usage(usage)
+    if found is None or not found.total_tokens:
+        return usage
+    counts = {"prompt_tokens": found.prompt_tokens, "completion_tokens": found.completion_tokens}
+    return {**usage, **counts, "total_tokens": found.total_tokens}
+
+
 def read_usage(reply: Json) -> Usage | None:
     """The usage that a reply or chunk tells; None where it tells no counts."""
     usage = usage_in(reply)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
@@ -514,3 +514,20 @@ def test_who_answers_is_the_assistant(role):
         assemble(piece for piece in pieces if not isinstance(piece, bytes))["choices"][0]["message"]["role"]
         == "assistant"
     )
+
+
+FOREIGN = {"input_tokens": 5, "output_tokens": 3}
+
+
+def test_a_whole_replys_counts_are_found_in_openais_words():
+    choices = [{"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}]
+    told = LAB.complete(json.dumps({"choices": choices, "usage": FOREIGN}).encode(), PLAIN)
+    assert json.loads(told.body)["usage"] == {**FOREIGN, "prompt_tokens": 5, "completion_tokens": 3, "total_tokens": 8}
+
+
+def test_a_streams_counts_are_found_in_openais_words():
+    events = [{"choices": [{"index": 0, "delta": {"content": "Hi."}, "finish_reason": "stop"}]}]
+    events.append({"choices": [], "usage": FOREIGN})
+    stream = LAB.reader(replace(PLAIN, include_usage=True), "openai_chat")
+    told = b"".join(stream.feed(stream_of(events, set())))
+    assert b'"total_tokens":8' in told

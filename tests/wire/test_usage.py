@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import Special, Usage
 from cheaprouter.wire.anthropic.reply import to_usage
 from cheaprouter.wire.bill import MOST_USD, parse_amount
-from cheaprouter.wire.usage import _read, parse_usage, read_usage
+from cheaprouter.wire.usage import _read, in_openai_words, parse_usage, read_usage
 
 
 def usd(text: str) -> Decimal:
@@ -377,3 +377,28 @@ def test_a_vendors_own_tools_have_no_price_that_is_known_here(used, unpriced):
 
 def test_more_tokens_than_any_window_holds_are_no_count():
     assert parse_usage({"prompt_tokens": 10**10, "completion_tokens": 3}) == Usage(0, 3)
+
+
+FOREIGN = {name: told for name, (told, _) in DIALECTS.items() if in_openai_words(told) is not told}
+
+
+@pytest.mark.parametrize("told", FOREIGN.values(), ids=FOREIGN)
+def test_programs_read_counts_in_openais_words_whatever_the_vendors_are(told):
+    right, found = in_openai_words(told), parse_usage(told)
+    counts = (right["prompt_tokens"], right["completion_tokens"], right["total_tokens"])
+    assert counts == (found.prompt_tokens, found.completion_tokens, found.total_tokens)
+
+
+@pytest.mark.parametrize("told", FOREIGN.values(), ids=FOREIGN)
+def test_what_programs_read_is_what_is_billed(told):
+    assert parse_usage(in_openai_words(told)) == parse_usage(told)
+
+
+@pytest.mark.parametrize("told", ["lots", [1], 5, True])
+def test_what_is_no_usage_is_not_handed_on_as_one(told):
+    assert in_openai_words(told) is None
+
+
+def test_a_usage_in_openais_words_is_handed_on_as_it_is():
+    told = {**OPENAI, "total_tokens": 8, "more": {}}
+    assert in_openai_words(told) is told

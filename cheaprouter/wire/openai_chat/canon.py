@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from ...core.models import Json
+from ..usage import in_openai_words
 from .calls import new_id
 from .choices import Choice
 from .quirks import Quirks
@@ -48,7 +49,7 @@ class Canon:
         choices = chunk["choices"]
         if not choices:
             self._pending |= {n: v for n, v in chunk.items() if n not in ("choices", "usage") and v}
-            return changed
+            return changed | _counts(chunk)
         if self._pending:
             changed |= self._add_pending(chunk)
         for place, choice in enumerate(choices):
@@ -62,7 +63,7 @@ class Canon:
                 changed |= state.finish(choice, delta)
                 self.failed = state.failed if self.failed is None else self.failed
             self.said = self.said or state.said
-        return changed
+        return changed | _counts(chunk)
 
     def whole(self, reply: Json) -> bool:
         """The same for a whole reply."""
@@ -84,7 +85,7 @@ class Canon:
                 changed = state.finish(choice, message) or True
             self.failed = state.failed if self.failed is None else self.failed
             self.said = self.said or state.said
-        return changed
+        return changed | _counts(reply)
 
     def _state(self, choice: Json, place: int) -> tuple[Choice, bool]:
         """The choice that is meant, and whether its number had to be put right."""
@@ -123,7 +124,10 @@ def is_usual(reply: Any) -> bool:
     text = message.get("content")
     if type(text) is not str or not text or message.get("tool_calls") or message.get("function_call"):
         return False
-    return THOUGHTS.isdisjoint(message) and "usage" not in choice
+    if not THOUGHTS.isdisjoint(message) or "usage" in choice:
+        return False
+    usage = reply.get("usage")
+    return usage is None or in_openai_words(usage) is usage
 
 
 _PLAIN_ENDS: Final = ("stop", "length")
@@ -156,6 +160,15 @@ def _delta(choice: Json, given: Any, state: Choice) -> Json:
     if state.said:
         return {}
     return dict(message) if message is not None else {"content": text} if text is not None else {}
+
+
+def _counts(told: Json) -> bool:
+    """See that a usage has the counts that programs read; says whether it had not."""
+    usage = told.get("usage")
+    if usage is None or (right := in_openai_words(usage)) is usage:
+        return False
+    told["usage"] = right
+    return True
 
 
 def _usage(choice: Json, reply: Json) -> bool:

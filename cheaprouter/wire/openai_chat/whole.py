@@ -14,7 +14,7 @@ import orjson
 
 from ...core.models import Json
 from ..events import Piece, StreamReader, Text
-from ..usage import parse_usage
+from ..usage import in_openai_words, parse_usage
 from .alike import LONGEST, alike_to, is_text
 from .chunks import choices_of
 from .decode import ChatStream
@@ -184,7 +184,7 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
     message = {"role": "assistant", "content": text}
     reply["choices"] = [{"index": 0, "message": message, "logprobs": None, **more, "finish_reason": reason}]
     if type(usage) is dict:
-        reply["usage"] = usage
+        reply["usage"] = in_openai_words(usage)
     else:
         reply.pop("usage", None)
     return reply
