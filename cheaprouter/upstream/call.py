@@ -72,7 +72,8 @@ class Call:
     """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
-    of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once it has run.
+    of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
+    it has run. `pauses`: times that a gathered turn was asked to go on.
     """
 
     adapter: Adapter
@@ -93,6 +94,7 @@ class Call:
     gathered: bool = False
     ignored: bool = False
     again: bool = False
+    pauses: int = 0
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
@@ -188,6 +190,7 @@ class Call:
             if broken is not None or (wire := gathering.resumed(self._next_part)) is None:
                 break
             response.release()
+            self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
             self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
             if response.status != 200:

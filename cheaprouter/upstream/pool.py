@@ -108,7 +108,9 @@ class Pool:
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
             return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, asker, began, failed)
-        tries = target.answered if not call.again else (_unanswered(target), *target.answered)
+        tries = target.answered
+        if call.again or call.pauses:
+            tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
         return self._reply(target, outcome, call, tries, self._loop_time() - began)
 
     def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
@@ -154,7 +156,7 @@ class Pool:
             spent = self._loop_time() - tried
             attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
-                return self._reply(target, outcome, call, (*attempts, *target.answered), spent)
+                return self._reply(target, outcome, call, (*attempts, *target.answered * (1 + call.pauses)), spent)
             attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))

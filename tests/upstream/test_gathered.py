@@ -375,6 +375,7 @@ async def test_a_paused_turn_goes_on(make_bench, streamed, poured):
     assert len(bench.server.requests) == 2
     assert bench.server.requests[1].json["messages"][-1]["role"] == "assistant"
     assert got.usage.completion_tokens == 84
+    assert streamed or len(got.attempts) == 2
 
 
 async def test_a_paused_turn_that_cannot_go_on_ends_in_an_error(make_bench):
