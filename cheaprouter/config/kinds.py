@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 from ..core.models import SERVICES
 from ..core.records import dataclass
 from ..wire.openai_chat.quirks import ModelRule, Quirks
+from ..wire.openai_chat.thoughts import FIELDS
 from . import values
 from .values import setting
 from .vendors import vendor_at
@@ -75,7 +76,7 @@ class ProviderKind:
 
 _AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
 _PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
-_OTHERS_FIELDS: Final = frozenset({"reasoning_content", "reasoning", "reasoning_details", "thinking_blocks"})
+_OTHERS_FIELDS: Final = frozenset(FIELDS)
 _OTHERS_CALLS: Final = frozenset({"extra_content", "index"})
 _NO_TIERS: Final = frozenset({"service_tier"})
 """Vendors that sell one tier only."""

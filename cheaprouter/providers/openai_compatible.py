@@ -18,17 +18,15 @@ from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
 from ..wire.openai_chat.whole import WholeChat, one_text
 from ..wire.usage import read_usage
-from . import refusals, unsupported
+from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
 from .complaints import Changes
 from .completion import Completion
-from .failures import (
-    Failure,
-    in_band,
-)
+from .failures import Failure, in_band
 
 _OTHERS_THOUGHTS: Final = {"messages.thinking_blocks": None}
 """Signed by Anthropic: nobody else can read them, and some refuse them."""
+
 _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 
 
@@ -39,7 +37,7 @@ class OpenAICompatible(Adapter):
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
         body = {**request.body, "model": model.upstream}
         if [message for message in body["messages"] if "thinking_blocks" in message]:
-            refusals.apply(body, _OTHERS_THOUGHTS)
+            unsupported.apply(body, _OTHERS_THOUGHTS)
         for name in _INTEGERS:
             if isinstance(value := body.get(name), float):
                 body[name] = int(value)  # some clients send 1.0, which some servers refuse

@@ -8,7 +8,7 @@ field of messages; `output_config.…`, `thinking.…` and `messages.system` are
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from typing import Final
 
 from ..core.models import Json
@@ -136,32 +136,8 @@ def _snake(name: str) -> str:
     return re.sub(r"[A-Z]", lambda match: "_" + match[0].lower(), name)
 
 
-def apply(body: Json, learned: Change) -> None:
-    """Change a body that is ours to change. Messages are changed as copies."""
-    for name, value in learned.items():
-        if (rule := _APPLIED.get(name)) is not None:
-            rule(body, value)
-
-
-def _clamp(body: Json, value: str | None) -> None:
-    most = int(value or _MOST)
+def clamp(body: Json, most: str) -> None:
+    """Hold the limits on output tokens of a body that is ours to change to a learned ceiling."""
     for name in _LIMITS:
-        if isinstance(asked := body.get(name), int | float) and asked > most:
-            body[name] = most
-
-
-def _without(field: str) -> Callable[[Json, str | None], None]:
-    def leave_out(body: Json, value: str | None) -> None:
-        if value is None:
-            body["messages"] = [
-                {name: told for name, told in message.items() if name != field} if field in message else message
-                for message in body["messages"]
-            ]
-
-    return leave_out
-
-
-_APPLIED: Final[Mapping[str, Callable[[Json, str | None], None]]] = {
-    CEILING: _clamp,
-    **{f"messages.{field}": _without(field) for field in FIELDS},
-}
+        if isinstance(asked := body.get(name), int | float) and asked > int(most):
+            body[name] = int(most)

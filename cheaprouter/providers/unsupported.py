@@ -32,7 +32,8 @@ def apply(body: Json, learned: Changes) -> None:
                 body[root] = kept
             else:
                 body.pop(root, None)
-    refusals.apply(body, learned)
+    if (most := learned.get(refusals.CEILING)) is not None:
+        refusals.clamp(body, most)
 
 
 def _without(node: Any, path: list[str]) -> Any:

@@ -6,7 +6,6 @@ from .asked import NOT_KNOWN, Asked, asked_of
 from .clean import LONGEST_MESSAGE, clean_message
 from .judge import finish_failure, in_band, judge
 from .times import LONGEST_WAIT
-from .unwrap import is_error
 from .verdict import Action, Failure, Meaning, Reach, degraded
 
 __all__ = [
@@ -23,6 +22,5 @@ __all__ = [
     "degraded",
     "finish_failure",
     "in_band",
-    "is_error",
     "judge",
 ]

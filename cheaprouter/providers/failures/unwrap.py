@@ -77,18 +77,6 @@ class Told:
         return next(named, self.layers[-1] if self.layers else {})
 
 
-def is_error(reply: Json) -> bool:
-    """Whether a reply of status 200 is an error after all, by whatever name it goes."""
-    if reply.get("error"):
-        return True
-    if reply.get("choices"):
-        return False
-    told = reply.get("base_resp")
-    if isinstance(told, dict):
-        return bool(told.get("status_code"))
-    return reply.get("object") == "error" or any(reply.get(name) for name in ("errors", "detail", "message", "msg"))
-
-
 def unwrap(body: bytes) -> Told:
     """Read a reply's body: JSON, an event stream, a page or plain words."""
     body = body.removeprefix(b"\xef\xbb\xbf")
