@@ -21,7 +21,7 @@ from .database import Database, checkpoint
 from .journal import Journal
 from .metrics import Metrics
 from .rollups import drop_hours
-from .rows import FIRST_AT, INDEX, Row, from_row, interrupted, make_intent, make_row, microseconds
+from .rows import FIRST_AT, INDEX, INTENT, Row, bounded_intent, from_row, interrupted, make_row, microseconds
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -54,6 +54,8 @@ _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 _TIER, _SCORE = INDEX["tier"], INDEX["score"]
+_ASKED: Final = INTENT.index("requested_model")
+_SHORT: Final = 64
 
 
 @dataclass(slots=True)
@@ -225,8 +227,11 @@ class Recorder:
         Should the process die before the request of that id is booked, the next start books it so.
         """
         try:
-            intent = make_intent((self._seq, *values))
-            self._journal.intend(intent[1], intent)
+            model, person = values[_ASKED - 1], values[-1]  # texts of clients, which may be megabytes
+            if person or len(model) > _SHORT or not model.isascii():
+                self._journal.intend(values[0], bounded_intent((self._seq, *values)))
+            else:
+                self._journal.intend(values[0], (self._seq, *values))
         except Exception:  # noqa: BLE001 - as in `record`
             _LOG.exception("An intent could not be written: %.200s", values[:1])
             return

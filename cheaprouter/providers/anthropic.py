@@ -84,7 +84,9 @@ class Anthropic(Adapter):
     def _written(self, reply: Json) -> int:
         content = reply.get("content")
         blocks = content if isinstance(content, list) else []
-        return sum(len(text) for block in blocks if isinstance(block, dict) and isinstance(text := block.get("text"), str))
+        return sum(
+            len(text) for block in blocks if isinstance(block, dict) and isinstance(text := block.get("text"), str)
+        )
 
     def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
         del (

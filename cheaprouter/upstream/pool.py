@@ -205,7 +205,7 @@ class Pool:
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
         if tab is not None:
-            call.before_each = partial(tab.top_up, model)
+            call.before_each = partial(tab.go_on, model)
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -242,7 +242,9 @@ class Pool:
         estimate = self._estimate(call, asker, told.characters, seconds, whole=told.whole)
         if usage is None:
             return estimate
-        return replace(usage, completion_tokens=max(usage.completion_tokens, estimate.completion_tokens), estimated=True)
+        return replace(
+            usage, completion_tokens=max(usage.completion_tokens, estimate.completion_tokens), estimated=True
+        )
 
     def _estimate(self, call: Call, asker: Asker, characters: int, seconds: float, *, whole: bool) -> Usage:
         """Output by what was seen of it, and by the time it took; never more than the client allows, or twice what is usual."""
@@ -308,23 +310,28 @@ class Pool:
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
-        began = self._loop_time()
+        began, reader = self._loop_time(), outcome.reader
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
-            lambda failure, used: self._ended(target, failure, used, began),
+            lambda failure, used: self._ended(target, failure, used, began, spent, reader.output_characters),
             self._heartbeat,
+            lambda characters: self._pace.written(model, characters, spent, whole=False),
             events=call.request.wire == "events",
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 
-    def _ended(self, target: Target, failure: Failure | None, used: Usage | None, began: float) -> None:
+    def _ended(
+        self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
+    ) -> None:
         if failure is None:
             self._observer.succeeded(target, None)
             if used is not None:
-                self._observer.wrote(target.model.id, used, self._loop_time() - began)
+                wrote = self._loop_time() - began
+                self._observer.wrote(target.model.id, used, wrote)
+                self._pace.answered(target.model.id, used, spent + wrote, characters)
         else:
             self._observer.failed(target, failure)
 
