@@ -91,6 +91,8 @@ class Call:
     of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
     it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used so far.
 
+    `expected`: tokens that its answer probably has.
+
     What is known of its cost where it is no answer: `sent`: the request is out, though no headers came; `accepted`: a reply of
     status 200 began, which is in `gathering`, `reading`, or `start` and `parts`; `refused`: what an error told of a usage.
     """
@@ -116,6 +118,7 @@ class Call:
     lost: float = 0.0
     pauses: int = 0
     before_each: Callable[[Usage | None], None] | None = None
+    expected: int = 0
     sent: bool = False
     accepted: bool = False
     exchange: Exchange | None = None

@@ -201,3 +201,17 @@ async def test_what_was_under_way_at_a_kill_is_booked_once_at_the_next_start(tmp
         ("kid", 500, "lab/never", 60)
     }
     assert state["cost_today"] == pytest.approx(sum(row["cost_usd"] for row in orphans))
+
+
+async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_answer(tmp_path):
+    async with (
+        biller(m=Way(tokens=200, rate=200, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq")) as client,
+    ):
+        for _ in range(4):
+            await ask(client, "m")
+        billed = bill.billed
+        await ask(client, "m", stream=True, patience=0.5)
+        row = await booked(client, bill, 5)
+    assert row["status"] == 499
+    assert row["cost_usd"] == near(bill.billed - billed, 0.5, 1.5)
