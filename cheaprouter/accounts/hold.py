@@ -38,6 +38,9 @@ UNTOLD: Final = 16_384
 _SHARE: Final = 4
 """The part of the rest of a budget that one reply may hold which cannot be watched as it is written."""
 
+_FIRST_SHARE: Final = 2
+"""The same of one of which nobody knows yet whether it can be."""
+
 _DENSE: Final = 1.5
 """By how much our count of a reply may be over its upstream's: where it was told how long it may be, it is trusted so far."""
 
@@ -163,14 +166,12 @@ class Hold:
         """Tokens that each of the replies may have, where that is less than they may want; None: there is room enough.
 
         `whole`: nothing is seen of it before its end. What cannot be watched may not have more than is reserved for it, so
-        a larger part of the rest is.
+        a larger part of the rest is. So it is with models that keep their thoughts, and until it was seen that one does not.
         """
         if not self._limited:
             return None
         hides = self._accounts.habits.hiding.get(model.id)
-        if hides is None and not whole:  # those that think may, until it was seen that they do not
-            whole = not model.capabilities or Capability.REASONING in model.capabilities
-        blind = (whole or bool(hides)) and self._tariff is not None and self.output < self._wanted
+        blind = (whole or hides != 0) and self._tariff is not None and self.output < self._wanted
         if self._ample is not None:
             limits, ceiling, at, today = self._ample
             if not blind or self._raise(self._wanted, limits, ceiling, at, today) is None:
@@ -181,7 +182,8 @@ class Hold:
         if room is None:
             return None
         if blind:
-            self._raise(min(most, max(self.output, room // _SHARE)), mine.limits, house.limits, now, day)
+            share = room // (_SHARE if whole or hides else _FIRST_SHARE)
+            self._raise(min(most, max(self.output, share)), mine.limits, house.limits, now, day)
             room = min(room, self.output)
         return None if room >= most else max(1, room // self._operation.n)
 
