@@ -120,6 +120,7 @@ class App:
         if gateway.running:
             gateway.cut_off = True
             _LOG.warning("%d replies were cut off", gateway.running)
+            await gateway.left_behind.close()
 
 
 @contextlib.asynccontextmanager

@@ -207,6 +207,7 @@ async def build_house(
     try:
         yield house
     finally:
+        await house.gateway.left_behind.close()
         await house.gateway.pool.close()
         await accounts.recorder.close()
         await accounts.close()

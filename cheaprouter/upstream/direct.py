@@ -70,20 +70,22 @@ class DirectTransport:
         if host is None:
             host = self._hosts[origin] = Host(origin)
         message = endpoint.message(request.body)
-        kept = host.take()
+        kept, lost = host.take(), 0.0
         if kept is not None:
+            sent = time.monotonic()
             try:
-                return await kept.exchange(message, request.on_head)
+                return await kept.exchange(message, request.on_head, request.on_left)
             except TransportError:
                 if not kept.silent:
                     raise
+                lost = time.monotonic() - sent
         try:
             connection = await self._connect(host, connect_timeout)
-            reply = await connection.exchange(message, request.on_head)
+            reply = await connection.exchange(message, request.on_head, request.on_left)
         except TransportError as error:
-            error.again = kept is not None
+            error.again, error.lost = kept is not None, lost
             raise
-        reply.again = kept is not None
+        reply.again, reply.lost = kept is not None, lost
         return reply
 
     async def close(self) -> None:

@@ -17,12 +17,23 @@ from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
 from .call import MOST_PAUSES, Meter, Streaming, transport_failure
+from .left import Left
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
 
-TopUp = Callable[[Model], None]
-"""Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
+
+class Tab(Protocol):
+    """What a request's tries go on: an account."""
+
+    def top_up(self, model: Model) -> None:
+        """Called before each try. Raises a LimitError where the price of a stand-in cannot be reserved."""
+
+    def tried(self, model: Model, usage: Usage) -> None:
+        """A try was no answer, and is billed all the same. A prompt or completion that nobody told is `estimated`."""
+
+    def leave(self, left: Left) -> None:
+        """The request is cancelled during a try, which whoever cancelled it must `end`."""
 
 
 class Output(Protocol):

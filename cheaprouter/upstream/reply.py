@@ -58,11 +58,12 @@ class Reply(Response):
 
     __slots__ = (
         "_error", "_finished", "_inflater", "_later", "_line", "_paused", "_released", "_sink", "_waiter",
-        "again", "headers", "held", "pieces", "status",
+        "again", "headers", "held", "lost", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
         self.again = False
+        self.lost = 0.0
         self.status = status
         self.headers: Mapping[str, str] = Headers(headers)
         self._line: Line | None = line  # None once the connection is another's, or gone
@@ -122,10 +123,10 @@ class Reply(Response):
             if data:
                 return data
 
-    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+    async def read(self, limit: int, *, cut: bool = False, into: list[bytes] | None = None) -> bytes:
         if self._finished and self._error is None and self._inflater is None and self.held <= limit:
             return self._take()  # it has come whole, as most do
-        return await super().read(limit, cut=cut)
+        return await super().read(limit, cut=cut, into=into)
 
     def pipe(self, sink: Sink) -> bool:
         self._sink = sink
