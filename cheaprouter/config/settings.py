@@ -232,7 +232,8 @@ class PricesSettings:
 class HttpSettings:
     """The LAN site. `host` "": every IPv4 and IPv6 address. `cors_origins`: browser pages that may call, `*` for any.
 
-    `allowed_hosts`: public names under which it is also reached without keys, by way of a reverse proxy say.
+    `allowed_hosts`: public names under which it is also reached without keys, by way of a reverse proxy say. `client_idle`:
+    seconds that a client may read nothing of a reply that waits for it, until it is cut off.
     """
 
     host: str = setting(texts.host, "", variable="host")
@@ -240,6 +241,7 @@ class HttpSettings:
     ingress_port: int | None = setting(values.port, None, variable="ingress_port")
     cors_origins: tuple[str, ...] = setting(values.many(_word, "a list of origins"), ())
     allowed_hosts: tuple[str, ...] = setting(values.many(_word, "a list of hosts"), ())
+    client_idle: float = setting(values.number(1, 86_400, unit="seconds"), 60.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -185,6 +185,9 @@ class Pool:
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
         learned = self.learned.of(model)
+        meter, streamed = asker.meter, adapter.asks_stream(request, learned)
+        most = None if meter is None else meter.ceiling(model, whole=not streamed)
+        request = request if most is None else request.capped(most)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
             adapter,
@@ -192,11 +195,12 @@ class Pool:
             request,
             keys[target.key] if keys else None,
             learned,
-            adapter.asks_stream(request, learned),
+            streamed,
             self._transport,
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
+            meter=meter,
         )
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
@@ -293,7 +297,13 @@ class Pool:
                 if call.wrote:
                     self._observer.wrote(model.id, outcome.usage, call.wrote)
             return WholeReply(
-                model, attempts, outcome.body, outcome.usage, outcome.finish_reason, outcome.output_characters
+                model,
+                attempts,
+                outcome.body,
+                outcome.usage,
+                outcome.finish_reason,
+                outcome.output_characters,
+                call.spent,
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -313,10 +323,11 @@ class Pool:
             call.adapter,
             outcome,
             call.watch,
-            lambda failure, used: self._ended(target, failure, used, began, spent, reader.output_characters),
+            lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
             lambda characters: self._weigh(call, characters, spent, whole=False),
             events=call.request.wire == "events",
+            meter=call.meter,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
