@@ -6,9 +6,11 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ..core.addresses import Network
 from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
 from ..core.models import Profile
@@ -172,6 +174,15 @@ def certificates(value: Any) -> str:
     except OSError:  # ssl's own errors are among them
         raise ValueError from None
     return name
+
+
+@of_form("an address such as 172.30.33.2, or a network such as 10.0.0.0/24 or fd00::/8")
+def network(value: Any) -> Network:
+    """A network; an address is one of its own. Not one that holds every address there is."""
+    found = ip_network(value.strip()) if isinstance(value, str) else None
+    if found is None or found.prefixlen == 0:
+        raise ValueError
+    return found
 
 
 @of_form("a header value: a string on one line, Latin letters only")

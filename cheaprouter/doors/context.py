@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from ..control import Control
+from ..core.addresses import Seen
 from ..core.const import MAX_BODY_BYTES
 from ..core.errors import (
     AuthenticationError,
@@ -35,10 +36,15 @@ _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """Of a body that got here: nothing is left to unpack, or aiohttp has. What it knows and cannot unpack it refuses before."""
 
 
+def seen(request: web.Request) -> Seen:
+    """Where a request comes from."""
+    return request.app[CONTROL].world.proxies.caller(request.remote or "", request.headers)
+
+
 def identify(request: web.Request) -> Caller:
     """Who asks: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
-    return gateway.accounts.identify(request.headers, request.remote or "", gateway.world.auth)
+    return gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
 
 
 def for_reader(request: web.Request) -> Control:

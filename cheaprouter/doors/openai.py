@@ -11,7 +11,7 @@ from ..core.ids import address_id, other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
-from .context import CONTROL, error_response, for_reader, identify, json_response, read_json, translate
+from .context import CONTROL, error_response, for_reader, identify, json_response, read_json, seen, translate
 
 STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -45,7 +45,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
 
 def _refuse(request: web.Request, error: CheapRouterError, known: Caller | None) -> web.Response:
     """Answer what never reached the gateway, and book it."""
-    caller = known or Caller(device_id=address_id(request.remote or ""))
+    caller = known or Caller(device_id=address_id(seen(request).address))
     return error_response(error, {"x-request-id": request.app[CONTROL].gateway.refused(error, caller, "")})
 
 

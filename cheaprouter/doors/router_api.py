@@ -16,7 +16,7 @@ from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
 from ..core.ids import clean_id
 from ..core.models import Json
-from .context import CONTROL, for_admin, for_reader, identify, is_admin, json_response, read_json
+from .context import CONTROL, for_admin, for_reader, identify, is_admin, json_response, read_json, seen
 
 _MOST_AUDIT_ROWS: Final = 10_000
 _FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
@@ -159,7 +159,7 @@ async def landing(request: web.Request) -> web.Response:
     """Explain the service to whoever opens it in a browser."""
     state = request.app[CONTROL].health()
     note = "Demo mode: a built-in mock answers, no provider is" if state["demo"] else "Providers are"
-    base = html.escape(f"{request.scheme}://{request.host}/v1")
+    base = html.escape(f"{seen(request).scheme or request.scheme}://{request.host}/v1")
     page = _PAGE.substitute(base=base, note=f"{note} configured.", version=VERSION, status=state["status"])
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return web.Response(text=page, content_type="text/html", headers=headers)
