@@ -17,7 +17,7 @@ from urllib.parse import unquote
 
 from ..books.database import Database
 from ..core.errors import AuthenticationError
-from ..core.ids import address_id, clean_id
+from ..core.ids import ADMIN, address_id, clean_id, free_id, is_reserved, key_owner
 from ..core.models import Caller, KeyKind
 from ..core.private_files import replace_private
 from ..core.records import dataclass
@@ -26,9 +26,6 @@ KEY_PREFIX: Final = "cr-"
 """How our own keys begin. A wrong one is always refused: whoever sends it means a device."""
 
 ADMIN_PREFIX: Final = f"{KEY_PREFIX}admin-"
-ADMIN_ID: Final = "admin"
-"""The device that requests with the admin key count to, where they name none."""
-
 _BYTES: Final = 32
 _HINT: Final = 7
 _ID: Final = 12
@@ -53,10 +50,8 @@ def hash_key(key: str) -> str:
 
 
 def add(connection: sqlite3.Connection, device_id: str, now: float | None = None) -> str:
-    """Make a key for a device; this is the only time it can be seen. Raises ValueError for an id with nothing printable."""
-    cleaned = clean_id(device_id)
-    if not cleaned:
-        raise ValueError("A device's name needs at least one printable character.")
+    """Make a key for a device; this is the only time it can be seen. Raises SettingError for a name that no device can have."""
+    cleaned = key_owner(device_id)
     key = KEY_PREFIX + secrets.token_urlsafe(_BYTES)
     row = (hash_key(key), cleaned, key[:_HINT] + "...", int(time.time() if now is None else now))
     connection.execute("INSERT INTO device_key (hash, device_id, hint, created_at) VALUES (?, ?, ?, ?)", row)
@@ -216,9 +211,9 @@ def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_re
             return Caller(device_id, KeyKind.DEVICE, "key", user)
         if keyring.admin and digest == keyring.admin:
             named = clean_id(headers.get("x-device-id") or "")
-            if named and named not in keyring.keyed:
+            if named and named not in keyring.keyed and not is_reserved(named):
                 return Caller(named, KeyKind.ADMIN, "header", user)
-            return Caller(ADMIN_ID, KeyKind.ADMIN, "key", user)
+            return Caller(ADMIN, KeyKind.ADMIN, "key", user)
     if keys_required or any(token.startswith(KEY_PREFIX) for token in tokens):
         raise AuthenticationError(
             "This key is not known here. Check it, or ask whoever runs CheapRouter for a new one."
@@ -231,7 +226,7 @@ def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_re
 def _without_key(headers: Mapping[str, str], peer: str, keyed: Collection[str], user: str) -> Caller:
     # A device that has a key is that device only with it: whoever merely names it is somebody else.
     named = headers.get("x-device-id")
-    if named and (device_id := clean_id(named)) and device_id not in keyed:
+    if named and (device_id := free_id(clean_id(named))) and device_id not in keyed:
         return Caller(device_id, KeyKind.NONE, "header", user)
     if user and (device_id := clean_id(f"openwebui-{user}")) not in keyed:
         return Caller(device_id, KeyKind.NONE, "client", user)
