@@ -14,14 +14,11 @@ from urllib.parse import unquote
 
 from ..books.database import Database
 from ..core.errors import AuthenticationError
-from ..core.ids import address_id, clean_id
+from ..core.ids import ADMIN, address_id, clean_id, free_id, is_reserved
 from ..core.models import Caller, KeyKind
 from ..core.records import dataclass
 from . import keys
 from .keys import ID, KEY_PREFIX, Held, hash_key
-
-ADMIN_ID: Final = "admin"
-"""The device that requests with the admin key count to, where they name none."""
 
 USES_PAUSE: Final = 60.0
 """Seconds between two writings of when keys were used last."""
@@ -191,9 +188,9 @@ def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_re
             return Caller(held.device_id, KeyKind.DEVICE, "key", user, held.id)
         if keyring.admin and hmac.compare_digest(digest, keyring.admin):
             named = clean_id(headers.get("x-device-id") or "")
-            if named and named not in keyring.keyed:
+            if named and named not in keyring.keyed and not is_reserved(named):
                 return Caller(named, KeyKind.ADMIN, "header", user)
-            return Caller(ADMIN_ID, KeyKind.ADMIN, "key", user)
+            return Caller(ADMIN, KeyKind.ADMIN, "key", user)
         expired = expired or _held(keyring.expired, digest)
     if expired is not None:
         raise _ended(expired)
@@ -218,7 +215,7 @@ def _ended(held: Held) -> AuthenticationError:
 def _without_key(headers: Mapping[str, str], peer: str, keyed: Collection[str], user: str) -> Caller:
     # A device that has a key is that device only with it: whoever merely names it is somebody else.
     named = headers.get("x-device-id")
-    if named and (device_id := clean_id(named)) and device_id not in keyed:
+    if named and (device_id := free_id(clean_id(named))) and device_id not in keyed:
         return Caller(device_id, KeyKind.NONE, "header", user)
     if user and (device_id := clean_id(f"openwebui-{user}")) not in keyed:
         return Caller(device_id, KeyKind.NONE, "client", user)

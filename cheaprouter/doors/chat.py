@@ -9,7 +9,6 @@ from typing import Final, Protocol
 from ..accounts.callers import Keyring
 from ..control import Control
 from ..core.errors import AuthenticationError, CheapRouterError, InvalidRequestError
-from ..core.ids import address_id
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.decode import decode
@@ -63,7 +62,7 @@ class ChatDoor:
             checked = protocol.parse(decode(body))
             del body  # it is not kept for as long as the answer takes
         except CheapRouterError as error:
-            self._refuse(client, head, error, caller)
+            self._refuse(client, error, caller)
             return
         request_id = gateway.new_id()
         try:
@@ -87,28 +86,22 @@ class ChatDoor:
         caller = None
         with contextlib.suppress(AuthenticationError):
             caller = self._identify(client, head)
-        self._refuse(client, head, error, caller, "Connection: close\r\n")
+        self._refuse(client, error, caller, "Connection: close\r\n")
 
     def _identify(self, client: Client, head: Head) -> Caller:
         """Who asks; found out anew only where the head, the keys or the settings are others. Raises AuthenticationError."""
         accounts, world = self._control.accounts, self._gateway.world
         keyring, known = accounts.callers.keyring, client.known
         if known is None or known[0] is not head or known[1] is not keyring or known[2] is not world:
-            address = self._address(client, head)
+            address = world.proxies.caller(client.peer, head.every).address
             known = (head, keyring, world, address, accounts.recognize(head.headers, address, world.auth))
             client.known = known
         return accounts.let_in(known[4], known[3])
 
-    def _address(self, client: Client, head: Head) -> str:
-        return self._gateway.world.proxies.caller(client.peer, head.every).address
-
-    def _refuse(
-        self, client: Client, head: Head, error: CheapRouterError, known: Caller | None, last: str = ""
-    ) -> None:
-        """Answer what never reached the gateway, and book it."""
-        caller = known or Caller(device_id=address_id(self._address(client, head)))
-        headers = {**error.headers, "x-request-id": self._control.gateway.refused(error, caller, "")}
-        client.send(error.status, headers, error_body(error), last)
+    def _refuse(self, client: Client, error: CheapRouterError, caller: Caller | None, last: str = "") -> None:
+        """Answer what never reached the gateway, and book it, unless nobody knows for whom: who has no key gets no row."""
+        request_id = self._gateway.new_id() if caller is None else self._gateway.refused(error, caller, "")
+        client.send(error.status, {**error.headers, "x-request-id": request_id}, error_body(error), last)
 
 
 async def _stream(out: Output, reply: Reply) -> None:

@@ -235,6 +235,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         policies=lambda: house.gateway.world.policies,
         changed=lambda: house.settings_changed(),  # noqa: PLW0108 - the house is not built yet
         admin_key_file=data / ADMIN_KEY,
+        http=settings.http,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
     makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
