@@ -22,7 +22,31 @@ STEP = 0.1
 CHARACTERS = 4.2
 """Characters of one token, read or written: of English text it is a little more than four."""
 
-WORDS = "the lamp in our kitchen is on and all of the windows seem to be shut for now since rain may come later ".split()
+WORDS = [
+    "the",
+    "lamp",
+    "in",
+    "our",
+    "kitchen",
+    "is",
+    "on",
+    "and",
+    "all",
+    "of",
+    "the",
+    "windows",
+    "seem",
+    "to",
+    "be",
+    "shut",
+    "for",
+    "now",
+    "since",
+    "rain",
+    "may",
+    "come",
+    "later",
+]
 PICO = 10**12
 
 
@@ -77,7 +101,7 @@ class Item:
         return round(self.behaviour.rate * self.parallel * self.behaviour.output * 1e6)
 
 
-class Gone(Exception):
+class ClientGoneError(Exception):
     """The client has left."""
 
 
@@ -100,7 +124,7 @@ class Provider:
         """Wait until nothing is being written."""
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
-                while any(item.open for item in self.items):
+                while any(item.open for item in self.items):  # noqa: ASYNC110 - many items, and nobody waits for one
                     await asyncio.sleep(0.05)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -137,81 +161,99 @@ class Provider:
         gone = asyncio.ensure_future(reader.read(1))
         try:
             return await answer.write(writer, gone)
-        except (Gone, ConnectionError):
+        except (ClientGoneError, ConnectionError):
             if behaviour.whole and fault is None:
                 item.output = round(answer.tokens * n * self.overbill)
             return False
         finally:
             item.open, item.ended = False, time.monotonic()
-            if not gone.done():
-                gone.cancel()
-                with suppress(asyncio.CancelledError):
-                    await gone
+            gone.cancel()
+            await asyncio.gather(gone, return_exceptions=True)
 
 
 class _Answer:
     """One answer on its way. `tokens`: of each choice, hidden ones included."""
 
-    def __init__(self, item: Item, body: dict[str, Any], order: dict[str, Any], tokens: int, fault: str | None, over: float) -> None:
+    def __init__(
+        self, item: Item, body: dict[str, Any], order: dict[str, Any], tokens: int, fault: str | None, over: float
+    ) -> None:
         self.item, self.body, self.tokens, self.fault, self.over = item, body, tokens, fault, over
+        self.streamed = bool(body.get("stream"))
         self.n = item.parallel
         self.asked = order["out"] + item.behaviour.hidden
         self.said = 0
         self.made = 0
 
     async def write(self, writer: asyncio.StreamWriter, gone: asyncio.Future[bytes]) -> bool:
-        behaviour, streamed = self.item.behaviour, bool(self.body.get("stream"))
+        """All of it; whether the connection lives on. Raises ClientGoneError."""
         self.gone = gone
-        await self._pass(behaviour.wait)
-        if streamed and self.fault != "silent":
+        await self._pass(self.item.behaviour.wait)
+        if self.streamed and self.fault != "silent":
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\nTransfer-Encoding: chunked\r\n\r\n")
             self._event(writer, {"role": "assistant", "content": ""})
-        await self._pass(behaviour.wait)
-        if self.fault in ("empty", "not_json"):
+        await self._pass(self.item.behaviour.wait)
+        if self.fault in {"empty", "not_json"}:
             self.tokens = min(self.tokens, 40)
         began = time.monotonic()
         while self.made < self.tokens:
             await self._pass(STEP)
-            made = min(self.tokens, round((time.monotonic() - began) * behaviour.rate))
-            new = made - max(self.made, behaviour.hidden)
-            self.made = made
-            self.item.output = round(made * self.n * self.over)
+            await self._make(writer, time.monotonic() - began)
             if self.fault == "cut" and self.made * 2 > self.tokens:
                 return False
-            if streamed and new > 0 and self.fault is None or self.fault == "cut" and streamed and new > 0:
-                for index in range(self.n):
-                    self._event(writer, {"content": self._text(new)}, index)
-                self.said += new
-                if writer.transport.get_write_buffer_size() > 1 << 20:
-                    await self._drained(writer)
         if self.fault == "silent":
             await self._pass(3600)
-        if streamed:
-            return self._end(writer)
-        if self.fault == "cut":
-            return False
-        if self.fault == "not_json":
-            writer.write(b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{\"choices\": [broken ")
-            return True
-        text = "" if self.fault == "empty" else self._text(max(0, self.made - behaviour.hidden))
+        if self.streamed:
+            self._end(writer)
+        elif self.fault == "not_json":
+            writer.write(
+                b'HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: 20\r\n\r\n{"choices": [broken '
+            )
+        else:
+            writer.write(_whole(200, self._completion()))
+        return True
+
+    async def _make(self, writer: asyncio.StreamWriter, took: float) -> None:
+        """The tokens that are due by now."""
+        behaviour = self.item.behaviour
+        made = min(self.tokens, round(took * behaviour.rate))
+        new = made - max(self.made, behaviour.hidden)
+        self.made = made
+        self.item.output = round(made * self.n * self.over)
+        if self.streamed and new > 0 and self.fault in {None, "cut"}:
+            for index in range(self.n):
+                self._event(writer, {"content": self._text(new)}, index)
+            self.said += new
+            if writer.transport.get_write_buffer_size() > 1 << 20:
+                await self._drained(writer)
+
+    def _completion(self) -> dict[str, Any]:
+        text = "" if self.fault == "empty" else self._text(max(0, self.made - self.item.behaviour.hidden))
         choices = [
             {"index": index, "message": {"role": "assistant", "content": text}, "finish_reason": self._reason}
             for index in range(self.n)
         ]
-        writer.write(_whole(200, {"id": "x", "object": "chat.completion", "created": 1, "model": "served", "choices": choices, **self._usage()}))
-        return True
+        return {
+            "id": "x",
+            "object": "chat.completion",
+            "created": 1,
+            "model": "served",
+            "choices": choices,
+            **self._usage(),
+        }
 
     @property
     def _reason(self) -> str:
         return "stop" if self.tokens >= self.asked else "length"
 
-    def _end(self, writer: asyncio.StreamWriter) -> bool:
+    def _end(self, writer: asyncio.StreamWriter) -> None:
         for index in range(self.n):
             self._event(writer, {}, index, self._reason)
         if (self.body.get("stream_options") or {}).get("include_usage") and (usage := self._usage()):
-            self._send(writer, {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": [], **usage})
+            self._send(
+                writer,
+                {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": [], **usage},
+            )
         writer.write(_chunk(b"data: [DONE]\n\n") + b"0\r\n\r\n")
-        return True
 
     def _usage(self) -> dict[str, Any]:
         item, behaviour = self.item, self.item.behaviour
@@ -230,9 +272,13 @@ class _Answer:
         words = " ".join(WORDS[(start + index) % len(WORDS)] for index in range(size // 3 + 1))
         return (" " + words)[:size]
 
-    def _event(self, writer: asyncio.StreamWriter, delta: dict[str, Any], index: int = 0, finish: str | None = None) -> None:
+    def _event(
+        self, writer: asyncio.StreamWriter, delta: dict[str, Any], index: int = 0, finish: str | None = None
+    ) -> None:
         choice = {"index": index, "delta": delta, "finish_reason": finish}
-        self._send(writer, {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": [choice]})
+        self._send(
+            writer, {"id": "x", "object": "chat.completion.chunk", "created": 1, "model": "served", "choices": [choice]}
+        )
 
     def _send(self, writer: asyncio.StreamWriter, event: dict[str, Any]) -> None:
         writer.write(_chunk(b"data: " + json.dumps(event).encode() + b"\n\n"))
@@ -243,7 +289,7 @@ class _Answer:
         if done:
             if not self.item.behaviour.whole:
                 await self._go_on_unnoticed()
-            raise Gone
+            raise ClientGoneError
 
     async def _go_on_unnoticed(self) -> None:
         await asyncio.sleep(self.item.behaviour.notices)
@@ -254,9 +300,11 @@ class _Answer:
     async def _drained(self, writer: asyncio.StreamWriter) -> None:
         drain = asyncio.ensure_future(writer.drain())
         await asyncio.wait({drain, self.gone}, return_when=asyncio.FIRST_COMPLETED)
-        if not drain.done():
-            drain.cancel()
-            raise Gone
+        gone = not drain.done()
+        drain.cancel()
+        (failed,) = await asyncio.gather(drain, return_exceptions=True)
+        if gone or isinstance(failed, ConnectionError):
+            raise ClientGoneError
 
 
 def _texts(messages: Any) -> list[str]:
@@ -274,7 +322,11 @@ def _chunk(data: bytes) -> bytes:
 
 def _whole(status: int, body: dict[str, Any]) -> bytes:
     data = json.dumps(body).encode()
-    return b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (status, len(data), data)
+    return b"HTTP/1.1 %d X\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b" % (
+        status,
+        len(data),
+        data,
+    )
 
 
 async def _read(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]] | None:
