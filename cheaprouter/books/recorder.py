@@ -65,16 +65,20 @@ class Retention:
     _added_up: int = 0
 
     async def apply(self, database: Database) -> int:
-        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
-        gone = 0
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error.
+
+        What is too old only by a clock that can be believed.
+        """
+        gone, settled = 0, self.clock.settled()
         before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
-        while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
+        while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
         while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
             if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
                 break
             gone += step
-        await self._add_up(database)
+        if settled:
+            await self._add_up(database)
         while await database.read(_give_back):
             pass
         return gone
