@@ -11,7 +11,7 @@ from ..catalog.prices import Tariff, active_price, at_least, billed, charged, ta
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, Price, RouteDecision, Usage
 from ..core.money import charge
 from .hold import Hold, refused
 from .ledger import Refusal, Reservation, reached
@@ -22,6 +22,9 @@ from .tries import Tries
 
 if TYPE_CHECKING:
     from .accounts import Accounts
+
+_LONG: Final = 4
+"""Times its usual length that an answer is taken to have at most, of which nothing but the time is known."""
 
 _BY_PRICE: Final = frozenset({"computed", "estimated", "free", "disputed"})
 
@@ -152,10 +155,11 @@ class Account:
         if refusal is not None:
             raise self._refused(refusal, prompt + hold.output)
 
-    def top_up(self, model: Model) -> None:
+    def top_up(self, model: Model, rate: int = 0) -> None:
         """Before each try: see that a stand-in, or a further try, can be paid, and write down what is about to be asked.
 
-        Raises BudgetError.
+        `rate`: tokens a second that the model writes, 0 for an answer that is written to its end whoever reads it. Raises
+        BudgetError.
         """
         decision, tries, hold = self.decision, self._tries, self.hold
         assert decision is not None
@@ -165,27 +169,28 @@ class Account:
             refusal = hold.switch(model, prompt, cost, self.policy, self.policies.ceiling)
             if refusal is not None:
                 raise self._refused(refusal)
-        self._intend(model, decision, tries)
+        self._intend(model, decision, tries, rate)
 
-    def go_on(self, model: Model, used: Usage | None) -> None:
+    def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Before a turn that its upstream paused is asked to go on: what it used so far stands in the intent, too."""
         tries = replace(self._tries) if self._tries else Tries(model)
         if used is not None:
             self._add(tries, model, used)
         assert self.decision is not None
-        self._intend(model, self.decision, tries)
+        self._intend(model, self.decision, tries, rate)
 
-    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None) -> None:
+    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None, rate: int) -> None:
         """What is booked should nothing more be heard of this request: what it cost so far, and this try's estimate."""
-        prompt = decision.prompt_tokens if model is decision.model else self._prompt(model)
-        output = self._accounts.habits.outputs.get(model.id) or decision.expected_output
-        if (most := self.operation.max_tokens) is not None and output > most * self.operation.n:
-            output = most * self.operation.n
+        first, habits = tries is None and model is decision.model, self._accounts.habits
+        prompt = decision.prompt_tokens if first else self._prompt(model)
+        usual = habits.outputs.get(model.id) or decision.expected_output
+        asked = self.operation.max_tokens
+        most = _LONG * usual if asked is None else asked * self.operation.n
         price = model.flat or active_price(model, self.at)
-        cost = None if price is None else charged(price, prompt, output)
-        count = 1
+        cost = None if price is None else charged(price, prompt, 0)
+        output, count = 0, 1
         if tries is not None:
-            prompt, output, count = prompt + tries.prompt_tokens, output + tries.completion_tokens, 1 + tries.count
+            prompt, output, count = prompt + tries.prompt_tokens, tries.completion_tokens, 1 + tries.count
             cost = None if cost is None else cost + tries.paid
         caller = self.caller
         self._accounts.recorder.intend(
@@ -205,6 +210,11 @@ class Account:
                 decision.profile,
                 self.via,
                 caller.sub_identity,
+                round((self.opened if first else self._accounts.clock.unix()) * 1_000_000),
+                rate,
+                min(most, usual),
+                most,
+                0 if price is None else _of_a_token(price, prompt),
             )
         )
 
@@ -462,3 +472,9 @@ class Account:
         return charged(
             price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens
         )
+
+
+def _of_a_token(price: Price, prompt: int) -> int:
+    """What a token of output costs after such a prompt, in pico-dollars."""
+    pico = price.rates.pico
+    return charged(price, prompt, 1) - charged(price, prompt, 0) if price.tiers or pico is None else pico[1]

@@ -35,7 +35,8 @@ class Journal:
     """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying.
 
     `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`. `orphans`: intents that
-    the last whole `replay` found no rows of, by id. `open`: the lines of those that have no row yet.
+    the last whole `replay` found no rows of, by id; `seen`: the last moment that it found (microseconds since 1970). `open`: the
+    lines of those that have no row yet.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -54,6 +55,7 @@ class Journal:
         self.damage: list[str] = []
         self.orphans: dict[str, dict[str, Any]] = {}
         self.open: dict[str, bytes] = {}
+        self.seen = 0
 
     def replay(self) -> Iterator[Row]:
         """All whole rows on disk, in order of writing; a torn or damaged line is left out, and `damage` tells of it."""
@@ -78,9 +80,11 @@ class Journal:
                 elif isinstance(found, list) and len(found) == len(names) and (row := from_disk(found, names)):
                     self._last = max(self._last, row[0])
                     closed.add(row[1])
+                    self.seen = max(self.seen, row[_AT])
                     yield row
-                elif line.endswith(_INTENT) and intent:
+                elif line.endswith(_INTENT):
                     orphans |= _intent(line, intent)
+                    self.seen = max(self.seen, _beat(line))
                 elif line.strip(b"\0") and line is not torn and not line.endswith(_TORN):
                     bad += 1
             if bad:
@@ -111,6 +115,12 @@ class Journal:
         data = orjson.dumps(values)
         line = self.open[name] = b'%08x {"intent":%b}~\n' % (zlib.crc32(data), data)
         return self._write(line, self._last + 1)
+
+    def beat(self, at: int) -> None:
+        """Say that the process still ran then, for as long as something is under way. Not worth a sync of the disk."""
+        data, dirty = b"%d" % at, self.dirty
+        self._write(b'%08x {"seen":%b}~\n' % (zlib.crc32(data), data), self._last + 1)
+        self.dirty = dirty
 
     def _write(self, line: bytes, seq: int) -> bool:
         """Write a line; `seq`: the name of the segment, where there is none yet."""
@@ -243,18 +253,32 @@ def _decode(line: bytes) -> object:
 
 def _intent(line: bytes, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
     """The intent in a line, by its id; nothing where it is torn or damaged."""
-    data = line[len("00000000 ") + len(_OPENS) : -len(_INTENT)]
-    try:
-        found = orjson.loads(data) if int(line[:8], 16) == zlib.crc32(data) else None
-    except ValueError:
-        return {}
+    found = _inside(line, _OPENS)
     if not isinstance(found, list) or len(found) != len(names):
         return {}
     intent = dict(zip(names, found, strict=True))
     return {str(intent["id"]): intent} if "id" in intent else {}
 
 
+def _beat(line: bytes) -> int:
+    """The moment in a line that tells one, else 0."""
+    found = _inside(line, _BEATS)
+    return found if type(found) is int else 0
+
+
+def _inside(line: bytes, opens: bytes) -> object:
+    """What such a line holds; None where it is another, torn or damaged."""
+    start = len("00000000 ") + len(opens)
+    data = line[start : -len(_INTENT)]
+    try:
+        return orjson.loads(data) if line[9:start] == opens and int(line[:8], 16) == zlib.crc32(data) else None
+    except ValueError:
+        return None
+
+
+_AT: Final = COLUMNS.index("at")
 _TORN: Final = b"~"
+_BEATS: Final = b'{"seen":'
 _OPENS: Final = b'{"intent":'
 _INTENT: Final = b"}~"
 _NEVER: Final = 2**62

@@ -55,7 +55,7 @@ _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
-_ASKED: Final = INTENT.index("requested_model")
+_ASKED, _PERSON = INTENT.index("requested_model"), INTENT.index("sub_identity")
 _SHORT: Final = 64
 
 
@@ -186,8 +186,9 @@ class Recorder:
         except sqlite3.Error:
             booked = set()
         found: list[Row] = []
+        ended = self._journal.seen + round(BATCH_SECONDS * 500_000)  # some time before the next beat
         for name, intent in intents.items():
-            if name not in booked and (row := interrupted(intent, self._seq + 1)) is not None:
+            if name not in booked and (row := interrupted(intent, self._seq + 1, ended)) is not None:
                 self._seq += 1
                 found.append(row)
         if found:
@@ -240,7 +241,7 @@ class Recorder:
         Should the process die before the request of that id is booked, the next start books it so.
         """
         try:
-            model, person = values[_ASKED - 1], values[-1]  # texts of clients, which may be megabytes
+            model, person = values[_ASKED - 1], values[_PERSON - 1]  # texts of clients, which may be megabytes
             if person or len(model) > _SHORT or not model.isascii():
                 self._journal.intend(values[0], bounded_intent((self._seq, *values)))
             else:
@@ -326,6 +327,9 @@ class Recorder:
             self._unsynced.clear()
             self._woken = False
             await loop.run_in_executor(None, self._journal.sync)
+            if self._journal.open:
+                self._journal.beat(round(self._retention.clock.unix() * 1_000_000))
+                self._unsynced.set()
 
     async def _flush_for_ever(self) -> None:
         if self._waiting:

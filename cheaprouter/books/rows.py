@@ -70,11 +70,13 @@ INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
 
 INTENT: Final = (
     "seq", "id", "at", "day", "device_id", "requested_model", "model_id", "provider", "prompt_tokens", "completion_tokens",
-    "cost", "stream", "attempts", "profile", "via", "sub_identity",
+    "cost", "stream", "attempts", "profile", "via", "sub_identity", "began", "rate", "usual", "most", "each",
 )  # fmt: skip
 """Of a request that is about to go upstream: what it would be booked with if nothing more were heard of it, all else being empty.
 
-`seq`: the last booking's before it, so that its own is higher. `at`, `day`: of when it came in.
+`seq`: the last booking's before it, so that its own is higher. `at`, `day`: of when it came in. Tokens and `cost`: of tries
+before this one, and of the prompt. What this try writes is added by the time that it had: `began` (microseconds since 1970),
+`rate` (tokens a second, 0: it is written to its end whoever reads it), `usual` and `most` (tokens), `each` (pico-dollars).
 """
 
 INTERRUPTED: Final = "interrupted"
@@ -118,18 +120,25 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
 
 def bounded_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:
     """An intent each of whose values is within what its column holds."""
-    return tuple(_within(value, *SHAPE[name]) for name, value in zip(INTENT, values, strict=True))
+    return tuple(_within(value, *SHAPE.get(name, _TOKENS)) for name, value in zip(INTENT, values, strict=True))
 
 
-def interrupted(intent: Mapping[str, Any], seq: int) -> Row | None:
-    """The booking of a request of which nothing but its intent is left; None where that is damaged."""
-    told = {
-        **intent,
+def interrupted(intent: Mapping[str, Any], seq: int, ended: int) -> Row | None:
+    """The booking of a request of which nothing but its intent is left; None where that is damaged. `ended`: when the process did."""
+    began, rate, usual, most, each = (count if type(count := intent.get(name)) is int else 0 for name in INTENT[-5:])
+    output = min(most, rate * max(0, ended - began) // 1_000_000) if rate else usual
+    told = {name: value for name, value in intent.items() if name in SHAPE}
+    cost = told.get("cost")
+    told |= {
         "estimated": 1,
         "status": 500,
         "error": INTERRUPTED,
-        "cost_source": _SOURCE[intent.get("cost") is None],
+        "cost_source": "unknown" if cost is None else "estimated",
     }
+    if type(told.get("completion_tokens")) is int:
+        told["completion_tokens"] += output
+    if type(cost) is int:
+        told["cost"] = min(MOST_CHARGE, cost + output * each)
     row = from_disk([*told.values()], [*told])
     return None if row is None else (seq, *row[1:])
 
@@ -156,9 +165,6 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     before = tuple(found.get(name, empty) for name, (*_, empty) in SHAPE.items())
     row = _bounded(before)
     return row if row[0] and row == before else None
-
-
-_SOURCE: Final = ("estimated", "unknown")
 
 
 def _damaged(name: str, rule: Rule) -> str:

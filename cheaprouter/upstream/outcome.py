@@ -26,10 +26,10 @@ HEARTBEAT_SECONDS: Final = 15.0
 class Tab(Protocol):
     """What a request's tries go on: an account."""
 
-    def top_up(self, model: Model) -> None:
-        """Called before each try. Raises a LimitError where the price of a stand-in cannot be reserved."""
+    def top_up(self, model: Model, rate: int) -> None:
+        """Called before each try, with the tokens a second that the model writes (0: to its end, whoever reads). Raises a LimitError where the price of a stand-in cannot be reserved."""
 
-    def go_on(self, model: Model, used: Usage | None) -> None:
+    def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Called before a paused turn is asked to go on."""
 
     def tried(self, model: Model, usage: Usage) -> None:

@@ -58,6 +58,13 @@ class Pace:
             known.density += _WEIGHT * (density - known.density)
         known.hidden += _WEIGHT * (usage.reasoning_tokens - known.hidden)
 
+    def rate(self, model: Model) -> int:
+        """Tokens a second, at least one."""
+        known = self._known.get(model.id)
+        if known is None or known.rate < 1:
+            return int(_LOCAL_RATE if model.local else _CLOUD_RATE)
+        return int(known.rate)
+
     def written(self, model: Model, characters: int, seconds: float, *, whole: bool) -> int:
         """Tokens that an answer will have of which so many characters were seen in so many seconds.
 

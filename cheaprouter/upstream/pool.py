@@ -111,7 +111,7 @@ class Pool:
         if adapter is None or (target := self._at_once(adapter, model)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
-            tab.top_up(model)
+            tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
         outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total, tab)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
@@ -155,7 +155,7 @@ class Pool:
             attempts += [*(_unanswered(first),) * again, _attempt(first, failure)]
             await self._after(plan, first, failure, end - self._loop_time())
         while self._loop_time() < end and (target := plan.next(self._clock.monotonic())) is not None:
-            if tab is not None and not _affordable(target.model, tab):
+            if tab is not None and not self._affordable(upstreams, target.model, tab):
                 plan.pass_over(target)
                 continue
             tried = self._loop_time()
@@ -167,6 +167,13 @@ class Pool:
             attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
+
+    def _affordable(self, upstreams: Upstreams, model: Model, tab: Tab) -> bool:
+        try:
+            tab.top_up(model, 0 if upstreams.adapters[model.provider].goes_on else self._pace.rate(model))
+        except LimitError:
+            return False
+        return True
 
     async def _try(
         self,
@@ -209,8 +216,8 @@ class Pool:
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
         call.expected = asker.expected_output or _USUAL_OUTPUT
-        if tab is not None:
-            call.before_each = partial(tab.go_on, model)
+        if tab is not None and adapter.pauses is not None:
+            call.before_each = partial(tab.go_on, model, self._pace.rate(model))
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -436,14 +443,6 @@ def _most(call: Call) -> int:
     """Output tokens that an unseen answer is taken for at most: what its client allows, or twice what is usual."""
     request, most = call.request, 2 * call.expected
     return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
-
-
-def _affordable(model: Model, tab: Tab) -> bool:
-    try:
-        tab.top_up(model)
-    except LimitError:
-        return False
-    return True
 
 
 def _attempt(target: Target, failure: Failure) -> Attempt:

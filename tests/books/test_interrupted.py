@@ -14,7 +14,7 @@ def intend(office, name="req_long", **changes):
     values = {
         "id": name, "at": round(office.time.at.timestamp() * 1_000_000), "day": 20261122, "device_id": "kitchen",
         "requested_model": "blockrun/auto", "model_id": "lab/small", "provider": "lab", "prompt_tokens": 10,
-        "completion_tokens": 20, "cost": 3 * 10**9, "stream": 1, "attempts": 2, "profile": "auto", "via": "http", "sub_identity": "",
+        "completion_tokens": 20, "cost": 3 * 10**9, "stream": 1, "attempts": 2, "profile": "auto", "via": "http", "sub_identity": "", "began": 5, "rate": 0, "usual": 0, "most": 0, "each": 10**6,
     }  # fmt: skip
     office.recorder.intend(tuple((values | changes).values()))
 
@@ -97,3 +97,28 @@ async def test_an_intent_of_a_model_without_a_price_is_booked_as_unknown(office)
     crash(office)
     row = office.database.read_sync(lambda c: books.recent(c, 1))[0]
     assert books.values(row)[-1] == 1
+
+
+async def test_what_was_written_meanwhile_is_told_by_the_time_until_the_process_died(office):
+    office = office()
+    began = round(office.time.at.timestamp() * 1_000_000)
+    intend(office, began=began, rate=10, usual=40, most=100)
+    office.later(3)
+    office.journal.beat(round(office.time.at.timestamp() * 1_000_000))
+    office.later(3600)
+    crash(office)
+    row = (await office.reports.audit())[0]
+    assert row["completion_tokens"] == pytest.approx(20 + 30, abs=3)
+    assert row["cost_usd"] == pytest.approx(0.003 + (row["completion_tokens"] - 20) * 1e-6)
+
+
+@pytest.mark.parametrize(("rate", "written"), [(0, 40), (1000, 100)])
+async def test_it_is_no_more_than_can_be_and_all_of_what_nobody_stops(office, rate, written):
+    office = office()
+    began = round(office.time.at.timestamp() * 1_000_000)
+    intend(office, began=began, rate=rate, usual=40, most=100)
+    office.later(3)
+    office.book()
+    crash(office)
+    row = next(row for row in await office.reports.audit() if row["error"] == "interrupted")
+    assert row["completion_tokens"] == 20 + written

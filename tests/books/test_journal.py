@@ -310,7 +310,7 @@ def intent(name="req_9", seq=1, **changes):
     values = {
         "seq": seq, "id": name, "at": 5, "day": 20261122, "device_id": "kitchen", "requested_model": "m", "model_id": "lab/small",
         "provider": "lab", "prompt_tokens": 10, "completion_tokens": 20, "cost": 300, "stream": 0, "attempts": 1, "profile": None,
-        "via": "http", "sub_identity": "",
+        "via": "http", "sub_identity": "", "began": 5, "rate": 10, "usual": 40, "most": 100, "each": 10**6,
     }  # fmt: skip
     return tuple((values | changes)[name] for name in INTENT)
 

@@ -91,12 +91,12 @@ class Bill:
         self.left: Any = None
         self._refuse = refuse
 
-    def top_up(self, model: Model) -> None:
+    def top_up(self, model: Model, rate: int) -> None:
         if self._refuse is not None:
             self._refuse(model)
         self.begun.append(model.id)
 
-    def go_on(self, model: Model, used: Usage | None) -> None:
+    def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         self.begun.append(f"{model.id} after {used and used.total_tokens}")
 
     def tried(self, model: Model, usage: Usage) -> None:
