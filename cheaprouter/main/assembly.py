@@ -238,6 +238,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
         policies=lambda: house.gateway.world.policies,
         changed=lambda: house.settings_changed(),  # noqa: PLW0108 - the house is not built yet
         admin_key_file=data / ADMIN_KEY,
+        http=settings.http,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
     makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
