@@ -351,6 +351,8 @@ async def provider(models: dict[str, Behaviour], overbill: float = 1.0) -> Async
         tasks.add(task)
         try:
             await made.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             tasks.discard(task)
 
