@@ -146,7 +146,7 @@ MIX: tuple[tuple[Callable[[random.Random, str], Ask], int], ...] = (
     (lambda r, d: Ask("left-whole", _any(r, "plain", "whole", "mute"), d, r.randint(100, 200), stream=False, leave=0.9), 5),
     (lambda r, d: Ask("left-mid-stream", _any(r, "plain", "mute"), d, r.randint(100, 300), events=r.randint(2, 8)), 7),
     (lambda r, d: Ask("left-unnoticed", "whole", d, r.randint(100, 300), events=r.randint(2, 8)), 1),
-    (lambda r, d: Ask("thinking", _any(r, "think", "think", "think", "mutethink"), d, r.randint(20, 150)), 10),
+    (lambda r, d: Ask("thinking", _any(r, *["think"] * 5, "mutethink"), d, r.randint(20, 150)), 10),
     (lambda r, d: Ask("left-thinking", "think", d, r.randint(20, 150), leave=0.9), 4),
     (lambda r, d: Ask("silent", _any(r, *FLAKY), d, r.randint(50, 150), fault="silent"), 1),
     (lambda r, d: Ask("cut", _any(r, *FLAKY), d, r.randint(50, 150), fault="cut"), 3),
