@@ -62,7 +62,7 @@ class Options:
     streams: int = 8
     rounds: int = 12
     kills: int = 30
-    kill_streams: int = 2
+    kill_streams: int = 1
     damages: int = 100
     wait: float = 70.0
     seed: int = 1
@@ -195,7 +195,7 @@ async def _kills(field: Field, router: Router, since: int) -> None:
         nonlocal left
         rng = random.Random(options.seed)
         for _ in range(options.kills):
-            await asyncio.sleep(rng.uniform(1.0, 4.0))
+            await asyncio.sleep(rng.uniform(2.0, 5.0))
             field.provider.mark_killed("device-")
             await router.kill()
             await router.start()
