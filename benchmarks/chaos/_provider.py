@@ -219,6 +219,8 @@ class _Answer:
         new = made - max(self.made, behaviour.hidden)
         self.made = made
         self.item.output = round(made * self.n * self.over)
+        if writer.is_closing():
+            raise ClientGoneError
         if self.streamed and new > 0 and self.fault in {None, "cut"}:
             for index in range(self.n):
                 self._event(writer, {"content": self._text(new)}, index)
