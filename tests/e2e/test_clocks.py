@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pytest
 
 from tests.builders import a_body, a_provider, saying
 from tests.fakes.fault_server import fault_server
-from tests.fakes.process import serve
+from tests.fakes.process import Process, serve
 
 FAKETIME = next(
     (
@@ -40,12 +41,12 @@ class House:
         fake |= {"FAKETIME_TIMESTAMP_FILE": str(file)} if file else {"FAKETIME": moment}
         async with serve(self.folder, "--config", str(self.config), **(fake if moment or file else {})) as process:
             async with aiohttp.ClientSession(process.url) as session:
-                yield Running(session, process.admin())
+                yield Running(session, process)
 
 
 class Running:
-    def __init__(self, session: aiohttp.ClientSession, admin: dict[str, str]) -> None:
-        self.session, self.admin = session, admin
+    def __init__(self, session: aiohttp.ClientSession, process: Process) -> None:
+        self.session, self.process, self.admin = session, process, process.admin()
 
     async def ask(self, device: str = "tablet") -> int:
         body = a_body(model="lab/small", messages=saying("hi"), max_tokens=20)
@@ -91,6 +92,16 @@ async def test_a_wrong_clock_at_the_start_frees_no_budget_and_is_told(house, mom
         assert await now.ask() == 429
         assert await now.clock_problems() == []
         assert await now.rows() == rows + 1
+
+
+async def test_a_kill_and_a_clock_that_is_behind_free_no_budget(house) -> None:
+    async with house.at() as now:
+        await now.spend()
+        now.process.signal(signal.SIGKILL)
+        await now.process.ended()
+    async with house.at("@1970-01-01 00:01:00") as then:
+        assert await then.ask() == 429
+        assert await then.clock_problems()
 
 
 async def test_a_clock_that_jumps_while_it_runs_frees_no_budget(house, tmp_path) -> None:
