@@ -50,8 +50,12 @@ CAUSES = (
 )  # fmt: skip
 
 
+GOES_ON = "going"
+"""A provider of a kind that is known to write answers to their ends, and to bill them, whoever has left."""
+
+
 def _provider(model: str) -> str:
-    return model if model in FLAKY else "lab"
+    return model if model in FLAKY else GOES_ON if model == "whole" else "lab"
 
 
 @dataclass(frozen=True)
@@ -100,8 +104,12 @@ class Field:
         config = {
             "auth": "open",
             "providers": {
-                owner: {**lab, "models": [m for m in models if m["id"].startswith(f"{owner}/")]}
-                for owner in ("lab", *FLAKY)
+                owner: {
+                    **lab,
+                    "kind": "groq" if owner == GOES_ON else "openai",
+                    "models": [m for m in models if m["id"].startswith(f"{owner}/")],
+                }
+                for owner in ("lab", GOES_ON, *FLAKY)
             },
             "aliases": {f"{cause}.{name}": f"{_provider(name)}/{name}" for cause in CAUSES for name in MODELS},
             "fallbacks": {f"{name}/{name}": ["lab/plain"] for name in FLAKY},

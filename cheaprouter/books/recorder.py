@@ -186,7 +186,8 @@ class Recorder:
         except sqlite3.Error:
             booked = set()
         found: list[Row] = []
-        ended = self._journal.seen + round(BATCH_SECONDS * 500_000)  # some time before the next beat
+        # Some time before the next beat, and its upstream went on until it noticed.
+        ended = self._journal.seen + round(BATCH_SECONDS * 800_000)
         for name, intent in intents.items():
             if name not in booked and (row := interrupted(intent, self._seq + 1, ended)) is not None:
                 self._seq += 1

@@ -26,9 +26,13 @@ _LOCAL_RATE: Final = 10.0
 
 @dataclass(slots=True)
 class Manner:
-    """Of one model. `rate`: tokens a second from sending to the end, 0 where unknown. `hidden`: tokens of thoughts not shown."""
+    """Of one model. `rate`: tokens a second from sending to the end, `usual`: tokens of an answer, both 0 where unknown.
+
+    `density`: tokens a character. `hidden`: tokens of thoughts that are not shown.
+    """
 
     rate: float = 0.0
+    usual: float = 0.0
     density: float = _TOKENS_A_CHARACTER
     hidden: float = 0.0
 
@@ -49,6 +53,7 @@ class Pace:
             known = self._known[model_id] = Manner()
             if len(self._known) > _MOST:
                 self._known.popitem(last=False)
+        known.usual += (tokens - known.usual) * (_WEIGHT if known.usual else 1.0)
         if seconds >= _LEAST_SECONDS:
             rate = tokens / seconds
             known.rate = rate if not known.rate else known.rate + _WEIGHT * (rate - known.rate)
@@ -64,6 +69,11 @@ class Pace:
         if known is None or known.rate < 1:
             return int(_LOCAL_RATE if model.local else _CLOUD_RATE)
         return int(known.rate)
+
+    def usual(self, model: Model) -> int:
+        """Tokens that its answers have; 0 where that is not known."""
+        known = self._known.get(model.id)
+        return 0 if known is None else round(known.usual)
 
     def written(self, model: Model, characters: int, seconds: float, *, whole: bool) -> int:
         """Tokens that an answer will have of which so many characters were seen in so many seconds.

@@ -215,7 +215,7 @@ class Pool:
         if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
-        call.expected = asker.expected_output or _USUAL_OUTPUT
+        call.expected = asker.expected_output
         if tab is not None and adapter.pauses is not None:
             call.before_each = partial(tab.go_on, model, self._pace.rate(model))
         began = self._loop_time()
@@ -239,7 +239,7 @@ class Pool:
         """What was no answer and is billed all the same: a try that failed, and one that was lost with its connection."""
         model = call.model
         if call.lost >= _WORKED_ON:
-            output = min(self._pace.written(model, 0, call.lost, whole=False), _most(call))
+            output = min(self._pace.written(model, 0, call.lost, whole=False), self._most(call))
             tab.tried(model, Usage(completion_tokens=output, estimated=True))
         if isinstance(outcome, Failure) and (used := self._used(call, began + call.lost)) is not None:
             tab.tried(model, used)
@@ -254,7 +254,7 @@ class Pool:
             return usage
         output = self._weigh(call, told.characters, seconds, whole=told.whole)
         if not told.characters:
-            output = min(output, _most(call))
+            output = min(output, self._most(call))
         if usage is None:
             return Usage(completion_tokens=output, estimated=True)
         return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
@@ -262,7 +262,13 @@ class Pool:
     def _weigh(self, call: Call, characters: int, seconds: float, *, whole: bool) -> int:
         """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
         output = self._pace.written(call.model, characters, seconds, whole=whole)
-        return max(output, min(call.expected, _most(call))) if call.adapter.goes_on and not whole else output
+        return max(output, self._most(call, 1)) if call.adapter.goes_on and not whole else output
+
+    def _most(self, call: Call, times: int = 2) -> int:
+        """So many times the tokens that an answer usually has, or what its client allows."""
+        request = call.request
+        most = times * (self._pace.usual(call.model) or call.expected or _USUAL_OUTPUT)
+        return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
@@ -437,12 +443,6 @@ class _Unfinished:
         used = self._used()
         self._call.abandon()
         return used
-
-
-def _most(call: Call) -> int:
-    """Output tokens that an unseen answer is taken for at most: what its client allows, or twice what is usual."""
-    request, most = call.request, 2 * call.expected
-    return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
 
 
 def _attempt(target: Target, failure: Failure) -> Attempt:

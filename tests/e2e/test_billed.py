@@ -10,6 +10,8 @@ import aiohttp
 import pytest
 import yaml
 
+from cheaprouter.core.models import Caller
+from cheaprouter.wire.openai_chat.request import parse
 from tests.builders import a_body, until
 from tests.fakes.biller import Way, biller
 from tests.fakes.process import serve
@@ -215,3 +217,47 @@ async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_an
         row = await booked(client, bill, 5)
     assert row["status"] == 499
     assert row["cost_usd"] == near(bill.billed - billed, 0.5, 1.5)
+
+
+async def test_what_a_stop_cuts_off_is_booked_at_its_estimate(tmp_path, monkeypatch):
+    monkeypatch.setattr("cheaprouter.main.app.DRAIN_SECONDS", 0.01)
+    async with biller(slow=Way(tokens=400, rate=100)) as bill:
+        async with router(tmp_path, a_house(bill)) as client:
+            asked = asyncio.ensure_future(ask(client, "slow"))
+            await until(lambda: bill.items and bill.items[0].output > 50)
+            await client.app.drain()
+        await asyncio.gather(asked, return_exceptions=True)
+        async with router(tmp_path, a_house(bill)) as client:
+            row = await booked(client, bill)
+    assert (row["status"], row["error"]) == (503, "shutting_down")
+    assert row["cost_usd"] == near(bill.billed, 0.5, 2)
+
+
+async def test_what_is_read_on_is_estimated_at_a_stop(tmp_path):
+    async with biller(slow=Way(tokens=400, rate=100)) as bill:
+        async with router(tmp_path, a_house(bill)) as client:
+            await ask(client, "slow", patience=0.6)
+        async with router(tmp_path, a_house(bill)) as client:
+            row = await booked(client, bill)
+    assert row["cost_usd"] == near(bill.billed, 0.5, 2)
+
+
+async def test_only_so_many_answers_are_read_on_for_one_device(tmp_path):
+    async with biller(slow=Way(tokens=100, rate=50)) as bill, router(tmp_path, a_house(bill)) as client:
+        await asyncio.gather(*(ask(client, "slow", patience=0.3) for _ in range(12)))
+        await until(lambda: len(bill.items) == 12)
+        await until(lambda: sum(item.open for item in bill.items) == 8)
+        await booked(client, bill, 12)
+    assert sorted(item.output == 100 for item in bill.items) == [False] * 4 + [True] * 8
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_chat_over_mqtt_that_is_given_up_is_booked_what_was_billed(tmp_path, stream):
+    async with biller(slow=Way(wait=0.4)) as bill, router(tmp_path, a_house(bill)) as client:
+        asked = parse(a_body(SAY, "lab/slow", stream=stream), wire="events")
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await client.app.house.gateway.serve(asked, Caller("esp", source="mqtt"), via="mqtt")
+        row = await booked(client, bill)
+    assert (row["status"], row["device_id"]) == (499, "esp")
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
