@@ -15,6 +15,7 @@ from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usag
 from ..core.money import charge
 from .hold import Hold, refused
 from .ledger import Refusal, Reservation, reached
+from .plausible import SURE, corrected
 from .policy import Policies, Policy
 from .refusals import rate_headers, unpriced_error
 from .tries import Tries
@@ -291,6 +292,8 @@ class Account:
         now, at = accounts.clock.monotonic(), accounts.clock.unix()
         calendar = accounts.calendar
         day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
+        if usage is not None and (usage.prompt_tokens > SURE or usage.completion_tokens > SURE):
+            usage = self._believed(usage, output_characters)
         told = usage is not None and usage.completion_tokens and usage.prompt_tokens
         used = usage if usage is not None and told else self._estimated(usage, output_characters)
         self.cost, source = self._cost(used)
@@ -406,6 +409,13 @@ class Account:
             return replace(told, completion_tokens=output, estimated=True)
         prompt = self._prompt(self.model)
         return Usage(prompt, output, estimated=True, reported_cost=None if told is None else told.reported_cost)
+
+    def _believed(self, told: Usage, output_characters: int) -> Usage:
+        """What an upstream told, as far as that can be."""
+        usage = corrected(told, self.decision.prompt_tokens if self.decision else 0, output_characters)
+        if usage is not told and self.model is not None:
+            self._accounts.alerts.miscounted(self.model.id, told.prompt_tokens, told.completion_tokens)
+        return usage
 
     def _cost(self, usage: Usage) -> tuple[int | None, str]:
         if self.cached:
