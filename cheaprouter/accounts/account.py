@@ -167,10 +167,20 @@ class Account:
                 raise self._refused(refusal)
         self._intend(model, decision, tries)
 
+    def go_on(self, model: Model, used: Usage | None) -> None:
+        """Before a turn that its upstream paused is asked to go on: what it used so far stands in the intent, too."""
+        tries = replace(self._tries) if self._tries else Tries(model)
+        if used is not None:
+            self._add(tries, model, used)
+        assert self.decision is not None
+        self._intend(model, self.decision, tries)
+
     def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None) -> None:
         """What is booked should nothing more be heard of this request: what it cost so far, and this try's estimate."""
         prompt = decision.prompt_tokens if model is decision.model else self._prompt(model)
         output = self._accounts.habits.outputs.get(model.id) or decision.expected_output
+        if (most := self.operation.max_tokens) is not None and output > most * self.operation.n:
+            output = most * self.operation.n
         price = model.flat or active_price(model, self.at)
         cost = None if price is None else charged(price, prompt, output)
         count = 1
@@ -192,7 +202,7 @@ class Account:
                 cost,
                 int(self.operation.stream),
                 count,
-                decision.profile and decision.profile.value,
+                decision.profile,
                 self.via,
                 caller.sub_identity,
             )
@@ -205,15 +215,20 @@ class Account:
         """
         if not usage.prompt_tokens:
             usage = replace(usage, prompt_tokens=self._prompt(model), estimated=True)
-        price = model.flat or active_price(model, self.at)
-        amount, source = billed(usage, model, price)
-        paid = at_least(usage, price) if amount is None else amount
         if self._tries is None:
             self._tries = Tries(model)
-        self._tries.add(model, usage, source, paid)
+        paid = self._add(self._tries, model, usage)
         if self._reservation is not None:
             tokens = usage.prompt_tokens + usage.completion_tokens
             self._accounts.ledger.charge(self._reservation, tokens, paid, self._accounts.clock.monotonic(), self.day)
+
+    def _add(self, tries: Tries, model: Model, usage: Usage) -> int:
+        """Add a try; returns what it cost, as far as that is known."""
+        price = model.flat or active_price(model, self.at)
+        amount, source = billed(usage, model, price)
+        paid = at_least(usage, price) if amount is None else amount
+        tries.add(model, usage, source, paid)
+        return paid
 
     def leave(self, left: Any) -> None:
         """The client leaves during a try."""

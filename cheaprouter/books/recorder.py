@@ -21,7 +21,7 @@ from .database import Database
 from .journal import Journal
 from .metrics import Metrics
 from .rollups import drop_hours
-from .rows import FIRST_AT, INDEX, Row, from_row, interrupted, make_intent, make_row, microseconds
+from .rows import FIRST_AT, INDEX, INTENT, Row, bounded_intent, from_row, interrupted, make_row, microseconds
 from .wal import MOST_BOOKED_AT_ONCE, WalFullError, checkpoint
 
 _LOG: Final = logging.getLogger(__name__)
@@ -55,6 +55,8 @@ _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
+_ASKED: Final = INTENT.index("requested_model")
+_SHORT: Final = 64
 
 
 @dataclass(slots=True)
@@ -238,8 +240,11 @@ class Recorder:
         Should the process die before the request of that id is booked, the next start books it so.
         """
         try:
-            intent = make_intent((self._seq, *values))
-            self._journal.intend(intent[1], intent)
+            model, person = values[_ASKED - 1], values[-1]  # texts of clients, which may be megabytes
+            if person or len(model) > _SHORT or not model.isascii():
+                self._journal.intend(values[0], bounded_intent((self._seq, *values)))
+            else:
+                self._journal.intend(values[0], (self._seq, *values))
         except Exception:  # noqa: BLE001 - as in `record`
             _LOG.exception("An intent could not be written: %.200s", values[:1])
             return

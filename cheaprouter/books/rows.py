@@ -116,12 +116,9 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
     return row
 
 
-def make_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:
-    """An intent of its values, each within what its column holds; texts come from clients, and may be megabytes."""
-    for text in values:
-        if type(text) is str and (len(text) > _SHORT or not text.isascii()):
-            return tuple(_within(value, *SHAPE[name]) for name, value in zip(INTENT, values, strict=True))
-    return values
+def bounded_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An intent each of whose values is within what its column holds."""
+    return tuple(_within(value, *SHAPE[name]) for name, value in zip(INTENT, values, strict=True))
 
 
 def interrupted(intent: Mapping[str, Any], seq: int) -> Row | None:
@@ -160,9 +157,6 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     row = _bounded(before)
     return row if row[0] and row == before else None
 
-
-_SHORT: Final = 64
-"""Characters that any text of an intent may have."""
 
 _SOURCE: Final = ("estimated", "unknown")
 

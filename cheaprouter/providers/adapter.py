@@ -63,6 +63,7 @@ class Adapter(ABC):
         self.base_url = address(settings.base_url, kind)
         self.shown_url = "(not shown)" if isinstance(settings.base_url, Hidden) else self.base_url
         self.local = is_local(settings)
+        self.goes_on = kind.goes_on
         self.timeouts = settings.timeouts or kind.timeouts
         self.headers_within = header_limit(self.timeouts, stream=True)
         self.api_keys = settings.api_keys

@@ -110,8 +110,10 @@ class Call:
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
     of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
-    it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is. `spent`: why a
-    gathered reply had to end early.
+    it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used
+    so far. `spent`: why a gathered reply had to end early.
+
+    `expected`: tokens that its answer probably has.
 
     What is known of its cost where it is no answer: `sent`: the request is out, though no headers came; `accepted`: a reply of
     status 200 began, which is in `gathering`, `reading`, or `start` and `parts`; `refused`: what an error told of a usage.
@@ -139,7 +141,8 @@ class Call:
     pauses: int = 0
     meter: Meter | None = None
     spent: LimitError | None = None
-    before_each: Callable[[], None] | None = None
+    before_each: Callable[[Usage | None], None] | None = None
+    expected: int = 0
     sent: bool = False
     accepted: bool = False
     exchange: Exchange | None = None
@@ -168,8 +171,7 @@ class Call:
             )
             wire = WireRequest(wire.endpoint, wire.body, self._begins if stream else None, self._left)
             self.response = response = await self.transport.open(wire, limits.connect)
-            if response.again:
-                self.again, self.lost = True, response.lost
+            self.again, self.lost = response.again, response.lost
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
             self.accepted = True
@@ -189,8 +191,7 @@ class Call:
             if not watch.caught():
                 keep = True
                 raise
-            if self.exchange is not None:
-                self.exchange.abandon()
+            self.abandon_exchange()
             return timeout_failure(self.adapter, watch)
         finally:
             if self.response is not None and not keep:
@@ -263,7 +264,7 @@ class Call:
                 break
             response.release()
             if self.before_each is not None:
-                self.before_each()
+                self.before_each(gathering.reader.usage)
             self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
             self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
@@ -323,7 +324,7 @@ class Call:
             written = reader.said or reader.trouble is not Trouble.ERROR
             headers = {} if self.response is None else self.response.headers
             usage = self.adapter.with_cost(reader.usage, headers) or self.refused
-            return Told(usage, reader.output_characters, written=written, whole=reader.finish_reason is not None)
+            return Told(usage, reader.written, written=written, whole=reader.finish_reason is not None)
         if self.refused is not None or not self.accepted:
             return Told(self.refused, written=self.sent, whole=self.refused is not None)
         usage, characters, written = self.adapter.use_in(b"".join((self.start, *self.parts)), self.request)
@@ -365,10 +366,14 @@ class Call:
         else:
             self.parts.append(data)
 
-    def abandon(self) -> None:
-        """Drop what is still under way."""
+    def abandon_exchange(self) -> None:
+        """Wait for no headers any more."""
         if self.exchange is not None:
             self.exchange.abandon()
+
+    def abandon(self) -> None:
+        """Drop what is still under way."""
+        self.abandon_exchange()
         if self.response is not None:
             self.response.release() if self._complete else self.response.abort()
 
@@ -379,6 +384,8 @@ class Call:
         """The reply that a paused stream goes on in; None where it did not pause."""
         if (wire := self._next_part(reader)) is None:
             return None
+        if self.before_each is not None:
+            self.before_each(reader.usage)
         response = await self.transport.open(wire, self.adapter.timeouts.connect)
         return (
             response

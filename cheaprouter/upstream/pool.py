@@ -208,8 +208,9 @@ class Pool:
         if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
+        call.expected = asker.expected_output or _USUAL_OUTPUT
         if tab is not None:
-            call.before_each = partial(tab.top_up, model)
+            call.before_each = partial(tab.go_on, model)
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -219,23 +220,24 @@ class Pool:
             if tab is None:
                 call.abandon()
             else:
-                tab.leave(_Unfinished(model, call, partial(self._used, call, asker, began)))
+                tab.leave(_Unfinished(model, call, partial(self._used, call, began)))
             raise
         if not isinstance(outcome, Streaming):
             watch.stop()
         if tab is not None and (call.again or isinstance(outcome, Failure)):
-            self._put_on(tab, call, outcome, asker, began)
+            self._put_on(tab, call, outcome, began)
         return outcome, call
 
-    def _put_on(self, tab: Tab, call: Call, outcome: object, asker: Asker, began: float) -> None:
+    def _put_on(self, tab: Tab, call: Call, outcome: object, began: float) -> None:
         """What was no answer and is billed all the same: a try that failed, and one that was lost with its connection."""
         model = call.model
         if call.lost >= _WORKED_ON:
-            tab.tried(model, self._estimate(call, asker, 0, call.lost, whole=False))
-        if isinstance(outcome, Failure) and (used := self._used(call, asker, began + call.lost)) is not None:
+            output = min(self._pace.written(model, 0, call.lost, whole=False), _most(call))
+            tab.tried(model, Usage(completion_tokens=output, estimated=True))
+        if isinstance(outcome, Failure) and (used := self._used(call, began + call.lost)) is not None:
             tab.tried(model, used)
 
-    def _used(self, call: Call, asker: Asker, began: float) -> Usage | None:
+    def _used(self, call: Call, began: float) -> Usage | None:
         """What a try that was no answer will be billed, as it was told or else estimated; None where that is nothing."""
         told, seconds = call.told(), self._loop_time() - began
         usage = told.usage
@@ -243,21 +245,17 @@ class Pool:
             return usage
         if not told.written or not (call.accepted or seconds >= _WORKED_ON):
             return usage
-        estimate = self._estimate(call, asker, told.characters, seconds, whole=told.whole)
+        output = self._weigh(call, told.characters, seconds, whole=told.whole)
+        if not told.characters:
+            output = min(output, _most(call))
         if usage is None:
-            return estimate
-        return replace(
-            usage, completion_tokens=max(usage.completion_tokens, estimate.completion_tokens), estimated=True
-        )
+            return Usage(completion_tokens=output, estimated=True)
+        return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
 
-    def _estimate(self, call: Call, asker: Asker, characters: int, seconds: float, *, whole: bool) -> Usage:
-        """Output by what was seen of it, and by the time it took; never more than the client allows, or twice what is usual."""
-        request = call.request
-        most = 2 * (asker.expected_output or _USUAL_OUTPUT)
-        if request.max_tokens is not None:
-            most = min(most, request.max_tokens * request.n)
+    def _weigh(self, call: Call, characters: int, seconds: float, *, whole: bool) -> int:
+        """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
         output = self._pace.written(call.model, characters, seconds, whole=whole)
-        return Usage(completion_tokens=min(output, most) if not characters else output, estimated=True)
+        return max(output, min(call.expected, _most(call))) if call.adapter.goes_on and not whole else output
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
@@ -320,24 +318,29 @@ class Pool:
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
-        began = self._loop_time()
+        began, reader = self._loop_time(), outcome.reader
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
-            lambda failure, used: self._ended(target, failure, used, began),
+            lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
+            lambda characters: self._weigh(call, characters, spent, whole=False),
             events=call.request.wire == "events",
             meter=call.meter,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 
-    def _ended(self, target: Target, failure: Failure | None, used: Usage | None, began: float) -> None:
+    def _ended(
+        self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
+    ) -> None:
         if failure is None:
             self._observer.succeeded(target, None)
             if used is not None:
-                self._observer.wrote(target.model.id, used, self._loop_time() - began)
+                wrote = self._loop_time() - began
+                self._observer.wrote(target.model.id, used, wrote)
+                self._pace.answered(target.model.id, used, spent + wrote, characters)
         else:
             self._observer.failed(target, failure)
 
@@ -427,6 +430,12 @@ class _Unfinished:
         used = self._used()
         self._call.abandon()
         return used
+
+
+def _most(call: Call) -> int:
+    """Output tokens that an unseen answer is taken for at most: what its client allows, or twice what is usual."""
+    request, most = call.request, 2 * call.expected
+    return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
 
 
 def _affordable(model: Model, tab: Tab) -> bool:

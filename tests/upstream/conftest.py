@@ -96,6 +96,9 @@ class Bill:
             self._refuse(model)
         self.begun.append(model.id)
 
+    def go_on(self, model: Model, used: Usage | None) -> None:
+        self.begun.append(f"{model.id} after {used and used.total_tokens}")
+
     def tried(self, model: Model, usage: Usage) -> None:
         self.items.append((model.id, usage))
 
