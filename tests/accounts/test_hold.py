@@ -260,6 +260,14 @@ async def test_with_money_enough_nothing_is_told_upstream(home):
     assert asks(home).hold.ceiling(PAID, whole=True) is None
 
 
+async def test_what_does_not_fit_into_the_window_is_not_asked_for(home):
+    home = home(**budget("0.05"))
+    small = Model("lab/paid", "lab", "paid", PAID.prices, context=2000)
+    taught(home, 100, 100, 100)
+    assert asks(home, model=small).hold.ceiling(small, whole=False) is None
+    assert asks(home, model=small, prompt=1999).hold.output == 1
+
+
 async def test_without_limits_nothing_is_held_and_a_budget_that_is_set_meanwhile_holds(home):
     home = home()
     account = asks(home)
