@@ -150,8 +150,10 @@ def _run(*options: Any) -> int:
 
 
 def _check_config(args: argparse.Namespace) -> int:
-    from ..config import loader  # noqa: PLC0415 - see above
+    from ..config import files, loader  # noqa: PLC0415 - see above
 
+    if (problem := files.folder_problem(_data(args))) is not None:
+        raise ConfigurationError([problem])
     loaded = loader.load(args.config, _data(args), os.environ)
     read = ", ".join(str(f) for f in loaded.files if f.exists()) or "no file: defaults and environment"
     print(f"The configuration is good ({read}).")
