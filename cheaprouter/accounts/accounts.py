@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sqlite3
 from collections.abc import Callable, Mapping
 from dataclasses import KW_ONLY, InitVar, replace
@@ -26,7 +27,7 @@ from ..core.models import Caller, Json, KeyKind
 from ..core.records import dataclass
 from . import keys, known
 from .arrivals import Arrivals, TurnedAway
-from .keys import Callers, identify
+from .callers import Callers, identify
 from .known import KnownDevices
 from .ledger import Balance, Baseline, Ledger, Period
 from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
@@ -88,10 +89,13 @@ class Accounts:
     def recognize(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError, which is counted."""
         try:
-            return self.look_up(headers, peer, auth)
+            caller = self.look_up(headers, peer, auth)
         except AuthenticationError:
             self.turned_away.note(self.clock.monotonic())
             raise
+        if caller.key_id:
+            self.callers.used.add(caller.key_id)
+        return caller
 
     def look_up(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The same where nobody is turned away for it."""
@@ -99,6 +103,8 @@ class Accounts:
 
     def let_in(self, caller: Caller, peer: str) -> Caller:
         """Who a caller counts as, which is known from now on: itself, or with all newcomers that there is no room for `OTHERS`."""
+        if caller.key_id:
+            self.callers.used.add(caller.key_id)
         if caller.device_id in self.known:
             return caller
         if not self._may_come(caller, peer):
@@ -131,7 +137,7 @@ class Accounts:
             )
             found, kept = {}, []
         self.overrides.restore(kept)
-        self.callers.take(found)
+        self.callers.take(found, self.clock.unix())
         self.callers.configure(settings.admin_key)
         if drop_outdated:
             self.drop_outdated(settings)
@@ -175,12 +181,15 @@ class Accounts:
 
         A database that fails is told once, and asked again the next time.
         """
+        now = self.clock.unix()
+        self.callers.expire(now)
         try:
-            if await self.callers.refresh(self.database):
+            if await self.callers.refresh(self.database, now):
                 self.known.register(self.callers.keyed)
                 self.known.reconsider()
             self._turn_month()
             await self.known.write(self.database)
+            await self.callers.write_uses(self.database, now, self.clock.monotonic())
         except sqlite3.Error as error:
             if not self._failing:
                 _LOG.error("Devices could not be brought in step with the database: %s", error)
@@ -207,6 +216,7 @@ class Accounts:
         try:
             while self.known.unwritten:
                 await self.known.write(self.database)
+            await self.callers.write_uses(self.database, self.clock.unix(), math.inf)
         except sqlite3.Error as error:
             _LOG.error("Devices could not be written down: %s", error)
 
@@ -268,7 +278,7 @@ class Accounts:
     def remove(self, device_id: str) -> None:
         """Forget a device: its settings, keys and counters. Its spend stays in the sums; one in the file stays configured."""
         names = self.overrides.drop(device_id)
-        self.callers.forget(device_id)
+        self.callers.forget(device_id, self.clock.unix())
         self.changed()
 
         def erase(connection: sqlite3.Connection) -> None:
@@ -284,22 +294,30 @@ class Accounts:
     # --- keys --------------------------------------------------------------------------------------------------
 
     async def list_keys(self) -> list[Json]:
-        """The keys there are, without the keys: id, device, hint, created_at (Unix seconds). Raises sqlite3.Error."""
-        found = await self.database.read(keys.listed)
-        return [{"id": k.id, "device": k.device_id, "hint": k.hint, "created_at": k.created_at} for k in found]
+        """The keys there are, expired ones too, as `shown` tells of each. Raises sqlite3.Error."""
+        found, now = await self.database.read(keys.listed), self.clock.unix()
+        uses = self.callers.last_uses(now)
+        return [keys.shown(replace(k, used_at=uses.get(k.id, k.used_at)), now) for k in found]
 
-    async def add_key(self, device_id: str) -> str:
-        """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept."""
-        scope, now = key_owner(device_id), self.clock.utcnow().timestamp()
-        key = await self.database.run(lambda c: keys.add(c, scope, now))
-        await self.callers.reload(self.database)
+    async def add_key(self, device_id: str, days: int | None = None) -> str:
+        """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept, SettingError."""
+        scope, now = key_owner(device_id), self.clock.unix()
+        key = await self.database.run(lambda c: keys.add(c, scope, now, days))
+        await self.callers.reload(self.database, now)
         self.known.register((scope,))
         return key
+
+    async def rotate_key(self, which: str, days: int | None = None, grace: float = keys.GRACE) -> keys.Renewed | None:
+        """As `keys.rotate`; both hold at once. None: there is no such key. Raises sqlite3.Error, SettingError."""
+        now = self.clock.unix()
+        made = await self.database.run(lambda c: keys.rotate(c, which, now, days, grace))
+        await self.callers.reload(self.database, now)
+        return made
 
     async def revoke_key(self, which: str) -> int:
         """Withdraw a key by its id or by itself, or all of a device; returns how many. At once."""
         gone = await self.database.run(lambda c: keys.revoke(c, which))
-        await self.callers.reload(self.database)
+        await self.callers.reload(self.database, self.clock.unix())
         self.known.reconsider()
         return gone
 

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Mapping
 from typing import Final, Protocol
 
-from ..accounts.keys import Keyring
+from ..accounts.callers import Keyring
 from ..control import Control
 from ..core.errors import AuthenticationError, CheapRouterError, InvalidRequestError
 from ..core.models import Caller

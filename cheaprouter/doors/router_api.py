@@ -12,10 +12,11 @@ from typing import Final
 
 from aiohttp import web
 
+from ..accounts.keys import GRACE, hash_key
 from ..control import Control
 from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
-from ..core.ids import clean_id, device_scope, key_owner
+from ..core.ids import clean_id, device_scope
 from ..core.models import Json
 from .context import (
     CONTROL,
@@ -136,12 +137,30 @@ async def list_keys(request: web.Request) -> web.Response:
 
 
 async def add_key(request: web.Request) -> web.Response:
-    """A new key for `{"device": "kitchen"}`; shown this once."""
+    """A new key for `{"device": "kitchen", "days": 90}`; shown this once."""
     control = for_admin(request)
-    name = _object(await read_json(request)).get("device")
+    body = _object(await read_json(request))
+    name = body.get("device")
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("`device` must name the device that gets the key.", param="device")
-    return json_response({"device": key_owner(name), "key": await control.accounts.add_key(name)}, status=201)
+    key = await control.accounts.add_key(name, _days(body))
+    made = next(row for row in await control.accounts.list_keys() if hash_key(key).startswith(row["id"]))
+    return json_response({"device": made["device"], "key": key, "expires_at": made["expires_at"]}, status=201)
+
+
+async def rotate_key(request: web.Request) -> web.Response:
+    """A new key in place of a device's keys or of one: `{"grace_hours": 24, "days": 90}`; the old ones go on for that long."""
+    control = for_admin(request)
+    body = _object(await read_json(request, empty={}))
+    grace = body.get("grace_hours", GRACE)
+    if not isinstance(grace, int | float) or isinstance(grace, bool):
+        raise InvalidRequestError("`grace_hours` must be a number of hours.", param="grace_hours")
+    made = await control.accounts.rotate_key(request.match_info["key"], _days(body), grace)
+    if made is None:
+        raise NotFoundError("There is no such key.")
+    old = [{"id": info.id, "expires_at": info.expires_at} for info in made.ending]
+    answer = {"device": made.device_id, "key": made.key, "expires_at": made.expires_at, "old": old}
+    return json_response(answer, status=201)
 
 
 async def revoke_key(request: web.Request) -> web.Response:
@@ -190,6 +209,15 @@ async def landing(request: web.Request) -> web.Response:
     page = _PAGE.substitute(base=base, note=f"{note} configured.", version=VERSION, status=state["status"])
     headers = {"Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'"}
     return web.Response(text=page, content_type="text/html", headers=headers)
+
+
+def _days(body: Json) -> int | None:
+    days = body.get("days")
+    if days is not None and (not isinstance(days, int) or isinstance(days, bool)):
+        raise InvalidRequestError(
+            "`days` must be a whole number, or null for a key that does not expire.", param="days"
+        )
+    return days
 
 
 def _object(body: object) -> Json:
@@ -243,7 +271,8 @@ ROUTES: Final = [
     web.post("/router/route", route),
     web.get("/router/keys", list_keys),
     web.post("/router/keys", add_key),
-    web.delete("/router/keys/{key}", revoke_key),
+    web.post("/router/keys/{key:.+}/rotate", rotate_key),
+    web.delete("/router/keys/{key:.+}", revoke_key),
     web.get("/v1/audit", audit),
     web.get("/v1/metrics", metrics_summary),
     web.get("/metrics", prometheus),
