@@ -86,8 +86,12 @@ class Control:
         }
 
     def acknowledge_problems(self) -> None:
-        """Somebody has read what was lost of the books: hard budgets go by what is left of them from now on."""
+        """Somebody has read what was lost of the books: hard budgets go by what is left of them from now on.
+
+        A clock that was in doubt is taken at its word, too.
+        """
         self.accounts.database.acknowledge()
+        self.accounts.clock.believe()
 
     def hub_state(self) -> Json:
         """Totals of all devices and the hub's settings, by the names that MQTT publishes."""

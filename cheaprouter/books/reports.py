@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from heapq import nsmallest
 from operator import add
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
-from ..core.errors import BooksUnavailableError, InvalidRequestError
+from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from ..core.records import dataclass
 from . import rollups
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
+from .reader import TooLongError
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
 from .sums import SUMS, TOTALS, Sums, usd
@@ -40,6 +43,9 @@ _IN_ORDER: Final[Mapping[tuple[str, ...], str]] = {
     ("hour", "device", "model"): "day, at, device_id, model_id",
 }
 """What roll-ups of hours are kept in the order of: the first rows of such a report are there without reading all."""
+
+PATIENCE: Final = 1.0
+"""Seconds that a report waits for the newest bookings."""
 
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
@@ -80,20 +86,35 @@ class Reports:
         """The same, with why each went where it did."""
         return await self._newest(limit, lambda record: audit_row(record) | {"reason": record.reason})
 
+    async def _flush(self) -> None:
+        """Have the newest bookings in the database, unless that is busy for long: then what is there is told."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._recorder.flush()
+
     async def _newest(
         self, limit: int, shown: Callable[[RequestRecord], Json], device: str | None = None
     ) -> list[Json]:
-        await self._recorder.flush()
-        try:
+        await self._flush()
+        waiting = self._recorder.waiting(limit, device)
+
+        def newest(connection: sqlite3.Connection) -> list[Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            return await self._database.look(lambda c: [shown(from_row(row)) for row in books.recent(c, limit, device)])
+            rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit, device))}
+            return [shown(from_row(rows[seq])) for seq in sorted(rows, reverse=True)[:limit]]
+
+        try:
+            return await self._database.look(newest, short=True)
         except sqlite3.Error:
-            kept = self._recorder.recent(limit)
-            return [shown(record) for record in kept if device in {None, record.device_id}]
+            return [shown(record) for record in self._recorder.recent(limit, device)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._database.look(work)
+        except TooLongError as error:
+            raise BooksBusyError(
+                f"This report is not there in time ({error}). Ask for fewer days, or for less at once."
+            ) from error
         except sqlite3.Error as error:
             raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
 
@@ -121,7 +142,7 @@ class Reports:
 
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
-        await self._recorder.flush()
+        await self._flush()
         total, devices = self._metrics.total, self._metrics.devices()
         now = self._clock.utcnow()
         at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
@@ -188,7 +209,7 @@ class Reports:
     async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json]:
         """What was asked for, its rows, and all of them together, as they are shown."""
         query = self._parse(asked)
-        await self._recorder.flush()
+        await self._flush()
 
         def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
