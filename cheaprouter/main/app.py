@@ -128,7 +128,7 @@ class App:
 async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator[App]:
     """A router that serves while the block runs. `tasks`: what its background work runs under, for tests."""
     sites.raise_file_limit()
-    await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(files.make_folder, options.data)
     redactor = Redactor()
     loaded = _first_load(options)
     redactor.register(loader.secrets(loaded.settings) | loaded.secrets)
