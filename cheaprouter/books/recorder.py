@@ -157,6 +157,7 @@ class Recorder:
         self._journal.start(self._seq + 1)
         if safe and not self._database.volatile:
             self._journal.forget(last)
+            self._journal.put_aside()
         self._metrics.restore(self._database)
 
     def problems(self) -> tuple[str, ...]:
