@@ -64,6 +64,7 @@ class Database:
         self._data_version = 0
         self._lock: int | None = None
         self._serial: int | None = None
+        self.most_log = wal.MOST_BYTES
         self._damage = Damage(None if path is None else path.with_name("damage.json"))
         self._unknown = Damage(None)
         self._ours = False
@@ -331,7 +332,7 @@ class Database:
     def _transact(self, work: Work[T]) -> T:
         def whole(connection: sqlite3.Connection) -> T:
             if self.path is not None and not self.volatile:
-                wal.make_room(connection, self.path)
+                wal.make_room(connection, self.path, self.most_log)
             with transaction(connection):
                 done = work(connection)
                 serial = self._keep_spare(connection)

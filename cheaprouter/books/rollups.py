@@ -206,15 +206,15 @@ def _add_requests(connection: sqlite3.Connection, where: str, parameters: tuple[
         )
 
 
-def by_month(connection: sqlite3.Connection, before_day: int) -> None:
-    """Add up days before `before_day` into the first of their month."""
-    where = f"kind = {DAY_MODEL} AND day < ? AND day % 100 != 1"
+def by_month(connection: sqlite3.Connection, before_day: int, day: int) -> None:
+    """Add up one day before `before_day`, if it is there yet, into the first of its month."""
+    where = f"kind = {DAY_MODEL} AND day = ? AND day < ?"
     connection.execute(
-        f"""{_INTO} SELECT {DAY_MODEL}, day / 100 * 100 + 1, 0, '', model_id, max(provider), {SUMS} FROM rollup
-            WHERE {where} GROUP BY 2, 5 {ADDS}""",
-        (before_day,),
+        f"""{_INTO} SELECT {DAY_MODEL}, day / 100 * 100 + 1, 0, '', model_id, provider, {", ".join(TOTALS)} FROM rollup
+            WHERE {where} {ADDS}""",
+        (day, before_day),
     )
-    connection.execute(f"DELETE FROM rollup WHERE {where}", (before_day,))
+    connection.execute(f"DELETE FROM rollup WHERE {where}", (day, before_day))
 
 
 def fold(connection: sqlite3.Connection, days: Collection[tuple[int, str]]) -> None:

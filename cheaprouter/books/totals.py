@@ -124,17 +124,28 @@ def recent(connection: sqlite3.Connection, limit: int) -> list[Row]:
     return [row for found in connection.execute(query, (limit,)) if (row := from_disk(found)) is not None]
 
 
-def by_month(connection: sqlite3.Connection, before_day: int) -> int:
-    """Add up days before `before_day` into the first of their month; returns how many rows that saved."""
-    where = "day < ? AND day % 100 != 1"
+def by_month(connection: sqlite3.Connection, before_day: int, most: int = 10**9) -> int:
+    """Add up days before `before_day` into the first of their month, at most `most` totals at once, in a transaction.
+
+    Returns how many totals were added up; 0: all are.
+    """
+    days = connection.execute(rollups.DAYS, {"first": 0, "last": before_day - 1})
+    day = next((row[0] for row in days if row[0] % 100 != 1), None)
+    if day is None:
+        return 0
+    some = "SELECT device_id, model_id FROM daily WHERE day = ? ORDER BY 1, 2 LIMIT ?"
+    rows = connection.execute(some, (day, most)).fetchall()
+    last = (day, *rows[-1])
+    where = "day = ? AND (device_id, model_id) <= (?, ?)"
     connection.execute(
         f"""INSERT INTO daily ({", ".join(DAILY)})
-            SELECT day / 100 * 100 + 1, device_id, model_id, max(provider), {SUMS} FROM daily
-            WHERE {where} GROUP BY 1, 2, 3 {ADDS}""",  # noqa: S608 - our own names
-        (before_day,),
+            SELECT day / 100 * 100 + 1, device_id, model_id, provider, {", ".join(TOTALS)} FROM daily
+            WHERE {where} {ADDS}""",  # noqa: S608 - our own names
+        last,
     )
-    rollups.by_month(connection, before_day)
-    return connection.execute(f"DELETE FROM daily WHERE {where}", (before_day,)).rowcount  # noqa: S608 - our own names
+    connection.execute(f"DELETE FROM daily WHERE {where}", last)  # noqa: S608 - our own names
+    rollups.by_month(connection, before_day, day)
+    return len(rows)
 
 
 def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
