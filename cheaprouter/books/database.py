@@ -15,7 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from . import compare, rollups, spare, totals, wal
+from . import compare, rollups, spare, standings, totals, wal
 from .migrations import migrate, refuse_newer, transaction
 from .reader import READ_TEXT, Reader, within
 from .salvage import Damage, check, check_day, check_requests, salvage, unlike_words
@@ -191,6 +191,14 @@ class Database:
         """Sum up hours of before there were any, or of before the file was damaged, a few at a time. Raises sqlite3.Error."""
         while await self.run(rollups.fill):  # noqa: ASYNC110 - nothing is waited for: others want the disk, too
             await asyncio.sleep(LOOK_PAUSE)
+
+    async def fill_standings(self) -> None:
+        """Make what is missing of standings, a day at a time: read beside other work, and written at once. Raises sqlite3.Error."""
+        for kind in standings.KINDS:
+            while (made := await self.look(partial(standings.make, kind=kind))) is not None:
+                if not await self.run(partial(standings.keep, made=made)):
+                    break  # something was booked to a day that is over: the next time
+                await asyncio.sleep(LOOK_PAUSE)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""

@@ -340,6 +340,7 @@ class Recorder:
 
     async def _tidy_for_ever(self) -> None:
         try:
+            await self._database.fill_standings()
             await self._database.look_through()
         except sqlite3.Error as error:
             self._complain(error)
@@ -354,6 +355,7 @@ class Recorder:
         try:
             await self._database.fill_hours()
             await self._retention.apply(self._database)
+            await self._database.fill_standings()
         except sqlite3.Error as error:
             self._complain(error)
         else:

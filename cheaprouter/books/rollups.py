@@ -258,6 +258,8 @@ def mend_days(connection: sqlite3.Connection) -> bool:
 def rebuild_days(connection: sqlite3.Connection) -> None:
     """Make sums of days and months anew, of `daily`."""
     connection.execute(f"DELETE FROM rollup WHERE kind >= {DAY_MODEL}")
+    connection.execute("DELETE FROM standing")  # and what stands on these
+    connection.execute("DELETE FROM line")
     for kind, columns in _OF_DAYS.items():
         connection.execute(f"{_INTO} SELECT {kind}, {columns}, {SUMS} FROM daily GROUP BY 1, 2, 3, 4, 5")
 

@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
-from . import rollups
+from . import rollups, standings
 from .rows import COLUMNS, DAMAGED, INDEX, Row, from_disk
 from .sums import ADDS, NO_MODEL, REQUEST_SUMS, SUMS, TOTALS
 
@@ -42,6 +42,7 @@ def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
         booked = _booked(fresh)
         connection.executemany(_ADD, _daily(booked))
         rollups.book(connection, booked)
+        standings.booked(connection, min(row[_DAY] for row in fresh))
         last = fresh[-1][0]
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('applied_seq', ?)", (last,))
     return last
@@ -145,6 +146,8 @@ def by_month(connection: sqlite3.Connection, before_day: int, most: int = 10**9)
     )
     connection.execute(f"DELETE FROM daily WHERE {where}", last)  # noqa: S608 - our own names
     rollups.by_month(connection, before_day, day)
+    if connection.execute("SELECT 1 FROM daily WHERE day = ? LIMIT 1", (day,)).fetchone() is None:
+        standings.added_up(connection, day)
     return len(rows)
 
 
@@ -164,6 +167,7 @@ def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
     )
     connection.executemany(f"DELETE FROM daily WHERE {mine}", keys)  # noqa: S608 - likewise
     rollups.fold(connection, keys)
+    standings.fold(connection, {device_id for _, device_id in keys})
 
 
 def rebuild(connection: sqlite3.Connection) -> None:

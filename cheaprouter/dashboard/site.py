@@ -1,5 +1,7 @@
-"""The ingress site: one page, its three files, the status as JSON and as a live stream. All that can be changed
-here is that somebody has read what was lost of the books."""
+"""The ingress site: one page, its three files, the status as JSON and as a live stream.
+
+All that can be changed here is that somebody has read what was lost of the books.
+"""
 
 from __future__ import annotations
 
