@@ -92,6 +92,12 @@ def rollups_for_reports(connection: sqlite3.Connection) -> None:
         SELECT 'hours_from', above FROM (SELECT max(seq) + 1 AS above FROM request) WHERE above IS NOT NULL""")
 
 
+def keys_that_expire(connection: sqlite3.Connection) -> None:
+    """When each key ends and was used last (Unix seconds), and for how many days it was made; null: never, for good."""
+    for name in ("expires_at", "used_at", "days"):
+        connection.execute(f"ALTER TABLE device_key ADD COLUMN {name} INTEGER")
+
+
 def standings_for_reports(connection: sqlite3.Connection) -> None:
     """What each device, and each model, had used by the end of a day (books/standings.py); made while the router runs."""
     connection.execute("""
@@ -110,6 +116,7 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     devices_and_their_settings,
     forgiven_spend,
     rollups_for_reports,
+    keys_that_expire,
     standings_for_reports,
 )
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")

@@ -58,7 +58,7 @@ FEWER_DAYS: Final = (200, 100, 62)
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
-_TIER, _SCORE = INDEX["tier"], INDEX["score"]
+_DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
 
 
 @dataclass(slots=True)
@@ -72,17 +72,21 @@ class Retention:
     """What is told where the database cannot be made to fit."""
 
     async def apply(self, database: Database) -> int:
-        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
-        gone = 0
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error.
+
+        What is too old only by a clock that can be believed.
+        """
+        gone, settled = 0, self.clock.settled()
         before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
-        while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
+        while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
         most = await asyncio.to_thread(self.make_room, database)
         while await database.read(_used) > most:
             if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
                 break
             gone += step
-        await self._add_up(database, most)
+        if settled:
+            await self._add_up(database, most)
         while await database.read(_give_back):
             pass
         await self._tell(database, most)
@@ -387,13 +391,17 @@ class Recorder:
         await self._settled()
         self._journal.close()
 
-    def waiting(self, limit: int) -> list[Row]:
-        """The newest rows that are not in SQLite yet, newest first."""
-        return list(islice(reversed(self._waiting), limit))
+    def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
+        """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""
+        return _newest(self._waiting, limit, device_id)
 
-    def recent(self, limit: int) -> list[RequestRecord]:
+    def recent(self, limit: int, device_id: str | None = None) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
-        return [from_row(row) for row in islice(reversed(self._recent), limit)]
+        return [from_row(row) for row in _newest(self._recent, limit, device_id)]
+
+
+def _newest(rows: deque[Row], limit: int, device_id: str | None) -> list[Row]:
+    return list(islice((row for row in reversed(rows) if device_id is None or row[_DEVICE] == device_id), limit))
 
 
 def _slices(rows: Iterable[Row]) -> Iterator[list[Row]]:

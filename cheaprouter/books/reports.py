@@ -79,9 +79,9 @@ class Reports:
     _calendar: Calendar
     _clock: Clock
 
-    async def audit(self, limit: int = 100) -> list[Json]:
-        """The newest requests first, refusals included: the predecessor's fields."""
-        return await self._newest(limit, audit_row)
+    async def audit(self, limit: int = 100, device: str | None = None) -> list[Json]:
+        """The newest requests first, of one device or (None) of all, refusals included: the predecessor's fields."""
+        return await self._newest(limit, audit_row, device)
 
     async def recent(self, limit: int = 100) -> list[Json]:
         """The same, with why each went where it did."""
@@ -93,19 +93,21 @@ class Reports:
             async with asyncio.timeout(PATIENCE):
                 await self._recorder.flush()
 
-    async def _newest(self, limit: int, shown: Callable[[RequestRecord], Json]) -> list[Json]:
+    async def _newest(
+        self, limit: int, shown: Callable[[RequestRecord], Json], device: str | None = None
+    ) -> list[Json]:
         await self._flush()
-        waiting = self._recorder.waiting(limit)
+        waiting = self._recorder.waiting(limit, device)
 
         def newest(connection: sqlite3.Connection) -> list[Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit))}
+            rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit, device))}
             return [shown(from_row(rows[seq])) for seq in sorted(rows, reverse=True)[:limit]]
 
         try:
             return await self._database.look(newest, short=True)
         except sqlite3.Error:
-            return [shown(record) for record in self._recorder.recent(limit)]
+            return [shown(record) for record in self._recorder.recent(limit, device)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
@@ -148,20 +150,28 @@ class Reports:
         before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())  # in any zone
         last_day = await self._read(lambda c: rollups.since(c, at, before))
         return {
-            "summary": {
-                "total_requests": total.requests,
-                "total_tokens": total.input_tokens + total.output_tokens,
-                "total_cost_usd": usd(total.cost),
-                "avg_latency_ms": self._metrics.latency_mean(),
-                "success_count": total.requests - total.errors - total.limit_hits,
-                "error_count": total.errors,
-                "limit_hits": total.limit_hits,
-                "unique_devices": len(devices),
-            },
+            "summary": _totals(total, self._metrics.latency_mean(), len(devices)),
             "last_24h": _shown(last_day),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
             "byDevice": _ranked("device_id", devices),
+        }
+
+    async def own_summary(self, device_id: str) -> Json:
+        """The same fields of one device alone; of models nothing is told, since they are everyone's."""
+        await self._recorder.flush()
+        total, periods = self._metrics.devices().get(device_id) or Sums(), self._metrics.periods(device_id)
+        now = self._clock.utcnow()
+        at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
+        before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())
+        last_day = await self._read(lambda c: rollups.since_of(c, at, before, device_id))
+        summary = _totals(total, periods["latency_ms"]["p50"], 1)
+        return {
+            "summary": summary,
+            "last_24h": _shown(last_day),
+            **periods,
+            "byModel": [],
+            "byDevice": _ranked("device_id", {device_id: total}),
         }
 
     def _parse(self, query: Mapping[str, str]) -> Query:
@@ -296,6 +306,19 @@ _LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
     "provider": lambda name, _: name or None,
 }
 """How a value of a group is shown."""
+
+
+def _totals(total: Sums, latency: float | None, devices: int) -> Json:
+    return {
+        "total_requests": total.requests,
+        "total_tokens": total.input_tokens + total.output_tokens,
+        "total_cost_usd": usd(total.cost),
+        "avg_latency_ms": latency,
+        "success_count": total.requests - total.errors - total.limit_hits,
+        "error_count": total.errors,
+        "limit_hits": total.limit_hits,
+        "unique_devices": devices,
+    }
 
 
 def _shown(sums: Sequence[int]) -> Json:

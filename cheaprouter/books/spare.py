@@ -162,7 +162,7 @@ def _table(connection: sqlite3.Connection, table: str) -> dict[str, Any]:
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:
     """A table's columns, but for when something was used last: that is no change of who may what."""
     names = [str(column[1]) for column in connection.execute(f"PRAGMA table_info({table})")]
-    return [name for name in names if not name.startswith("last_used")]
+    return [name for name in names if name != "used_at"]
 
 
 def _sum(content: object) -> str:

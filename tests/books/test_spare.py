@@ -29,7 +29,7 @@ def held(database):
     return database.read_sync(
         lambda c: (
             sorted(c.execute("SELECT scope, value FROM setting").fetchall()),
-            sorted(set(keys.load(c).values())),
+            [row[0] for row in c.execute("SELECT DISTINCT device_id FROM device_key ORDER BY 1")],
         )
     )
 
@@ -122,7 +122,7 @@ EDITS = [
     "UPDATE setting SET scope = 'kidz' WHERE scope = 'kids'",
     "DELETE FROM setting WHERE scope = 'kids'",
     "UPDATE device_key SET device_id = 'kidz' WHERE device_id = 'kids'",
-    "INSERT INTO device_key VALUES ('ab', 'stranger', 'cr-...', 1)",
+    "INSERT INTO device_key (hash, device_id, hint, created_at) VALUES ('ab', 'stranger', 'cr-...', 1)",
 ]
 
 
@@ -197,23 +197,40 @@ def test_a_file_that_cannot_be_replaced_is_removed_so_that_no_old_key_comes_back
 
 def test_columns_of_another_version_are_no_difference(path):
     connection = sqlite3.connect(path, isolation_level=None)
-    connection.execute("ALTER TABLE device_key ADD COLUMN expires_at INTEGER NOT NULL DEFAULT 0")
-    connection.execute("ALTER TABLE device_key ADD COLUMN last_used INTEGER")
+    connection.execute("ALTER TABLE device_key ADD COLUMN novelty INTEGER NOT NULL DEFAULT 0")
     connection.close()
     database = opened(path)
     assert database.damage == ()
-    serial = database.read_sync(spare.serial)
-    database.run_sync(lambda c: c.execute("UPDATE device_key SET last_used = 7"))
-    assert database.read_sync(spare.serial) == serial
-    database.run_sync(lambda c: c.execute("UPDATE device_key SET expires_at = 7 WHERE device_id = 'kids'"))
+    database.run_sync(lambda c: c.execute("UPDATE device_key SET novelty = 7 WHERE device_id = 'kids'"))
     database.close_sync()
     database = opened(path)
     assert database.damage == ()
-    assert database.read_sync(lambda c: c.execute("SELECT DISTINCT last_used FROM device_key").fetchall()) == [(7,)]
+    assert held(database) == WHOLE
     database.close_sync()
-    content = json.loads(spare.beside(path).read_bytes())["content"]["tables"]["device_key"]
-    assert "expires_at" in content["columns"]
-    assert "last_used" not in content["columns"]
+    assert "novelty" in json.loads(spare.beside(path).read_bytes())["content"]["tables"]["device_key"]["columns"]
+
+
+def test_when_a_key_was_used_last_is_no_change_and_no_difference(path):
+    database = opened(path)
+    serial = database.read_sync(spare.serial)
+    database.run_sync(lambda c: c.execute("UPDATE device_key SET used_at = 7"))
+    assert database.read_sync(spare.serial) == serial
+    database.close_sync()
+    database = opened(path)
+    assert database.damage == ()
+    assert database.read_sync(lambda c: c.execute("SELECT DISTINCT used_at FROM device_key").fetchall()) == [(7,)]
+    database.close_sync()
+
+
+def test_when_a_key_ends_is_restored_with_it(path):
+    database = opened(path)
+    database.run_sync(lambda c: c.execute("UPDATE device_key SET expires_at = 99 WHERE device_id = 'kids'"))
+    database.close_sync()
+    drop(path)
+    database = opened(path)
+    ends = database.read_sync(lambda c: c.execute("SELECT device_id, expires_at FROM device_key ORDER BY 1").fetchall())
+    assert ends == [("den", None), ("kids", 99)]
+    database.close_sync()
 
 
 def test_a_change_by_another_process_is_in_the_file_before_it_holds(path):

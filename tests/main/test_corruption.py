@@ -122,7 +122,7 @@ EDITS = [
     *(f"DROP TABLE {table}" for table in ("device", "device_key", "setting", "daily", "meta", "rollup", "request", "migration")),
     *(f"ALTER TABLE {table} ADD COLUMN novelty TEXT NOT NULL DEFAULT 'x'" for table in ("device", "device_key", "setting", "daily", "request")),
     "ALTER TABLE request DROP COLUMN reason", "ALTER TABLE setting DROP COLUMN source", "ALTER TABLE device DROP COLUMN name",
-    "INSERT INTO device_key VALUES ('{revoked}', 'guest', 'cr-...', 1)",
+    "INSERT INTO device_key (hash, device_id, hint, created_at) VALUES ('{revoked}', 'guest', 'cr-...', 1)",
 ]  # fmt: skip
 """Chosen columns: what no booking has, and what one could have but has not."""
 
