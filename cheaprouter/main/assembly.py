@@ -285,8 +285,8 @@ def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:
 def instance_id(data: Path) -> str:
     """A random id of this installation, made once: Home Assistant knows its entities by it."""
     path = data / "instance_id"
-    with contextlib.suppress(OSError):
-        if found := path.read_text(encoding="ascii").strip():
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if (found := path.read_text(encoding="ascii").strip()).isalnum():  # it becomes part of topics
             return found
     made = uuid.uuid4().hex
     try:
