@@ -32,7 +32,6 @@ from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
 from ..core.tasks import Tasks
-from ..core.worldtime import WorldTime
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
@@ -42,7 +41,7 @@ from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
 from ..world import Makings, World, make_catalog, make_upstreams, with_mock
-from .timekeeping import known_times, write_down
+from .timekeeping import clock_of, write_down
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -222,7 +221,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
-    clock = clock or _clock(database)
+    clock = clock or clock_of(database)
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
@@ -256,13 +255,6 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     accounts.restore()
     metrics.settle(accounts.known.__contains__)
     return house
-
-
-def _clock(database: Database) -> Clock:
-    """The machine's clock, as far as it agrees with the books."""
-    world_time = WorldTime()
-    world_time.anchor(*known_times(database))
-    return world_time.clock()
 
 
 def _habits(database: Database) -> Habits:
