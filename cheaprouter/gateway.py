@@ -138,7 +138,7 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account.top_up,
-                Asker(account.caller.device_id, decision.expected_output, decision.named),
+                Asker(account.caller.device_id, decision.expected_output, decision.named, account.id),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

@@ -319,6 +319,11 @@ class Recorder:
         await self._settled()
         self._journal.close()
 
+    @property
+    def newest(self) -> Row:
+        """The request that was booked last. Raises IndexError where there was none."""
+        return self._recent[-1]
+
     def recent(self, limit: int) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
         return [from_row(row) for row in islice(reversed(self._recent), limit)]

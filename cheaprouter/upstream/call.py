@@ -57,11 +57,15 @@ class Streaming:
 
 @dataclass(slots=True)
 class Asker:
-    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user."""
+    """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
+
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
+    """
 
     device_id: str = ""
     expected_output: int = 0
     named: bool = False
+    request_id: str = ""
 
 
 NOBODY: Final = Asker()
@@ -86,6 +90,7 @@ class Call:
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    request_id: str = ""
     writing: float = 0.0
     keep: Keep | None = None
     recall: Recall | None = None
@@ -110,7 +115,7 @@ class Call:
             )
             if stream:
                 wire = WireRequest(wire.endpoint, wire.body, self._begins)
-            self.response = response = await self.transport.open(wire, limits.connect)
+            self.response = response = await self.transport.open(wire, limits.connect, self.request_id)
             self.again = response.again
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
@@ -192,7 +197,7 @@ class Call:
             response.release()
             self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
-            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
+            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
             if response.status != 200:
                 return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
@@ -236,7 +241,7 @@ class Call:
         """The reply that a paused stream goes on in; None where it did not pause."""
         if (wire := self._next_part(reader)) is None:
             return None
-        response = await self.transport.open(wire, self.adapter.timeouts.connect)
+        response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
         return (
             response
             if response.status == 200

@@ -196,6 +196,7 @@ class Pool:
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
+            asker.request_id,
         )
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
