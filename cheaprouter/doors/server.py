@@ -6,7 +6,7 @@ from aiohttp import web
 
 from ..control import Control
 from ..core.const import MAX_BODY_BYTES
-from . import openai, router_api
+from . import openai, openapi, router_api
 from .access import log_middleware
 from .context import CONTROL, errors_middleware
 from .guard import add_headers, guard_middleware
@@ -18,5 +18,5 @@ def build_app(control: Control) -> web.Application:
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     app[CONTROL] = control
     app.on_response_prepare.append(add_headers)
-    app.add_routes([*openai.ROUTES, *router_api.ROUTES])
+    app.add_routes([*openai.ROUTES, *router_api.ROUTES, *openapi.ROUTES])
     return app

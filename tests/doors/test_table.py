@@ -67,6 +67,7 @@ DOORS = {
     ("GET", "/metrics"): CALL,
     ("GET", "/health"): WATCHERS,
     ("GET", "/"): EVERYONE,
+    ("GET", "/openapi.json"): CALL,
 }
 """Every route of port 4000."""
 
