@@ -78,7 +78,7 @@ DOORS: Final = (
     Door("get", "/v1/models", "chat", "All ids that may be asked for", "callers", _json(data(ref("Model"), object={"const": "list"}))),
     Door("get", "/models", "chat", "The same, for clients that leave /v1 out", "callers", _json(data(ref("Model"), object={"const": "list"}))),
     Door("get", "/v1/models/{id}", "chat", "One of them", "callers", _json(ref("Model")), errors=(404,)),
-    Door("get", "/router/providers", "router", "Each provider's state; `check=1` asks them now (admin)", "callers", _json(data(ref("Provider"))),
+    Door("get", "/router/providers", "router", "Each provider's state; `check=1` asks them now (admin)", "callers", _json(data({"anyOf": [ref("Provider"), ref("Checked")]})),
          query={"check": {"type": "string", "enum": ["0", "1"]}}),
     Door("post", "/router/providers/clear-cooldowns", "router", "Try every provider again at once", "admin", _json(ref("Ok"))),
     Door("get", "/router/devices", "devices", "All known devices", "callers", _json(data(ref("Device")))),

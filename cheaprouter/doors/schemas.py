@@ -99,6 +99,16 @@ def schemas() -> Json:
             {"cheaprouter": obj({"kind": TEXT, "capabilities": many(TEXT), "context": {"type": ["integer", "null"]}})},
         ),
         "Provider": obj({"name": TEXT, "kind": TEXT, "state": TEXT}, {"local": FLAG, "keys": COUNT}),
+        "Checked": obj(
+            {
+                "name": TEXT,
+                "ok": FLAG,
+                "error": MAYBE_TEXT,
+                "keys": many(obj({"key": COUNT, "ok": FLAG, "error": MAYBE_TEXT})),
+            },
+            {"models": many(TEXT), "latency_ms": MAYBE_NUMBER},
+            description="What a provider answered just now, with each of its keys.",
+        ),
         "DeviceSettings": {
             "type": "object",
             "properties": settings_of(fields.DEVICE),
