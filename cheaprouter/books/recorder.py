@@ -441,6 +441,11 @@ class Recorder:
         await self._settled()
         self._journal.close()
 
+    @property
+    def newest(self) -> Row:
+        """The request that was booked last. Raises IndexError where there was none."""
+        return self._recent[-1]
+
     def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""
         return _newest(self._waiting, limit, device_id)

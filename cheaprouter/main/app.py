@@ -132,7 +132,7 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
     redactor = Redactor()
     loaded = _first_load(options)
     redactor.register(loader.secrets(loaded.settings) | loaded.secrets)
-    setup_logs(loaded.settings.log_level, redactor)
+    setup_logs(loaded.settings.log_level, loaded.settings.log_format, redactor)
     for problem in loaded.problems:
         _LOG.error("configuration: %s", problem)
     async with contextlib.AsyncExitStack() as stack:

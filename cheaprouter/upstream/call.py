@@ -81,12 +81,14 @@ class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
     """
 
     device_id: str = ""
     expected_output: int = 0
     named: bool = False
     meter: Meter | None = None
+    request_id: str = ""
 
 
 NOBODY: Final = Asker()
@@ -127,6 +129,7 @@ class Call:
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    request_id: str = ""
     writing: float = 0.0
     keep: Keep | None = None
     recall: Recall | None = None
@@ -168,7 +171,7 @@ class Call:
                 self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
             )
             wire = WireRequest(wire.endpoint, wire.body, self._begins if stream else None, self._left)
-            self.response = response = await self.transport.open(wire, limits.connect)
+            self.response = response = await self.transport.open(wire, limits.connect, self.request_id)
             self.again, self.lost = response.again, response.lost
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
@@ -265,7 +268,7 @@ class Call:
                 self.before_each(gathering.reader.usage)
             self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
-            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
+            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
             if response.status != 200:
                 return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
@@ -384,7 +387,7 @@ class Call:
             return None
         if self.before_each is not None:
             self.before_each(reader.usage)
-        response = await self.transport.open(wire, self.adapter.timeouts.connect)
+        response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
         return (
             response
             if response.status == 200
