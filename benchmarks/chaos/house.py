@@ -45,6 +45,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--quick", action="store_true", help="less of everything: a minute")
     parser.add_argument("--seed", type=int, default=None, help="of a run before, to see it again")
     parser.add_argument("--only", action="append", choices=[*ALL], help="this part alone; may be given again")
+    parser.add_argument("--like", default="", help="only what has this in its name")
     parser.add_argument("--requests", type=int, default=None, help="of the fuzz run")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
@@ -55,7 +56,7 @@ def main(arguments: list[str]) -> int:
     try:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             requests = given.requests or (10_000 if given.quick else 100_000)
-            stand = Stand(Path(folder), int(upstream.stdout.readline()), random.Random(seed), given.quick, requests)
+            stand = Stand(Path(folder), int(upstream.stdout.readline()), random.Random(seed), given.quick, requests, given.like)
             lines = asyncio.run(attack(stand, given.only or [*ALL]))
     finally:
         upstream.kill()
