@@ -15,7 +15,7 @@ import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent.parent)]
+sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
 
 from house_attacks import ALL, Stand
 from house_fuzz import fuzz
@@ -46,17 +46,19 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=None, help="of a run before, to see it again")
     parser.add_argument("--only", action="append", choices=[*ALL], help="this part alone; may be given again")
     parser.add_argument("--like", default="", help="only what has this in its name")
+    parser.add_argument("--keep", type=Path, help="a file for the requests that broke something")
     parser.add_argument("--requests", type=int, default=None, help="of the fuzz run")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}\n{HEAD}", flush=True)
-    upstream = subprocess.Popen([sys.executable, str(HERE / "house_upstream.py")], stdout=subprocess.PIPE)
+    upstream = subprocess.Popen([sys.executable, str(HERE / "house_upstream.py"), str(seed)], stdout=subprocess.PIPE)
     assert upstream.stdout is not None
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             requests = given.requests or (10_000 if given.quick else 100_000)
-            stand = Stand(Path(folder), int(upstream.stdout.readline()), random.Random(seed), given.quick, requests, given.like)
+            stand = Stand(
+                Path(folder), int(upstream.stdout.readline()), random.Random(seed), given.quick, requests, given.like, given.keep)
             lines = asyncio.run(attack(stand, given.only or [*ALL]))
     finally:
         upstream.kill()

@@ -38,6 +38,7 @@ class Stand:
     quick: bool = False
     requests: int = 100_000
     like: str = ""
+    keep: Path | None = None
     lines: list[Line] = field(default_factory=list)
 
     def settings(self, **more: Any) -> dict[str, Any]:
@@ -51,7 +52,7 @@ class Stand:
             "auth": "open",
             "providers": {
                 "evil": {"kind": "openai", "base_url": url, "api_key": "sk-evil", "models": models, "timeouts": LIMITS},
-                "good": {"kind": "openai", "base_url": url, "api_key": "sk-good", "models": [good]},
+                "good": {"kind": "openai", "base_url": url, "api_key": "sk-good", "models": [good], "timeouts": LIMITS},
             },
             **more,
         }
@@ -74,9 +75,10 @@ async def ask(product: Product, body: Any, line: Line | None = None, **headers: 
     found: set[str] = set()
     timeout = aiohttp.ClientTimeout(total=SOON)
     try:
-        async with aiohttp.ClientSession(timeout=timeout) as session, session.post(
-            url, data=data, headers={"Content-Type": "application/json", **headers}
-        ) as reply:
+        async with (
+            aiohttp.ClientSession(timeout=timeout) as session,
+            session.post(url, data=data, headers={"Content-Type": "application/json", **headers}) as reply,
+        ):
             async for piece in reply.content.iter_any():
                 seen, size = tail + piece, size + len(piece)
                 if DEEP in seen and reply.status == 200:
@@ -109,13 +111,24 @@ async def warm(product: Product) -> None:
 async def streams(stand: Stand) -> AsyncIterator[Line]:
     """Endless, deep and odd streams, for a client that streams and one that does not."""
     sizes = {"event-60mb": 60, "event-20mb-values": 20, "event-20mb-escapes": 20, "name-20mb": 20, "id-20mb": 20}
-    quick = ["comments", "role-deltas", "deep-chunk", "event-60mb", "thinking", "many-calls", "call-index-huge", "lists-in-bits"]
+    quick = [
+        "comments",
+        "role-deltas",
+        "deep-chunk",
+        "event-60mb",
+        "thinking",
+        "many-calls",
+        "call-index-huge",
+        "lists-in-bits",
+    ]
     with running(stand.folder / "streams", stand.settings()) as product:
         await warm(product)
         for name in [name for name in (quick if stand.quick else evil.STREAMS) if stand.like in name]:
             size = sizes.get(name, 0)
             for stream in (True, False):
-                async with product.attack(f"upstream {name}{' (streamed)' if stream else ''}", size=size, large=size > 16) as line:
+                async with product.attack(
+                    f"upstream {name}{' (streamed)' if stream else ''}", size=size, large=size > 16
+                ) as line:
                     status, came = await ask(product, chat(f"evil/{name}", stream=stream), line)
                     line.said = f"{status}, {came / MB:.1f} MB came"
                 yield line
@@ -134,7 +147,9 @@ async def replies(stand: Stand) -> AsyncIterator[Line]:
                 if large:  # one after the other: the memory is judged for one
                     done = [await ask(product, chat(f"evil/{name}", stream=s), line) for s in (True, False)]
                 else:
-                    done = await asyncio.gather(*[ask(product, chat(f"evil/{name}", stream=s), line) for s in (True, False)])
+                    done = await asyncio.gather(
+                        *[ask(product, chat(f"evil/{name}", stream=s), line) for s in (True, False)]
+                    )
                 line.said = ", ".join(str(status) for status, _ in done)
                 async with aiohttp.ClientSession(headers=product.admin) as session:
                     await session.post(f"http://127.0.0.1:{product.port}/router/providers/clear-cooldowns")
@@ -143,7 +158,10 @@ async def replies(stand: Stand) -> AsyncIterator[Line]:
 
 async def prime(stand: Stand, name: str) -> None:
     """Have the upstream make what it will answer."""
-    async with aiohttp.ClientSession() as session, session.get(f"http://127.0.0.1:{stand.upstream}/prime/{name}") as reply:
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://127.0.0.1:{stand.upstream}/prime/{name}") as reply,
+    ):
         await reply.read()
 
 
@@ -154,14 +172,26 @@ async def lists(stand: Stand) -> AsyncIterator[Line]:
     for name in names:
         kind = "openrouter" if name.startswith("price") else "openai"
         given = stand.settings()
-        given["providers"]["lister"] = {"kind": kind, "base_url": f"{url}/lists/{name}/v1", "api_key": "sk-list", "local": kind == "openai", "discover": True}
+        given["providers"]["lister"] = {
+            "kind": kind,
+            "base_url": f"{url}/lists/{name}/v1",
+            "api_key": "sk-list",
+            "local": kind == "openai",
+            "discover": True,
+        }
         data = stand.folder / f"list-{name}"
         for start in ("at the first start", "at the second start") if name in names[:3] else ("",):
             yield await _one_list(data, given, f"list {name} {start}".strip())
     for name in stand.some([*evil.DETAILS], 1):
         kind = "ollama" if name.startswith("show") else "llamacpp"
         given = stand.settings()
-        given["providers"]["told"] = {"kind": kind, "base_url": f"{url}/details/{name}/v1", "api_key": "sk-list", "discover": True, "local": True}
+        given["providers"]["told"] = {
+            "kind": kind,
+            "base_url": f"{url}/details/{name}/v1",
+            "api_key": "sk-list",
+            "discover": True,
+            "local": True,
+        }
         yield await _one_list(stand.folder / f"details-{name}", given, f"details {name}")
 
 
@@ -228,7 +258,10 @@ async def files(stand: Stand) -> AsyncIterator[Line]:
         await warm(product)
         path = product.data / "cheaprouter.yaml"
         options = product.data / "options.json"
-        deep = {"options.json without a bottom": b"[" * 100_000 + b"]" * 100_000, "options.json of values": b'{"a": ' + evil.nested(MB) + b"}"}
+        deep = {
+            "options.json without a bottom": b"[" * 100_000 + b"]" * 100_000,
+            "options.json of values": b'{"a": ' + evil.nested(MB) + b"}",
+        }
         for name in stand.some([*FILES, *deep], 6):
             async with product.attack(f"file: {name}", size=1) as line:
                 if name in FILES:
@@ -244,7 +277,11 @@ async def files(stand: Stand) -> AsyncIterator[Line]:
         path.write_text(json.dumps(stays))
     # What was kept for the next start, spoilt; and so the other files that are read then.
     for name in ("last_good.json", "prices.json", "mqtt_retained.json", "instance_id", "options.json"):
-        spoilt = {"deep": b"[" * 100_000, "absurd": b'{"version": 1, "read": 1e400, "models": {"openai": {"gpt-4o": [{"input": "1e999999"}]}}, "files": [{"path": "a", "text": "a: &a [*a]"}]}', "binary": bytes(range(256)) * 100}
+        spoilt = {
+            "deep": b"[" * 100_000,
+            "absurd": b'{"version": 1, "read": 1e400, "models": {"openai": {"gpt-4o": [{"input": "1e999999"}]}}, "files": [{"path": "a", "text": "a: &a [*a]"}]}',
+            "binary": bytes(range(256)) * 100,
+        }
         for kind, content in spoilt.items():
             data = stand.folder / f"start-{name}-{kind}"
             data.mkdir()
@@ -277,7 +314,10 @@ def bodies(quick: bool) -> dict[str, tuple[bytes, dict[str, str]]]:  # noqa: FBT
         f"{size} MB of small values": (start + evil.nested(size * MB) + b"}", {}),
         f"{size} MB of brackets": (start + b"[" * (size * MB // 2) + b"]" * (size * MB // 2) + b"}", {}),
         f"{size} MB of keys": (start + b"{" + b",".join(b'"%d":0' % n for n in range(size * MB // 10)) + b"}}", {}),
-        f"{size} MB of messages": (b'{"model": "good/good", "messages": [' + (message * (size * MB // len(message)))[:-1] + b"]}", {}),
+        f"{size} MB of messages": (
+            b'{"model": "good/good", "messages": [' + (message * (size * MB // len(message)))[:-1] + b"]}",
+            {},
+        ),
         f"{size} MB of one text": (text % (b"word " * (size * MB // 5)), {}),
         f"{size} MB of escapes": (text % (b"\\u00e9" * (size * MB // 6)), {}),
         "a picture of 60 MB": (picture % (b"A" * 60 * MB), {}),
@@ -333,9 +373,10 @@ async def disk_full(stand: Stand) -> AsyncIterator[Line]:
             number = 300 if stand.quick else 3000
             statuses = [await ask(product, chat("good/good", text=f"Hello {n}"), line) for n in range(number)]
             good = sum(status == 200 for status, _ in statuses)
-            async with aiohttp.ClientSession(headers=product.admin) as session, session.get(
-                f"http://127.0.0.1:{product.port}/health"
-            ) as reply:
+            async with (
+                aiohttp.ClientSession(headers=product.admin) as session,
+                session.get(f"http://127.0.0.1:{product.port}/health") as reply,
+            ):
                 health = await reply.json()
             line.said = f"{good} of {number} answered, {health['status']}"
             line.lost += [f"{number - good} were not answered"] if good < number else []
@@ -366,7 +407,9 @@ async def descriptors(stand: Stand) -> AsyncIterator[Line]:
 async def strangers(stand: Stand) -> AsyncIterator[Line]:
     """Thousands who each give themselves another name: the house's own devices stay."""
     number = 300 if stand.quick else 3000
-    with running(stand.folder / "strangers", stand.settings(devices={"kitchen-tablet": {"daily_budget": 5}})) as product:
+    with running(
+        stand.folder / "strangers", stand.settings(devices={"kitchen-tablet": {"daily_budget": 5}})
+    ) as product:
         await warm(product)
         async with product.attack(f"{number} strangers", size=1) as line:
             await ask(product, chat("good/good"), line, **{"X-Device-ID": "kitchen-tablet"})
@@ -374,12 +417,15 @@ async def strangers(stand: Stand) -> AsyncIterator[Line]:
 
             async def one(number: int) -> int:
                 async with gate:
-                    return (await ask(product, chat("good/good"), line, **{"X-Device-ID": f"stranger-{number}-{'x' * 40}"}))[0]
+                    return (
+                        await ask(product, chat("good/good"), line, **{"X-Device-ID": f"stranger-{number}-{'x' * 40}"})
+                    )[0]
 
             statuses = await asyncio.gather(*map(one, range(number)))
-            async with aiohttp.ClientSession(headers=product.admin) as session, session.get(
-                f"http://127.0.0.1:{product.port}/router/devices"
-            ) as reply:
+            async with (
+                aiohttp.ClientSession(headers=product.admin) as session,
+                session.get(f"http://127.0.0.1:{product.port}/router/devices") as reply,
+            ):
                 known = [row.get("id") or row.get("device_id") for row in (await reply.json())["data"]]
             line.said = f"{sum(s == 200 for s in statuses)} answered, {len(known)} known"
             line.lost += [] if "kitchen-tablet" in known else ["kitchen-tablet was pushed out"]

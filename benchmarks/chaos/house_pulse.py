@@ -68,7 +68,7 @@ class Pulse:
 
     def run(self) -> None:
         """For ever."""
-        theirs, mine = f"/proc/{self.pid}/task/{self.pid}/schedstat", f"/proc/thread-self/schedstat"
+        theirs, mine = f"/proc/{self.pid}/task/{self.pid}/schedstat", "/proc/thread-self/schedstat"
         while True:
             before = waiting(theirs) + waiting(mine)
             began = time.perf_counter()

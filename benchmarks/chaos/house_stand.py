@@ -104,7 +104,9 @@ class Product:
         for part in text.split(b"Traceback (most recent call last)")[1:]:
             lines = [line for line in part.decode("utf-8", "replace").splitlines() if line.strip()]
             last = next((line for line in lines[1:] if not line.startswith(" ")), lines[-1] if lines else "?")
-            found.append(f"traceback: {last[:120]}")
+            frames = [line.strip() for line in lines if line.startswith("  File")]
+            where = frames[-1].replace(str(ROOT), "") if frames else ""
+            found.append(f"traceback: {last[:120]} {where}")
         return [*dict.fromkeys(found)]
 
     @contextlib.asynccontextmanager

@@ -10,12 +10,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
+import random
 import re
 import socket
 import struct
+import sys
 import zlib
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
+
+from house_mutate import Mutator, dumps
 
 MB = 1 << 20
 PIECE = 64 * 1024
@@ -93,7 +97,15 @@ ABSURD = ["1e999999", "-1e999999", "1e308", "9" * 5000, "-5", '"NaN"', '"1e99999
 
 def usage(number: str) -> bytes:
     """A whole answer whose counts and costs are all that number."""
-    names = ("prompt_tokens", "completion_tokens", "total_tokens", "cost", "total_cost", "cost_in_usd_ticks", "num_search_queries")
+    names = (
+        "prompt_tokens",
+        "completion_tokens",
+        "total_tokens",
+        "cost",
+        "total_cost",
+        "cost_in_usd_ticks",
+        "num_search_queries",
+    )
     told = ",".join(f'"{name}":{number}' for name in names)
     inside = f'{{{told},"prompt_tokens_details":{{"cached_tokens":{number},"audio_tokens":{number}}}}}'
     return whole()[:-1].split(b', "usage"')[0] + b', "usage": ' + inside.encode() + b"}"
@@ -176,7 +188,7 @@ ERRORS: dict[str, tuple[int, Callable[[], bytes], bytes]] = {
     "error-html": (502, lambda: b"<" * 250_000, b""),
     "error-tags": (502, lambda: b"<a " * 80_000, b""),
     "error-braces": (400, lambda: b'{"error": "' + b"{" * 200_000 + b'"}', b""),
-    "error-quotes": (400, lambda: b'{"error": {"message": "' + b"\\\"" * 100_000 + b'"}}', b""),
+    "error-quotes": (400, lambda: b'{"error": {"message": "' + b'\\"' * 100_000 + b'"}}', b""),
     "error-digits": (429, lambda: b'{"error": {"message": "try again in ' + b"9" * 200_000 + b's"}}', b""),
     "error-numbers": (400, lambda: b'{"error": {"message": "maximum context length is ' + b"1 " * 100_000 + b'tokens"}}', b""),
     "error-words": (400, lambda: b'{"error": {"message": "' + b"unsupported parameter: 'a.b' is not " * 6_000 + b'"}}', b""),
@@ -251,7 +263,14 @@ HEADS: dict[str, Callable[[], Bytes]] = {
 }  # fmt: skip
 """What is written in place of a proper answer; the connection closes where it ends."""
 
-RESETS = ("reset-at-once", "reset-in-head", "reset-after-head", "reset-in-chunk", "reset-after-text", "reset-before-done")
+RESETS = (
+    "reset-at-once",
+    "reset-in-head",
+    "reset-after-head",
+    "reset-in-chunk",
+    "reset-after-text",
+    "reset-before-done",
+)
 SLOW = ("slow-head", "slow-body", "slow-text", "silent")
 
 
@@ -260,7 +279,9 @@ def listed(*rows: bytes) -> bytes:
 
 
 def priced(number: str) -> bytes:
-    pricing = ",".join(f'"{name}": {number}' for name in ("prompt", "completion", "request", "input_cache_read", "image_output"))
+    pricing = ",".join(
+        f'"{name}": {number}' for name in ("prompt", "completion", "request", "input_cache_read", "image_output")
+    )
     row = f'{{"id": "priced", "context_length": {number}, "max_output_tokens": {number}, "created": {number}, "pricing": {{{pricing}}}}}'  # fmt: skip
     return listed(row.encode(), b'{"id": "plain"}')
 
@@ -268,6 +289,7 @@ def priced(number: str) -> bytes:
 LISTS: dict[str, Callable[[], Bytes]] = {
     **{f"price-{place}": (lambda number=number: iter((priced(number),))) for place, number in enumerate(ABSURD)},
     "many": lambda: iter((listed(*[b'{"id": "model-%d", "pricing": {"prompt": "0.1", "completion": "0.2"}}' % n for n in range(100_000)]),)),
+    "thousands": lambda: iter((listed(*[b'{"id": "vendor/model-%d-instruct", "pricing": {"prompt": "0.1", "completion": "0.2"}}' % n for n in range(4900)]),)),
     "names-only": lambda: iter((b"[" + b",".join(b'"m%d"' % n for n in range(300_000)) + b"]",)),
     "huge-ids": lambda: iter((listed(*[b'{"id": "%d-' % n + b"x" * MB + b'"}' for n in range(10)], b'{"id": "plain"}'),)),
     "odd-ids": lambda: iter((listed(b'{"id": "a\\u0000b"}', b'{"id": "../../etc/passwd"}', b'{"id": "a/b/c//d"}', b'{"id": "\\ud800"}', b'{"id": "a\\nb"}', b'{"id": ""}', b'{"id": 5}', b'{"id": null}', b'{"id": ["x"]}', b'{"id": "<script>"}', b'{"id": "{\\"x\\"}"}', b'{"id": "+/#"}', b"5", b"null", b'{"id": "plain"}'),)),
@@ -293,9 +315,64 @@ DETAILS: dict[str, bytes] = {
 
 MADE: dict[str, bytes] = {}
 
+CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
+USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cost": 0.1, "prompt_tokens_details": {"cached_tokens": 1}, "service_tier": "default"}
+HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": "f"}
+CHUNKS = (
+    {**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}]},
+    {**HEAD, "choices": [{"index": 0, "delta": {"content": "Hello ", "reasoning_content": "so", "annotations": [{"a": 1}]}, "finish_reason": None}]},
+    {**HEAD, "choices": [{"index": 0, "delta": {"content": "<think>x</think>y", "reasoning_details": [{"index": 0, "text": "a"}]}, "logprobs": {"content": [{"token": "a"}]}}]},
+    {**HEAD, "choices": [{"index": 0, "delta": {"tool_calls": [CALL]}, "finish_reason": None}]},
+    {**HEAD, "choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}]},
+    {**HEAD, "choices": [], "usage": USAGE},
+)  # fmt: skip
+MESSAGE = {"role": "assistant", "content": "Hello", "reasoning": "so", "tool_calls": [CALL], "refusal": None}
+WHOLE = {**HEAD, "object": "chat.completion", "choices": [{"index": 0, "message": MESSAGE, "logprobs": None, "finish_reason": "stop"}], "usage": USAGE}
+ERROR = {"error": {"message": "Rate limit, slow down", "type": "rate_limit_error", "param": "messages", "code": "x", "metadata": {"raw": "{}"}}}
+BLOCKS = [{"type": "thinking", "thinking": "so", "signature": "s"}, {"type": "text", "text": "Hello"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]
+COUNTS = {"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 1}, "server_tool_use": {"web_search_requests": 1}}
+CLAUDE = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": BLOCKS, "stop_reason": "end_turn", "usage": COUNTS}
+CLAUDE_EVENTS = (
+    {"type": "message_start", "message": {**CLAUDE, "content": []}},
+    {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "text_delta", "text": "Hello"}},
+    {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": "{}"}},
+    {"type": "content_block_stop", "index": 0},
+    {"type": "message_delta", "delta": {"stop_reason": "end_turn"}, "usage": COUNTS},
+    {"type": "message_stop"},
+)  # fmt: skip
+
+
+class Fuzz:
+    """Good answers with something changed in them: another each time, the same in each run."""
+
+    def __init__(self, seed: int) -> None:
+        self.dice = random.Random(seed)
+        self.mutate = Mutator(self.dice)
+
+    def answer(self, *, claude: bool, stream: bool) -> tuple[int, bytes, bytes]:
+        """Status, content type and body."""
+        dice = self.dice
+        if dice.random() < 0.1:
+            return dice.choice((400, 401, 403, 404, 413, 429, 500, 503, 529)), b"application/json", self.mutate.body(ERROR)
+        if not stream:
+            return 200, b"application/json", self.mutate.body(CLAUDE if claude else WHOLE)
+        rows: list[object] = [*(CLAUDE_EVENTS if claude else CHUNKS)]
+        for _ in range(dice.choice((1, 1, 2, 3))):
+            at = dice.randrange(len(rows))
+            rows[at] = self.mutate.value(rows[at])
+            if dice.random() < 0.1:
+                rows.insert(at, rows[dice.randrange(len(rows))])
+        events = b"".join(b"data: " + dumps(row).encode("utf-8", "surrogatepass") + b"\n\n" for row in rows)
+        events += b"" if claude else DONE
+        return 200, b"text/event-stream", self.mutate.bytes(events) if dice.random() < 0.1 else events
+
 
 class Upstream:
-    """Serves."""
+    """Serves. `seed`: of what is fuzzed."""
+
+    def __init__(self, seed: int = 0) -> None:
+        self.fuzz = Fuzz(seed)
 
     async def serve(self, reader: asyncio.StreamReader, writer: Writer) -> None:
         with suppress(OSError, asyncio.IncompleteReadError, asyncio.LimitOverrunError):
@@ -315,6 +392,8 @@ class Upstream:
             if name in BODIES and name not in MADE:
                 MADE[name] = await asyncio.to_thread(BODIES[name][0])
             return self.plain(writer, b"{}")
+        if path.endswith("/messages"):
+            return await self.fuzzed(writer, claude=True, stream=b'"stream":true' in body)
         if parts[0] == "lists" and path.endswith("/models"):
             return await self.models(parts[1], writer)
         if parts[0] == "details":
@@ -329,7 +408,11 @@ class Upstream:
             await self.drip(b" ", writer)
         if name == "bomb":
             return self.plain(writer, packed(b" " * 1024, 256, 31), b"Content-Encoding: gzip\r\n")
-        return await self.chunked(LISTS[name](), writer) if name in LISTS else self.plain(writer, listed(b'{"id": "plain"}'))
+        return (
+            await self.chunked(LISTS[name](), writer)
+            if name in LISTS
+            else self.plain(writer, listed(b'{"id": "plain"}'))
+        )
 
     async def details(self, kind: str, path: str, writer: Writer) -> bool:
         if path.endswith("/models"):
@@ -357,13 +440,17 @@ class Upstream:
             await writer.drain()
             await asyncio.sleep(0.2)
 
-    async def chat(self, name: str, stream: bool, writer: Writer) -> bool:  # noqa: FBT001, PLR0911
+    async def chat(self, name: str, stream: bool, writer: Writer) -> bool:  # noqa: FBT001
         kind = b"text/event-stream"
+        if name == "fuzz":
+            return await self.fuzzed(writer, claude=False, stream=stream)
         if name in STREAMS:
             return await self.chunked(STREAMS[name](), writer, kind)
         if name in BODIES:
             make, encoding = BODIES[name]
-            done = self.plain(writer, MADE.get(name) or make(), b"Content-Encoding: %s\r\n" % encoding if encoding else b"")
+            done = self.plain(
+                writer, MADE.get(name) or make(), b"Content-Encoding: %s\r\n" % encoding if encoding else b""
+            )
             await writer.drain()
             return done
         if name == "error-endless":
@@ -380,6 +467,13 @@ class Upstream:
         if name in RESETS or name in SLOW:
             return await self.broken(name, writer)
         return await self.good(stream, writer)
+
+    async def fuzzed(self, writer: Writer, *, claude: bool, stream: bool) -> bool:
+        status, kind, body = self.fuzz.answer(claude=claude, stream=stream)
+        head = b"HTTP/1.1 %d Said\r\nContent-Type: %s\r\nContent-Length: %d\r\n\r\n" % (status, kind, len(body))
+        writer.write(head + body)
+        await writer.drain()
+        return True
 
     async def good(self, stream: bool, writer: Writer) -> bool:  # noqa: FBT001
         if not stream:
@@ -413,12 +507,12 @@ class Upstream:
         return False
 
 
-async def main() -> None:
-    server = await asyncio.start_server(Upstream().serve, "127.0.0.1", 0, limit=1 << 27, backlog=1024)
+async def main(seed: int) -> None:
+    server = await asyncio.start_server(Upstream(seed).serve, "127.0.0.1", 0, limit=1 << 27, backlog=1024)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 
 
 AsyncBytes = AsyncIterator[bytes]
 if __name__ == "__main__":
-    asyncio.run(main())
+    asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 0))

@@ -19,6 +19,7 @@ from ..core.models import Json
 from .context import CONTROL, for_admin, for_reader, identify, is_admin, json_response, read_json
 
 _MOST_AUDIT_ROWS: Final = 10_000
+_MOST_DIGITS: Final = 9
 _FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
 
 
@@ -138,7 +139,7 @@ async def audit(request: web.Request) -> web.Response:
     """The newest requests first, refusals included: `?limit=100`."""
     reports = for_reader(request).reports
     raw = request.query.get("limit", "100")
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= _MOST_DIGITS) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
         raise InvalidRequestError(f"`limit` must be a whole number from 1 to {_MOST_AUDIT_ROWS}.", param="limit")
     rows = await reports.audit(int(raw))
     return json_response({"data": rows, "count": len(rows)})

@@ -11,6 +11,7 @@ from ...core.errors import CheapRouterError
 from ...core.models import Json
 from .. import events as ev
 from .. import sse
+from ..written import written
 from .chunks import chunk_event
 
 HEARTBEAT = b": keep-alive\n\n"
@@ -229,7 +230,7 @@ def error_object(error: CheapRouterError) -> Json:
 
 
 def error_body(error: CheapRouterError) -> bytes:
-    return orjson.dumps(error_object(error))
+    return written(error_object(error))
 
 
 def error_event(error: CheapRouterError) -> bytes:
