@@ -5,11 +5,9 @@ from __future__ import annotations
 import asyncio
 import gzip
 import json
-import os
 import random
 import resource
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,6 +22,9 @@ DEEP = b"[" * 250
 
 INTERNAL = b"The router failed to handle this request"
 LIMITS = {"connect": 1, "first_token": 2, "idle": 2, "total": 3}
+STARTING = 60.0
+"""MB that a house takes in its first seconds, whatever it is asked."""
+
 SOON = 12.0
 """Seconds within which everything is answered, with these limits, whatever the upstream does."""
 
@@ -166,40 +167,31 @@ async def prime(stand: Stand, name: str) -> None:
 
 
 async def lists(stand: Stand) -> AsyncIterator[Line]:
-    """Lists of models: the house starts with them, serves, and starts again."""
+    """Lists of models, a few in each house: it starts with them, serves, and starts again."""
     url = f"http://127.0.0.1:{stand.upstream}"
     names = stand.some([*evil.LISTS, "slow", "bomb"], 8)
-    for name in names:
-        kind = "openrouter" if name.startswith("price") else "openai"
-        given = stand.settings()
-        given["providers"]["lister"] = {
-            "kind": kind,
-            "base_url": f"{url}/lists/{name}/v1",
-            "api_key": "sk-list",
-            "local": kind == "openai",
-            "discover": True,
-        }
-        data = stand.folder / f"list-{name}"
-        for start in ("at the first start", "at the second start") if name in names[:3] else ("",):
-            yield await _one_list(data, given, f"list {name} {start}".strip())
+    for first in range(0, len(names), 6):
+        some, given = names[first : first + 6], stand.settings()
+        for place, name in enumerate(some):
+            kind = "openrouter" if name.startswith("price") else "openai"  # of one kind prices are read, the other is at home
+            given["providers"][f"lister{place}"] = {"kind": kind, "base_url": f"{url}/lists/{name}/v1", "api_key": "sk-list", "local": kind == "openai", "discover": True}
+        data, told = stand.folder / f"lists-{first}", f"lists: {', '.join(some)}"
+        yield await _one_list(data, given, told, len(some))
+        if not first:
+            yield await _one_list(data, given, f"{told}, started again", len(some))
     for name in stand.some([*evil.DETAILS], 1):
         kind = "ollama" if name.startswith("show") else "llamacpp"
         given = stand.settings()
-        given["providers"]["told"] = {
-            "kind": kind,
-            "base_url": f"{url}/details/{name}/v1",
-            "api_key": "sk-list",
-            "discover": True,
-            "local": True,
-        }
-        yield await _one_list(stand.folder / f"details-{name}", given, f"details {name}")
+        given["providers"]["told"] = {"kind": kind, "base_url": f"{url}/details/{name}/v1", "api_key": "sk-list", "discover": True, "local": True}
+        yield await _one_list(stand.folder / f"details-{name}", given, f"details: {name}", 1)
 
 
-async def _one_list(data: Path, given: dict[str, Any], name: str) -> Line:
+async def _one_list(data: Path, given: dict[str, Any], name: str, number: int) -> Line:
+    """Each list may have 16 MB, and they are asked for at once, and once more by the check; what a start takes comes on top."""
     try:
         with running(data, given) as product:
-            async with product.attack(name, size=16, large=True) as line:
-                await asyncio.sleep(1.0)
+            async with product.attack(name, size=16.0 * number + STARTING / 3, large=True) as line:
+                await asyncio.sleep(1.5)
                 status, _ = await ask(product, chat("good/good"), line)
                 async with aiohttp.ClientSession(headers=product.admin) as session:
                     base = f"http://127.0.0.1:{product.port}"
@@ -466,4 +458,3 @@ ALL: dict[str, Attacks] = {
     "strangers": strangers,
     "stalled": stalled_readers,
 }
-Unused = (Awaitable, os, time)

@@ -16,7 +16,7 @@ import socket
 import struct
 import sys
 import zlib
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 
 from house_mutate import Mutator, dumps
@@ -513,6 +513,5 @@ async def main(seed: int) -> None:
     await server.serve_forever()
 
 
-AsyncBytes = AsyncIterator[bytes]
 if __name__ == "__main__":
     asyncio.run(main(int(sys.argv[1]) if len(sys.argv) > 1 else 0))
