@@ -58,7 +58,14 @@ def main(arguments: list[str]) -> int:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
             requests = given.requests or (10_000 if given.quick else 100_000)
             stand = Stand(
-                Path(folder), int(upstream.stdout.readline()), random.Random(seed), given.quick, requests, given.like, given.keep)
+                Path(folder),
+                int(upstream.stdout.readline()),
+                random.Random(seed),
+                given.quick,
+                requests,
+                given.like,
+                given.keep,
+            )
             lines = asyncio.run(attack(stand, given.only or [*ALL]))
     finally:
         upstream.kill()

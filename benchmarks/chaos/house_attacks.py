@@ -173,8 +173,16 @@ async def lists(stand: Stand) -> AsyncIterator[Line]:
     for first in range(0, len(names), 6):
         some, given = names[first : first + 6], stand.settings()
         for place, name in enumerate(some):
-            kind = "openrouter" if name.startswith("price") else "openai"  # of one kind prices are read, the other is at home
-            given["providers"][f"lister{place}"] = {"kind": kind, "base_url": f"{url}/lists/{name}/v1", "api_key": "sk-list", "local": kind == "openai", "discover": True}
+            kind = (
+                "openrouter" if name.startswith("price") else "openai"
+            )  # of one kind prices are read, the other is at home
+            given["providers"][f"lister{place}"] = {
+                "kind": kind,
+                "base_url": f"{url}/lists/{name}/v1",
+                "api_key": "sk-list",
+                "local": kind == "openai",
+                "discover": True,
+            }
         data, told = stand.folder / f"lists-{first}", f"lists: {', '.join(some)}"
         yield await _one_list(data, given, told, len(some))
         if not first:
@@ -182,7 +190,13 @@ async def lists(stand: Stand) -> AsyncIterator[Line]:
     for name in stand.some([*evil.DETAILS], 1):
         kind = "ollama" if name.startswith("show") else "llamacpp"
         given = stand.settings()
-        given["providers"]["told"] = {"kind": kind, "base_url": f"{url}/details/{name}/v1", "api_key": "sk-list", "discover": True, "local": True}
+        given["providers"]["told"] = {
+            "kind": kind,
+            "base_url": f"{url}/details/{name}/v1",
+            "api_key": "sk-list",
+            "discover": True,
+            "local": True,
+        }
         yield await _one_list(stand.folder / f"details-{name}", given, f"details: {name}", 1)
 
 

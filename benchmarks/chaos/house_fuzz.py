@@ -41,7 +41,14 @@ MESSAGES = [
     {"role": "tool", "tool_call_id": "c1", "content": "on"},
     {"role": "user", "content": "Thanks"},
 ]  # fmt: skip
-TOOL = {"type": "function", "function": {"name": "f", "description": "d", "parameters": {"type": "object", "properties": {"a": {"type": "string"}}}}}
+TOOL = {
+    "type": "function",
+    "function": {
+        "name": "f",
+        "description": "d",
+        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
+    },
+}
 FULL = {
     "model": "good/good", "messages": MESSAGES, "stream": False, "max_tokens": 20, "max_completion_tokens": 20, "temperature": 0.5,
     "top_p": 0.9, "presence_penalty": 0, "frequency_penalty": 0, "top_k": 5, "top_logprobs": 2, "logprobs": True, "n": 1, "seed": 7,
@@ -50,7 +57,18 @@ FULL = {
     "modalities": ["text"], "store": False, "prediction": {"type": "content", "content": "x"}, "cache_control": {"type": "ephemeral"},
 }  # fmt: skip
 SMALL = {"model": "blockrun/auto", "messages": [{"role": "user", "content": "Turn on the light"}]}
-SETTINGS = {"rpm": 10, "tpm": 1000, "parallel": 2, "daily_budget": 1.5, "monthly_budget": 10, "profile": "eco", "enabled": True, "model": "auto", "cost_quality": 5, "name": "A"}
+SETTINGS = {
+    "rpm": 10,
+    "tpm": 1000,
+    "parallel": 2,
+    "daily_budget": 1.5,
+    "monthly_budget": 10,
+    "profile": "eco",
+    "enabled": True,
+    "model": "auto",
+    "cost_quality": 5,
+    "name": "A",
+}
 CHAT = "/v1/chat/completions"
 BODIES: tuple[tuple[str, str, Any], ...] = (
     ("POST", CHAT, SMALL),
@@ -101,7 +119,9 @@ class Requests:
     def one(self) -> tuple[bytes, bool]:
         if self.dice.random() < 0.7:
             method, path, value = self.dice.choice(BODIES)
-            said = isinstance(value.get("model"), str) and value["model"].startswith(UNSURE) and self.dice.random() < 0.7
+            said = (
+                isinstance(value.get("model"), str) and value["model"].startswith(UNSURE) and self.dice.random() < 0.7
+            )
             body = json.dumps(value).encode() if said else self.mutate.body(value)  # it is the answer that is odd
         else:
             method, path, query = self.dice.choice(PATHS)
@@ -118,7 +138,11 @@ class Requests:
             name = self.dice.choice(HEADERS)
             headers[name] = self.dice.choice((self.mutate.text(), self.mutate.number(), "close", "gzip", "chunked"))
             proper = False
-        head = f"{method} {path} HTTP/1.1\r\n" + "".join(f"{name}: {value}\r\n" for name, value in headers.items()) + "\r\n"
+        head = (
+            f"{method} {path} HTTP/1.1\r\n"
+            + "".join(f"{name}: {value}\r\n" for name, value in headers.items())
+            + "\r\n"
+        )
         whole = head.encode("utf-8", "surrogatepass") + body
         if self.dice.random() < 0.03:
             return self.mutate.bytes(whole), False
@@ -132,7 +156,9 @@ class Requests:
             values[name] = dice.choice((self.mutate.text(), self.mutate.number()))[:5000]
         elif dice.random() < 0.5:
             cut = path.rfind("/") + 1
-            path = path[:cut] + quote(self.mutate.text()[:3000].encode("utf-8", "surrogatepass"), safe=dice.choice(("", "/%")))
+            path = path[:cut] + quote(
+                self.mutate.text()[:3000].encode("utf-8", "surrogatepass"), safe=dice.choice(("", "/%"))
+            )
         if dice.random() < 0.1:
             values[self.mutate.text()[:100]] = self.mutate.text()[:100]
         told = "&".join(f"{quote(n.encode('utf-8', 'surrogatepass'))}={quote(v.encode('utf-8', 'surrogatepass'))}" for n, v in values.items())  # fmt: skip
@@ -193,7 +219,9 @@ class Sender:
             self.streams = None
 
 
-async def requests(product: Product, dice: random.Random, number: int, line: Line, seen: Counter[str], keep: Path | None) -> None:
+async def requests(
+    product: Product, dice: random.Random, number: int, line: Line, seen: Counter[str], keep: Path | None
+) -> None:
     """So many, some at once. `keep`: a file for those that broke something."""
     admin = (product.data / "admin_key").read_text().strip()
     left = iter(range(number))
@@ -208,7 +236,9 @@ async def requests(product: Product, dice: random.Random, number: int, line: Lin
             if INTERNAL in body or (status == 500 and b"upstream" not in body):
                 line.lost.append(f"500, {body[:200]!r}: {request[:300]!r} ... {request[-200:]!r}")
             elif status == -1:
-                line.lost.append(f"no end in {PATIENCE:.0f} s, but {body[:200]!r}: {request[:300]!r} ... {request[-200:]!r}")
+                line.lost.append(
+                    f"no end in {PATIENCE:.0f} s, but {body[:200]!r}: {request[:300]!r} ... {request[-200:]!r}"
+                )
             elif status == 0 and proper:
                 line.lost.append(f"hung up on: {request[:300]!r} ... {request[-200:]!r}")
             if len(line.lost) > lost and keep is not None:
@@ -225,7 +255,19 @@ VERBS: dict[str, Any] = {
     "usage": {"from": "2026-11-01", "to": "2026-11-30", "group_by": "day"}, "route": SMALL, "providers": {}, "devices": {},
     "models": {}, "health": {}, "set_device": {"device": "tablet", **SETTINGS}, "set_hub": {"profile": "eco"}, "reset_budget": {"device": "tablet"},
 }  # fmt: skip
-SET = ("profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled", "cost_quality", "reset_today", "x")
+SET = (
+    "profile",
+    "model",
+    "rpm",
+    "tpm",
+    "parallel",
+    "daily_budget",
+    "monthly_budget",
+    "enabled",
+    "cost_quality",
+    "reset_today",
+    "x",
+)
 
 
 async def messages(broker: int, dice: random.Random, number: int) -> None:
@@ -316,7 +358,9 @@ def _broker(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
         return
     port = house_stand.free_port()
     (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    process = subprocess.Popen([found, "-c", str(folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    process = subprocess.Popen(
+        [found, "-c", str(folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         time.sleep(0.5)
         yield port
@@ -329,9 +373,13 @@ async def fuzz(stand: Stand) -> AsyncIterator[Line]:
     """Nineteen in twenty are requests, the others MQTT messages and files."""
     few = max(1, stand.requests // 20)
     with _broker(stand.folder) as broker:
-        given = stand.settings(**({} if broker is None else {"mqtt": {"url": f"mqtt://127.0.0.1:{broker}", "interval": 1}}))
+        given = stand.settings(
+            **({} if broker is None else {"mqtt": {"url": f"mqtt://127.0.0.1:{broker}", "interval": 1}})
+        )
         url = f"http://127.0.0.1:{stand.upstream}"
-        given["providers"]["evil"]["models"] = [{"id": "evil/fuzz", "upstream": "fuzz", "price": {"input": 1, "output": 2}, "context": 100_000}]
+        given["providers"]["evil"]["models"] = [
+            {"id": "evil/fuzz", "upstream": "fuzz", "price": {"input": 1, "output": 2}, "context": 100_000}
+        ]
         given["providers"]["claude"] = {"kind": "anthropic", "base_url": url, "api_key": "sk-c", "timeouts": LIMITS, "models": [{"id": "claude/claude-sonnet-4-5", "price": {"input": 1, "output": 2}}]}  # fmt: skip
         with running(stand.folder / "fuzz", given) as product:
             await warm(product)
@@ -351,5 +399,3 @@ async def fuzz(stand: Stand) -> AsyncIterator[Line]:
                     line.said = f"then {status}"
                 yield line
             yield await beside
-
-

@@ -316,7 +316,14 @@ DETAILS: dict[str, bytes] = {
 MADE: dict[str, bytes] = {}
 
 CALL = {"index": 0, "id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}
-USAGE = {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7, "cost": 0.1, "prompt_tokens_details": {"cached_tokens": 1}, "service_tier": "default"}
+USAGE = {
+    "prompt_tokens": 5,
+    "completion_tokens": 2,
+    "total_tokens": 7,
+    "cost": 0.1,
+    "prompt_tokens_details": {"cached_tokens": 1},
+    "service_tier": "default",
+}
 HEAD = {"id": "c", "object": "chat.completion.chunk", "created": 1, "model": "m", "system_fingerprint": "f"}
 CHUNKS = (
     {**HEAD, "choices": [{"index": 0, "delta": {"role": "assistant", "content": ""}, "logprobs": None, "finish_reason": None}]},
@@ -327,11 +334,42 @@ CHUNKS = (
     {**HEAD, "choices": [], "usage": USAGE},
 )  # fmt: skip
 MESSAGE = {"role": "assistant", "content": "Hello", "reasoning": "so", "tool_calls": [CALL], "refusal": None}
-WHOLE = {**HEAD, "object": "chat.completion", "choices": [{"index": 0, "message": MESSAGE, "logprobs": None, "finish_reason": "stop"}], "usage": USAGE}
-ERROR = {"error": {"message": "Rate limit, slow down", "type": "rate_limit_error", "param": "messages", "code": "x", "metadata": {"raw": "{}"}}}
-BLOCKS = [{"type": "thinking", "thinking": "so", "signature": "s"}, {"type": "text", "text": "Hello"}, {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}}]
-COUNTS = {"input_tokens": 5, "output_tokens": 2, "cache_read_input_tokens": 1, "cache_creation": {"ephemeral_1h_input_tokens": 1}, "server_tool_use": {"web_search_requests": 1}}
-CLAUDE = {"id": "m", "type": "message", "role": "assistant", "model": "c", "content": BLOCKS, "stop_reason": "end_turn", "usage": COUNTS}
+WHOLE = {
+    **HEAD,
+    "object": "chat.completion",
+    "choices": [{"index": 0, "message": MESSAGE, "logprobs": None, "finish_reason": "stop"}],
+    "usage": USAGE,
+}
+ERROR = {
+    "error": {
+        "message": "Rate limit, slow down",
+        "type": "rate_limit_error",
+        "param": "messages",
+        "code": "x",
+        "metadata": {"raw": "{}"},
+    }
+}
+BLOCKS = [
+    {"type": "thinking", "thinking": "so", "signature": "s"},
+    {"type": "text", "text": "Hello"},
+    {"type": "tool_use", "id": "t", "name": "f", "input": {"a": 1}},
+]
+COUNTS = {
+    "input_tokens": 5,
+    "output_tokens": 2,
+    "cache_read_input_tokens": 1,
+    "cache_creation": {"ephemeral_1h_input_tokens": 1},
+    "server_tool_use": {"web_search_requests": 1},
+}
+CLAUDE = {
+    "id": "m",
+    "type": "message",
+    "role": "assistant",
+    "model": "c",
+    "content": BLOCKS,
+    "stop_reason": "end_turn",
+    "usage": COUNTS,
+}
 CLAUDE_EVENTS = (
     {"type": "message_start", "message": {**CLAUDE, "content": []}},
     {"type": "content_block_start", "index": 0, "content_block": {"type": "text", "text": ""}},
@@ -354,7 +392,11 @@ class Fuzz:
         """Status, content type and body."""
         dice = self.dice
         if dice.random() < 0.1:
-            return dice.choice((400, 401, 403, 404, 413, 429, 500, 503, 529)), b"application/json", self.mutate.body(ERROR)
+            return (
+                dice.choice((400, 401, 403, 404, 413, 429, 500, 503, 529)),
+                b"application/json",
+                self.mutate.body(ERROR),
+            )
         if not stream:
             return 200, b"application/json", self.mutate.body(CLAUDE if claude else WHOLE)
         rows: list[object] = [*(CLAUDE_EVENTS if claude else CHUNKS)]

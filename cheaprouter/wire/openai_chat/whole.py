@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ...core.models import Json
-from ..events import Piece, StreamReader, Text
+from ..events import Piece, StreamReader, Text, size_of
 from ..usage import in_openai_words, parse_usage
 from .alike import LONGEST, alike_to, is_text
 from .chunks import choices_of
@@ -70,7 +70,8 @@ class WholeChat(ChatStream):
             for part in texts:
                 made += super()._take(b"%b%b%b\n\n" % (self._lead, part, self._tail))
         else:
-            self._characters += len(text)
+            self.output_characters += size_of(text)
+            self.pieces += len(texts)
             made.append(Text(text, self._index))
         texts.clear()
         return made
@@ -177,7 +178,12 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
         for name, value in chunk.items():
             if value is not None:
                 reply[name] = value
-    if type(reason) is not str or reason not in _ENDS_BY_ITSELF or reason in quirks.finish or text.lstrip().startswith(_THOUGHTS):
+    if (
+        type(reason) is not str
+        or reason not in _ENDS_BY_ITSELF
+        or reason in quirks.finish
+        or text.lstrip().startswith(_THOUGHTS)
+    ):
         return None
     reply["object"] = "chat.completion"
     reply.pop("obfuscation", None)
