@@ -14,28 +14,29 @@ import tempfile
 import time
 from pathlib import Path
 
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
+
+from _house_attacks import ALL, Stand
+from _house_fuzz import fuzz
+from _house_stand import HEAD, SILENCE, Line
+
 HERE = Path(__file__).resolve().parent
-sys.path[:0] = [str(HERE), str(HERE.parent), str(HERE.parent.parent)]
-
-from house_attacks import ALL, Stand
-from house_fuzz import fuzz
-from house_stand import HEAD, Line
-
 ALL["fuzz"] = fuzz
 
 
-def verdict(lines: list[Line]) -> int:
+def verdict(lines: list[Line], silence: float = SILENCE) -> int:
     """The exit code."""
-    return 1 if not lines or any(line.faults for line in lines) else 0
+    return 1 if not lines or any(line.faults(silence) for line in lines) else 0
 
 
-async def attack(stand: Stand, names: list[str]) -> list[Line]:
+async def attack(stand: Stand, names: list[str], silence: float) -> list[Line]:
     """All of them, one after the other."""
     for name in names:
         began = time.monotonic()
         async for line in ALL[name](stand):
             stand.lines.append(line)
-            print(line, flush=True)
+            print(line.told(silence), flush=True)
         print(f"  {name}: {time.monotonic() - began:.0f} s", flush=True)
     return stand.lines
 
@@ -46,12 +47,13 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--seed", type=int, default=None, help="of a run before, to see it again")
     parser.add_argument("--only", action="append", choices=[*ALL], help="this part alone; may be given again")
     parser.add_argument("--like", default="", help="only what has this in its name")
+    parser.add_argument("--silence", type=float, default=SILENCE, help="ms that are allowed, on a slower machine say")
     parser.add_argument("--keep", type=Path, help="a file for the requests that broke something")
     parser.add_argument("--requests", type=int, default=None, help="of the fuzz run")
     given = parser.parse_args(arguments)
     seed = random.SystemRandom().randrange(1 << 32) if given.seed is None else given.seed
     print(f"seed {seed}\n{HEAD}", flush=True)
-    upstream = subprocess.Popen([sys.executable, str(HERE / "house_upstream.py"), str(seed)], stdout=subprocess.PIPE)
+    upstream = subprocess.Popen([sys.executable, str(HERE / "_house_upstream.py"), str(seed)], stdout=subprocess.PIPE)
     assert upstream.stdout is not None
     began = time.monotonic()
     try:
@@ -66,17 +68,17 @@ def main(arguments: list[str]) -> int:
                 given.like,
                 given.keep,
             )
-            lines = asyncio.run(attack(stand, given.only or [*ALL]))
+            lines = asyncio.run(attack(stand, given.only or [*ALL], given.silence))
     finally:
         upstream.kill()
         upstream.communicate()
-    broken = [line for line in lines if line.faults]
+    broken = [line for line in lines if line.faults(given.silence)]
     worst = max((line.silence for line in lines), default=0.0)
     print(
         f"{len(lines)} attacks in {time.monotonic() - began:.0f} s, longest silence {worst:.0f} ms, "
         f"{len(broken)} broke a promise (seed {seed})"
     )
-    return verdict(lines)
+    return verdict(lines, given.silence)
 
 
 if __name__ == "__main__":

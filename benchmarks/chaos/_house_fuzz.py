@@ -21,12 +21,12 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
+import _house_stand
 import aiomqtt
-import house_stand
 import lab
-from house_attacks import INTERNAL, LIMITS, Stand, ask, chat, warm
-from house_mutate import Mutator
-from house_stand import Line, Product, running
+from _house_attacks import INTERNAL, LIMITS, Stand, ask, chat, warm
+from _house_mutate import Mutator
+from _house_stand import Line, Product, running
 
 AT_ONCE = 16
 PATIENCE = 20.0
@@ -308,8 +308,8 @@ CHILD = """
 import json, os, random, sys, tempfile, traceback
 from pathlib import Path
 sys.path[:0] = [{here!r}, {root!r}]
-from house_mutate import Mutator
-from house_fuzz import CONFIG
+from _house_mutate import Mutator
+from _house_fuzz import CONFIG
 from cheaprouter.config import files, loader
 from cheaprouter.core.errors import ConfigurationError
 dice = random.Random({seed}); mutate = Mutator(dice)
@@ -335,10 +335,10 @@ for turn in range({number}):
 async def files(stand: Stand, number: int) -> Line:
     """Configuration files, as `serve` reads them: in another process, with what it says in the end."""
     began = time.monotonic()
-    script = CHILD.format(here=str(house_stand.HERE), root=str(house_stand.ROOT), seed=stand.dice.randrange(1 << 32), folder=str(stand.folder), number=number)  # fmt: skip
+    script = CHILD.format(here=str(_house_stand.HERE), root=str(_house_stand.ROOT), seed=stand.dice.randrange(1 << 32), folder=str(stand.folder), number=number)  # fmt: skip
     child = await asyncio.create_subprocess_exec(
         sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(house_stand.ROOT), str(house_stand.HERE), str(house_stand.HERE.parent)))},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(_house_stand.ROOT), str(_house_stand.HERE), str(_house_stand.HERE.parent)))},
     )  # fmt: skip
     out, _ = await child.communicate()
     lines = out.decode("utf-8", "replace").splitlines()
@@ -356,7 +356,7 @@ def _broker(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
     if found is None:
         yield None
         return
-    port = house_stand.free_port()
+    port = _house_stand.free_port()
     (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
     process = subprocess.Popen(
         [found, "-c", str(folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

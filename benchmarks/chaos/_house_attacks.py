@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import _house_upstream as evil
 import aiohttp
-import house_upstream as evil
-from house_stand import Line, Product, running
+from _house_stand import Line, Product, running
 
 MB = 1 << 20
 DEEP = b"[" * 250

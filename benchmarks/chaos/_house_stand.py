@@ -44,16 +44,16 @@ class Line:
     said: str = ""
     lost: list[str] = field(default_factory=list)
 
-    @property
-    def faults(self) -> list[str]:
-        """Which promises it broke."""
-        most, memory = (SILENCE_LARGE if self.large else SILENCE), 3 * self.size + BASE
+    def faults(self, silence: float = SILENCE) -> list[str]:
+        """Which promises it broke. `silence`: ms that are allowed."""
+        most, memory = (max(silence, SILENCE_LARGE) if self.large else silence), 3 * self.size + BASE
         found = [f"silent for more than {most:.0f} ms"] if self.silence > most else []
         found += [f"took more than {memory:.0f} MB"] if self.peak > memory else []
         return [*found, *self.lost]
 
-    def __str__(self) -> str:
-        verdict = "; ".join(self.faults) or "held"
+    def told(self, silence: float = SILENCE) -> str:
+        """As it is printed."""
+        verdict = "; ".join(self.faults(silence)) or "held"
         return f"{self.name:<46} {self.silence:6.0f} ms  {max(0.0, self.peak):6.1f} MB  {self.said:<28} {verdict}"
 
 
@@ -74,7 +74,7 @@ class Product:
         self.process, self.port, self.data, self.log = process, port, data, log
         self._seen = 0
         self._pulse = subprocess.Popen(
-            [sys.executable, str(HERE / "house_pulse.py"), str(port), str(process.pid)],
+            [sys.executable, str(HERE / "_house_pulse.py"), str(port), str(process.pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import random
 import sys
-from collections.abc import Callable, Iterator
-from typing import Any
+from collections.abc import Callable
+from typing import Any, Self
 
 NUMBERS = (
     "1e30", "1e308", "1e309", "1e999999", "-1e999999", "1e-400", "NaN", "Infinity", "-Infinity", "-0", "0", "-1", "0.5", "-0.0",
@@ -28,7 +28,7 @@ class Raw(float):
 
     word: str
 
-    def __new__(cls, word: str) -> Raw:
+    def __new__(cls, word: str) -> Self:
         made = super().__new__(cls, 0.0)
         made.word = word
         return made
@@ -52,15 +52,14 @@ def dumps(value: Any) -> str:
     return json.dumps(value)
 
 
-def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
-    """Where anything is in a value, the value itself first."""
-    yield path
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from places(inner, (*path, key))
-    elif isinstance(value, list):
-        for at, inner in enumerate(value):
-            yield from places(inner, (*path, at))
+def a_place(dice: random.Random, value: Any) -> tuple[Any, ...]:
+    """A place somewhere in a value, near the top or deep within."""
+    path: list[Any] = []
+    while isinstance(value, dict | list) and value and dice.random() < 0.8:
+        step = dice.choice([*value]) if isinstance(value, dict) else dice.randrange(len(value))
+        path.append(step)
+        value = value[step]
+    return tuple(path)
 
 
 def changed(value: Any, path: tuple[Any, ...], change: Callable[[Any], Any]) -> Any:
@@ -106,13 +105,12 @@ class Mutator:
     def value(self, value: Any) -> Any:
         """The same with one to three things in it changed."""
         for _ in range(self.dice.choice((1, 1, 1, 2, 3))):
-            found = [*places(value)]
-            value = changed(value, self.dice.choice(found), self._one)
+            value = changed(value, a_place(self.dice, value), self._one)
             if value is DROP:
                 return {}
         return value
 
-    def _one(self, old: Any) -> Any:
+    def _one(self, old: Any) -> Any:  # noqa: PLR0911 - a table of changes
         dice = self.dice
         match dice.randrange(11):
             case 0:
@@ -137,7 +135,7 @@ class Mutator:
             case _:
                 return str(old) if not isinstance(old, str) else Raw(self.number())
 
-    def bytes(self, data: bytes) -> bytes:
+    def bytes(self, data: bytes) -> bytes:  # noqa: PLR0911 - likewise
         """Damage below JSON: cut, doubled, other bytes."""
         dice = self.dice
         if not data:

@@ -1,6 +1,6 @@
 """An upstream that means harm: what it answers depends on the model that is asked for, or the folder that is in the path.
 
-    python benchmarks/chaos/house_upstream.py     # prints its port
+    python benchmarks/chaos/_house_upstream.py     # prints its port
 
 It listens on loopback, and says of nothing how often it was asked. Endless answers end when their reader goes.
 """
@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from house_mutate import Mutator, dumps
+from _house_mutate import Mutator, dumps
 
 MB = 1 << 20
 PIECE = 64 * 1024
@@ -141,13 +141,13 @@ STREAMS: dict[str, Callable[[], Bytes]] = {
     "event-20mb-escapes": lambda: iter((ROLE, b'data: {"choices": [{"index": 0, "delta": {"content": "' + b"\\u00e9" * (20 * MB // 6) + b'"}}]}\n\n', END)),
     "call-index-huge": lambda: iter((ROLE, calls(10**9, -5, 2**70, 1e30), calls(10**9), END)),
     "call-index-odd": lambda: iter((ROLE, calls("x", None, [1], {}, True), END)),
-    "many-calls": lambda: counting(lambda n: calls(n), 60_000),
+    "many-calls": lambda: counting(calls, 60_000),
     "many-calls-at-once": lambda: iter((ROLE, calls(*range(20_000)), END)),
     "choice-index-huge": lambda: iter((event({"content": "a"}).replace(b'"index": 0', b'"index": 1000000000'), HELLO, END)),
     "many-choices": lambda: counting(lambda n: event({"content": "a"}).replace(b'"index": 0', b'"index": %d' % n), 60_000),
     "name-20mb": lambda: iter((ROLE, calls(0, name="f" * 20 * MB), END)),
     "id-20mb": lambda: iter((event({"content": "a"}, id="i" * 20 * MB), HELLO, END)),
-    "arguments-in-bits": lambda: yield_all((ROLE,), counting(lambda n: calls(0, arguments="ab"), 60_000)),
+    "arguments-in-bits": lambda: yield_all((ROLE,), counting(lambda _: calls(0, arguments="ab"), 60_000)),
     "lists-in-bits": lambda: yield_all((ROLE, HELLO), counting(lambda n: event({"annotations": [{"n": n}]}), 60_000)),
     "details-in-bits": lambda: yield_all((ROLE, HELLO), counting(lambda n: event({"reasoning_details": [{"index": n, "text": "a"}]}), 30_000)),
     "numbers": lambda: iter((ROLE, HELLO, b'data: {"choices": [], "usage": {"prompt_tokens": 1e999999, "cost": 1e999999}}\n\n', END)),
@@ -439,7 +439,7 @@ class Upstream:
         if parts[0] == "lists" and path.endswith("/models"):
             return await self.models(parts[1], writer)
         if parts[0] == "details":
-            return await self.details(parts[1], path, writer)
+            return self.details(parts[1], path, writer)
         found = MODEL.search(body)
         name = found[1].decode("utf-8", "replace") if found else "good"
         return await self.chat(name, b'"stream":true' in body.replace(b" ", b""), writer)
@@ -456,7 +456,7 @@ class Upstream:
             else self.plain(writer, listed(b'{"id": "plain"}'))
         )
 
-    async def details(self, kind: str, path: str, writer: Writer) -> bool:
+    def details(self, kind: str, path: str, writer: Writer) -> bool:
         if path.endswith("/models"):
             return self.plain(writer, listed(b'{"id": "one", "owned_by": "x"}'))
         return self.plain(writer, DETAILS[kind])
@@ -482,7 +482,7 @@ class Upstream:
             await writer.drain()
             await asyncio.sleep(0.2)
 
-    async def chat(self, name: str, stream: bool, writer: Writer) -> bool:  # noqa: FBT001
+    async def chat(self, name: str, stream: bool, writer: Writer) -> bool:  # noqa: FBT001, PLR0911 - a table of rooms
         kind = b"text/event-stream"
         if name == "fuzz":
             return await self.fuzzed(writer, claude=False, stream=stream)

@@ -1,6 +1,6 @@
 """A client that asks the router how it is, again and again: how long it was silent, and how much memory it took at most.
 
-    python benchmarks/chaos/house_pulse.py PORT PID
+    python benchmarks/chaos/_house_pulse.py PORT PID
 
 For each line on standard input a line of JSON on standard output, about the time since the line before. From each answer's time is
 taken what its router and this client spent waiting for a core: on a machine that others use, too, it is the router that is judged.
