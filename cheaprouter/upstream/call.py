@@ -29,10 +29,15 @@ from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
-LONGEST_REPLY: Final = 64 * 1024 * 1024
+LONGEST_REPLY: Final = 32 * 1024 * 1024
+"""Bytes, as of one event of a stream: ten pictures. To parse them takes a tenth of a second, in which nobody else is served."""
+
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
 _NEVER: Final = float("inf")
+_MOST_BLANK: Final = 1 << 20
+"""Bytes of white space before a reply: some servers send a blank now and then while they think."""
+
 _LOOK_APART: Final = 256
 """Bytes, at least, between two looks at how much of a gathered reply has come."""
 _NOT_SENT: Final = frozenset({"upstream_unreachable", "upstream_tls"})
@@ -288,10 +293,12 @@ class Call:
     async def _first(self, response: Response) -> bytes:
         """What comes after the headers, and blank lines, once it does; nothing at the end."""
         self._begins(response.status)
-        start = b""
-        while not start.strip() and (data := await response.chunk()):
-            start += data
-        return start
+        blank = 0
+        while (data := await response.chunk()) and not data.strip():
+            blank += len(data)
+            if blank > _MOST_BLANK:
+                raise TransportError("invalid_reply", "The reply begins with blank lines without end.")
+        return data
 
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""

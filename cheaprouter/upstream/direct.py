@@ -13,7 +13,7 @@ from ..providers.endpoint import Origin
 from ..providers.transport import Response, TransportError, WireRequest
 from .connection import Connection
 from .dial import Dialer
-from .reply import READ_BUFFER
+from .reply import READ_AT_ONCE
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""
@@ -52,7 +52,7 @@ class DirectTransport:
 
     def __init__(self) -> None:
         self._dialer = Dialer()
-        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._buffer = memoryview(bytearray(READ_AT_ONCE))
         self._hosts: dict[Origin, Host] = {}
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
