@@ -191,8 +191,10 @@ class Hold:
         """
         operation, most = self._operation, model.max_output
         n, asked = operation.n, operation.max_tokens
-        if most is None or (asked is not None and asked < most):
-            most = UNTOLD if asked is None else asked
+        if asked is not None:
+            most = asked if most is None or asked < most else most
+        elif most is None:  # what would not fit beside the prompt is not asked for: some refuse to be
+            most = UNTOLD if model.context is None else max(1, min(UNTOLD, model.context - self.prompt))
         each = self._accounts.habits.long.get((model.id, operation.kind, n > 1), START)
         self._wanted = most * n
         return min(most, each) * n
