@@ -110,10 +110,8 @@ class Call:
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
     of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
-    it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used
-    so far. `spent`: why a gathered reply had to end early.
-
-    `expected`: tokens that its answer probably has.
+    it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used so
+    far. `spent`: why a gathered reply had to end early. `expected`: tokens that its answer probably has.
 
     What is known of its cost where it is no answer: `sent`: the request is out, though no headers came; `accepted`: a reply of
     status 200 began, which is in `gathering`, `reading`, or `start` and `parts`; `refused`: what an error told of a usage.
