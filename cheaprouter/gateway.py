@@ -162,7 +162,7 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account,
-                Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold),
+                Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold, account.id),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

@@ -170,6 +170,14 @@ class Journal:
                     path.unlink(missing_ok=True)
                 del self._ended[path]
 
+    def put_aside(self) -> None:
+        """Rename damaged segments whose whole rows are all in SQLite for good: what was acknowledged is not told again."""
+        for path in self._damaged & self._ended.keys():
+            with suppress(OSError):
+                path.rename(_aside(path))
+                self._damaged.discard(path)
+                del self._ended[path]
+
     def close(self) -> None:
         """Stop appending."""
         self.sync()

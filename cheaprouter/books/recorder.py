@@ -16,6 +16,7 @@ from ..config.settings import StorageSettings
 from ..core.calendar import Clock, from_date
 from ..core.models import RequestRecord
 from ..core.records import dataclass
+from . import space
 from . import totals as books
 from .database import Database
 from .journal import Journal
@@ -42,7 +43,7 @@ MOST_UNMOVED: Final = 20_000
 MOST_WAITING: Final = 10_000
 """Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
-CHUNK: Final = 2000
+CHUNK: Final = 500
 """Rows deleted in one transaction: bookings wait for no more than that."""
 
 FEW: Final = 64
@@ -50,6 +51,9 @@ FEW: Final = 64
 
 DAYS_KEPT: Final = 400
 """Days with totals of their own: a year can be compared with the one before. Older ones are kept by month."""
+
+FEWER_DAYS: Final = (200, 100, 62)
+"""The same where the totals alone take more than there is room for."""
 
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
@@ -66,6 +70,8 @@ class Retention:
     settings: StorageSettings
     clock: Clock
     _added_up: int = 0
+    too_large: str = ""
+    """What is told where the database cannot be made to fit."""
 
     async def apply(self, database: Database) -> int:
         """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error.
@@ -76,22 +82,49 @@ class Retention:
         before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
         while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
-        while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
+        most = await asyncio.to_thread(self.make_room, database)
+        while await database.read(_used) > most:
             if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
                 break
             gone += step
         if settled:
-            await self._add_up(database)
+            await self._add_up(database, most)
         while await database.read(_give_back):
             pass
+        await self._tell(database, most)
         return gone
 
-    async def _add_up(self, database: Database) -> None:
-        """Once a day: totals of long ago need no days of their own."""
-        before = from_date(date.fromordinal(max(1, self.clock.utcnow().toordinal() - DAYS_KEPT)))
-        if before != self._added_up:
-            await database.run(lambda c: books.by_month(c, before))
-            self._added_up = before
+    def make_room(self, database: Database) -> int:
+        """Remove copies beyond their share; returns what the database's file may take, in bytes. Reads the folder."""
+        if database.path is None or database.taken:
+            return self.settings.max_mb * _MEGABYTE
+        folder = database.path.parent
+        space.trim(folder, self.settings.max_mb)
+        found = space.shares(folder, self.settings.max_mb)
+        database.most_log = found.log
+        return found.database
+
+    async def _add_up(self, database: Database, most: int) -> None:
+        """Totals of long ago need no days of their own; where there is little room, those of some months ago neither."""
+        today = self.clock.utcnow().toordinal()
+        for days in (DAYS_KEPT, *FEWER_DAYS):
+            before = from_date(date.fromordinal(max(1, today - days)))
+            if days != DAYS_KEPT and await database.read(_used) <= most:
+                return
+            if before > self._added_up or days == DAYS_KEPT:
+                while await database.run(lambda c, before=before: books.by_month(c, before, CHUNK)):  # type: ignore[misc]
+                    pass
+                self._added_up = max(before, self._added_up)
+
+    async def _tell(self, database: Database, most: int) -> None:
+        """Say so where the file stays larger than it may be."""
+        size = await database.read(_size)
+        self.too_large = ""
+        if size > max(most, self.settings.max_mb * _MEGABYTE // 2) and not database.volatile:
+            self.too_large = (
+                f"the database takes {size // _MEGABYTE} MB and cannot be made smaller: everything together may take "
+                f"storage.max_mb, {self.settings.max_mb} MB"
+            )
 
 
 def _delete(connection: sqlite3.Connection, which: str, *parameters: int) -> int:
@@ -108,6 +141,12 @@ def _used(connection: sqlite3.Connection) -> int:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Bytes of the file."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages * size)
 
 
 def _give_back(connection: sqlite3.Connection) -> bool:
@@ -137,6 +176,7 @@ class Recorder:
         self._handed_over = 0
         self._failing = False
         self._held_up = ""
+        self._lost = 0
         self._untidy = False
         self._rows_unmoved = 0
         self._overflowed = False
@@ -144,6 +184,7 @@ class Recorder:
 
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
+        self._retention.make_room(self._database)
         if self._database.taken:
             self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
@@ -160,6 +201,7 @@ class Recorder:
             self._journal.append(row)  # so that they are not orphans again the next time
         if safe and not self._database.volatile:
             self._journal.forget(last)
+            self._journal.put_aside()
         self._metrics.restore(self._database)
 
     def _apply(self, rows: list[Row]) -> tuple[int, bool]:
@@ -197,6 +239,8 @@ class Recorder:
     def problems(self) -> tuple[str, ...]:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
         words = self._database.damage
+        if self._retention.too_large:
+            words = (*words, self._retention.too_large)
         if self._database.taken:
             return ("another router uses this data folder: what is booked here is lost at the end", *words)
         if self._database.volatile:
@@ -228,6 +272,7 @@ class Recorder:
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._overflowed = True
+            self._lost += self._journal.failing
         if not self._woken:
             self._woken = True
             self._unsynced.set()
@@ -270,6 +315,10 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
+            if self._lost:
+                words = f"{self._lost} booking(s) found no room, neither on the disk nor in memory, and are lost."
+                self._lost = 0
+                await asyncio.to_thread(self._database.add_damage, [words])
             self._handed_over = rows[-1][0]
             if self._overflowed or self._database.moved_aside != self._moved_aside:
                 # Of a database that was damaged while it ran, the last bookings may be in the journal alone.
@@ -345,6 +394,7 @@ class Recorder:
 
     async def _tidy_for_ever(self) -> None:
         try:
+            await self._database.fill_standings()
             await self._database.look_through()
         except sqlite3.Error as error:
             self._complain(error)
@@ -359,6 +409,7 @@ class Recorder:
         try:
             await self._database.fill_hours()
             await self._retention.apply(self._database)
+            await self._database.fill_standings()
         except sqlite3.Error as error:
             self._complain(error)
         else:
@@ -389,6 +440,11 @@ class Recorder:
         await self.flush()
         await self._settled()
         self._journal.close()
+
+    @property
+    def newest(self) -> Row:
+        """The request that was booked last. Raises IndexError where there was none."""
+        return self._recent[-1]
 
     def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""

@@ -277,7 +277,7 @@ class Adapter(ABC):
 _TROUBLES: Final = {
     Trouble.ERROR: ("upstream_error", "broke off with an error"),
     Trouble.BROKEN: ("invalid_reply", "sent an event that cannot be read"),
-    Trouble.ENDLESS: ("invalid_reply", "sent an event without an end"),
+    Trouble.ENDLESS: ("invalid_reply", "sent events without an end"),
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }

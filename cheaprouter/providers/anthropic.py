@@ -17,6 +17,7 @@ from ..wire.openai_chat.chunks import characters, has_content
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
+from ..wire.weigh import loads
 from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
 from .complaints import Changes
@@ -55,7 +56,7 @@ class Anthropic(Adapter):
         return body
 
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
-        message = orjson.loads(body)
+        message = loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         content = message.get("content")

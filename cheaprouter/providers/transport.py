@@ -130,8 +130,11 @@ class Response(Protocol):
 class Transport(Protocol):
     """How requests get out. Header names in `Response.headers` are looked up in lower case."""
 
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's."""
+    async def open(self, request: WireRequest, connect_timeout: float, request_id: str = "") -> Response:
+        """Send, and wait for the headers. Raises TransportError; other limits on time are the caller's.
+
+        `request_id`: ours, for the server's log; "" for none.
+        """
 
     async def close(self) -> None:
         """Drop all connections."""

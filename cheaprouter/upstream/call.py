@@ -29,10 +29,15 @@ from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
-LONGEST_REPLY: Final = 64 * 1024 * 1024
+LONGEST_REPLY: Final = 32 * 1024 * 1024
+"""Bytes, as of one event of a stream: ten pictures. To parse them takes a tenth of a second, in which nobody else is served."""
+
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
 _NEVER: Final = float("inf")
+_MOST_BLANK: Final = 1 << 20
+"""Bytes of white space before a reply: some servers send a blank now and then while they think."""
+
 _LOOK_APART: Final = 256
 """Bytes, at least, between two looks at how much of a gathered reply has come."""
 _NOT_SENT: Final = frozenset({"upstream_unreachable", "upstream_tls"})
@@ -81,12 +86,14 @@ class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
     """
 
     device_id: str = ""
     expected_output: int = 0
     named: bool = False
     meter: Meter | None = None
+    request_id: str = ""
 
 
 NOBODY: Final = Asker()
@@ -127,6 +134,7 @@ class Call:
     watch: Watchdog
     utcnow: Callable[[], datetime]
     filter_fails: bool
+    request_id: str = ""
     writing: float = 0.0
     keep: Keep | None = None
     recall: Recall | None = None
@@ -168,7 +176,7 @@ class Call:
                 self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
             )
             wire = WireRequest(wire.endpoint, wire.body, self._begins if stream else None, self._left)
-            self.response = response = await self.transport.open(wire, limits.connect)
+            self.response = response = await self.transport.open(wire, limits.connect, self.request_id)
             self.again, self.lost = response.again, response.lost
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
@@ -265,7 +273,7 @@ class Call:
                 self.before_each(gathering.reader.usage)
             self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
-            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect)
+            self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
             if response.status != 200:
                 return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
@@ -285,10 +293,12 @@ class Call:
     async def _first(self, response: Response) -> bytes:
         """What comes after the headers, and blank lines, once it does; nothing at the end."""
         self._begins(response.status)
-        start = b""
-        while not start.strip() and (data := await response.chunk()):
-            start += data
-        return start
+        blank = 0
+        while (data := await response.chunk()) and not data.strip():
+            blank += len(data)
+            if blank > _MOST_BLANK:
+                raise TransportError("invalid_reply", "The reply begins with blank lines without end.")
+        return data
 
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""
@@ -384,7 +394,7 @@ class Call:
             return None
         if self.before_each is not None:
             self.before_each(reader.usage)
-        response = await self.transport.open(wire, self.adapter.timeouts.connect)
+        response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
         return (
             response
             if response.status == 200

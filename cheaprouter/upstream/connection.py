@@ -24,6 +24,9 @@ _MOST_HEAD: Final = 64 * 1024
 _LONGEST_FIELD: Final = 16 * 1024
 """Bytes that one header told in many lines may come to."""
 
+_LONGEST_JOINED: Final = 1024
+"""Bytes to which one more line is still added."""
+
 _NOT_HTTP: Final = "The server's answer is not proper HTTP."
 _UNKNOWN_ENCODING: Final = "The answer is encoded in a way that is not known here."
 _UNANSWERED: Final = "The server closed the connection without an answer."
@@ -216,9 +219,10 @@ class Connection(asyncio.BufferedProtocol):
         if name == b"set-cookie":  # nobody here keeps any, and some send them by the dozen
             return
         if name in self._headers:
-            value = b"%s, %s" % (self._headers[name], value)
-            if len(value) > _LONGEST_FIELD:
+            before = self._headers[name]
+            if len(before) + len(value) > _LONGEST_FIELD or len(before) > _LONGEST_JOINED:
                 return  # more of it than anybody reads, and joining ever more would take ever longer
+            value = b"%s, %s" % (before, value)
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:

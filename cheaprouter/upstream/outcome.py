@@ -109,8 +109,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
-        "_response", "_spent", "_used", "_watch", "_weigh", "reply",
+        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader",
+        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "reply",
     )  # fmt: skip
 
     def __init__(

@@ -200,6 +200,7 @@ class Pool:
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
+            asker.request_id,
             meter=meter,
         )
         if not call.streamed:
