@@ -267,15 +267,18 @@ class Hold:
             day,
         )
         if refusal is None and output > self.output:
-            self.output, self._all = output, False
-            self._watch(output - min(AHEAD, output // 4))
+            self._holds(output)
         return refusal
 
     def _took(self, model: Model, cost: Tariff | None, output: int) -> None:
-        self._model, self._tariff, self.output = model, cost, output
+        self._model, self._tariff, self._ample = model, cost, None
+        self._holds(output)
+
+    def _holds(self, output: int) -> None:
+        """So many tokens of output are reserved now."""
+        self.output = output
         # All that it may have is there, and it is told so: only one that does not keep to that needs more.
-        self._all = output >= self._wanted
-        self._ample = None
+        self._all = output == self._wanted
         self.pieces = pieces = (
             int(output * _DENSE) if self._all else output - (AHEAD if output > 4 * AHEAD else output // 4)
         )

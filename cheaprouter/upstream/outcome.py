@@ -239,7 +239,13 @@ class Relay:
     def _due(self, reason: str) -> None:
         """The watch's limit is reached."""
         watch = self._watch
-        if self._held:  # the client takes its time; the upstream is not to blame
+        if self._held and watch.now() >= watch.end:  # the upstream is not to blame, so its failure it is not
+            late = UpstreamError(
+                "The answer was not read within the time it may take.", status=504, code="client_too_slow"
+            )
+            self._write((self._exhausted(late),))
+            self._let_go()
+        elif self._held:  # the client takes its time
             watch.seen = watch.now()
         elif reason == HEARTBEAT:
             watch.beat = watch.now()
@@ -366,7 +372,7 @@ class Relay:
         self._finish(failure)
         return self._told(error)
 
-    def _exhausted(self, error: LimitError) -> Piece:
+    def _exhausted(self, error: LimitError | UpstreamError) -> Piece:
         """The last thing where its client may have no more: the upstream is stopped, and not to blame."""
         self._ended = True
         if self.reply is not None:

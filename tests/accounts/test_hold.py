@@ -257,7 +257,23 @@ async def test_with_money_enough_nothing_is_told_upstream(home):
     home = home(**budget(10))
     for fields in ({}, {"max_tokens": 64_000}, {"n": 4}):
         assert asks(home, **fields).hold.ceiling(PAID, whole=False) is None
-    assert asks(home).hold.ceiling(PAID, whole=True) is None
+    account = asks(home)
+    assert account.hold.ceiling(PAID, whole=True) is None
+    assert account.hold.output == 16_384  # which it may have, and nobody sees how much of it it has
+
+
+@pytest.mark.parametrize(
+    ("fields", "tokens"), [({}, 1024 - 64), ({"max_tokens": 100}, 150), ({"max_tokens": 1025}, 1024 - 64)]
+)
+async def test_more_is_asked_for_a_little_before_it_is_needed(home, fields, tokens):
+    hold = asks(home(), **fields).hold
+    assert (hold.characters, hold.pieces) == (4 * tokens, tokens)
+
+
+async def test_of_little_a_quarter_is_left_when_more_is_asked_for(home):
+    home = home()
+    taught(home, 20, 20, 20)
+    assert asks(home).hold.pieces == 57 - 14
 
 
 async def test_what_does_not_fit_into_the_window_is_not_asked_for(home):

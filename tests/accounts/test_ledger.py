@@ -266,3 +266,21 @@ def test_a_request_is_refused_exactly_when_its_cost_is_more_than_is_left(request
         assert (refusal is None) is (fits or not cost)
         ledger.settle(reservation, 0, paid if refusal is None else 0, 0.0, day)
         assert ledger.reserved("a") == ledger.reserved(None) == 0
+
+
+def test_more_tokens_of_a_running_request_are_worth_a_wait_unless_they_never_fit():
+    ledger, limits = Ledger(), Limits(tpm=100)
+    reservation = ledger.admit("a", limits, 0.0)
+    assert ledger.reserve(reservation, 60, 0, limits, Limits(), 0.0, DAY) is None
+    assert ledger.top_up(reservation, 120, 0, limits, Limits(), 0.0, DAY) == Refusal("tokens", 12.0)
+    assert ledger.top_up(reservation, 161, 0, limits, Limits(), 0.0, DAY) == Refusal("tokens", None)
+    assert ledger.top_up(reservation, 100, 0, limits, Limits(), 0.0, DAY) is None
+    assert (reservation.tokens, ledger.room(reservation, limits, Limits(), 0.0, DAY)) == (100, (100, None))
+
+
+def test_a_settled_request_gets_nothing_more():
+    ledger, limits = Ledger(), Limits(tpm=100, daily=100)
+    reservation = ledger.admit("a", limits, 0.0)
+    ledger.settle(reservation, 0, 0, 0.0, DAY)
+    assert ledger.top_up(reservation, 50, 50, limits, Limits(), 0.0, DAY) is None
+    assert (ledger.reserved("a"), ledger.snapshot("a", limits, 0.0, DAY).tokens_remaining) == (0, 100)

@@ -123,6 +123,18 @@ async def test_a_slow_client_is_not_taken_for_a_silent_upstream(make_bench):
     assert reply.error_code is None
 
 
+async def test_a_client_that_reads_too_slowly_for_all_of_its_time_is_given_up_and_nobody_else_blamed(make_bench):
+    bench = make_bench(timeouts=TIMES(connect=1, first_token=1, idle=0.03, total=0.2))
+    script = (*stream(ROLE, *words("one "), then=(Stall(),)), Send(http_chunk(words("two")[0])), Stall())
+    async with pouring(bench, *script, *stream(END, DONE)[1:]) as (reply, bucket, task):
+        bucket.paused = True
+        bench.server.gate.set()
+        await asyncio.wait_for(task, 5)
+    assert (reply.error_code, reply.error_status) == ("client_too_slow", 504)
+    assert bench.pool.healthy(bench.faulty)
+    assert bench.pool.status()[0]["state"] == "available"
+
+
 async def test_a_client_that_leaves_takes_the_upstream_with_it(bench):
     async with pouring(bench, *TWO) as (_, _bucket, task):
         task.cancel()
