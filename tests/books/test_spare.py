@@ -222,6 +222,16 @@ def test_when_a_key_was_used_last_is_no_change_and_no_difference(path):
     database.close_sync()
 
 
+def test_a_value_that_cannot_be_right_is_not_kept_a_second_time(path):
+    database = opened(path)
+    database.run_sync(lambda c: c.execute("UPDATE device_key SET expires_at = 'soon' WHERE device_id = 'kids'"))
+    database.close_sync()
+    for _ in range(2):
+        database = opened(path)
+        assert held(database)[1] == ["den"]
+        database.close_sync()
+
+
 def test_when_a_key_ends_is_restored_with_it(path):
     database = opened(path)
     database.run_sync(lambda c: c.execute("UPDATE device_key SET expires_at = 99 WHERE device_id = 'kids'"))
