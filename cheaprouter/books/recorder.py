@@ -22,7 +22,7 @@ from .database import Database
 from .journal import Journal
 from .metrics import Metrics
 from .rollups import drop_hours
-from .rows import FIRST_AT, INDEX, Row, from_row, make_row, microseconds
+from .rows import FIRST_AT, INDEX, INTENT, Row, bounded_intent, from_row, interrupted, make_row, microseconds
 from .wal import MOST_BOOKED_AT_ONCE, WalFullError, checkpoint
 
 _LOG: Final = logging.getLogger(__name__)
@@ -59,6 +59,8 @@ _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
+_ASKED: Final = INTENT.index("requested_model")
+_SHORT: Final = 64
 
 
 @dataclass(slots=True)
@@ -188,22 +190,51 @@ class Recorder:
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
         self._moved_aside = self._database.moved_aside
-        try:
-            last = self._database.run_sync(books.applied)
-            for some in _slices(rows):
-                last = self._database.run_sync(_applying(some))
-            safe = self._database.read_sync(checkpoint)
-        except sqlite3.Error as error:
-            _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
-            last, safe = 0, False
-            self._waiting.extend(rows)
+        last, safe = self._apply(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
         self._seq = max([microseconds(self._retention.clock.utcnow()), last, *(row[0] for row in rows)])
+        orphans = self._orphans()
+        if orphans:
+            last, safe = self._apply(orphans)
         self._journal.start(self._seq + 1)
+        for row in orphans if not last else ():
+            self._journal.append(row)  # so that they are not orphans again the next time
         if safe and not self._database.volatile:
             self._journal.forget(last)
             self._journal.put_aside()
         self._metrics.restore(self._database)
+
+    def _apply(self, rows: list[Row]) -> tuple[int, bool]:
+        """Bring rows into SQLite; the last number there, 0 where it fails, and whether all of it is in the file itself."""
+        try:
+            last = self._database.run_sync(books.applied)
+            for some in _slices(rows):
+                last = self._database.run_sync(_applying(some))
+            return last, self._database.read_sync(checkpoint)
+        except sqlite3.Error as error:
+            _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
+            self._waiting.extend(rows)
+            return 0, False
+
+    def _orphans(self) -> list[Row]:
+        """What was under way when the process died, each booked at its estimate, in the day in which it came in."""
+        intents = self._journal.orphans
+        if not intents:
+            return []
+        since = min((seq for intent in intents.values() if type(seq := intent.get("seq")) is int), default=0)
+        try:
+            # A booking may be in the database alone, where its line in the journal was damaged.
+            booked = self._database.read_sync(lambda c: books.ids_after(c, since))
+        except sqlite3.Error:
+            booked = set()
+        found: list[Row] = []
+        for name, intent in intents.items():
+            if name not in booked and (row := interrupted(intent, self._seq + 1)) is not None:
+                self._seq += 1
+                found.append(row)
+        if found:
+            _LOG.warning("%d requests were under way when the router was killed: booked at their estimates", len(found))
+        return found
 
     def problems(self) -> tuple[str, ...]:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
@@ -247,6 +278,25 @@ class Recorder:
             self._unsynced.set()
             self._unwritten.set()
         return self._seq
+
+    def intend(self, values: tuple[Any, ...]) -> None:
+        """Write down what is about to go upstream: all of an `INTENT` but its first value. Never raises, never waits.
+
+        Should the process die before the request of that id is booked, the next start books it so.
+        """
+        try:
+            model, person = values[_ASKED - 1], values[-1]  # texts of clients, which may be megabytes
+            if person or len(model) > _SHORT or not model.isascii():
+                self._journal.intend(values[0], bounded_intent((self._seq, *values)))
+            else:
+                self._journal.intend(values[0], (self._seq, *values))
+        except Exception:  # noqa: BLE001 - as in `record`
+            _LOG.exception("An intent could not be written: %.200s", values[:1])
+            return
+        if not self._woken:  # a power cut is to take no more of these either
+            self._woken = True
+            self._unsynced.set()
+            self._unwritten.set()
 
     def amend(self, seq: int, tier: str, score: float) -> bool:
         """Fill in how hard a request was, of a booking that SQLite has not been given yet; nothing of any other.
@@ -390,6 +440,11 @@ class Recorder:
         await self.flush()
         await self._settled()
         self._journal.close()
+
+    @property
+    def newest(self) -> Row:
+        """The request that was booked last. Raises IndexError where there was none."""
+        return self._recent[-1]
 
     def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""

@@ -33,6 +33,11 @@ def applied(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT max(seq) FROM request").fetchone()[0] or 0)
 
 
+def ids_after(connection: sqlite3.Connection, seq: int) -> set[str]:
+    """Ids of the requests that were booked after that number."""
+    return {str(row[0]) for row in connection.execute("SELECT id FROM request WHERE seq > ?", (seq,))}
+
+
 def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     """Book rows, those left out that are booked already; returns the highest seq now in the books. In one transaction."""
     last = applied(connection)

@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from ..core.addresses import Network
 from ..core.const import DEFAULT_PORT
+from ..core.logs import FORMATS
 from ..core.models import Capability, Price, Profile
 from ..core.records import dataclass
 from . import texts, values
@@ -283,6 +284,7 @@ class Settings:
     log_level: str = setting(
         values.one_of(("debug", "info", "warning", "error", "critical")), "info", option="log_level", shipped="info"
     )
+    log_format: str = setting(values.one_of(FORMATS), "text", variable="log_format")
 
     @property
     def demo(self) -> bool:
