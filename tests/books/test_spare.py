@@ -10,6 +10,7 @@ import pytest
 from cheaprouter.accounts import keys
 from cheaprouter.books import spare
 from cheaprouter.books.database import Database
+from cheaprouter.core.errors import BooksUnavailableError
 
 
 def opened(path, **how):
@@ -100,7 +101,9 @@ def test_a_second_router_on_the_folder_holds_to_the_same_limits_and_changes_noth
     before = spare.beside(path).read_bytes()
     assert second.taken
     assert held(second) == WHOLE
-    second.run_sync(limit("kids", 1000))
+    with pytest.raises(BooksUnavailableError, match="Another router"):
+        second.run_sync(lambda c: keys.revoke(c, "kids"))
+    assert held(second) == WHOLE
     assert spare.beside(path).read_bytes() == before
     for database in (second, first):
         database.close_sync()
