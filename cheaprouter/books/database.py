@@ -15,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
+from ..core.errors import BooksUnavailableError
 from . import compare, rollups, spare, standings, totals, wal
 from .migrations import migrate, refuse_newer, transaction
 from .reader import READ_TEXT, Reader, within
@@ -351,10 +352,14 @@ class Database:
 
     def _keep_spare(self, connection: sqlite3.Connection) -> int | None:
         """Where keys or settings were changed, have them in their second file before that is committed."""
-        if self.path is None or self.taken:  # then the file is the other router's
+        if self.path is None:
             return self._serial
         serial = spare.serial(connection)
         if serial != self._serial:
+            if self.taken:
+                raise BooksUnavailableError(
+                    "Another router uses this data folder: keys and settings are changed there."
+                )
             spare.write(connection, spare.beside(self.path))
         return serial
 

@@ -6,67 +6,36 @@ import asyncio
 import csv
 import io
 import sqlite3
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from heapq import nsmallest
-from itertools import islice
-from operator import add
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from ..core.records import dataclass
-from . import rollups, standings
+from . import rollups
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
 from .reader import TooLongError
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
-from .sums import SUMS, TOTALS, Sums, usd
-
-GROUPS: Final = {
-    "day": "day",
-    "month": "day / 100",
-    "device": "device_id",
-    "model": "model_id",
-    "provider": "provider",
-    "hour": "at",
-}
-"""What can be grouped by, and its column. Hours come in quarters: some zones are half an hour off; `_merged` joins them."""
-
-_IN_ORDER: Final[Mapping[tuple[str, ...], str]] = {
-    ("hour",): "day, at",
-    ("hour", "device"): "day, at, device_id",
-    ("hour", "model"): "day, at, device_id, model_id",
-    ("hour", "device", "model"): "day, at, device_id, model_id",
-}
-"""What roll-ups of hours are kept in the order of: the first rows of such a report are there without reading all."""
+from .sums import Sums, usd
+from .usage import GROUPS, Query, answer
 
 PATIENCE: Final = 1.0
 """Seconds that a report waits for the newest bookings."""
 
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
-_MOST_ROWS: Final = 10_000
 _MOST_RANKED: Final = 1000
 """Devices, and models, listed by `summary`."""
 
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """Local days, both included, and what to group by."""
-
-    first: int
-    last: int
-    group_by: tuple[str, ...]
-    device: str | None = None
-    model: str | None = None
 
 
 @dataclass(eq=False)
@@ -121,7 +90,7 @@ class Reports:
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        parsed, rows, whole = await self._rows(query)
+        parsed, rows, whole, partial = await self._rows(query)
         return {
             "from": to_date(parsed.first).isoformat(),
             "to": to_date(parsed.last).isoformat(),
@@ -129,16 +98,19 @@ class Reports:
             "time_zone": zone_name(self._calendar.zone),
             "data": rows,
             "total": whole,
+            **({"partial": True} if partial else {}),
         }
 
     async def usage_csv(self, query: Mapping[str, str]) -> str:
         """The same rows as CSV, with a heading."""
-        parsed, rows, whole = await self._rows(query)
+        parsed, rows, whole, partial = await self._rows(query)
         out = io.StringIO()
         names = [*parsed.group_by, *whole]
         writer = csv.DictWriter(out, names, lineterminator="\r\n")
         writer.writeheader()
         writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
+        if partial:
+            writer.writerow({names[0]: "(there are more rows: ask for less at once)"})
         return out.getvalue()
 
     async def summary(self) -> Json:
@@ -207,105 +179,23 @@ class Reports:
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
 
-    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json]:
-        """What was asked for, its rows, and all of them together, as they are shown."""
+    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json, bool]:
+        """What was asked for, its rows and all together as they are shown, and whether some rows are missing."""
         query = self._parse(asked)
         await self._flush()
 
-        def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
+        def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json, bool]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            found = _standing(connection, query)
-            if found is None:
-                found = _merged(_select(connection, query), [_LABELS[g] for g in query.group_by], self._calendar)
-            whole = tuple(map(sum, zip(*found.values(), strict=True))) if found else (0,) * len(TOTALS)
-            if len(query.group_by) == 1:
-                (group,) = query.group_by
-                return [{group: key[0], **_shown(sums)} for key, sums in found.items()], _shown(whole)
-            data = [dict(zip(query.group_by, key, strict=True)) | _shown(sums) for key, sums in found.items()]
-            return data, _shown(whole)
+            found = answer(connection, query, self._calendar)
+            labels = [dict(zip(query.group_by, key, strict=True)) for key in found.rows]
+            for label, sums in zip(labels, found.rows.values(), strict=True):
+                _show(label, sums)
+            return labels, _shown(found.whole), found.partial
 
         return query, *await self._read(rows)
 
 
-def _standing(connection: sqlite3.Connection, query: Query) -> dict[tuple[Any, ...], tuple[int, ...]] | None:
-    """Sums by device, or by model and provider, from what had been used by the end of two days; None: not to be had so."""
-    groups = set(query.group_by)
-    if query.device is not None or query.model is not None:
-        return None
-    if groups == {"device"}:
-        kind = standings.DEVICE
-    elif groups <= {"model", "provider"}:
-        kind = standings.MODEL
-    else:
-        return None
-    lines = standings.between(connection, kind, query.first, query.last)
-    if lines is None:
-        return None
-    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
-    places = [int(group == "provider") for group in query.group_by]
-    for name in sorted(lines):
-        key = tuple([name[place] or None for place in places])
-        sums = lines[name]
-        found[key] = sums if key not in found else tuple(map(add, found[key], sums))
-    return dict(islice(found.items(), _MOST_ROWS))
-
-
-def _select(connection: sqlite3.Connection, query: Query) -> Iterable[tuple[Any, ...]]:
-    """Groups and sums, from the smallest roll-up that has them."""
-    filters = {"device_id": query.device, "model_id": query.model}
-    picked = [name for name, wanted in filters.items() if wanted is not None]
-    needed = {_NEEDS[g] for g in query.group_by}.union(picked)
-    if not rollups.whole_months(connection, query.first, query.last):
-        needed.add("day")
-    columns = [GROUPS[g] for g in query.group_by]
-    source = rollups.source(rollups.choose(needed), picked, rollups.unfilled(connection))
-    order = _IN_ORDER.get(query.group_by) or ", ".join(str(n + 1) for n in range(len(columns)))
-    return connection.execute(
-        f"SELECT {', '.join(columns)}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {_MOST_ROWS}",  # noqa: S608 - our own names
-        {"first": query.first, "last": query.last, **filters},
-    )
-
-
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
-
-
-def _merged(
-    rows: Iterable[tuple[Any, ...]], labels: Sequence[Callable[[Any, Calendar], Any]], calendar: Calendar
-) -> dict[tuple[Any, ...], tuple[int, ...]]:
-    """Sums by the labels of their groups: quarters of the same hour, and days of the same one, added up."""
-    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
-    width = len(labels)
-    known: list[dict[Any, Any]] = [{} for _ in labels]
-    for row in rows:
-        key = tuple(
-            [_labelled(label, value, calendar, seen) for label, value, seen in zip(labels, row, known, strict=False)]
-        )
-        sums = found.get(key)
-        found[key] = row[width:] if sums is None else tuple(map(add, sums, row[width:]))
-    return found
-
-
-def _labelled(label: Callable[[Any, Calendar], Any], value: Any, calendar: Calendar, known: dict[Any, Any]) -> Any:
-    """How a value is shown, found out once: the same hour stands in many rows."""
-    if value not in known:
-        known[value] = label(value, calendar)
-    return known[value]
-
-
-def _hour(at: int, calendar: Calendar) -> str:
-    return calendar.local(at).replace(minute=0).isoformat(timespec="minutes")
-
-
-_NEEDS: Final = GROUPS | {"month": "month"}
-_LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
-    "day": lambda day, _: f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}",
-    "month": lambda month, _: f"{month // 100:04d}-{month % 100:02d}",
-    "hour": _hour,
-    "device": lambda name, _: name or None,
-    "model": lambda name, _: name or None,
-    "provider": lambda name, _: name or None,
-}
-"""How a value of a group is shown."""
 
 
 def _totals(total: Sums, latency: float | None, devices: int) -> Json:
@@ -323,19 +213,24 @@ def _totals(total: Sums, latency: float | None, devices: int) -> Json:
 
 def _shown(sums: Sequence[int]) -> Json:
     """Sums in the order of `TOTALS` by name, money in USD, and all tokens together."""
+    row: Json = {}
+    _show(row, sums)
+    return row
+
+
+def _show(row: Json, sums: Sequence[int]) -> None:
+    """The same into a row that is there already: ten thousand of these are made for one report."""
     requests, inputs, outputs, cached, errors, limit_hits, cost, saved, unpriced = sums
-    return {
-        "requests": requests,
-        "input_tokens": inputs,
-        "output_tokens": outputs,
-        "cached_tokens": cached,
-        "errors": errors,
-        "limit_hits": limit_hits,
-        "unpriced": unpriced,
-        "total_tokens": inputs + outputs,
-        "cost_usd": usd(cost),
-        "saved_usd": usd(saved),
-    }
+    row["requests"] = requests
+    row["input_tokens"] = inputs
+    row["output_tokens"] = outputs
+    row["cached_tokens"] = cached
+    row["errors"] = errors
+    row["limit_hits"] = limit_hits
+    row["unpriced"] = unpriced
+    row["total_tokens"] = inputs + outputs
+    row["cost_usd"] = usd(cost)
+    row["saved_usd"] = usd(saved)
 
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:

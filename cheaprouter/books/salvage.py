@@ -18,6 +18,7 @@ from ..core.private_files import replace_private, write_private
 from . import compare, rollups, spare, totals
 from .migrations import TABLES, transaction
 from .rows import COLUMNS, DAMAGED, from_disk
+from .rules import RULES, fits
 from .sums import TOTALS
 
 _LOG: Final = logging.getLogger(__name__)
@@ -35,27 +36,7 @@ MOST_LOOKED_AT: Final = 1000
 MOST_REBUILT: Final = 1000
 """Totals made anew in one look through the requests."""
 
-_TEXT: Final = "text"
-_JSON: Final = "json"
-_MAYBE: Final = "text or nothing"
-_TIME: Final = "seconds"
-_MAYBE_TIME: Final = "seconds or nothing"
-_COUNT: Final = "count"
-_RULES: Final[Mapping[str, Mapping[str, str]]] = {
-    "setting": {
-        "scope": _TEXT, "name": _TEXT, "value": _JSON, "baseline": _JSON, "source": _TEXT, "changed_at": _TIME,
-    },
-    "device": {"id": _TEXT, "slug": _TEXT, "name": _MAYBE, "first_seen": _TIME, "last_seen": _TIME},
-    "device_key": {
-        "hash": _TEXT, "device_id": _TEXT, "hint": _TEXT, "created_at": _TIME, "expires_at": _MAYBE_TIME,
-        "used_at": _MAYBE_TIME, "days": _MAYBE_TIME,
-    },
-    "forgiven": {"scope": _TEXT, "day": _COUNT, "day_amount": _COUNT, "month_amount": _COUNT},
-}  # fmt: skip
-"""What each value of the small tables must be. All of a table is read at start: one bad value must not take the rest along."""
-
 _MOST_KEY: Final = {"seq": 2**62, "day": 99991231}
-_SECONDS: Final = 253_402_300_800
 _MOST: Final = 2**61
 _BAD_TOTALS: Final = " OR ".join(
     [f"typeof({name}) != 'text'" for name in totals.DAILY[1:4]]
@@ -118,7 +99,7 @@ def check(connection: sqlite3.Connection, kept: Path) -> list[str]:
     """
     lost: _Lost = []
     with transaction(connection), _as_bytes(connection):
-        for table, rules in _RULES.items():
+        for table, rules in RULES.items():
             lost += _take_out(connection, table, rules)
         bad = _take_out_where(connection, "daily", totals.DAILY, _BAD_TOTALS)
         if bad:
@@ -309,7 +290,7 @@ def _take_out(connection: sqlite3.Connection, table: str, rules: Mapping[str, st
     good: list[tuple[Any, ...]] = []
     bad: list[tuple[Any, ...]] = []
     for row in rows:
-        (good if all(map(_fits, row, rules.values())) else bad).append(row)
+        (good if all(map(fits, row, rules.values())) else bad).append(row)
     if bad:
         connection.execute(f"DELETE FROM {table}")  # noqa: S608 - likewise
         connection.executemany(_insert(table, names), good)
@@ -325,19 +306,6 @@ def _take_out_where(connection: sqlite3.Connection, table: str, names: Sequence[
 
 def _insert(table: str, names: Sequence[str]) -> str:
     return f"INSERT OR IGNORE INTO {table} ({', '.join(names)}) VALUES ({', '.join('?' * len(names))})"  # noqa: S608 - likewise
-
-
-def _fits(value: Any, rule: str) -> bool:
-    if rule == _MAYBE_TIME and value is None:
-        return True
-    if rule in {_TIME, _MAYBE_TIME, _COUNT}:
-        return isinstance(value, int) and 0 <= value < (_MOST if rule == _COUNT else _SECONDS)
-    if rule == _JSON and isinstance(value, str):
-        try:
-            orjson.loads(value)
-        except ValueError:
-            return False
-    return isinstance(value, str) or (rule == _MAYBE and value is None)
 
 
 def _text_or_bytes(data: bytes) -> str | bytes:

@@ -20,6 +20,7 @@ import orjson
 
 from ..core.private_files import replace_private
 from ..core.records import dataclass
+from .rules import RULES, fits
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -141,7 +142,7 @@ def _take(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str
     """Make a table hold these rows and no others; returns how many it had not, or had otherwise, or too much."""
     # A column of a later version, or of an earlier one, is left alone.
     names = [name for name in _columns(connection, table) if not rows or name in rows[0]]
-    wanted = {tuple(row[name] for name in names) for row in rows}
+    wanted = {row for each in rows if _is_sound(table, names, row := tuple([each[name] for name in names]))}
     before = set(connection.execute(f"SELECT {', '.join(names)} FROM {table}"))  # noqa: S608 - names of columns there are
     if before == wanted:
         return 0
@@ -156,7 +157,16 @@ def _take(connection: sqlite3.Connection, table: str, rows: Sequence[Mapping[str
 def _table(connection: sqlite3.Connection, table: str) -> dict[str, Any]:
     names = _columns(connection, table)
     rows = connection.execute(f"SELECT {', '.join(names)} FROM {table} ORDER BY 1, 2")  # noqa: S608 - likewise
-    return {"columns": names, "rows": [list(row) for row in rows if all(isinstance(v, _PLAIN) for v in row)]}
+    return {"columns": names, "rows": [list(row) for row in rows if _is_sound(table, names, row)]}
+
+
+def _is_sound(table: str, names: Sequence[str], row: Sequence[Any]) -> bool:
+    """Whether a row may be kept: one that cannot be right would only come back."""
+    rules = RULES[table]
+    return all(
+        fits(value, rules[name]) if name in rules else isinstance(value, _PLAIN)
+        for name, value in zip(names, row, strict=True)
+    )
 
 
 def _columns(connection: sqlite3.Connection, table: str) -> list[str]:

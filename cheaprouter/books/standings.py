@@ -12,7 +12,7 @@ from __future__ import annotations
 import sqlite3
 import zlib
 from array import array
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from itertools import accumulate
 from operator import add, sub
 from typing import Final
@@ -42,7 +42,6 @@ _OF_A_MONTH: Final = {
                WHERE kind = {rollups.DAY_MODEL} AND day BETWEEN ?1 AND ?1 + 99 GROUP BY model_id""",
 }
 _WIDTH: Final = len(TOTALS)
-_ZERO: Final = (0,) * _WIDTH
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
@@ -74,36 +73,40 @@ def between(connection: sqlite3.Connection, kind: int, first: int, last: int) ->
 
 
 def _named(
-    connection: sqlite3.Connection,
-    kind: int,
-    columns: Sequence[array[int]],
-    more: Iterable[tuple[Name, tuple[int, ...]]],
+    connection: sqlite3.Connection, kind: int, columns: Sequence[array[int]], more: dict[Name, tuple[int, ...]]
 ) -> dict[Name, tuple[int, ...]]:
+    """By name, what was used; `more` comes on top. Thousands of lines: one pass."""
     found: dict[Name, tuple[int, ...]] = {}
     names = connection.execute("SELECT name, provider FROM line WHERE kind = ? ORDER BY n", (kind,))
+    take = more.pop
     for name, sums in zip(names, zip(*columns, strict=True), strict=False):
-        if sums[0] or sums != _ZERO:
-            found[name] = sums if name not in found else tuple(map(add, found[name], sums))
-    for name, sums in more:
-        known = found.get(name)
-        found[name] = sums if known is None else tuple(map(add, known, sums))
-    return {name: sums for name, sums in found.items() if sums[0]}
+        extra = take(name, None)
+        if extra is not None:
+            sums = tuple(map(add, sums, extra))  # noqa: PLW2901 - the sums of this line are both
+        if sums[0]:
+            found[name] = sums if name not in found else _added(found[name], sums)
+    found |= {name: _added(found.get(name), sums) for name, sums in more.items()}
+    return found
+
+
+def _added(one: tuple[int, ...] | None, other: tuple[int, ...]) -> tuple[int, ...]:
+    return other if one is None else tuple(map(add, one, other))
 
 
 def _up_to(
     connection: sqlite3.Connection, kind: int, day: int
-) -> tuple[list[array[int]], list[tuple[Name, tuple[int, ...]]]] | None:
+) -> tuple[list[array[int]], dict[Name, tuple[int, ...]]] | None:
     """The standing at the end of a day that has totals, and what comes on top of it."""
     month = day // 100 * 100
     later = "SELECT 1 FROM daily WHERE day > ? AND day <= ? LIMIT 1"
     if connection.execute(later, (day, month + 99)).fetchone() is not None:
         found = _before(connection, kind, day + 1)
-        return None if found is None else (found, [])
+        return None if found is None else (found, {})
     found = _before(connection, kind, month)
     if found is None:
         return None
     rows = connection.execute(_OF_A_MONTH[kind], (month,))
-    return found, [((row[0], row[1]), row[2:]) for row in rows]
+    return found, {row[:2]: row[2:] for row in rows}
 
 
 def _before(connection: sqlite3.Connection, kind: int, day: int) -> list[array[int]] | None:

@@ -10,6 +10,7 @@ import pytest
 from cheaprouter.accounts import keys
 from cheaprouter.books import spare
 from cheaprouter.books.database import Database
+from cheaprouter.core.errors import BooksUnavailableError
 
 
 def opened(path, **how):
@@ -100,7 +101,9 @@ def test_a_second_router_on_the_folder_holds_to_the_same_limits_and_changes_noth
     before = spare.beside(path).read_bytes()
     assert second.taken
     assert held(second) == WHOLE
-    second.run_sync(limit("kids", 1000))
+    with pytest.raises(BooksUnavailableError, match="Another router"):
+        second.run_sync(lambda c: keys.revoke(c, "kids"))
+    assert held(second) == WHOLE
     assert spare.beside(path).read_bytes() == before
     for database in (second, first):
         database.close_sync()
@@ -220,6 +223,16 @@ def test_when_a_key_was_used_last_is_no_change_and_no_difference(path):
     assert database.damage == ()
     assert database.read_sync(lambda c: c.execute("SELECT DISTINCT used_at FROM device_key").fetchall()) == [(7,)]
     database.close_sync()
+
+
+def test_a_value_that_cannot_be_right_is_not_kept_a_second_time(path):
+    database = opened(path)
+    database.run_sync(lambda c: c.execute("UPDATE device_key SET expires_at = 'soon' WHERE device_id = 'kids'"))
+    database.close_sync()
+    for _ in range(2):
+        database = opened(path)
+        assert held(database)[1] == ["den"]
+        database.close_sync()
 
 
 def test_when_a_key_ends_is_restored_with_it(path):

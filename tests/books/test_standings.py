@@ -158,6 +158,6 @@ async def test_reports_by_device_and_model_are_read_from_standings(office, monke
     query = {"from": "2026-11-02", "to": "2026-11-03"}
     slow = [await office.reports.usage({"group_by": group, **query}) for group in groups]
     await office.recorder.tidy()
-    monkeypatch.setattr("cheaprouter.books.reports._select", None)
+    monkeypatch.setattr("cheaprouter.books.usage._select", None)
     assert [await office.reports.usage({"group_by": group, **query}) for group in groups] == slow
     assert slow[0]["total"]["requests"] == 4
