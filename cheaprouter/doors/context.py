@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from ..config.settings import Auth
@@ -26,12 +25,19 @@ from ..core.errors import (
 from ..core.models import Caller, KeyKind
 from ..wire.decode import decode
 from ..wire.openai_chat.encode import error_body
+from ..wire.written import written
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 _LOG: Final = logging.getLogger(__name__)
 
 CONTROL: Final = web.AppKey("control", Control)
+BOOKED: Final = web.RequestKey("booked", bool)
+"""Of a request whose end is told elsewhere."""
+
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who asked, once that is known."""
+
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """Of a body that got here: nothing is left to unpack, or aiohttp has. What it knows and cannot unpack it refuses before."""
@@ -45,7 +51,9 @@ def seen(request: web.Request) -> Seen:
 def let_in(request: web.Request) -> Caller:
     """Who asks for what is served and booked: a device that is known from now on. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
-    return gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
+    caller = gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
+    request[CALLER] = caller
+    return caller
 
 
 def identify(request: web.Request) -> Caller:
@@ -147,9 +155,7 @@ def _essence(kind: str) -> str:
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(
-        body=orjson.dumps(data, default=str), status=status, headers=headers, content_type="application/json"
-    )
+    return web.Response(body=written(data), status=status, headers=headers, content_type="application/json")
 
 
 def error_response(error: CheapRouterError, headers: dict[str, str] | None = None) -> web.Response:
