@@ -14,6 +14,7 @@ from typing import ClassVar, Final
 
 from ..core.addresses import Network
 from ..core.const import DEFAULT_PORT
+from ..core.logs import FORMATS
 from ..core.models import Capability, Price, Profile
 from ..core.records import dataclass
 from . import texts, values
@@ -207,10 +208,10 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """How much history is kept: days, and megabytes of the whole database file."""
+    """How much is kept: days of single requests, and megabytes of everything in the data folder."""
 
     retention_days: int = setting(values.whole(1, 36_500), 90, option="retention_days", shipped=90)
-    max_mb: int = setting(values.whole(5, 1_000_000), 200)
+    max_mb: int = setting(values.whole(5, 1_000_000), 500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,6 +284,7 @@ class Settings:
     log_level: str = setting(
         values.one_of(("debug", "info", "warning", "error", "critical")), "info", option="log_level", shipped="info"
     )
+    log_format: str = setting(values.one_of(FORMATS), "text", variable="log_format")
 
     @property
     def demo(self) -> bool:

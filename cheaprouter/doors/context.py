@@ -32,6 +32,12 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _LOG: Final = logging.getLogger(__name__)
 
 CONTROL: Final = web.AppKey("control", Control)
+BOOKED: Final = web.RequestKey("booked", bool)
+"""Of a request whose end is told elsewhere."""
+
+CALLER: Final = web.RequestKey("caller", Caller)
+"""Who asked, once that is known."""
+
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
 _ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
 """Of a body that got here: nothing is left to unpack, or aiohttp has. What it knows and cannot unpack it refuses before."""
@@ -45,7 +51,9 @@ def seen(request: web.Request) -> Seen:
 def let_in(request: web.Request) -> Caller:
     """Who asks for what is served and booked: a device that is known from now on. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
-    return gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
+    caller = gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
+    request[CALLER] = caller
+    return caller
 
 
 def identify(request: web.Request) -> Caller:

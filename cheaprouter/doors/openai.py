@@ -11,7 +11,7 @@ from ..core.ids import other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
-from .context import CONTROL, error_response, for_reader, json_response, let_in, read_json, translate
+from .context import BOOKED, CONTROL, error_response, for_reader, json_response, let_in, read_json, translate
 
 STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -24,6 +24,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion, whole or as a stream."""
     control = request.app[CONTROL]
     gateway, caller = control.gateway, None
+    request[BOOKED] = True
     try:
         caller = let_in(request)
         checked = protocol.parse(await read_json(request))

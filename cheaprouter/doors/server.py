@@ -6,15 +6,17 @@ from aiohttp import web
 
 from ..control import Control
 from ..core.const import MAX_BODY_BYTES
-from . import openai, router_api
+from . import openai, openapi, router_api
+from .access import log_middleware
 from .context import CONTROL, errors_middleware
 from .guard import add_headers, guard_middleware
 
 
 def build_app(control: Control) -> web.Application:
     """Everything that is served on port 4000."""
-    app = web.Application(middlewares=[errors_middleware, guard_middleware], client_max_size=MAX_BODY_BYTES)
+    middlewares = [log_middleware, errors_middleware, guard_middleware]
+    app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     app[CONTROL] = control
     app.on_response_prepare.append(add_headers)
-    app.add_routes([*openai.ROUTES, *router_api.ROUTES])
+    app.add_routes([*openai.ROUTES, *router_api.ROUTES, *openapi.ROUTES])
     return app

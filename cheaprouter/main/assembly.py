@@ -27,13 +27,13 @@ from ..config import loader
 from ..config.loader import Loaded
 from ..config.settings import MqttSettings, Settings
 from ..control import Control, Facts
+from ..core import logs
 from ..core.calendar import Calendar, Clock, find_zone
 from ..core.events import AbilitiesChanged, DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
 from ..core.tasks import Tasks
-from ..core.worldtime import WorldTime
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
@@ -43,7 +43,8 @@ from ..upstream.direct import DirectTransport
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
 from ..world import Makings, World, make_catalog, make_upstreams, with_mock
-from .timekeeping import known_times, write_down
+from .booked_log import BookedLog
+from .timekeeping import clock_of, write_down
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -63,6 +64,7 @@ class House:
     gateway: Gateway
     control: Control
     retention: Retention
+    booked_log: BookedLog
     tasks: Tasks = field(default_factory=Tasks)
     bridge: Bridge | None = None
     admin_key: str = ""
@@ -146,7 +148,8 @@ class House:
     def _tell_parts(self, before: World, now: World) -> None:
         """Those that keep something of the settings by themselves."""
         settings = now.settings
-        logging.getLogger().setLevel(settings.log_level.upper())
+        logs.change(settings.log_level, settings.log_format)
+        self.booked_log.changed()
         self.gateway.pool.changed(before.upstreams, now.upstreams)
         self.accounts.calendar.move(find_zone(settings.time_zone))
         self.accounts.configured(settings)
@@ -222,6 +225,7 @@ async def build_house(
     try:
         yield house
     finally:
+        await house.gateway.left_behind.close()
         await house.gateway.pool.close()
         await write_down(house.clock, accounts.database)
         await accounts.recorder.close()
@@ -234,7 +238,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
-    clock = clock or _clock(database)
+    clock = clock or clock_of(database)
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
@@ -262,19 +266,14 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     bus.on(metrics.on_event, DeviceRemoved)
     bus.on(lambda _: house.models_changed(), AbilitiesChanged)
     control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
-    house = House(loaded, data, redactor, makings, gateway, control, retention)
+    booked_log = BookedLog(recorder, bus, redactor)
+    house = House(loaded, data, redactor, makings, gateway, control, retention, booked_log)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
+    house.booked_log.changed()
     accounts.restore()
     metrics.settle(accounts.known.__contains__)
     return house
-
-
-def _clock(database: Database) -> Clock:
-    """The machine's clock, as far as it agrees with the books."""
-    world_time = WorldTime()
-    world_time.anchor(*known_times(database))
-    return world_time.clock()
 
 
 def _habits(database: Database) -> Habits:
@@ -297,8 +296,8 @@ def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:
 def instance_id(data: Path) -> str:
     """A random id of this installation, made once: Home Assistant knows its entities by it."""
     path = data / "instance_id"
-    with contextlib.suppress(OSError):
-        if found := path.read_text(encoding="ascii").strip():
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if (found := path.read_text(encoding="ascii").strip()).isalnum():  # it becomes part of topics
             return found
     made = uuid.uuid4().hex
     try:

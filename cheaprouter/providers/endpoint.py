@@ -11,6 +11,9 @@ _FRAMING: Final = frozenset({"content-length", "transfer-encoding"})
 """Headers that say where a request ends: never the user's to set."""
 
 
+REQUEST_ID: Final = "x-request-id"
+
+
 class Link(NamedTuple):
     """How a provider is reached. "": no file of further trusted certificates, no proxy (`http://user:password@host:port`)."""
 
@@ -37,7 +40,7 @@ class Endpoint:
     `origin`: None where the address is no usable one of HTTP; `problem` says why then, or what is wrong with the headers.
     """
 
-    __slots__ = ("_bare", "_head", "headers", "link", "method", "origin", "problem", "url")
+    __slots__ = ("_bare", "_head", "_own_id", "headers", "link", "method", "origin", "problem", "url")
 
     def __init__(self, method: str, url: str, headers: Mapping[str, str], link: Link = DIRECT) -> None:
         self.method = method
@@ -47,6 +50,7 @@ class Endpoint:
         self.origin: Origin | None = None
         self.problem = ""
         self._head = self._bare = b""
+        self._own_id = any(name.lower() == REQUEST_ID for name in headers)
         try:
             parts = _split(url)
             tls = parts.scheme == "https"
@@ -62,9 +66,13 @@ class Endpoint:
         except ValueError:
             self.problem = "A configured header holds a line break."
 
-    def message(self, body: bytes | None) -> bytes:
-        """A whole request."""
-        return self._bare + b"\r\n" if body is None else b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+    def message(self, body: bytes | None, request_id: str = "") -> bytes:
+        """A whole request. `request_id`: by which a server's log and ours can be compared, unless the headers hold another."""
+        if body is None:
+            return self._bare + b"\r\n"
+        if not request_id or self._own_id:
+            return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
+        return b"%s%d\r\nx-request-id: %s\r\n\r\n%s" % (self._head, len(body), request_id.encode("ascii"), body)
 
 
 class ProxyAddress(NamedTuple):

@@ -168,6 +168,11 @@ class Gathering:
             return degraded("no_choices", f"{self._adapter.name} answered without choices.")
         return self._adapter.made_of(reader, orjson.dumps(reply), headers)
 
+    @property
+    def reader(self) -> StreamReader:
+        """Who has read all that has come."""
+        return self._read()
+
     def resumed(self, go_on: Callable[[StreamReader], WireRequest | None]) -> WireRequest | None:
         """What is to be asked where the stream only paused; what follows is fed on."""
         wire = go_on(self._finish())

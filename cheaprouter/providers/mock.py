@@ -30,8 +30,8 @@ _TYPES: Final = {
 class MockTransport:
     """See `adapter.Transport`."""
 
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
-        del connect_timeout  # there is nothing to connect to
+    async def open(self, request: WireRequest, connect_timeout: float, request_id: str = "") -> Response:
+        del connect_timeout, request_id  # there is nothing to connect to, and no log
         if request.method == "GET":
             model = {"id": MODEL, "object": "model", "created": CREATED, "owned_by": "mock"}
             return _Whole(200, {"object": "list", "data": [model]})
@@ -196,12 +196,12 @@ class SchemeTransport:
         self._network = network
         self._mock = mock
 
-    def open(self, request: WireRequest, connect_timeout: float) -> Coroutine[Any, Any, Response]:
+    def open(self, request: WireRequest, connect_timeout: float, request_id: str = "") -> Coroutine[Any, Any, Response]:
         if request.endpoint.url.startswith("mock:"):
             if self._mock is None:
                 raise TransportError("upstream_unreachable", "There is no mock provider here.")
-            return self._mock.open(request, connect_timeout)
-        return self._network.open(request, connect_timeout)
+            return self._mock.open(request, connect_timeout, request_id)
+        return self._network.open(request, connect_timeout, request_id)
 
     async def close(self) -> None:
         await self._network.close()

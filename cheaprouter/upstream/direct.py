@@ -57,7 +57,7 @@ class DirectTransport:
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
 
-    async def open(self, request: WireRequest, connect_timeout: float) -> Response:
+    async def open(self, request: WireRequest, connect_timeout: float, request_id: str = "") -> Response:
         """Send, and wait for the headers. Redirects are not followed: they would carry the key elsewhere.
 
         A request goes out a second time only where a kept connection turned out to be closed and said nothing at all.
@@ -69,21 +69,23 @@ class DirectTransport:
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(origin)
-        message = endpoint.message(request.body)
-        kept = host.take()
+        message = endpoint.message(request.body, request_id)
+        kept, lost = host.take(), 0.0
         if kept is not None:
+            sent = time.monotonic()
             try:
-                return await kept.exchange(message, request.on_head)
+                return await kept.exchange(message, request.on_head, request.on_left)
             except TransportError:
                 if not kept.silent:
                     raise
+                lost = time.monotonic() - sent
         try:
             connection = await self._connect(host, connect_timeout)
-            reply = await connection.exchange(message, request.on_head)
+            reply = await connection.exchange(message, request.on_head, request.on_left)
         except TransportError as error:
-            error.again = kept is not None
+            error.again, error.lost = kept is not None, lost
             raise
-        reply.again = kept is not None
+        reply.again, reply.lost = kept is not None, lost
         return reply
 
     async def close(self) -> None:

@@ -74,11 +74,12 @@ class Reply(Response):
 
     __slots__ = (
         "_error", "_finished", "_given", "_inflater", "_later", "_line", "_paused", "_released", "_rest", "_sink", "_waiter",
-        "again", "headers", "held", "pieces", "status",
+        "again", "headers", "held", "lost", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
         self.again = False
+        self.lost = 0.0
         self.status = status
         self.headers: Mapping[str, str] = Headers(headers)
         self._line: Line | None = line  # None once the connection is another's, or gone
@@ -155,10 +156,10 @@ class Reply(Response):
         elif self._inflater is not None:
             await asyncio.sleep(0)
 
-    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+    async def read(self, limit: int, *, cut: bool = False, into: list[bytes] | None = None) -> bytes:
         if self._finished and self._error is None and self._inflater is None and self.held <= limit:
             return self._take()  # it has come whole, as most do
-        parts, size = [], 0
+        parts, size = [] if into is None else into, 0
         while True:
             if self.pieces and self._inflater is None:
                 part = self._take()

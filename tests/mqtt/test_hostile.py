@@ -118,6 +118,7 @@ def test_only_settings_of_the_table_can_be_changed_by_a_request(living, changes)
 
 SPOILT = ["+/#", "a\0b", "x" * 70_000, 5, ["x"], {"a": 1}, "\ud800"]
 PLACES = [(where, value) for where in ("slug", "platform", "hub", "base", "prefix", "broker") for value in SPOILT]
+PLACES += [("gone", value) for value in (-1, 1e300, "9" * 5000, None, [1], 1 << 70)]
 PLACES += [(where, value) for where in ("slug", "platform", "component") for value in ("", "a/b")]
 
 
@@ -125,9 +126,11 @@ PLACES += [(where, value) for where in ("slug", "platform", "component") for val
 def test_what_was_kept_of_topics_counts_as_empty_where_no_topic_can_be_made_of_it(tmp_path, where, value):
     """Such a topic would be refused at each start, and MQTT never come up again."""
     place = {"broker": "b:1", "base": "cheaprouter", "prefix": "homeassistant", "hub": "h"}
-    device, component = ["tablet", 0], {"requests": "sensor"}
+    device, component, gone = ["tablet", 0], {"requests": "sensor"}, {"old": 1}
     if where == "slug":
         device[0] = value
+    elif where == "gone":
+        gone["old"] = value
     elif where == "platform":
         component["requests"] = value
     elif where == "component":
@@ -135,7 +138,7 @@ def test_what_was_kept_of_topics_counts_as_empty_where_no_topic_can_be_made_of_i
     else:
         place[where] = value
     path = tmp_path / "mqtt_topics.json"
-    path.write_text(json.dumps({"place": place, "components": [component], "known": {"tablet": device}}))
+    path.write_text(json.dumps({"place": place, "components": [component], "known": {"tablet": device}, "gone": gone}))
     memory = Memory(path)
     memory.load()
     assert (memory.place, memory.known) == (None, {})
