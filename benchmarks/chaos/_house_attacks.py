@@ -21,7 +21,8 @@ DEEP = b"[" * 250
 """Deeper than any reply may be that reaches a client."""
 
 INTERNAL = b"The router failed to handle this request"
-LIMITS = {"connect": 1, "first_token": 2, "idle": 2, "total": 3}
+LIMITS = {"connect": 1.0, "first_token": 2.0, "idle": 2.0, "total": 3.0}
+QUICK_LIMITS = {"connect": 1.0, "first_token": 1.0, "idle": 1.0, "total": 1.5}
 STARTING = 60.0
 """MB that a house takes in its first seconds, whatever it is asked."""
 
@@ -52,11 +53,28 @@ class Stand:
         return {
             "auth": "open",
             "providers": {
-                "evil": {"kind": "openai", "base_url": url, "api_key": "sk-evil", "models": models, "timeouts": LIMITS},
-                "good": {"kind": "openai", "base_url": url, "api_key": "sk-good", "models": [good], "timeouts": LIMITS},
+                "evil": {
+                    "kind": "openai",
+                    "base_url": url,
+                    "api_key": "sk-evil",
+                    "models": models,
+                    "timeouts": self.limits,
+                },
+                "good": {
+                    "kind": "openai",
+                    "base_url": url,
+                    "api_key": "sk-good",
+                    "models": [good],
+                    "timeouts": self.limits,
+                },
             },
             **more,
         }
+
+    @property
+    def limits(self) -> dict[str, float]:
+        """Of time, for every provider."""
+        return QUICK_LIMITS if self.quick else LIMITS
 
     def some(self, names: list[str], quick: int) -> list[str]:
         """All, or a few of them where there is little time, or those that are asked for."""
@@ -111,7 +129,15 @@ async def warm(product: Product) -> None:
 
 async def streams(stand: Stand) -> AsyncIterator[Line]:
     """Endless, deep and odd streams, for a client that streams and one that does not."""
-    sizes = {"event-60mb": 60, "event-20mb-values": 20, "event-20mb-escapes": 20, "name-20mb": 20, "id-20mb": 20}
+    sizes = {
+        "line-without-end": 32,
+        "json-without-end": 32,
+        "event-60mb": 60,
+        "event-20mb-values": 20,
+        "event-20mb-escapes": 20,
+        "name-20mb": 20,
+        "id-20mb": 20,
+    }
     quick = [
         "comments",
         "role-deltas",
@@ -126,10 +152,17 @@ async def streams(stand: Stand) -> AsyncIterator[Line]:
         await warm(product)
         for name in [name for name in (quick if stand.quick else evil.STREAMS) if stand.like in name]:
             size = sizes.get(name, 0)
-            for stream in (True, False):
-                async with product.attack(
-                    f"upstream {name}{' (streamed)' if stream else ''}", size=size, large=size > 16
-                ) as line:
+            if not size:  # a client that streams and one that does not, at once
+                async with product.attack(f"upstream {name}") as line:
+                    done = await asyncio.gather(
+                        *[ask(product, chat(f"evil/{name}", stream=s), line) for s in (True, False)]
+                    )
+                    line.said = " and ".join(f"{status}, {came / MB:.1f} MB came" for status, came in done)
+                yield line
+                continue
+            for stream in (True, False):  # one after the other: the memory is judged for one
+                said = f"upstream {name}{' (streamed)' if stream else ''}"
+                async with product.attack(said, size=size, large=size > 16) as line:
                     status, came = await ask(product, chat(f"evil/{name}", stream=stream), line)
                     line.said = f"{status}, {came / MB:.1f} MB came"
                 yield line
@@ -137,7 +170,7 @@ async def streams(stand: Stand) -> AsyncIterator[Line]:
 
 async def replies(stand: Stand) -> AsyncIterator[Line]:
     """Whole replies, errors, heads, and connections that break off."""
-    names = stand.some([*evil.BODIES, *evil.ERRORS, *evil.HEADS, *evil.RESETS, *evil.SLOW], 16)
+    names = stand.some([*evil.BODIES, *evil.ERRORS, *evil.HEADS, *evil.RESETS, *evil.SLOW], 12)
     with running(stand.folder / "replies", stand.settings()) as product:
         await warm(product)
         for name in names:
@@ -169,7 +202,7 @@ async def prime(stand: Stand, name: str) -> None:
 async def lists(stand: Stand) -> AsyncIterator[Line]:
     """Lists of models, a few in each house: it starts with them, serves, and starts again."""
     url = f"http://127.0.0.1:{stand.upstream}"
-    names = stand.some([*evil.LISTS, "slow", "bomb"], 8)
+    names = stand.some([*evil.LISTS, "slow", "bomb"], 6)
     for first in range(0, len(names), 6):
         some, given = names[first : first + 6], stand.settings()
         for place, name in enumerate(some):
@@ -185,9 +218,9 @@ async def lists(stand: Stand) -> AsyncIterator[Line]:
             }
         data, told = stand.folder / f"lists-{first}", f"lists: {', '.join(some)}"
         yield await _one_list(data, given, told, len(some))
-        if not first:
+        if not first and not stand.quick:
             yield await _one_list(data, given, f"{told}, started again", len(some))
-    for name in stand.some([*evil.DETAILS], 1):
+    for name in stand.some([*evil.DETAILS], 0):
         kind = "ollama" if name.startswith("show") else "llamacpp"
         given = stand.settings()
         given["providers"]["told"] = {
@@ -268,7 +301,7 @@ async def files(stand: Stand) -> AsyncIterator[Line]:
             "options.json without a bottom": b"[" * 100_000 + b"]" * 100_000,
             "options.json of values": b'{"a": ' + evil.nested(MB) + b"}",
         }
-        for name in stand.some([*FILES, *deep], 6):
+        for name in stand.some([*FILES, *deep], 3):
             async with product.attack(f"file: {name}", size=1) as line:
                 if name in FILES:
                     path.write_bytes(FILES[name])

@@ -24,7 +24,7 @@ from urllib.parse import quote
 import _house_stand
 import aiomqtt
 import lab
-from _house_attacks import INTERNAL, LIMITS, Stand, ask, chat, warm
+from _house_attacks import INTERNAL, Stand, ask, chat, warm
 from _house_mutate import Mutator
 from _house_stand import Line, Product, running
 
@@ -380,7 +380,7 @@ async def fuzz(stand: Stand) -> AsyncIterator[Line]:
         given["providers"]["evil"]["models"] = [
             {"id": "evil/fuzz", "upstream": "fuzz", "price": {"input": 1, "output": 2}, "context": 100_000}
         ]
-        given["providers"]["claude"] = {"kind": "anthropic", "base_url": url, "api_key": "sk-c", "timeouts": LIMITS, "models": [{"id": "claude/claude-sonnet-4-5", "price": {"input": 1, "output": 2}}]}  # fmt: skip
+        given["providers"]["claude"] = {"kind": "anthropic", "base_url": url, "api_key": "sk-c", "timeouts": stand.limits, "models": [{"id": "claude/claude-sonnet-4-5", "price": {"input": 1, "output": 2}}]}  # fmt: skip
         with running(stand.folder / "fuzz", given) as product:
             await warm(product)
             await ask(product, chat("good/good"), **{"X-Device-ID": "tablet"})

@@ -449,7 +449,8 @@ class Upstream:
             writer.write(REPLY + b"Content-Length: 100\r\n\r\n")
             await self.drip(b" ", writer)
         if name == "bomb":
-            return self.plain(writer, packed(b" " * 1024, 256, 31), b"Content-Encoding: gzip\r\n")
+            bomb = await asyncio.to_thread(packed, b" " * 1024, 256, 31)
+            return self.plain(writer, bomb, b"Content-Encoding: gzip\r\n")
         return (
             await self.chunked(LISTS[name](), writer)
             if name in LISTS

@@ -6,14 +6,17 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from decimal import Decimal
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import orjson
 
 from ..config.kinds import KINDS
 from ..core.models import PIECES, RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
 from ..core.records import dataclass
+from ..wire.bill import parse_amount
 from .quality import QualityTable, canonical
+
+_MOST_TOKENS: Final = 10**9
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ class Catalog:
         """Refreshed prices; none where there are none, or what was kept of them is damaged."""
         try:
             told = self._refreshed["models"][kind][model_id]
+            for raw in told:
+                _refuse_unsound(raw)
             return self._prices(kind, told, entry, str(self._refreshed["source"]))
         except (ArithmeticError, AttributeError, KeyError, TypeError, ValueError):
             return ()
@@ -140,6 +145,16 @@ def _price(raw: Json, services: tuple[tuple[str, Decimal], ...], source: str) ->
         services=services,
         **{name: Decimal(raw[name]) for name in PIECES if name in raw},
     )
+
+
+def _refuse_unsound(raw: Json) -> None:
+    """Raises ValueError for a price that cannot be: what was kept is as much from outside as what was published."""
+    for part in (raw, *raw.get("tiers", ())):
+        if any(name in part and parse_amount(part[name]) is None for name in (*RATES, *PIECES)):
+            raise ValueError("no price")
+    counts = [*(tier["above"] for tier in raw.get("tiers", ())), *raw.get("daily", ())]
+    if any(type(count) is not int or not 0 <= count <= _MOST_TOKENS for count in counts):
+        raise ValueError("no count")
 
 
 def _rates(raw: Mapping[str, Any]) -> Rates:

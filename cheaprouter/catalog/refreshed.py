@@ -11,6 +11,7 @@ import orjson
 
 from ..core.models import Json
 from ..core.private_files import replace_private
+from ..wire.weigh import loads
 from . import genai
 
 FILE: Final = "prices.json"
@@ -27,7 +28,7 @@ def refreshed(published: bytes, snapshot: Json, now: float, today: str) -> Json:
     `now`: Unix seconds, kept as the time they were read; `today`: the day (UTC) as ISO writes it. Takes up to half a second:
     for a thread.
     """
-    providers = genai.providers_in(orjson.loads(published))
+    providers = genai.providers_in(loads(published))
     if not any(providers.get(theirs) for theirs in genai.PROVIDERS.values()):
         raise ValueError("none of the providers is listed")
     models: dict[str, Json] = {}
@@ -72,7 +73,7 @@ def keep(folder: Path, found: Json) -> None:
 def kept(folder: Path) -> Json | None:
     """What was kept last; None where there is nothing that can be read."""
     try:
-        found = orjson.loads((folder / FILE).read_bytes())
+        found = loads((folder / FILE).read_bytes())
     except (OSError, ValueError):
         return None
     readable = isinstance(found, dict) and isinstance(found.get("models"), dict)

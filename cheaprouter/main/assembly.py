@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import os
@@ -176,13 +177,25 @@ class House:
             for provider, model_id in _changed_models(self.discovered, found):
                 pool.learned.forget_lacking(provider, model_id)
             self.discovered = found
-            self.models_changed()
+            await self._models_listed()
+
+    async def _models_listed(self) -> None:
+        """Other models are listed, maybe thousands: the new world is made in a thread, so that others are served meanwhile."""
+        while True:
+            before, lacking = self.gateway.world, dict(self.gateway.pool.learned.lacking)
+            made = await asyncio.to_thread(self.makings.world, before.settings, self.discovered, before, lacking)
+            if self.gateway.world is before:
+                break  # else something was set meanwhile, which that world does not know
+        self._hold(before, self.makings.with_policies(made))
 
     def models_changed(self) -> None:
         """Other models, or other abilities or prices of theirs: they hold from the next request on."""
         before = self.gateway.world
         lacking = self.gateway.pool.learned.lacking
-        self.gateway.world = self.makings.world(before.settings, self.discovered, before, lacking)
+        self._hold(before, self.makings.world(before.settings, self.discovered, before, lacking))
+
+    def _hold(self, before: World, now: World) -> None:
+        self.gateway.world = now
         _tell(note for note in self.gateway.world.table.notes if note not in before.table.notes)
         self.bus.publish(ModelsChanged())
 

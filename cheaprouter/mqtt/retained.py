@@ -95,10 +95,16 @@ class Memory:
     def _understood(self, data: Any) -> tuple[Place, dict[str, Published], dict[str, int]]:
         if "components" not in data:
             data = _of_before(data)
-        components = [self.shared(dict(found)) for found in data["components"]]
-        known = {key: Published(slug, components[which]) for key, (slug, which) in data["known"].items()}
-        gone = {str(slug): int(until) for slug, until in data.get("gone", {}).items()}
-        return Place(**data["place"]), known, gone
+        components = [self.shared(_sound(dict(found))) for found in data["components"]]
+        known = {
+            key: Published(slug if slug is None else _part(slug), components[which])
+            for key, (slug, which) in data["known"].items()
+        }
+        gone = {_part(slug): _moment(until) for slug, until in data.get("gone", {}).items()}
+        place = Place(**data["place"])
+        for levels in (place.broker, place.base, place.prefix, place.hub):
+            _topic(levels)
+        return place, known, gone
 
     def save(self) -> None:
         """Write the file if anything changed, whole or not at all; called before a new topic is first published."""
@@ -123,6 +129,35 @@ class Memory:
             _LOG.warning("%s cannot be written: %s", self._path, error)
             return
         self._written = hash(raw)
+
+
+_LONGEST: Final = 256
+"""Characters of what topics are made of; the broker refuses one that is too long, or has a wildcard or a NUL in it."""
+
+
+def _topic(text: Any) -> str:
+    """Raises ValueError for what cannot stand in a topic: it would be refused again at each start."""
+    if not isinstance(text, str) or len(text) > _LONGEST or not text.isprintable() or set(text) & {"+", "#"}:
+        raise ValueError("no topic can be made of it")
+    return text
+
+
+def _part(text: Any) -> str:
+    """The same for what stands between two slashes."""
+    if not _topic(text) or "/" in text:
+        raise ValueError("no topic can be made of it")
+    return str(text)
+
+
+def _moment(told: Any) -> int:
+    """Unix seconds; the year 9999 ends before 2^38 of them. Raises ValueError."""
+    if type(told) is not int or not 0 <= told < 1 << 38:
+        raise ValueError("no time")
+    return told
+
+
+def _sound(components: Mapping[Any, Any]) -> dict[str, str]:
+    return {_part(key): _part(platform) for key, platform in components.items()}
 
 
 def _of_before(data: Any) -> Json:

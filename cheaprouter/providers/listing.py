@@ -11,7 +11,7 @@ from ..core.models import Json
 from ..wire.bill import parse_amount
 from ..wire.weigh import loads
 
-MOST_MODELS: Final = 5000
+MOST_MODELS: Final = 2000
 """The longest real list (Hugging Face's router, November 2026) has a few hundred."""
 
 _LISTS: Final = ("data", "models", "model_list", "result", "results", "items", "body")

@@ -133,3 +133,30 @@ def test_no_file_is_none(tmp_path):
 
 def test_the_shipped_catalogue_is_the_snapshot():
     assert Catalog.load().version == shipped()["version"]
+
+
+ABSURD = ["1e999999", "NaN", "sNaN", "-5", "Infinity", "9" * 5000, 1e300, ["x"], {"a": 1}, None, True, ""]
+
+
+@pytest.mark.parametrize("value", ABSURD, ids=lambda value: str(value)[:12])
+@pytest.mark.parametrize("where", ["input", "tier", "above", "daily", "per_request", "reasoning"])
+def test_what_was_kept_is_checked_as_what_comes_from_outside(value, where):
+    """A figure that cannot be neither ends a start nor makes a model free: the shipped price holds."""
+    kind, models = next(iter(shipped()["models"].items()))
+    model_id = next(iter(models))
+    price = {"input": "1", "output": "1"}
+    if where in {"tier", "above"}:
+        price |= {
+            "tiers": [
+                {
+                    "above": 5,
+                    "input": "1",
+                    "output": "1",
+                    **({"above": value} if where == "above" else {"input": value}),
+                }
+            ]
+        }
+    else:
+        price |= {where: [value, value] if where == "daily" else value}
+    kept = {"read": 1, "source": "x", "models": {kind: {model_id: [price]}}}
+    assert Catalog.load(kept).lookup(kind, model_id) == Catalog.load().lookup(kind, model_id)

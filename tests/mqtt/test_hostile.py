@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import json
 import logging
 
 import orjson
@@ -113,3 +114,31 @@ def test_only_settings_of_the_table_can_be_changed_by_a_request(living, changes)
     after = home.state("kitchen")
     changed = {key for key in after if after[key] != before[key]} - FOLLOW_FROM_SETTINGS
     assert changed <= SETTINGS & changes.keys()
+
+
+SPOILT = ["+/#", "a\0b", "x" * 70_000, 5, ["x"], {"a": 1}, "\ud800"]
+PLACES = [(where, value) for where in ("slug", "platform", "hub", "base", "prefix", "broker") for value in SPOILT]
+PLACES += [("gone", value) for value in (-1, 1e300, "9" * 5000, None, [1], 1 << 70)]
+PLACES += [(where, value) for where in ("slug", "platform", "component") for value in ("", "a/b")]
+
+
+@pytest.mark.parametrize(("where", "value"), PLACES, ids=lambda each: repr(each)[:12])
+def test_what_was_kept_of_topics_counts_as_empty_where_no_topic_can_be_made_of_it(tmp_path, where, value):
+    """Such a topic would be refused at each start, and MQTT never come up again."""
+    place = {"broker": "b:1", "base": "cheaprouter", "prefix": "homeassistant", "hub": "h"}
+    device, component, gone = ["tablet", 0], {"requests": "sensor"}, {"old": 1}
+    if where == "slug":
+        device[0] = value
+    elif where == "gone":
+        gone["old"] = value
+    elif where == "platform":
+        component["requests"] = value
+    elif where == "component":
+        component[value] = "sensor"
+    else:
+        place[where] = value
+    path = tmp_path / "mqtt_topics.json"
+    path.write_text(json.dumps({"place": place, "components": [component], "known": {"tablet": device}, "gone": gone}))
+    memory = Memory(path)
+    memory.load()
+    assert (memory.place, memory.known) == (None, {})
