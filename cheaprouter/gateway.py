@@ -68,6 +68,7 @@ class Refused:
     n: int = 1
     wire: str = "openai_chat"
     marked: bool = False
+    size: int = 0
 
 
 class Gateway:

@@ -11,6 +11,7 @@ from ..core.ids import address_id, other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
+from .bodies import READING
 from .context import CONTROL, error_response, for_reader, identify, json_response, read_json, translate
 
 STREAM_HEADERS: Final = {
@@ -27,6 +28,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     try:
         caller = identify(request)
         checked = protocol.parse(await read_json(request))
+        checked.size = request[READING].size
     except CheapRouterError as error:
         return _refuse(request, error, caller)
     except web.HTTPException as error:

@@ -16,7 +16,8 @@ from ..core.calendar import Clock
 from ..core.errors import InvalidRequestError, UpstreamError
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply
-from ..wire.decode import decode
+from ..wire.decode import decode_message
+from ..wire.embedded import LONG
 from ..wire.events import Failed, Piece, Text
 from ..wire.openai_chat.encode import Assembler
 from ..wire.openai_chat.request import ChatRequest, parse
@@ -69,6 +70,8 @@ class Chat:
         """`what`: the slug of the device that asks, known or not yet; None: nobody in particular."""
         device_id = self._device(what)
         request = self._parse(body, device_id)
+        if len(message.payload) > LONG:
+            request.size = len(message.payload)
         if not request.stream:
             return await self._ask(what, request, device_id, message)
         if what in self._streaming:
@@ -148,7 +151,7 @@ def _object(text: str) -> Json | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        value = decode(text.encode())
+        value = decode_message(text.encode(), "The message")
     except InvalidRequestError:
         return None
     return value if isinstance(value, dict) and value.keys() & {"messages", "prompt"} else None

@@ -66,6 +66,10 @@ class Endpoint:
         """A whole request."""
         return self._bare + b"\r\n" if body is None else b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
 
+    def head(self, size: int) -> bytes:
+        """What goes before a body of so many bytes."""
+        return b"%s%d\r\n\r\n" % (self._head, size)
+
 
 class ProxyAddress(NamedTuple):
     """`login`: the value of the header that carries it; "" for none."""

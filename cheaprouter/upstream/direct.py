@@ -11,7 +11,7 @@ from typing import Final
 
 from ..providers.endpoint import Origin
 from ..providers.transport import Response, TransportError, WireRequest
-from .connection import Connection
+from .connection import SLICE, Connection
 from .dial import Dialer
 from .reply import READ_BUFFER
 
@@ -69,17 +69,21 @@ class DirectTransport:
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(origin)
-        message = endpoint.message(request.body)
+        body, rest = request.body, None
+        if body is not None and len(body) > SLICE:
+            message, rest = endpoint.head(len(body)), body
+        else:
+            message = endpoint.message(body)
         kept = host.take()
         if kept is not None:
             try:
-                return await kept.exchange(message, request.on_head)
+                return await kept.exchange(message, request.on_head, rest)
             except TransportError:
                 if not kept.silent:
                     raise
         try:
             connection = await self._connect(host, connect_timeout)
-            reply = await connection.exchange(message, request.on_head)
+            reply = await connection.exchange(message, request.on_head, rest)
         except TransportError as error:
             error.again = kept is not None
             raise
