@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import zlib
-from collections import OrderedDict, deque
+from collections import OrderedDict
+from operator import itemgetter
 from typing import Final, Protocol
 
 from aiohttp import web
@@ -105,11 +106,11 @@ class Halves:
 
 
 class Room:
-    """Room for large bodies, in the order in which they ask for it."""
+    """Room for large bodies. Of those that wait the smallest goes first: a photograph need not wait for the largest there are."""
 
     def __init__(self, size: int = ROOM) -> None:
         self._left = size
-        self._waiting: deque[tuple[int, asyncio.Future[None]]] = deque()
+        self._waiting: list[tuple[int, asyncio.Future[None]]] = []
 
     @property
     def wanted(self) -> bool:
@@ -118,7 +119,7 @@ class Room:
 
     async def take(self, size: int) -> None:
         """Wait for room. Raises NoRoomError where none came in time, or too many wait."""
-        if not self._waiting and size <= self._left:
+        if size <= self._left:
             self._left -= size
             return
         if len(self._waiting) >= _MOST_WAITING:
@@ -144,11 +145,11 @@ class Room:
         self._serve()
 
     def _serve(self) -> None:
-        while self._waiting and self._waiting[0][0] <= self._left:
-            size, waiter = self._waiting.popleft()
-            if not waiter.done():
-                self._left -= size
-                waiter.set_result(None)
+        while self._waiting and (smallest := min(self._waiting, key=itemgetter(0)))[0] <= self._left:
+            self._waiting.remove(smallest)
+            if not smallest[1].done():
+                self._left -= smallest[0]
+                smallest[1].set_result(None)
 
 
 class Bodies:
