@@ -33,7 +33,7 @@ _FENCE: Final = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _TRIPLE: Final = re.compile(r'"""(?:.*?)(?:"""|\Z)|\'\'\'(?:.*?)(?:\'\'\'|\Z)', re.DOTALL)
 _QUOTED_LINES: Final = re.compile(r"(?m)^[ \t]*>.*$")
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
-_BLOB: Final = re.compile(r"[A-Za-z0-9+/=_-]{180,}")
+_BLOB: Final = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{180,}")
 _OPTION: Final = re.compile(r"(?m)^[ \t]*\(?[A-J][.):]\s")
 _CODE: Final = re.compile(
     r"(?m)^[^\S\n]*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
