@@ -14,6 +14,7 @@ from .catalog.refreshed import kept
 from .catalog.table import ModelTable
 from .config.kinds import MOCK
 from .config.settings import Auth, ProviderSettings, Settings, auth_of
+from .core.addresses import Proxies
 from .core.models import Json
 from .core.records import dataclass
 from .providers.adapters import adapter_for
@@ -29,7 +30,7 @@ class World:
     """Settings and all that is made of them. A change makes another world; requests under way keep the one they took.
 
     `auth`: whether callers need a key. `locked`: nobody is served, for want of a configuration. `cache`: answers given
-    before, kept from world to world while its settings stay.
+    before, kept from world to world while its settings stay. `proxies`: who is believed about where requests come from.
     """
 
     settings: Settings
@@ -40,6 +41,7 @@ class World:
     cache: ResponseCache
     auth: Auth
     locked: bool
+    proxies: Proxies
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +80,7 @@ class Makings:
             cache=before.cache if before is not None and same_cache else make_cache(settings, clock.monotonic),
             auth=auth_of(settings),
             locked=settings.locked,
+            proxies=Proxies(settings.http.trusted_proxies),
         )
 
     def with_policies(self, world: World) -> World:

@@ -1,6 +1,6 @@
-"""Who is calling, by the keys in force: a device's own ones in the database (hashed), the admin's in a file.
+"""Keys as they are kept: devices' own ones in the database (hashed), the admin's in a file.
 
-Keys are also made and withdrawn by the command line, in another process.
+They are also made, renewed and withdrawn by the command line, in another process.
 """
 
 from __future__ import annotations
@@ -9,16 +9,12 @@ import hashlib
 import secrets
 import sqlite3
 import time
-from collections.abc import Collection, Mapping
-from dataclasses import field
 from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
 
-from ..books.database import Database
-from ..core.errors import AuthenticationError
-from ..core.ids import address_id, clean_id
-from ..core.models import Caller, KeyKind
+from ..core.errors import SettingError
+from ..core.ids import clean_id, key_owner
+from ..core.models import Json
 from ..core.private_files import replace_private
 from ..core.records import dataclass
 
@@ -26,25 +22,59 @@ KEY_PREFIX: Final = "cr-"
 """How our own keys begin. A wrong one is always refused: whoever sends it means a device."""
 
 ADMIN_PREFIX: Final = f"{KEY_PREFIX}admin-"
-ADMIN_ID: Final = "admin"
-"""The device that requests with the admin key count to, where they name none."""
+ID: Final = 12
+"""Characters of a key's hash that name it: enough to be alone, too few to be of use."""
+
+MOST_DAYS: Final = 3650
+MOST_GRACE: Final = 8760.0
+"""Hours: a year."""
+
+GRACE: Final = 24.0
+"""Hours that a renewed key's predecessor goes on, where nothing is said."""
 
 _BYTES: Final = 32
 _HINT: Final = 7
-_ID: Final = 12
-"""Characters of a key's hash that name it: enough to be alone, too few to be of use."""
-
-_USER_HEADERS: Final = ("x-openwebui-user-name", "x-openwebui-user-email", "x-openwebui-user-id")
+_DAY: Final = 86_400
+_HOUR: Final = 3600
 
 
 @dataclass(frozen=True, slots=True)
 class KeyInfo:
-    """What may be shown of a key: an id to name it by, whose it is, how it begins, since when (Unix seconds)."""
+    """What may be shown of a key: an id to name it by, whose it is, how it begins, and its times (Unix seconds; None: never).
+
+    `used_at` is some seconds behind while the router runs: uses are written down once a minute.
+    """
 
     id: str
     device_id: str
     hint: str
     created_at: int
+    expires_at: int | None
+    used_at: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A key that was given out, as callers are known by it. `expires_at`: Unix seconds, None: it does not."""
+
+    digest: str
+    device_id: str
+    expires_at: int | None = None
+
+    @property
+    def id(self) -> str:
+        """What it is named by."""
+        return self.digest[:ID]
+
+
+@dataclass(frozen=True, slots=True)
+class Renewed:
+    """A key in place of others. `ending`: these, as they are from now on."""
+
+    key: str
+    device_id: str
+    expires_at: int | None
+    ending: tuple[KeyInfo, ...]
 
 
 def hash_key(key: str) -> str:
@@ -52,32 +82,93 @@ def hash_key(key: str) -> str:
     return hashlib.sha256(key.encode("utf-8", "surrogateescape")).hexdigest()
 
 
-def add(connection: sqlite3.Connection, device_id: str, now: float | None = None) -> str:
-    """Make a key for a device; this is the only time it can be seen. Raises ValueError for an id with nothing printable."""
-    cleaned = clean_id(device_id)
-    if not cleaned:
-        raise ValueError("A device's name needs at least one printable character.")
-    key = KEY_PREFIX + secrets.token_urlsafe(_BYTES)
-    row = (hash_key(key), cleaned, key[:_HINT] + "...", int(time.time() if now is None else now))
-    connection.execute("INSERT INTO device_key (hash, device_id, hint, created_at) VALUES (?, ?, ?, ?)", row)
+def add(connection: sqlite3.Connection, device_id: str, now: float | None = None, days: int | None = None) -> str:
+    """Make a key for a device, for so many days or for good; this is the only time it can be seen.
+
+    Raises SettingError for a name that no device can have, and for days out of bounds.
+    """
+    cleaned = key_owner(device_id)
+    if days is not None and not 1 <= days <= MOST_DAYS:
+        raise SettingError(f"`days` must be a whole number from 1 to {MOST_DAYS}.", param="days")
+    key, at = KEY_PREFIX + secrets.token_urlsafe(_BYTES), _seconds(now)
+    ends = None if days is None else at + days * _DAY
+    connection.execute(
+        "INSERT INTO device_key (hash, device_id, hint, created_at, expires_at, days) VALUES (?, ?, ?, ?, ?, ?)",
+        (hash_key(key), cleaned, key[:_HINT] + "...", at, ends, days),
+    )
     return key
 
 
+def rotate(
+    connection: sqlite3.Connection,
+    which: str,
+    now: float | None = None,
+    days: int | None = None,
+    grace: float = GRACE,
+) -> Renewed | None:
+    """Make a key in place of one (by its id or by itself) or of all of a device; those go on for `grace` hours, and no longer.
+
+    The new one is for as many days as the newest of them was, unless `days` says otherwise. None: there is no such key.
+    Raises SettingError for numbers out of bounds.
+    """
+    if not 0 <= grace <= MOST_GRACE:
+        raise SettingError(f"`grace_hours` must be a number from 0 to {MOST_GRACE:.0f}.", param="grace_hours")
+    at = _seconds(now)
+    query = f"SELECT hash, device_id, days FROM device_key WHERE {_NAMED} ORDER BY created_at, hash"  # noqa: S608 - our own words
+    rows = connection.execute(query, _names(which)).fetchall()
+    if not rows:
+        return None
+    _, device_id, lasted = rows[-1]
+    key = add(connection, device_id, at, lasted if days is None else days)
+    end = at + int(grace * _HOUR)
+    for digest, _, _ in rows:
+        change = "UPDATE device_key SET expires_at = min(coalesce(expires_at, ?), ?) WHERE hash = ?"
+        connection.execute(change, (end, end, digest))
+    known = {info.id: info for info in listed(connection)}
+    return Renewed(
+        key, device_id, known[hash_key(key)[:ID]].expires_at, tuple(known[digest[:ID]] for digest, _, _ in rows)
+    )
+
+
 def listed(connection: sqlite3.Connection) -> list[KeyInfo]:
-    """All keys, oldest first."""
-    query = f"SELECT substr(hash, 1, {_ID}), device_id, hint, created_at FROM device_key ORDER BY created_at, device_id"  # noqa: S608 - a number
+    """All keys, oldest first; those that have expired, too."""
+    query = f"SELECT substr(hash, 1, {ID}), device_id, hint, created_at, expires_at, used_at FROM device_key ORDER BY created_at, device_id"  # noqa: S608 - a number
     return [KeyInfo(*row) for row in connection.execute(query)]
+
+
+def shown(info: KeyInfo, now: float) -> Json:
+    """A key as the API tells of it. Times in Unix seconds; null: never."""
+    return {
+        "id": info.id,
+        "device": info.device_id,
+        "hint": info.hint,
+        "created_at": info.created_at,
+        "expires_at": info.expires_at,
+        "expired": info.expires_at is not None and info.expires_at <= now,
+        "last_used_at": info.used_at,
+    }
 
 
 def revoke(connection: sqlite3.Connection, which: str) -> int:
     """Withdraw one key by its id or by itself, or all keys of a device; returns how many."""
-    query = "DELETE FROM device_key WHERE device_id = ? OR hash = ? OR substr(hash, 1, ?) = ?"
-    return connection.execute(query, (clean_id(which), hash_key(which), _ID, which)).rowcount
+    return connection.execute(f"DELETE FROM device_key WHERE {_NAMED}", _names(which)).rowcount  # noqa: S608 - our own words
 
 
-def load(connection: sqlite3.Connection) -> dict[str, str]:
-    """Hash to device id, of every key."""
-    return dict(connection.execute("SELECT hash, device_id FROM device_key"))
+def load(connection: sqlite3.Connection) -> dict[str, Held]:
+    """Every key by its id."""
+    query = "SELECT hash, device_id, expires_at FROM device_key"
+    return {held.id: held for held in (Held(*row) for row in connection.execute(query))}
+
+
+def write_uses(connection: sqlite3.Connection, uses: dict[str, int]) -> None:
+    """Note when keys were used last: Unix seconds by their hashes."""
+    change = "UPDATE device_key SET used_at = max(coalesce(used_at, 0), ?) WHERE hash = ?"
+    connection.executemany(change, [(at, digest) for digest, at in uses.items()])
+
+
+def erase(connection: sqlite3.Connection, device_id: str) -> None:
+    """Remove all keys of a device."""
+    connection.execute("DELETE FROM device_key WHERE device_id = ?", (device_id,))
 
 
 def admin_key(path: Path) -> tuple[str, bool]:
@@ -97,153 +188,12 @@ def reset_admin_key(path: Path) -> str:
     return key
 
 
-def erase(connection: sqlite3.Connection, device_id: str) -> None:
-    """Remove all keys of a device."""
-    connection.execute("DELETE FROM device_key WHERE device_id = ?", (device_id,))
+_NAMED: Final = f"device_id = ? OR hash = ? OR substr(hash, 1, {ID}) = ?"
 
 
-@dataclass(frozen=True, slots=True)
-class Keyring:
-    """Known keys by their hash. `admin`: the admin key's hash, "" for none. `keyed`: devices that have a key."""
-
-    devices: Mapping[str, str] = field(default_factory=dict)
-    admin: str = ""
-    keyed: frozenset[str] = frozenset()
+def _names(which: str) -> tuple[str, str, str]:
+    return clean_id(which), hash_key(which), which
 
 
-class Callers:
-    """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings."""
-
-    def __init__(self, admin_key_file: Path | None) -> None:
-        self._admin_key_file = admin_key_file
-        self._configured = False
-        self._admin_key_seen: tuple[int, int] | None = None
-        self._edits = 0
-        self._stale = False
-        self.keyring = Keyring()
-        self.admin_key = ""
-
-    @property
-    def keyed(self) -> frozenset[str]:
-        """Devices that have a key."""
-        return self.keyring.keyed
-
-    def configure(self, admin_key: str | None) -> None:
-        """Take the admin key of the settings; None: the file's."""
-        self._configured = admin_key is not None
-        self._admin_key_seen = None
-        if admin_key is not None or self._admin_key_file is None:
-            self._take_admin_key(admin_key or "")
-        elif (found := self._look_at_admin_key()) is not None:
-            self._take_admin_key(found)
-
-    def take(self, found: Mapping[str, str]) -> None:
-        """Put these keys (hash to device) in force, and no others."""
-        self.keyring = Keyring(dict(found), self.keyring.admin, frozenset(found.values()))
-
-    def forget(self, device_id: str) -> None:
-        """A device's keys are worthless from now on, whatever a reading that is under way brings."""
-        self._edits += 1
-        self.take({digest: owner for digest, owner in self.keyring.devices.items() if owner != device_id})
-
-    async def refresh(self, database: Database) -> bool:
-        """Read again what another process may have changed; True if devices' keys did. Raises sqlite3.Error."""
-        edits, stale, self._stale = self._edits, self._stale, False
-
-        def look(connection: sqlite3.Connection) -> tuple[str | None, dict[str, str] | None]:
-            changed = database.changed_elsewhere(connection) or stale
-            return self._look_at_admin_key(), load(connection) if changed else None
-
-        admin, found = await database.read(look)
-        if admin is not None:
-            self._take_admin_key(admin)
-        if found is None:
-            return False
-        if edits != self._edits:  # read before a key was taken away here: what was read is older than what holds
-            self._stale = True
-            return False
-        same = found == self.keyring.devices
-        self.take(found)
-        return not same
-
-    async def reload(self, database: Database) -> None:
-        """Read the keys again after changing them. Raises sqlite3.Error."""
-        while True:
-            edits = self._edits
-            found = await database.read(load)
-            if edits == self._edits:
-                break
-        self.take(found)
-
-    def _look_at_admin_key(self) -> str | None:
-        """The admin key if its file changed since it was read last. Reads the disk."""
-        if self._admin_key_file is None or self._configured:
-            return None
-        try:
-            status = self._admin_key_file.stat()
-            seen = (status.st_mtime_ns, status.st_ino)
-            if seen == self._admin_key_seen:
-                return None
-            key = self._admin_key_file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError):
-            return None
-        self._admin_key_seen = seen
-        return key
-
-    def _take_admin_key(self, key: str) -> None:
-        self.admin_key = key
-        self.keyring = Keyring(self.keyring.devices, hash_key(key) if key else "", self.keyring.keyed)
-
-
-def _credentials(headers: Mapping[str, str]) -> list[str]:
-    """All keys that a request carries."""
-    scheme, _, token = headers.get("authorization", "").partition(" ")
-    found = [token if scheme.lower() == "bearer" else "", headers.get("x-api-key", ""), headers.get("api-key", "")]
-    return [key for token in found if (key := token.strip())]
-
-
-def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_required: bool) -> Caller:
-    """The caller: by a device's key, the admin key, then where keys are not required by header, client or address.
-
-    Raises AuthenticationError for an unknown `cr-…` key, and for none at all where keys are required.
-    """
-    tokens = _credentials(headers)
-    user = _user(headers)
-    for token in tokens:
-        digest = hash_key(token)
-        device_id = keyring.devices.get(digest)
-        if device_id is not None:
-            return Caller(device_id, KeyKind.DEVICE, "key", user)
-        if keyring.admin and digest == keyring.admin:
-            named = clean_id(headers.get("x-device-id") or "")
-            if named and named not in keyring.keyed:
-                return Caller(named, KeyKind.ADMIN, "header", user)
-            return Caller(ADMIN_ID, KeyKind.ADMIN, "key", user)
-    if keys_required or any(token.startswith(KEY_PREFIX) for token in tokens):
-        raise AuthenticationError(
-            "This key is not known here. Check it, or ask whoever runs CheapRouter for a new one."
-            if tokens
-            else "An API key is needed here: send `Authorization: Bearer cr-...`."
-        )
-    return _without_key(headers, peer, keyring.keyed, user)
-
-
-def _without_key(headers: Mapping[str, str], peer: str, keyed: Collection[str], user: str) -> Caller:
-    # A device that has a key is that device only with it: whoever merely names it is somebody else.
-    named = headers.get("x-device-id")
-    if named and (device_id := clean_id(named)) and device_id not in keyed:
-        return Caller(device_id, KeyKind.NONE, "header", user)
-    if user and (device_id := clean_id(f"openwebui-{user}")) not in keyed:
-        return Caller(device_id, KeyKind.NONE, "client", user)
-    device_id = address_id(peer)
-    if device_id in keyed:
-        device_id = f"{device_id}-guest"
-    return Caller(device_id, KeyKind.NONE, "address", user)
-
-
-def _user(headers: Mapping[str, str]) -> str:
-    """Who sits at an Open WebUI that forwards its users: the name, or what there is."""
-    for name in _USER_HEADERS:
-        if (value := headers.get(name)) and (user := clean_id(unquote(value))):
-            return user
-    return ""
+def _seconds(now: float | None) -> int:
+    return int(time.time() if now is None else now)

@@ -92,11 +92,18 @@ def rollups_for_reports(connection: sqlite3.Connection) -> None:
         SELECT 'hours_from', above FROM (SELECT max(seq) + 1 AS above FROM request) WHERE above IS NOT NULL""")
 
 
+def keys_that_expire(connection: sqlite3.Connection) -> None:
+    """When each key ends and was used last (Unix seconds), and for how many days it was made; null: never, for good."""
+    for name in ("expires_at", "used_at", "days"):
+        connection.execute(f"ALTER TABLE device_key ADD COLUMN {name} INTEGER")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     requests_and_daily_totals,
     devices_and_their_settings,
     forgiven_spend,
     rollups_for_reports,
+    keys_that_expire,
 )
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
 """What is taken over from damaged books. `rollup` is made anew of these."""

@@ -6,15 +6,19 @@ import re
 import ssl
 from collections.abc import Callable
 from dataclasses import replace
+from ipaddress import ip_network
 from typing import Any, Final
 from urllib.parse import SplitResult, unquote, urlsplit
 
+from ..core.addresses import Network
 from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
+from ..core.ids import LONGEST_ID, OWN_DEVICES, is_reserved
 from ..core.models import Profile
 from .references import Hidden
 from .values import AUTO, Kind, Reader, many, name, text
 
+_DEFAULTS: Final = "defaults"
 _LONGEST_URL: Final = 2000
 _ENDPOINT: Final = re.compile(
     r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models)+/?\Z"
@@ -30,6 +34,18 @@ _host_text: Final = text(longest=255, empty=True)
 _file_name: Final = text()
 
 model_id: Final = name("a model id")
+_device: Final = name("a device id", longest=LONGEST_ID)
+
+
+def _device_id(value: Any) -> str:
+    found = str(_device(value))
+    if is_reserved(found) and found not in OWN_DEVICES and found != _DEFAULTS:
+        raise ValueError(f"another one: `{found}` is a name of the router's own, and no device can be called so")
+    return found
+
+
+device_id: Final = replace(_device, check=_device_id)
+"""Whom settings are for: a device, or one of the router's own (`others`, say)."""
 
 
 def of_form(allowed: str, *, store: str = "str") -> Callable[[Reader], Kind]:
@@ -172,6 +188,15 @@ def certificates(value: Any) -> str:
     except OSError:  # ssl's own errors are among them
         raise ValueError from None
     return name
+
+
+@of_form("an address such as 172.30.33.2, or a network such as 10.0.0.0/24 or fd00::/8")
+def network(value: Any) -> Network:
+    """A network; an address is one of its own. Not one that holds every address there is."""
+    found = ip_network(value.strip()) if isinstance(value, str) else None
+    if found is None or found.prefixlen == 0:
+        raise ValueError
+    return found
 
 
 @of_form("a header value: a string on one line, Latin letters only")

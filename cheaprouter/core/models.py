@@ -243,14 +243,15 @@ class KeyKind(enum.StrEnum):
 class Caller:
     """Who asks: a device's normalised id, how it was known, and what that allows.
 
-    `key`: the proof given. `source`: `key`, `header`, `client`, `address` or `mqtt`. `sub_identity`: a user behind the
-    device (Open WebUI's, say).
+    `key`: the proof given, `key_id` which one. `source`: `key`, `header`, `client`, `address` or `mqtt`. `sub_identity`: a
+    user behind the device (Open WebUI's, say).
     """
 
     device_id: str
     key: KeyKind = KeyKind.NONE
     source: str = "address"
     sub_identity: str = ""
+    key_id: str = ""
 
     @property
     def admin(self) -> bool:
@@ -288,6 +289,8 @@ class Operation(Protocol):
     def marked(self) -> bool: ...
     @property
     def size(self) -> int: ...
+    def capped(self, most: int) -> Operation:
+        """The same, each of whose replies may have at most so many tokens."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,24 +6,24 @@ import contextlib
 from collections.abc import Mapping
 from typing import Protocol
 
-from ..accounts.keys import Keyring
-from ..config.settings import Auth
+from ..accounts.callers import Keyring
 from ..control import Control
 from ..core.errors import AuthenticationError, CheapRouterError
-from ..core.ids import address_id
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.decode import decode, decode_in_turns
 from ..wire.embedded import LONG
 from ..wire.openai_chat import request as protocol
 from ..wire.openai_chat.encode import error_body
+from ..world import World
 from .bodies import GivenUpError
 from .guard import host_allowed
 from .heads import Head
 from .openai import STREAM_HEADERS
 from .output import Output
 
-Known = tuple[Head, Keyring, Auth, Caller]
+Known = tuple[Head, Keyring, World, str, Caller]
+"""Of whom a connection spoke last: by what head, keys and settings, from which address, and who that is."""
 
 
 class Client(Protocol):
@@ -90,18 +90,19 @@ class ChatDoor:
         self._refuse(client, error, caller, "Connection: close\r\n")
 
     def _identify(self, client: Client, head: Head) -> Caller:
-        """Who asks; found out anew only where the head, the keys or the mode are others. Raises AuthenticationError."""
-        accounts, auth = self._control.accounts, self._gateway.world.auth
+        """Who asks; found out anew only where the head, the keys or the settings are others. Raises AuthenticationError."""
+        accounts, world = self._control.accounts, self._gateway.world
         keyring, known = accounts.callers.keyring, client.known
-        if known is None or known[0] is not head or known[1] is not keyring or known[2] is not auth:
-            known = client.known = (head, keyring, auth, accounts.recognize(head.headers, client.peer, auth))
-        return accounts.let_in(known[3], client.peer)
+        if known is None or known[0] is not head or known[1] is not keyring or known[2] is not world:
+            address = world.proxies.caller(client.peer, head.every).address
+            known = (head, keyring, world, address, accounts.recognize(head.headers, address, world.auth))
+            client.known = known
+        return accounts.let_in(known[4], known[3])
 
-    def _refuse(self, client: Client, error: CheapRouterError, known: Caller | None, last: str = "") -> None:
-        """Answer what never reached the gateway, and book it."""
-        caller = known or Caller(device_id=address_id(client.peer))
-        headers = {**error.headers, "x-request-id": self._control.gateway.refused(error, caller, "")}
-        client.send(error.status, headers, error_body(error), last)
+    def _refuse(self, client: Client, error: CheapRouterError, caller: Caller | None, last: str = "") -> None:
+        """Answer what never reached the gateway, and book it, unless nobody knows for whom: who has no key gets no row."""
+        request_id = self._gateway.new_id() if caller is None else self._gateway.refused(error, caller, "")
+        client.send(error.status, {**error.headers, "x-request-id": request_id}, error_body(error), last)
 
 
 async def _stream(out: Output, reply: Reply) -> None:

@@ -16,7 +16,7 @@ from aiohttp import hdrs, web
 from ..config.settings import Auth
 from ..core.errors import InvalidRequestError, PermissionDeniedError
 from ..world import World
-from .context import CONTROL, Handler
+from .context import CONTROL, Handler, seen
 
 CORS: Final = web.RequestKey("cors", dict)
 SERVER_NAME: Final = "CheapRouter"
@@ -67,12 +67,20 @@ def host_allowed(host: str, world: World) -> bool:
     return is_home_name(name) or name in world.settings.http.allowed_hosts
 
 
-def origin_allowed(origin: str, host: str, configured: tuple[str, ...]) -> bool:
-    """Whether a page of that origin may call: a configured one, or this site under a name of the home."""
+def origin_allowed(
+    origin: str, host: str, configured: tuple[str, ...], names: tuple[str, ...] = (), scheme: str = ""
+) -> bool:
+    """Whether a page of that origin may call: a configured one, or this site under a name of the home or one of `names`.
+
+    `scheme`: by which this request left its client, where a trusted proxy says so; a page of the other one is another site.
+    """
     if "*" in configured or origin in configured:
         return True
-    authority = origin.partition("://")[2].lower()
-    return bool(authority) and authority == host.lower() and is_home_name(host_name(host))
+    given, _, authority = origin.lower().partition("://")
+    if not authority or authority != host.lower() or (scheme and given != scheme):
+        return False
+    name = host_name(host)
+    return is_home_name(name) or name in names
 
 
 @web.middleware
@@ -103,8 +111,8 @@ def _check_host(request: web.Request) -> None:
 
 
 def _check_origin(request: web.Request, origin: str) -> None:
-    configured = request.app[CONTROL].world.settings.http.cors_origins
-    if not origin_allowed(origin, request.headers.get(hdrs.HOST, ""), configured):
+    http, host = request.app[CONTROL].world.settings.http, request.headers.get(hdrs.HOST, "")
+    if not origin_allowed(origin, host, http.cors_origins, http.allowed_hosts, seen(request).scheme):
         raise PermissionDeniedError(
             f"Pages of `{origin[:100]}` may not call this router. List the origin under `http.cors_origins` if they should.",
             code="origin_not_allowed",

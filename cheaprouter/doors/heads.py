@@ -12,6 +12,7 @@ from typing import Final
 from aiohttp import hdrs
 from aiohttp.http import HttpProcessingError, HttpRequestParser, HttpVersion11, RawRequestMessage
 
+from ..core.addresses import Headers
 from ..core.records import dataclass
 from .context import is_json
 from .guard import INGRESS_HEADERS
@@ -41,7 +42,7 @@ _UNUSUAL: Final = (
 
 @dataclass(slots=True, eq=False)
 class Head:
-    """A usual head. `path`: as asked for; `host`: the name that it was asked by; `headers` ignore case.
+    """A usual head. `path`: as asked for; `host`: the name that it was asked by; `headers` ignore case, `every` has all of a name.
 
     `allowed`: the world in which that name was found to be one of this home.
     """
@@ -49,6 +50,7 @@ class Head:
     path: str
     host: str
     headers: Mapping[str, str]
+    every: Headers
     allowed: object = None
 
 
@@ -115,4 +117,4 @@ def usual(message: RawRequestMessage) -> Head | None:
         or not is_json(headers.get(hdrs.CONTENT_TYPE, ""))
     ):
         return None
-    return Head(message.path, headers.get(hdrs.HOST, ""), headers)
+    return Head(message.path, headers.get(hdrs.HOST, ""), headers, headers)

@@ -106,7 +106,7 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _add_keys(commands: Any) -> None:
-    keys = commands.add_parser("keys", help="Add, list and revoke devices' keys; show or renew the admin key.")
+    keys = commands.add_parser("keys", help="Add, list, renew and revoke devices' keys; show or renew the admin key.")
     verbs = keys.add_subparsers(required=True, metavar="VERB")
 
     def verb(name: str, text: str) -> argparse.ArgumentParser:
@@ -115,8 +115,14 @@ def _add_keys(commands: Any) -> None:
         sub.add_argument("--data", type=Path, help="folder for state")
         return sub
 
-    verb("add", "Make a key for a device; it is shown once.").add_argument("device")
-    verb("list", "The keys there are: ids, devices and dates, never the keys themselves.")
+    add = verb("add", "Make a key for a device; it is shown once.")
+    add.add_argument("device")
+    add.add_argument("--days", type=int, help="for so many days; without it, for good")
+    rotate = verb("rotate", "Make a new key in place of a device's keys, which go on for a while; it is shown once.")
+    rotate.add_argument("key", help="the device's name for all of its keys, or one key's id")
+    rotate.add_argument("--grace", type=float, metavar="HOURS", help="how long the old ones go on (default: 24)")
+    rotate.add_argument("--days", type=int, help="for so many days; without it, for as many as the old one")
+    verb("list", "The keys there are: ids, devices and dates (UTC), never the keys themselves.")
     verb("revoke", "Make a key worthless.").add_argument(
         "key", help="the key's id, or the device's name for all of its keys"
     )

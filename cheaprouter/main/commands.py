@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import sqlite3
 import sys
-from collections.abc import Mapping
+import time
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Final
@@ -14,9 +17,9 @@ import orjson
 
 from ..accounts import keys
 from ..books.database import Database
+from ..config import loader
 from ..core.const import PROFILE_OWNER
 from ..core.errors import ConfigurationError, InvalidRequestError, NotFoundError
-from ..core.ids import clean_id
 from ..core.models import Json, Profile
 from ..routing.difficulty import DifficultyModel, score_payload
 
@@ -123,24 +126,59 @@ def _admin_key(data: Path, *, reset: bool) -> int:
     path = data / "admin_key"
     if reset:
         keys.reset_admin_key(path)
-        print(f"A new admin key is in {path}; the old one is worthless.")
-        return 0
-    keys.admin_key(path)
-    print(f"The admin key is in {path}.")
+        print(f"A new admin key is in {path}; the old one is worthless, within a second also to a running router.")
+    else:
+        keys.admin_key(path)
+        print(f"The admin key is in {path}.")
+    with contextlib.suppress(ConfigurationError):
+        if loader.load(None, data, os.environ).settings.admin_key is not None:
+            print("But the configuration sets `admin_key`: that one holds, and not the file's.")
     return 0
 
 
 def _device_keys(args: argparse.Namespace, database: Database) -> int:
     if args.verb == "add":
-        key = database.run_sync(lambda connection: keys.add(connection, clean_id(args.device)))
-        print(key)
-        print("This key is shown only now. Send it as `Authorization: Bearer <key>`.")
+        key = database.run_sync(lambda connection: keys.add(connection, args.device, days=args.days))
+        ends = {info.id: info.expires_at for info in database.run_sync(keys.listed)}
+        _print_key(key, ends[keys.hash_key(key)[: keys.ID]])
+    elif args.verb == "rotate":
+        grace = keys.GRACE if args.grace is None else args.grace
+        made = database.run_sync(lambda connection: keys.rotate(connection, args.key, days=args.days, grace=grace))
+        if made is None:
+            raise _no_key(args.key)
+        _print_key(made.key, made.expires_at)
+        for old in made.ending:
+            print(f"The old key {old.id} ({old.hint}) ends on {_moment(old.expires_at)}.")
     elif args.verb == "revoke":
         if not database.run_sync(lambda connection: keys.revoke(connection, args.key)):
-            raise NotFoundError(f"There is no key and no device with keys named `{args.key}`.")
+            raise _no_key(args.key)
         print("revoked")
     else:
-        for info in database.run_sync(keys.listed):
-            since = datetime.fromtimestamp(info.created_at, UTC).strftime("%Y-%m-%d %H:%M UTC")
-            print(f"{info.id}  {info.hint}  {since}  {info.device_id}")
+        _print_keys(database.run_sync(keys.listed), time.time())
     return 0
+
+
+def _no_key(named: str) -> NotFoundError:
+    return NotFoundError(f"There is no key and no device with keys named `{named}`.")
+
+
+def _print_key(key: str, expires_at: int | None) -> None:
+    print(key)
+    print("This key is shown only now. Send it as `Authorization: Bearer <key>`.")
+    print("It does not expire." if expires_at is None else f"It expires on {_moment(expires_at)}.")
+
+
+def _print_keys(found: Iterable[keys.KeyInfo], now: float) -> None:
+    rows = [("ID", "BEGINS", "MADE", "EXPIRES", "LAST USED", "DEVICE")]
+    for info in found:
+        ended = info.expires_at is not None and info.expires_at <= now
+        expires = f"{'expired ' if ended else ''}{_moment(info.expires_at)}"
+        rows.append((info.id, info.hint, _moment(info.created_at), expires, _moment(info.used_at), info.device_id))
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        print("  ".join(map(str.ljust, row, widths)).rstrip())
+
+
+def _moment(at: int | None) -> str:
+    """Unix seconds for people; None: never."""
+    return "never" if at is None else datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%d %H:%M UTC")

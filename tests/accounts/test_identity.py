@@ -4,16 +4,24 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.keys import Keyring, hash_key, identify
+from cheaprouter.accounts.callers import Keyring, identify
+from cheaprouter.accounts.keys import Held, hash_key
 from cheaprouter.core.errors import AuthenticationError
 from cheaprouter.core.ids import address_id, clean_id, slugify, unique_slug
 from cheaprouter.core.models import KeyKind
 
-KNOWN = {hash_key("cr-kitchen"): "kitchen"}
+
+def held(key, device, expires_at=None):
+    digest = hash_key(key)
+    return {digest[:12]: Held(digest, device, expires_at)}
+
+
+KNOWN = held("cr-kitchen", "kitchen")
+EXPIRED = held("cr-attic", "attic", 1_700_000_000)
 
 
 def who(headers=None, peer="192.168.1.5", *, keys_required=False, keyed=("kitchen",)):
-    keyring = Keyring(KNOWN, hash_key("cr-admin-key"), frozenset(keyed))
+    keyring = Keyring(KNOWN, hash_key("cr-admin-key"), frozenset(keyed), EXPIRED)
     return identify(headers or {}, peer, keyring, keys_required=keys_required)
 
 
@@ -22,6 +30,18 @@ def test_a_device_is_known_by_its_key_wherever_clients_put_it(name):
     value = "Bearer cr-kitchen" if name == "authorization" else "cr-kitchen"
     caller = who({name: value, "x-device-id": "den"})
     assert (caller.device_id, caller.key, caller.source) == ("kitchen", KeyKind.DEVICE, "key")
+
+
+def test_a_key_that_only_begins_like_one_is_not_that_one():
+    digest = hash_key("cr-kitchen")
+    other = {digest[:12]: Held(digest[:12] + "0" * 52, "kitchen")}
+    with pytest.raises(AuthenticationError):
+        identify({"x-api-key": "cr-kitchen"}, "", Keyring(other), keys_required=True)
+
+
+def test_an_expired_key_is_refused_as_such():
+    with pytest.raises(AuthenticationError, match="has expired, on 2023-11-14 at 22:13 UTC"):
+        who({"x-api-key": "cr-attic"})
 
 
 def test_a_placeholder_beside_a_key_does_not_hide_it():

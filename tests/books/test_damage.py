@@ -47,7 +47,10 @@ def path(tmp_path):
     def fill(connection):
         for n, device in enumerate(("den", "kitchen", "tablet")):
             connection.execute("INSERT INTO device VALUES (?, ?, NULL, 1, 2)", (device, device))
-            connection.execute("INSERT INTO device_key VALUES (?, ?, 'cr-abc...', 1)", (f"hash{n}", device))
+            connection.execute(
+                "INSERT INTO device_key (hash, device_id, hint, created_at) VALUES (?, ?, 'cr-abc...', 1)",
+                (f"hash{n}", device),
+            )
             connection.execute("INSERT INTO setting VALUES (?, 'rpm', '5', 'null', 'api', 1)", (device,))
             connection.execute("INSERT INTO forgiven VALUES (?, 20261122, 1, 2)", (device,))
         books.apply(connection, [row(n, f"device {n % 50}") for n in range(1, 2001)])

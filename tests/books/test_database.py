@@ -105,7 +105,11 @@ async def test_what_can_be_read_of_a_damaged_database_is_saved(tmp_path):
     path = tmp_path / "cheaprouter.db"
     database = Database(path)
     database.open()
-    await database.run(lambda c: c.execute("INSERT INTO device_key VALUES ('hash', 'kitchen', 'cr-abc...', 1)"))
+    await database.run(
+        lambda c: c.execute(
+            "INSERT INTO device_key (hash, device_id, hint, created_at) VALUES ('hash', 'kitchen', 'cr-abc...', 1)"
+        )
+    )
     await database.run(lambda c: books.apply(c, [row(n, device=f"device {n} {'x' * 300}") for n in range(1, 2000)]))
     await database.close()
     data = bytearray(path.read_bytes())

@@ -40,7 +40,10 @@ def rot(data, dice):
 def fill(connection):
     for n in range(40):
         connection.execute("INSERT INTO device VALUES (?, ?, NULL, 1, 2)", (f"device {n}", f"device_{n}"))
-        connection.execute("INSERT INTO device_key VALUES (?, ?, 'cr', 1)", (f"{n:064x}", f"device {n}"))
+        connection.execute(
+            "INSERT INTO device_key (hash, device_id, hint, created_at) VALUES (?, ?, 'cr', 1)",
+            (f"{n:064x}", f"device {n}"),
+        )
         connection.execute("INSERT INTO setting VALUES (?, 'rpm', '5', 'null', 'api', 1)", (f"device {n}",))
 
 

@@ -63,3 +63,13 @@ def test_a_configured_origin_may():
 
 def test_a_star_lets_all_in():
     assert origin_allowed("http://evil.com", "192.168.1.2:4000", ("*",))
+
+
+def test_a_page_of_this_site_behind_a_proxy_with_tls_may_call_and_its_double_without_may_not():
+    assert origin_allowed("https://router.lan", "router.lan", (), scheme="https")
+    assert not origin_allowed("http://router.lan", "router.lan", (), scheme="https")
+
+
+def test_a_page_of_a_name_that_is_allowed_may_call_under_that_name():
+    assert origin_allowed("https://llm.example.com", "llm.example.com", (), ("llm.example.com",))
+    assert not origin_allowed("https://evil.com", "llm.example.com", (), ("llm.example.com",))

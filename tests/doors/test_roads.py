@@ -9,11 +9,13 @@ import pytest
 from cheaprouter.core.events import RequestCompleted
 from tests.builders import a_body
 from tests.builders_house import make_house
-from tests.doors.wire import a_post, lines
+from tests.doors.wire import PEER, a_post, lines
 
 SMALL = a_body(model="lab/small")
 STREAM = {**SMALL, "stream": True}
 DEEP = b'{"model": "lab/small", "messages": [{"role": "user", "content": "hi"}], "x": %s}' % (b"[" * 300 + b"]" * 300)
+
+TRUSTED = {"http": {"trusted_proxies": [PEER]}}
 
 # Of each: a name, the status, the body, the headers (None: none of that name), settings.
 CASES: list[tuple[str, int, Any, dict[str, Any], dict[str, Any]]] = [
@@ -33,6 +35,18 @@ CASES: list[tuple[str, int, Any, dict[str, Any], dict[str, Any]]] = [
     ("a stranger's name", 403, SMALL, {"Host": "evil.com"}, {}),
     ("a stranger's name that is allowed", 200, SMALL, {"Host": "evil.com"}, {"http": {"allowed_hosts": ["evil.com"]}}),
     ("a stranger's name where keys are needed", 401, SMALL, {"Host": "evil.com"}, {"auth": "keys"}),
+    ("a proxy that nobody trusts", 200, SMALL, {"X-Device-ID": None, "X-Forwarded-For": "192.168.1.99"}, {}),
+    ("a proxy", 200, SMALL, {"X-Device-ID": None, "X-Forwarded-For": "192.168.1.99"}, TRUSTED),
+    ("a proxy of the standard", 200, SMALL, {"X-Device-ID": None, "Forwarded": 'for="[2001:db8::7]:5"'}, TRUSTED),
+    ("a proxy that writes junk", 200, SMALL, {"X-Device-ID": None, "X-Forwarded-For": "1.2.3.4, junk"}, TRUSTED),
+    ("no key by a proxy", 401, SMALL, {"X-Forwarded-For": "192.168.1.99"}, TRUSTED | {"auth": "keys"}),
+    (
+        "a limit of who is behind a proxy",
+        429,
+        SMALL,
+        {"X-Device-ID": None, "X-Forwarded-For": "192.168.1.99"},
+        TRUSTED | {"devices": {"lan-192.168.1.99": {"enabled": False}}},
+    ),
     ("no name", 400, SMALL, {"Host": None}, {}),
     ("a page of this site", 200, SMALL, {"Origin": "http://192.168.1.2:4000"}, {}),
     ("a page of another site", 403, SMALL, {"Origin": "http://evil.com"}, {}),
@@ -103,6 +117,22 @@ async def test_both_roads_give_the_same_answer_and_book_the_same(tmp_path, statu
     assert [answer.same() for answer in short] == [answer.same() for answer in long]
     assert booked == booked_too
     assert by_mistake == 0
+
+
+async def test_who_is_behind_a_proxy_is_known_by_its_own_address_on_both_roads(tmp_path):
+    async with make_house(tmp_path, **TRUSTED) as home, lines(home.control) as api:
+        sent = [
+            a_post(SMALL, {"X-Device-ID": None, "X-Forwarded-For": f"192.168.1.{n}"}, usual=usual)
+            for usual in (True, False)
+            for n in (20, 21)
+        ]
+        await api.ask(*sent)  # all on one connection, as a proxy keeps it
+        devices = [record.device_id for record in home.house.recorder.recent(4)]
+        assert api.short == 2
+        assert sorted(devices) == ["lan-192.168.1.20", "lan-192.168.1.20", "lan-192.168.1.21", "lan-192.168.1.21"]
+        await home.reconfigure(http={})
+        await api.ask(sent[0])
+        assert home.house.recorder.recent(1)[0].device_id == f"lan-{PEER}"
 
 
 async def test_both_roads_refuse_with_the_same_limits(tmp_path):

@@ -101,6 +101,70 @@ async def test_keys_list_shows_no_key(tmp_path):
     assert out.split()[0] not in listed
 
 
+async def test_a_key_renewed_beside_the_running_router_and_its_predecessor_hold_as_said(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("auth: keys\n")
+    data = ("--data", str(tmp_path))
+    old = (await run("keys", "add", "kitchen", "--days", "90", *data))[1].split()[0].decode()
+    async with serve(tmp_path) as router, aiohttp.ClientSession() as http:
+
+        async def answer(key):
+            async with http.get(f"{router.url}/v1/models", headers={"Authorization": f"Bearer {key}"}) as reply:
+                return reply.status, (await reply.json()).get("error", {}).get("code")
+
+        async def answers(key, wanted):
+            return await answer(key) == wanted
+
+        code, out, _ = await run("keys", "rotate", "kitchen", "--grace", "1", *data)
+        new = out.split()[0].decode()
+        assert code == 0
+        assert b"It expires on" in out
+        assert b"ends on" in out
+        await until(lambda: answers(new, (200, None)), every=0.1)
+        assert await answer(old) == (200, None)
+        last = (await run("keys", "rotate", "kitchen", "--grace", "0", *data))[1].split()[0].decode()
+        for ended in (old, new):
+            await until(lambda key=ended: answers(key, (401, "api_key_expired")), every=0.1)
+        assert await answer(last) == (200, None)
+        lines = (await run("keys", "list", *data))[1].decode().splitlines()
+        assert sorted(line.count("expired ") for line in lines) == [0, 0, 1, 1]
+        old_admin = router.admin()["Authorization"].split()[1]
+        await run("keys", "admin", "--reset", *data)
+        await until(lambda: answers(old_admin, (401, "invalid_api_key")), every=0.1)
+        async with http.get(f"{router.url}/router/keys", headers=router.admin()) as reply:
+            rows = (await reply.json())["data"]
+        assert sorted(row["expired"] for row in rows) == [False, True, True]
+        assert all(row["last_used_at"] is not None for row in rows)
+        router.signal(signal.SIGTERM)
+        await router.ended()
+    for key in (old, new, last):
+        assert key.encode() not in router.log
+    listed = (await run("keys", "list", *data))[1].decode().splitlines()
+    assert all("never" not in line.split("UTC")[-2] for line in listed[1:])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("add", "kitchen", "--days", "0"), b"from 1 to 3650"),
+        (("add", "  "), b"printable"),
+        (("rotate", "nobody"), b"no key"),
+        (("rotate", "kitchen", "--grace", "-1"), b"from 0 to 8760"),
+    ],
+)
+async def test_what_keys_cannot_be_is_said_in_a_line(tmp_path, arguments, words):
+    await run("keys", "add", "kitchen", "--data", str(tmp_path))
+    code, _, err = await run("keys", *arguments, "--data", str(tmp_path))
+    assert (code, err.count(b"\n")) == (1, 1)
+    assert words in err
+
+
+async def test_a_new_admin_key_in_the_file_that_the_configuration_overrules_says_so(tmp_path):
+    (tmp_path / "cheaprouter.yaml").write_text("admin_key: my own long secret\n")
+    _, out, _ = await run("keys", "admin", "--reset", "--data", str(tmp_path))
+    assert b"the configuration sets `admin_key`" in out
+    assert b"my own" not in out
+
+
 async def test_check_config_names_every_problem(tmp_path):
     (tmp_path / "cheaprouter.yaml").write_text(
         "auth: maybe\nproviders:\n  lab: {kind: openai, base_url: nonsense}\nnonsense: 1\n"

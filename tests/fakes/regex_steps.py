@@ -67,7 +67,7 @@ class Counter:
         for end in self._node(nodes[i], text, at, groups, flags):
             yield from self._seq(nodes, i + 1, text, end, groups, flags)
 
-    def _node(self, node: Any, text: str, at: int, groups: Groups, flags: int) -> Iterator[int]:
+    def _node(self, node: Any, text: str, at: int, groups: Groups, flags: int) -> Iterator[int]:  # noqa: C901, PLR0912 - one branch for each kind of node
         kind, value = node
         if kind in {op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT}:
             yield from self._repeat(kind, *value, text, at, groups, flags)
@@ -240,7 +240,7 @@ def pumped(pattern: re.Pattern[Any]) -> Iterator[tuple[str, str]]:
     yield from find(list(parser.parse(pattern.pattern, flags & ~re.DEBUG)), "")
 
 
-def _sample(node: Any, sample: Any, flags: int) -> str:
+def _sample(node: Any, sample: Any, flags: int) -> str:  # noqa: PLR0911 - one return for each kind of node
     kind, value = node
     if kind is op.LITERAL:
         return chr(value)
