@@ -31,6 +31,9 @@ from .world import World
 CLIENT_CLOSED: Final = 499
 """Recorded where the client went away first (nginx's number for it; no client ever sees it)."""
 
+_MOST_CACHED: Final = 1024 * 1024
+"""Bytes of a request whose answer may be kept: a picture hardly comes twice, and its hash takes as long as all the rest."""
+
 
 def _nothing() -> None: ...
 
@@ -70,6 +73,7 @@ class Refused:
     n: int = 1
     wire: str = "openai_chat"
     marked: bool = False
+    size: int = 0
 
     def capped(self, most: int) -> Refused:  # noqa: ARG002 - it is never sent
         return self
@@ -149,6 +153,7 @@ class Gateway:
         decision = account.decision = self._decide(world, account, account.admit())
         wanted = account.policy.device.cache
         caches = world.settings.cache.enabled if wanted is None else wanted
+        caches = caches and account.operation.size <= _MOST_CACHED
         if caches and (kept := world.cache.get(_key(account, decision.model))) is not None:
             return self._replay(account, kept)
         try:

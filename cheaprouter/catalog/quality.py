@@ -32,7 +32,7 @@ _FAMILIES: Final = (
 )  # fmt: skip
 
 _SEES: Final = re.compile(
-    r"llava|vision|minicpm-?v|moondream|pixtral|internvl|gemma-?[34](?!.*270m)|(?<![a-z])(?:\d+(?:\.\d+)?)?-?vl(?![a-z])"
+    r"llava|vision|minicpm-?v|moondream|pixtral|internvl|gemma-?[34](?!.*270m)|(?<![a-z])vl(?![a-z])"
 )
 """Open models that take pictures, by what their names have in common."""
 

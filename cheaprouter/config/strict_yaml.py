@@ -42,6 +42,7 @@ _PLAINER: Final = {
 }
 """For sentences of PyYAML's that help nobody, by how they begin."""
 
+_LONGEST_WORDS: Final = 500
 _HALF: Final = re.compile(r"[\ud800-\udfff]")
 
 
@@ -82,7 +83,7 @@ def _line(text: str, position: int) -> int:
 
 def _words(error: yaml.MarkedYAMLError) -> str:
     """What PyYAML says is wrong, less what it quotes, but for single characters and the names of its own parts."""
-    said = error.problem or error.context or ""
+    said = (error.problem or error.context or "")[:_LONGEST_WORDS]
     for beginning, words in _PLAINER.items():
         if said.startswith(beginning):
             return words

@@ -25,7 +25,7 @@ _ENDPOINT: Final = re.compile(
 )
 _TWICE: Final = re.compile(r"(?:/v1){2,}(?=/|\Z)")
 _NO_KEY: Final = re.compile(
-    r"\$.*|<.*>|%.*%|.*\{.*\}.*|!\w+ .*|(?:env:|(?:os|process|import\.meta)\.env).*", re.IGNORECASE
+    r"\$.*|<.*>|%.*%|[^{\n]*\{[^}\n]*\}.*|!\w+ .*|(?:env:|(?:os|process|import\.meta)\.env).*", re.IGNORECASE
 )
 """What people and other programs' documentation write in a key's place."""
 

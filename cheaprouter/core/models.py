@@ -265,7 +265,8 @@ class Operation(Protocol):
     `kind`: which kind of models can serve it (`chat`, …). `model`: as asked for. `body`: what is asked; nobody changes it in
     place. `stream`: the answer is wanted in pieces, in the door's `wire`: `openai_chat` (bytes) or `events` (canonical ones).
     `include_usage`: the client wants to be told the usage at a stream's end. `max_tokens`: the client's ceiling on one
-    reply; `n`: how many replies. `marked`: some of `body` carries `cache_control`.
+    reply; `n`: how many replies. `marked`: some of `body` carries `cache_control`. `size`: bytes that it came in, where there
+    were many, else 0.
     """
 
     @property
@@ -286,6 +287,8 @@ class Operation(Protocol):
     def wire(self) -> str: ...
     @property
     def marked(self) -> bool: ...
+    @property
+    def size(self) -> int: ...
     def capped(self, most: int) -> Operation:
         """The same, each of whose replies may have at most so many tokens."""
 

@@ -4,24 +4,23 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from ..accounts.callers import Keyring
 from ..control import Control
-from ..core.errors import AuthenticationError, CheapRouterError, InvalidRequestError
+from ..core.errors import AuthenticationError, CheapRouterError
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
-from ..wire.decode import decode
+from ..wire.decode import decode, decode_in_turns
+from ..wire.embedded import LONG
 from ..wire.openai_chat import request as protocol
 from ..wire.openai_chat.encode import error_body
 from ..world import World
+from .bodies import GivenUpError
 from .guard import host_allowed
 from .heads import Head
 from .openai import STREAM_HEADERS
 from .output import Output
-
-PATIENCE: Final = 60.0
-"""Seconds without a byte of a body that was announced, after which its client is given up (told 408)."""
 
 Known = tuple[Head, Keyring, World, str, Caller]
 """Of whom a connection spoke last: by what head, keys and settings, from which address, and who that is."""
@@ -59,7 +58,11 @@ class ChatDoor:
         control, gateway, caller = self._control, self._gateway, None
         try:
             caller = self._identify(client, head)
-            checked = protocol.parse(decode(body))
+            if (size := len(body)) <= LONG:
+                checked = protocol.parse(decode(body))
+            else:
+                checked = protocol.parse(await decode_in_turns(bytearray(body)))
+                checked.size = size
             del body  # it is not kept for as long as the answer takes
         except CheapRouterError as error:
             self._refuse(client, error, caller)
@@ -79,10 +82,8 @@ class ChatDoor:
         else:
             await _stream(client.open(), reply)
 
-    def give_up(self, client: Client, head: Head) -> None:
-        """The body does not come."""
-        error = InvalidRequestError(f"Nothing of the body came for {PATIENCE:.0f} seconds.", code="request_timeout")
-        error.status = 408
+    def give_up(self, client: Client, head: Head, error: GivenUpError) -> None:
+        """The body does not come, or is not waited for."""
         caller = None
         with contextlib.suppress(AuthenticationError):
             caller = self._identify(client, head)

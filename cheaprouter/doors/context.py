@@ -14,7 +14,6 @@ from ..core.addresses import Seen
 from ..core.const import MAX_BODY_BYTES
 from ..core.errors import (
     AuthenticationError,
-    BodyTooLargeError,
     CheapRouterError,
     InvalidRequestError,
     MethodNotAllowedError,
@@ -23,9 +22,11 @@ from ..core.errors import (
     UnsupportedMediaTypeError,
 )
 from ..core.models import Caller, KeyKind
-from ..wire.decode import decode
+from ..wire.decode import decode, decode_in_turns
+from ..wire.embedded import LONG
 from ..wire.openai_chat.encode import error_body
 from ..wire.written import written
+from .bodies import BODIES, READING, GivenUpError, Reading, too_large
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -39,8 +40,6 @@ CALLER: Final = web.RequestKey("caller", Caller)
 """Who asked, once that is known."""
 
 _JSON_TYPES: Final = frozenset({"application/json", "text/json", "application/octet-stream"})
-_ENCODINGS: Final = frozenset({"", "identity", "gzip", "deflate", "br", "zstd"})
-"""Of a body that got here: nothing is left to unpack, or aiohttp has. What it knows and cannot unpack it refuses before."""
 
 
 def seen(request: web.Request) -> Seen:
@@ -115,22 +114,16 @@ def is_admin(request: web.Request) -> bool:
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:
-    """Decode the body. Raises InvalidRequestError, UnsupportedMediaTypeError, and aiohttp's own 413."""
-    announced, most = request.content_length or 0, request.client_max_size
-    if announced > most:  # said before it is sent: nothing of it need be read
-        raise web.HTTPRequestEntityTooLarge(max_size=most, actual_size=announced)
+    """Decode the body. Raises InvalidRequestError, UnsupportedMediaTypeError, BodyTooLargeError, GivenUpError."""
+    if (request.content_length or 0) > MAX_BODY_BYTES:  # said before it is sent: nothing of it need be read
+        raise too_large()
+    reading = request[READING] = Reading(request.app[BODIES], request)
     try:
-        raw = await request.read()
+        raw = await reading.read()
     except web.RequestPayloadError as error:
         raise InvalidRequestError(
             "The body cannot be read: it does not match its own headers.", code="invalid_body"
         ) from error
-    encoding = request.headers.get("Content-Encoding", "").strip()
-    if encoding.lower() not in _ENCODINGS:
-        raise UnsupportedMediaTypeError(
-            f"A body with `Content-Encoding: {encoding[:40]}` cannot be read: send gzip, deflate or none.",
-            code="encoding_not_supported",
-        )
     kind = request.headers.get("Content-Type", "")
     if not is_json(kind):
         raise UnsupportedMediaTypeError(
@@ -138,7 +131,7 @@ async def read_json(request: web.Request, *, empty: Any = None) -> Any:
         )
     if not raw and empty is not None:
         return empty
-    return decode(raw)
+    return decode(raw) if len(raw) <= LONG else await decode_in_turns(raw)
 
 
 def is_json(kind: str) -> bool:
@@ -161,7 +154,12 @@ def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | Non
 def error_response(error: CheapRouterError, headers: dict[str, str] | None = None) -> web.Response:
     """Render one of our errors."""
     merged = {**error.headers, **(headers or {})}
-    return web.Response(body=error_body(error), status=error.status, headers=merged, content_type="application/json")
+    response = web.Response(
+        body=error_body(error), status=error.status, headers=merged, content_type="application/json"
+    )
+    if isinstance(error, GivenUpError):
+        response.force_close()
+    return response
 
 
 @web.middleware
@@ -181,6 +179,9 @@ async def errors_middleware(request: web.Request, handler: Handler) -> web.Strea
         # The last line before a client: it gets a true 500, the log gets the traceback.
         _LOG.exception("%s %s failed", request.method, request.path)
         return error_response(internal_error())
+    finally:
+        if (reading := request.get(READING)) is not None:
+            reading.close()
 
 
 def internal_error() -> CheapRouterError:
@@ -198,7 +199,7 @@ def translate(request: web.Request, error: web.HTTPException) -> CheapRouterErro
         allowed = ", ".join(sorted(error.allowed_methods))
         return MethodNotAllowedError(f"`{request.path}` does not take {request.method}; it takes {allowed}.")
     if error.status == 413:
-        return BodyTooLargeError(f"The body is larger than {MAX_BODY_BYTES // (1024 * 1024)} MiB.")
+        return too_large()
     failure = InvalidRequestError(error.reason or "Bad request.")
     failure.status = error.status
     return failure

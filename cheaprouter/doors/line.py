@@ -21,7 +21,8 @@ from aiohttp.web_protocol import MAX_MSG_QUEUE_SIZE, RequestHandler, RequestPayl
 from ..control import Control
 from ..core.errors import CheapRouterError
 from ..wire.openai_chat.encode import error_body
-from .chat import PATIENCE, ChatDoor, Known
+from .bodies import BODIES, LONGEST, PATIENCE, Bodies, GivenUpError, no_progress, no_room, too_long
+from .chat import ChatDoor, Known
 from .context import CONTROL, error_response, internal_error, translate
 from .guard import SERVER_NAME
 from .heads import Head, Heads, is_begun
@@ -33,6 +34,9 @@ _LOG: Final = logging.getLogger(__name__)
 
 READ_BUFFER: Final = 256 * 1024
 """Bytes that are read at a time, at most."""
+
+_FIRST: Final = 64 * 1024
+"""The same where nobody here knows yet what they are: aiohttp takes 10 ms for as many in chunks of one byte each."""
 
 _MOST_HELD: Final = 1 << 16
 """Bytes of further requests that wait for the one that is answered; with more the client is not read any more."""
@@ -52,7 +56,8 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_begun", "_body", "_buffer", "_busy", "_door", "_due", "_head", "_heads", "_held", "_left", "_missing", "_out", "_task", "_unread", "known", "peer",
+        "_begun", "_body", "_buffer", "_busy", "_door", "_due", "_first", "_halves", "_head", "_heads", "_held", "_left", "_missing",
+        "_out", "_since", "_task", "_unread", "known", "peer",
     )  # fmt: skip
 
     def __init__(self, manager: LineServer, **options: Any) -> None:
@@ -60,6 +65,9 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         self._parser = None  # most connections never need aiohttp's, which takes a kilobyte
         self._door = manager.door
         self._buffer = manager.buffer
+        self._first = manager.first
+        self._halves = manager.bodies.halves
+        self._since = 0.0
         self._heads = manager.heads
         self._due = 0
         self._begun = b""
@@ -85,7 +93,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
     def get_buffer(self, sizehint: int) -> memoryview:
         """Where to read to. A protocol without a buffer has new bytes of 256 KiB made for every read, which cost more than reading."""
         del sizehint
-        return self._buffer
+        return self._buffer if self._head is not None or self._due > 0 else self._first
 
     def buffer_updated(self, nbytes: int) -> None:
         self.data_received(bytes(self._buffer[:nbytes]))
@@ -133,6 +141,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             max_field_size=self.max_field_size,
             max_headers=self.max_headers,
             payload_exception=RequestPayloadError,
+            auto_decompress=False,  # it would unpack all there is at once
             max_msg_queue_size=MAX_MSG_QUEUE_SIZE,
         )
 
@@ -151,9 +160,13 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         """Take the next bytes of a usual request's body, and run the request once it is whole."""
         self._missing -= len(data)
         if self._missing > 0:
-            self._head = head
-            self._body += data
-            self._keep_until(self._loop.time() + PATIENCE)
+            now = self._loop.time()
+            if self._head is None:
+                self._head, self._since = head, now
+            if data:
+                self._body += data
+                self._halves.hold(self, len(data))
+            self._keep_until(min(now + PATIENCE, self._since + LONGEST))
             return
         if self._missing < 0:
             self._hold(data[self._missing :])
@@ -161,6 +174,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         if self._body:
             data = bytes(self._body + data)
             self._body.clear()
+            self._halves.release(self)
         self._head = None
         self._run(head, data)
 
@@ -267,10 +281,18 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
             self._keepalive_handle = None  # the end of the reply sets another
         elif self._head is not None and self._loop.time() >= self._next_keepalive_close_time:
             self._keepalive_handle = None
-            self._door.give_up(self, self._head)
-            self.force_close()
+            self._give_up(too_long() if self._loop.time() >= self._since + LONGEST else no_progress())
         else:
             super()._process_keepalive()
+
+    def give_way(self) -> None:
+        """See `Half`."""
+        self._give_up(no_room())
+
+    def _give_up(self, error: GivenUpError) -> None:
+        if self._head is not None:
+            self._door.give_up(self, self._head, error)
+        self.force_close()
 
     def pause_writing(self) -> None:
         super().pause_writing()
@@ -314,7 +336,9 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         self._forget_reading()
         self._head = None
         self._begun = b""
-        self._body.clear()
+        if self._body:
+            self._body.clear()
+            self._halves.release(self)
         self._held.clear()
         if self._task is not None:
             self._task.cancel()
@@ -344,7 +368,7 @@ def _rest(data: bytes, messages: Sequence[tuple[Any, Any]]) -> int:
 class LineServer(web.Server):
     """aiohttp's server, with such lines. `like`: the one that the application made."""
 
-    def __init__(self, control: Control, like: web.Server) -> None:
+    def __init__(self, control: Control, bodies: Bodies, like: web.Server) -> None:
         super().__init__(
             self._handle,
             request_factory=self._make_request,
@@ -356,7 +380,9 @@ class LineServer(web.Server):
         self._control = control
         self.door = ChatDoor(control)
         self.buffer = memoryview(bytearray(READ_BUFFER))  # of all lines: what is read is taken out at once
+        self.first = self.buffer[:_FIRST]
         self.heads = Heads()
+        self.bodies = bodies
 
     def __call__(self) -> RequestHandler:
         return Line(self, loop=self._loop, **self._kwargs)
@@ -393,4 +419,4 @@ class LineRunner(web.AppRunner):
     """aiohttp's runner, with such a server for the site that has a `CONTROL`."""
 
     async def _make_server(self) -> web.Server:
-        return LineServer(self.app[CONTROL], await super()._make_server())
+        return LineServer(self.app[CONTROL], self.app[BODIES], await super()._make_server())

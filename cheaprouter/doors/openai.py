@@ -11,6 +11,7 @@ from ..core.ids import other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
+from .bodies import READING
 from .context import BOOKED, CONTROL, error_response, for_reader, json_response, let_in, read_json, translate
 
 STREAM_HEADERS: Final = {
@@ -28,6 +29,7 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     try:
         caller = let_in(request)
         checked = protocol.parse(await read_json(request))
+        checked.size = request[READING].size
     except CheapRouterError as error:
         return _refuse(request, error, caller)
     except web.HTTPException as error:

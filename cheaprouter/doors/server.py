@@ -8,6 +8,7 @@ from ..control import Control
 from ..core.const import MAX_BODY_BYTES
 from . import openai, openapi, router_api
 from .access import log_middleware
+from .bodies import BODIES, Bodies
 from .context import CONTROL, errors_middleware
 from .guard import add_headers, guard_middleware
 
@@ -17,6 +18,7 @@ def build_app(control: Control) -> web.Application:
     middlewares = [log_middleware, errors_middleware, guard_middleware]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY_BYTES)
     app[CONTROL] = control
+    app[BODIES] = Bodies()
     app.on_response_prepare.append(add_headers)
     app.add_routes([*openai.ROUTES, *router_api.ROUTES, *openapi.ROUTES])
     return app

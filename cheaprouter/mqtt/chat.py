@@ -17,7 +17,8 @@ from ..core.errors import InvalidRequestError, UpstreamError
 from ..core.ids import MQTT, key_owner
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply
-from ..wire.decode import decode
+from ..wire.decode import decode_message
+from ..wire.embedded import LONG
 from ..wire.events import Failed, Piece, Text
 from ..wire.openai_chat.encode import Assembler
 from ..wire.openai_chat.request import ChatRequest, parse
@@ -70,6 +71,8 @@ class Chat:
         """`what`: the slug of the device that asks, known or not yet; None: nobody in particular."""
         caller = self._control.accounts.let_in(Caller(self._device(what), source="mqtt"), _ADDRESS)
         request = self._parse(body, caller)
+        if len(message.payload) > LONG:
+            request.size = len(message.payload)
         if not request.stream:
             return await self._ask(what, request, caller, message)
         if what in self._streaming:
@@ -144,7 +147,7 @@ def _object(text: str) -> Json | None:
     if not text.lstrip().startswith("{"):
         return None
     try:
-        value = decode(text.encode())
+        value = decode_message(text.encode(), "The message")
     except InvalidRequestError:
         return None
     return value if isinstance(value, dict) and value.keys() & {"messages", "prompt"} else None

@@ -14,7 +14,7 @@ import orjson
 from ..core.errors import CheapRouterError, InvalidRequestError, LimitError, UpstreamError
 from ..core.models import Json
 from ..core.records import dataclass
-from ..wire.decode import decode
+from ..wire.decode import decode_message
 from ..wire.openai_chat.encode import error_object
 
 LARGEST: Final = 1024 * 1024
@@ -73,7 +73,7 @@ class Incoming:
     def read_object(self) -> Json:
         """A JSON object, or nothing at all for an empty one. Raises InvalidRequestError."""
         payload = self.read()
-        value = decode(payload, "The message") if payload.strip() else {}
+        value = decode_message(payload, "The message") if payload.strip() else {}
         if not isinstance(value, dict):
             raise InvalidRequestError("The message must be a JSON object.")
         return value

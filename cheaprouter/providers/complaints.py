@@ -42,7 +42,7 @@ PARTS: Final = "content:parts"
 """Learned as a change to `text`: contents that are texts only are sent as one."""
 
 LONGEST_NAME: Final = 64
-_LONGEST_TEXT: Final = 4096
+_LONGEST_TEXT: Final = 2048
 _MOST: Final = 16
 CHANGEABLE: Final = (400, 404, 405, 422, 500, 501)
 """Statuses that may be about what a request holds."""

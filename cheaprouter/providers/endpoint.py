@@ -74,6 +74,11 @@ class Endpoint:
             return b"%s%d\r\n\r\n%s" % (self._head, len(body), body)
         return b"%s%d\r\nx-request-id: %s\r\n\r\n%s" % (self._head, len(body), request_id.encode("ascii"), body)
 
+    def head(self, size: int, request_id: str = "") -> bytes:
+        """What goes before a body of so many bytes."""
+        told = b"x-request-id: %s\r\n" % request_id.encode("ascii") if request_id and not self._own_id else b""
+        return b"%s%d\r\n%s\r\n" % (self._head, size, told)
+
 
 class ProxyAddress(NamedTuple):
     """`login`: the value of the header that carries it; "" for none."""

@@ -28,7 +28,7 @@ from ..core.models import Json
 from ..core.records import dataclass
 
 _MARKER: Final = re.compile(r"\[\[((?:[a-z_]+=).*?)\]\]", re.DOTALL)
-_PAIR: Final = re.compile(r"([a-z_]+)=(\S*)")
+_PAIR: Final = re.compile(r"(?<![a-z_])([a-z_]+)=(\S*)")
 _TAIL: Final = re.compile(r"\b(say|args)=(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(r"\s*\S{1,12}|\s+")
 _MOST_EVENTS: Final = 100_000
@@ -67,6 +67,7 @@ class MockAnswer:
 
 def read_marker(text: str) -> Script:
     """The first marker of a text, or an empty script."""
+    text = text[: text.rfind("]]") + 2]  # each marker that begins in the rest has an end
     if (found := _MARKER.search(text)) is None:
         return Script()
     inner, words = found[1], {}

@@ -19,7 +19,7 @@ from ..core.records import dataclass
 from .features import Features, extract
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
-from .text import Ask, find_ask, follows_up, is_closing, squeeze
+from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
 from .trained import Trained, read_trained
 
 FILE: Final = "difficulty.bin"
@@ -169,7 +169,7 @@ def _measured(ask: Ask, images: int) -> tuple[list[float], set[int]]:
 
 
 def _leans(said: str) -> bool:
-    text = squeeze(said).casefold()
+    text = squeeze(clip(said, LONG)).casefold()
     return not is_closing(text) and follows_up(text)
 
 

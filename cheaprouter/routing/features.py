@@ -14,7 +14,7 @@ import orjson
 
 from ..core.models import Capability
 from ..core.records import dataclass
-from .text import Ask, find_ask, is_closing, squeeze
+from .text import LONG, Ask, clip, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
 """Role and separators of one message, as OpenAI's cookbook counts them."""
@@ -101,8 +101,8 @@ class Features:
         """Whether this very question was asked before in the conversation. Closing remarks do not count."""
         if not self.previous:
             return False
-        now = squeeze(self.said).casefold()
-        return now in [squeeze(one).casefold() for one in self.previous] and bool(now) and not is_closing(now)
+        now = _alike(self.said)
+        return now in [_alike(one) for one in self.previous] and bool(now) and not is_closing(now)
 
     @property
     def expected_output_tokens(self) -> int:
@@ -116,6 +116,11 @@ class Features:
             # Looking for the ask costs a tenth of a millisecond: worth it only where there may be a paste around it.
             guess = min(1500, DEFAULT_OUTPUT + (length if length < _MAYBE_PASTED else len(self.ask)) // 2)
         return guess if most is None or guess <= most else max(1, most)
+
+
+def _alike(text: str) -> str:
+    """The text without what a second try may differ in; of a long one its ends and middle are enough to know it by."""
+    return squeeze(clip(text, LONG)).casefold()
 
 
 class _Walk:

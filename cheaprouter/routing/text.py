@@ -12,6 +12,7 @@ from typing import Final
 
 from ..core.records import dataclass
 from . import lexicon
+from .marks import quotations, without_emphasis, without_tagged
 
 END: Final = 120
 """Thanks and signatures are looked for in so many characters at the end."""
@@ -21,6 +22,8 @@ LONG_QUOTE: Final = 200
 """A quotation longer than this is a paste."""
 MENTION_WORDS: Final = 8
 """A quotation of at most so many words is a mention: a name, a title, a keyword."""
+LONGEST: Final = 100_000
+"""Of a message that is longer still, head, middle and tail of so many characters are looked at in all."""
 LONG: Final = 4000
 """A message longer than this is shortened before it is looked at more closely."""
 PASSAGE: Final = 350
@@ -28,26 +31,21 @@ PASSAGE: Final = 350
 
 _FENCE: Final = re.compile(r"```.*?(?:```|\Z)|~~~.*?(?:~~~|\Z)", re.DOTALL)
 _TRIPLE: Final = re.compile(r'"""(?:.*?)(?:"""|\Z)|\'\'\'(?:.*?)(?:\'\'\'|\Z)', re.DOTALL)
-_TAGGED: Final = re.compile(r"<([a-zA-Z][\w-]{1,30})>(?:.{40,}?)</\1>", re.DOTALL)
 _QUOTED_LINES: Final = re.compile(r"(?m)^[ \t]*>.*$")
 _DATA_URL: Final = re.compile(r"data:[\w/+.-]+;base64,[A-Za-z0-9+/=]+")
-_BLOB: Final = re.compile(r"[A-Za-z0-9+/=_-]{180,}")
-_QUOTES: Final = re.compile(
-    r'"([^"\n]{1,4000})"|“([^”]{1,4000})”|„([^“”"]{1,4000})[“”"]|«([^»]{1,4000})»|「([^」]{1,2000})」|『([^』]{1,2000})』'
-    r"|‘([^’\n]{1,400})’(?!\w)|(?<![\w'])'([^'\n]{2,400})'(?!\w)|`([^`\n]{1,400})`|‹([^›]{1,400})›"
-)
+_BLOB: Final = re.compile(r"(?<![A-Za-z0-9+/=_-])[A-Za-z0-9+/=_-]{180,}")
 _OPTION: Final = re.compile(r"(?m)^[ \t]*\(?[A-J][.):]\s")
 _CODE: Final = re.compile(
-    r"(?m)^\s*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
+    r"(?m)^[^\S\n]*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
     r"|SELECT |INSERT |using |package |func |fn |\}|//|/\*)"
 )
 _TRIMMINGS: Final = re.compile(r"[\"'`~<>*\n]")
 """Without any of these an ASCII text holds no paste, quotation or markup."""
-_EMPHASIS: Final = re.compile(r"(\*\*|__)(?=\S)(.+?)(?<=\S)\1", re.DOTALL)
 _PICTOGRAPHS: Final = re.compile(r"[\u2600-\u27bf\ufe0f\u200d\U0001f000-\U0001faff]+")
 _CLAUSE: Final = re.compile(r"([^:.!?,;—–\n]{3,90})[:.!?,;—–]+\s+(?=\S)")
 _LAST: Final = re.compile(r"[.!?;]\s+([^:.!?;\n]{3,90})[.!?]*\Z")
 _WORD: Final = re.compile(r"[^\W\d_]+(?:['’][^\W\d_]+)*")
+_MOST_ROUNDS: Final = 12
 _STOPS: Final = " .!?,;:…。！？；：؟।"
 _PAIRED: Final = {'"': '"', "“": "”", "„": "“", "«": "»", "「": "」", "'": "'", "`": "`", "*": "*", "(": ")", "[": "]"}
 _SENTENCES: Final = re.compile(r"[^.!?。！？\n]*[.!?。！？\n]|[^.!?。！？\n]+")
@@ -74,7 +72,7 @@ def find_ask(said: str) -> Ask:
         return Ask(_plain(said))
     gone = len(said)
     if gone > LONG:
-        said = _shorten(said)
+        said = _shorten(clip(said, LONGEST))
     gone -= len(said)
     said = _unwrap(said)
     code = bool(_CODE.search(said[:4000])) or "```" in said
@@ -112,7 +110,7 @@ def _plain(text: str) -> str:
 def _unwrap(said: str) -> str:
     """A message that stands in quotes as a whole, bold, or among pictographs: what it says."""
     if "**" in said or "__" in said:
-        said = _EMPHASIS.sub(r"\2", said)
+        said = without_emphasis(said)
     if not said.isascii():
         said = _PICTOGRAPHS.sub(" ", said)
     bare = said.strip()
@@ -172,12 +170,13 @@ def _period(text: str) -> int:
 
 def trim(text: str) -> str:
     """Greetings, politeness, claims about the question and signatures off both ends."""
-    previous = ""
-    while previous != text:
+    for _ in range(_MOST_ROUNDS):
         previous = text
         text = lexicon.LEADING.sub("", text, count=1)
         text = _without_end(text)
         text = _without_claim(text)
+        if text == previous:
+            break
     return text.rstrip(_STOPS)
 
 
@@ -241,7 +240,7 @@ def _without_pastes(said: str, *, code: bool) -> tuple[str, int]:
     if before > LONG_QUOTE:
         said = _BLOB.sub(" ", said)
         if "</" in said:
-            said = _TAGGED.sub(" ", said)
+            said = without_tagged(said)
     if "```" in said or "~~~" in said:
         said = _FENCE.sub(" ", said)
     if not code and ('"""' in said or "'''" in said):
@@ -252,20 +251,20 @@ def _without_pastes(said: str, *, code: bool) -> tuple[str, int]:
 
 
 def _without_quotes(text: str) -> tuple[str, int, int]:
-    mentioned = quoted = 0
-
-    def cut(match: re.Match[str]) -> str:
-        nonlocal mentioned, quoted
-        inside = match.group(match.lastindex or 0)
+    mentioned = quoted = at = 0
+    kept: list[str] = []
+    for start, end in quotations(text):
+        inside = text[start + 1 : end - 1]
         if len(inside) > LONG_QUOTE:
             quoted += len(inside)
-            return " "
-        if len(inside.split()) <= MENTION_WORDS and len(inside) < 80:
+            kept += (text[at:start], " ")
+        elif len(inside.split()) <= MENTION_WORDS and len(inside) < 80:
             mentioned += len(inside)
-            return " x "
-        return match.group(0)
-
-    return _QUOTES.sub(cut, text), mentioned, quoted
+            kept += (text[at:start], " x ")
+        else:
+            continue
+        at = end
+    return "".join((*kept, text[at:])) if kept else text, mentioned, quoted
 
 
 def _without_passage(text: str) -> tuple[str, int]:

@@ -172,10 +172,7 @@ class Call:
             limits, stream = self.adapter.timeouts, self.streamed
             within = self.adapter.headers_within if stream else header_limit(limits, stream=False, writing=self.writing)
             watch.expect("headers", within)
-            wire = self.adapter.prepare(
-                self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
-            )
-            wire = WireRequest(wire.endpoint, wire.body, self._begins if stream else None, self._left)
+            wire = self._prepared() if not self.request.size else await self._prepared_in_turns()
             self.response = response = await self.transport.open(wire, limits.connect, self.request_id)
             self.again, self.lost = response.again, response.lost
             if response.status != 200:
@@ -207,6 +204,19 @@ class Call:
     def _left(self, exchange: Exchange) -> None:
         """Whoever waits for the headers is cancelled."""
         self.sent, self.exchange = True, exchange
+
+    def _prepared(self) -> WireRequest:
+        wire = self.adapter.prepare(
+            self.request, self.model, self.api_key, self.learned, self.recall, stream=self.streamed
+        )
+        return WireRequest(wire.endpoint, wire.body, self._begins if self.streamed else None, self._left)
+
+    async def _prepared_in_turns(self) -> WireRequest:
+        """A long one takes long to write: others have their turn before and after."""
+        await asyncio.sleep(0)
+        wire = self._prepared()
+        await asyncio.sleep(0)
+        return wire
 
     def _begins(self, status: int) -> bool:
         """A stream's headers have come: from now on it is its first content that is waited for."""

@@ -26,6 +26,11 @@ _LONGEST_FIELD: Final = 16 * 1024
 
 _LONGEST_JOINED: Final = 1024
 """Bytes to which one more line is still added."""
+SLICE: Final = 256 * 1024
+"""Bytes of a long request that are handed on at a time: a transport copies what it cannot send at once."""
+
+_SLICES: Final = 4
+"""As many a turn of the loop, to an upstream that takes them as fast as they come."""
 
 _NOT_HTTP: Final = "The server's answer is not proper HTTP."
 _UNKNOWN_ENCODING: Final = "The answer is encoded in a way that is not known here."
@@ -43,8 +48,8 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_body", "_buffer", "_complete", "_headers", "_held", "_keep", "_left", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply",
-        "_since_body", "_transport", "_until_close", "_waiter", "on_body", "silent",
+        "_body", "_buffer", "_complete", "_full", "_headers", "_held", "_keep", "_left", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused",
+        "_reply", "_since_body", "_transport", "_unsent", "_until_close", "_waiter", "on_body", "silent",
     )  # fmt: skip
 
     def __init__(
@@ -68,6 +73,8 @@ class Connection(asyncio.BufferedProtocol):
         self._reply: Reply | None = None
         self._headers: dict[bytes, bytes] = {}
         self._refused = _NOT_HTTP
+        self._unsent: memoryview | None = None
+        self._full = False
         self._since_body = 0
         self._complete = self._keep = self._until_close = self._held = False
         self.silent = True
@@ -82,10 +89,11 @@ class Connection(asyncio.BufferedProtocol):
         message: bytes,
         on_head: Callable[[int], bool] | None = None,
         on_left: Callable[[Connection], None] | None = None,
+        rest: bytes | None = None,
     ) -> Reply:
         """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection.
 
-        `on_head`, `on_left`: see `WireRequest`.
+        `on_head`, `on_left`: see `WireRequest`. `rest`: what follows the message, handed on as fast as the upstream takes it.
         """
         if self._transport is None:
             raise TransportError("upstream_reset", _UNANSWERED)
@@ -96,13 +104,16 @@ class Connection(asyncio.BufferedProtocol):
         self._on_head = on_head
         waiter = self._waiter = asyncio.Future[Reply]()
         self._transport.write(message)
+        if rest is not None:
+            self._unsent = memoryview(rest)
+            self._send_on()
         try:
             return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
                 self._waiter = waiter = asyncio.Future[Reply]()
             self._left = waiter
-            if on_left is None:
+            if on_left is None or self._unsent is not None:  # of half a request nothing is answered, or billed
                 self._abort(waiter)
             else:
                 on_left(self)
@@ -136,7 +147,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def drop(self) -> None:
         """Close at once; neither who waits nor who reads is told."""
-        self._waiter = self._reply = self._parser = None
+        self._waiter = self._reply = self._parser = self._unsent = None
         if self._transport is not None:
             self._transport.abort()
         self._on_lost(self)
@@ -158,6 +169,15 @@ class Connection(asyncio.BufferedProtocol):
             self._held = False
             self._transport.resume_reading()
 
+    def _send_on(self) -> None:
+        """Hand on some more of what is not sent."""
+        for _ in range(_SLICES):
+            if self._full or self._unsent is None or self._transport is None:
+                return
+            piece, self._unsent = self._unsent[:SLICE], self._unsent[SLICE:] if len(self._unsent) > SLICE else None
+            self._transport.write(piece)
+        asyncio.get_running_loop().call_soon(self._send_on)
+
     # --- what asyncio calls ------------------------------------------------------------------------------------
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -166,6 +186,14 @@ class Connection(asyncio.BufferedProtocol):
         if sock is not None and sock.family in {socket.AF_INET, socket.AF_INET6}:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def pause_writing(self) -> None:
+        self._full = True
+
+    def resume_writing(self) -> None:
+        self._full = False
+        if self._unsent is not None:
+            self._send_on()
 
     def get_buffer(self, sizehint: int) -> memoryview:
         del sizehint
@@ -187,7 +215,7 @@ class Connection(asyncio.BufferedProtocol):
         data, reply = self._taken() if self._body else b"", self._reply
         if self._complete:
             # Some answer before they have read all of the request: what of it is still to go out would be in the next one's way.
-            sent = self._transport is not None and not self._transport.get_write_buffer_size()
+            sent = self._unsent is None and self._transport is not None and not self._transport.get_write_buffer_size()
             self._end(None, data, keep=proper and self._keep and sent)
         elif not proper or self._since_body > _MOST_HEAD:
             self._end(TransportError("invalid_reply", self._refused), data)
@@ -199,7 +227,7 @@ class Connection(asyncio.BufferedProtocol):
             reply.arrived(data)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._transport = None
+        self._transport = self._unsent = None
         if self._reply is not None:
             whole = self._until_close and exc is None
             self._end(None if whole else TransportError("upstream_reset", _BROKEN_OFF))

@@ -11,7 +11,7 @@ from typing import Final
 
 from ..providers.endpoint import Origin
 from ..providers.transport import Response, TransportError, WireRequest
-from .connection import Connection
+from .connection import SLICE, Connection
 from .dial import Dialer
 from .reply import READ_AT_ONCE
 
@@ -69,19 +69,23 @@ class DirectTransport:
         host = self._hosts.get(origin)
         if host is None:
             host = self._hosts[origin] = Host(origin)
-        message = endpoint.message(request.body, request_id)
-        kept, lost = host.take(), 0.0
+        body, rest, lost = request.body, None, 0.0
+        if body is not None and len(body) > SLICE:
+            message, rest = endpoint.head(len(body), request_id), body
+        else:
+            message = endpoint.message(body, request_id)
+        kept = host.take()
         if kept is not None:
             sent = time.monotonic()
             try:
-                return await kept.exchange(message, request.on_head, request.on_left)
+                return await kept.exchange(message, request.on_head, request.on_left, rest)
             except TransportError:
                 if not kept.silent:
                     raise
                 lost = time.monotonic() - sent
         try:
             connection = await self._connect(host, connect_timeout)
-            reply = await connection.exchange(message, request.on_head, request.on_left)
+            reply = await connection.exchange(message, request.on_head, request.on_left, rest)
         except TransportError as error:
             error.again, error.lost = kept is not None, lost
             raise

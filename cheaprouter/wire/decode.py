@@ -1,30 +1,56 @@
-"""JSON from outside, decoded. What is nested deeper than can be written out again is refused where it comes in."""
+"""JSON from outside, decoded. What holds too much, or is nested deeper than can be written out again, is refused where it comes in."""
 
 from __future__ import annotations
 
+import asyncio
 import re
 from typing import Any, Final
 
 import orjson
 
 from ..core.errors import InvalidRequestError
-
-DEEPEST: Final = 200
-"""Levels of arrays and objects. orjson reads 1024 and writes 254; upstream formats wrap a few around a client's own."""
+from .embedded import LONG, cut, put_back
+from .weigh import DEEPEST, at_once, in_turns, weigh
 
 _PASSES: Final = 16
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
 
 
-def decode(raw: bytes, what: str = "The body") -> Any:
-    """The value in `raw`. Raises InvalidRequestError."""
+def decode(raw: bytes | bytearray, what: str = "The body") -> Any:
+    """The value in `raw`, which is not longer than `LONG`. Raises InvalidRequestError."""
     try:
         value = orjson.loads(raw)
     except orjson.JSONDecodeError as error:
         raise _unreadable(what, error) from error
-    if raw.count(b"{") + raw.count(b"[") > DEEPEST and not _shallow(raw) and _deeper(value):
+    if raw.count(b"{") + raw.count(b"[") > DEEPEST and not _shallow(raw) and deeper(value):
         raise InvalidRequestError(f"{what} nests JSON deeper than {DEEPEST} levels.", code="invalid_json")
     return value
+
+
+def decode_message(raw: bytes, what: str) -> Any:
+    """The same for up to a megabyte, without letting others have their turn. Raises BodyTooLargeError too."""
+    if len(raw) <= LONG:
+        return decode(raw, what)
+    at_once(weigh(raw, what))
+    return _loads(raw, what)
+
+
+async def decode_in_turns(raw: bytearray, what: str = "The body") -> Any:
+    """The same for any size: others have their turn in between. `raw` is used up, so that it is not held besides what it says."""
+    rest, embedded = await in_turns(cut(raw))
+    await in_turns(weigh(rest, what))
+    value = _loads(rest, what)
+    del rest
+    await in_turns(put_back(value, embedded))
+    await asyncio.sleep(0)
+    return value
+
+
+def _loads(raw: bytes | bytearray, what: str) -> Any:
+    try:
+        return orjson.loads(raw)
+    except orjson.JSONDecodeError as error:
+        raise _unreadable(what, error) from error
 
 
 _NO_NUMBER: Final = re.compile(r"(?:NaN|Inf)|-?\d+(?:\.\d+)?[eE]\+?\d|-?\d{300}", re.IGNORECASE)
@@ -42,7 +68,7 @@ def _unreadable(what: str, error: orjson.JSONDecodeError) -> InvalidRequestError
     return InvalidRequestError(f"`{name}` must be a finite number; {error}.", param=name, code="invalid_json")
 
 
-def _shallow(raw: bytes) -> bool:
+def _shallow(raw: bytes | bytearray) -> bool:
     """Whether so few passes take all pairs of brackets away: true of what clients send, and quicker than walking it."""
     brackets = raw.translate(None, _NOT_BRACKETS)
     for _ in range(_PASSES):
@@ -52,7 +78,8 @@ def _shallow(raw: bytes) -> bool:
     return not brackets
 
 
-def _deeper(value: Any) -> bool:
+def deeper(value: Any) -> bool:
+    """Whether it nests deeper than others can read, or we can write."""
     level = [value]
     for _ in range(DEEPEST):
         level = [

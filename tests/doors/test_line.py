@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheaprouter.accounts.keys import KEY_PREFIX
-from cheaprouter.doors.chat import PATIENCE
+from cheaprouter.doors.bodies import PATIENCE
 from cheaprouter.gateway import Reply
 from tests.builders import a_body, sse, until
 from tests.builders_house import make_house

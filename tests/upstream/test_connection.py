@@ -512,3 +512,34 @@ async def test_a_whole_reply_that_comes_when_its_asker_was_just_cancelled_reache
     with pytest.raises(asyncio.CancelledError):
         await asking
     assert wire.lost
+
+
+# What goes out
+
+
+async def test_a_long_request_is_handed_on_as_fast_as_the_upstream_takes_it():
+    wire, body = Wire(), bytes(range(256)) * 8192
+    asking = asyncio.ensure_future(wire.connection.exchange(b"head", None, body))
+    await asyncio.sleep(0)
+    wire.connection.pause_writing()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    held = len(wire.transport.sent)
+    assert len(b"head") < held < len(body)
+    wire.connection.resume_writing()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert wire.transport.sent == b"head" + body
+    wire.comes(sized(b"hello"))
+    assert await (await asking).read(MUCH) == b"hello"
+    assert wire.idle == 1
+
+
+async def test_an_upstream_that_answers_before_it_has_all_gets_no_more():
+    wire = Wire()
+    asking = asyncio.ensure_future(wire.connection.exchange(b"head", None, bytes(4_000_000)))
+    await asyncio.sleep(0)
+    wire.connection.pause_writing()
+    wire.comes(sized(b"no"))
+    assert await (await asking).read(MUCH) == b"no"
+    assert (wire.idle, wire.transport.aborted) == (0, True)

@@ -16,7 +16,9 @@ from ..openai_chat.quirks import short_id
 THOUGHTS: Final = ("thinking", "redacted_thinking")
 _INSTRUCTING: Final = ("system", "developer")
 _TOOL_ID: Final = re.compile(r"[a-zA-Z0-9_-]{1,64}")
-_DATA_URL: Final = re.compile(r"data:([^;,]+)(?:;[^,]*)?;base64,(.+)", re.DOTALL)
+_DATA_URL: Final = re.compile(r"data:([^;,]+)(?:;[^,]*)?;base64,")
+_LONGEST_HEAD: Final = 300
+"""Characters of a data URL before what it holds."""
 
 
 class CallIds:
@@ -174,10 +176,11 @@ def _block(part: Json, kind: str) -> Json | None:
 
 def _source(url: Any, kind: str) -> Json:
     text = url if isinstance(url, str) else ""
-    if match := _DATA_URL.fullmatch(text):
+    match = _DATA_URL.match(text, 0, _LONGEST_HEAD)
+    if match and len(text) > match.end():
         if not match[1].startswith(kind):
             raise UntranslatableError(f"data of type {match[1]!r}")
-        return {"type": "base64", "media_type": match[1], "data": match[2]}
+        return {"type": "base64", "media_type": match[1], "data": text[match.end() :]}
     if text.startswith(("https://", "http://")):
         return {"type": "url", "url": text}
     raise UntranslatableError("a picture or file that is neither a data: URL nor a web address")

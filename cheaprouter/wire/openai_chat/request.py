@@ -47,6 +47,9 @@ _USUAL_PARTS: Final = frozenset({"text", "image_url", "input_audio", "file"})
 """Parts that hold one thing, under the name of their type."""
 
 _KEYS_OF_A_TOOL: Final = 2
+_MOST_MESSAGES: Final = 5000
+"""OpenAI itself takes 2048."""
+
 _MOST_TOKENS: Final = 2**53
 """What every JSON parser reads exactly, and no model writes."""
 
@@ -88,7 +91,8 @@ class ChatRequest:
     Where something in it wanted putting right (see `repair`), it is a copy that has that done.
 
     `model`: as asked for. `include_usage`: the client wants a usage chunk at the end of its stream. `marked`: some of it
-    carries `cache_control`. `wire`: what that stream is to be made of, see `core.models`.
+    carries `cache_control`. `wire`: what that stream is to be made of, see `core.models`. `size`: bytes that it came in, where
+    there were many; who takes long over it lets others have their turn.
     """
 
     kind: ClassVar[str] = "chat"
@@ -101,6 +105,7 @@ class ChatRequest:
     n: int
     wire: str = "openai_chat"
     marked: bool = False
+    size: int = 0
 
     def capped(self, most: int) -> ChatRequest:
         """The same, each of whose replies may have at most so many tokens."""
@@ -195,13 +200,9 @@ def _model(model: Any) -> str:
 
 def _check_messages(messages: Any) -> tuple[bool, bool]:
     """Whether some want putting right, and whether some carry `cache_control`."""
-    if messages is None:
-        raise _missing("messages")
-    if not isinstance(messages, list):
-        raise _wrong("messages", "an array", messages)
-    if not messages:
-        raise InvalidRequestError("`messages` must hold at least one message.", param="messages", code="empty_array")
-    slips = marked = False
+    if not messages or type(messages) is not list:
+        raise _no_messages(messages)
+    slips, marked, index = False, False, 0
     for index, message in enumerate(messages):
         try:
             size, role = len(message), message["role"]
@@ -217,7 +218,22 @@ def _check_messages(messages: Any) -> tuple[bool, bool]:
             pass
         slip, mark = _look_closely(message, index)
         slips, marked = slips or slip, marked or mark
+    if index >= _MOST_MESSAGES:
+        raise _too_many(messages)
     return slips, marked
+
+
+def _no_messages(messages: Any) -> InvalidRequestError:
+    if messages is None:
+        return _missing("messages")
+    if not isinstance(messages, list):
+        return _wrong("messages", "an array", messages)
+    return InvalidRequestError("`messages` must hold at least one message.", param="messages", code="empty_array")
+
+
+def _too_many(messages: list[Any]) -> InvalidRequestError:
+    words = f"`messages` must hold at most {_MOST_MESSAGES:,} messages, got {len(messages):,}."
+    return InvalidRequestError(words, param="messages", code="array_above_max_length")
 
 
 def _calls_are_usual(message: Json) -> bool:

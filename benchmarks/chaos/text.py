@@ -1,0 +1,231 @@
+# ruff: noqa: RUF001 - other scripts' marks are data here
+"""Time goes with the length of a text, whatever the text: many shapes of it, each grown, in the routing and through the running product.
+
+    script/chaos text [--quick] [--seed 1] [--product DIR]
+
+For each shape the processor's time is told for texts of growing length, and by what power of the length it grows: 1 where twice the
+text takes twice the time. Exit code 1 where a shape grows by more than `STEEPEST`, or one request keeps the router from answering
+others for longer than `LONGEST_SILENCE`. Takes about two minutes, `--quick` half of one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import math
+import os
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+sys.path.insert(0, str(Path(__file__).resolve().parent))
+
+from _judge import Verdict
+from _router import ROOT, Router
+
+UNITS = (
+    " ", "\n", "\t ", " \n", "\n\nx", "a", "A", "a ", "a\n", "1", "1,", "1.", "1:", "a1 ", ".", "? ", "! ", ", ", "-", "— a ", "_", "a_", "aA", "é ",
+    "漢", "证明", "😀", '"', "'", "`", "```", "~~~", '"""', "“", "„", "«", "‘", "**", "**a ", "__a ", "<aa>", "<aa></aa>", "\n>", "(A) ", "\n A. ",
+    "data:", "data:a;base64,", "[[a=", "{", "[a", "\\", '\\"', "@", "+1 ", "http://a ", "/v1", "please ", "thanks ", "and it ", "regards ", "-- a", "- ",
+)  # fmt: skip
+"""What texts are made of, again and again; after them comes a word."""
+
+STEEPEST = 1.35
+LONGEST_SILENCE = 0.050
+"""Seconds."""
+
+IN_ROUTING = (500, 1000, 2000, 4000, 100_000)
+THROUGH = (250_000, 1_000_000, 4_000_000)
+_LEAST = 0.0008
+"""Seconds below which a time says nothing of how it grows."""
+
+_REPLY = json.dumps({
+    "id": "x", "object": "chat.completion", "created": 1, "model": "m",
+    "choices": [{"index": 0, "message": {"role": "assistant", "content": "ok"}, "finish_reason": "stop"}],
+    "usage": {"prompt_tokens": 5, "completion_tokens": 2, "total_tokens": 7},
+}).encode()  # fmt: skip
+
+
+def shaped(unit: str, length: int) -> str:
+    """A text of that many characters."""
+    return unit * (length // len(unit)) + " why?"
+
+
+def power(lengths: tuple[int, ...], seconds: list[float]) -> float:
+    """The steepest growth between two lengths, as a power of the length; 0 where all is too quick to tell."""
+    steps = zip(zip(lengths, seconds, strict=True), zip(lengths[1:], seconds[1:], strict=True), strict=False)
+    found = [math.log(b / max(a, _LEAST)) / math.log(m / n) for (n, a), (m, b) in steps if b > 2 * _LEAST]
+    return max(found, default=0.0)
+
+
+def told(seconds: list[float]) -> str:
+    return " ".join(f"{second * 1000:7.2f}" for second in seconds)
+
+
+# In the routing, in this process
+
+
+def judge_routing(verdict: Verdict, repeats: int) -> None:
+    """How hard a request is: the last message and those before it, as the router reads them."""
+    from cheaprouter.routing.difficulty import DifficultyModel, score_payload  # noqa: PLC0415 - of the product that is asked for
+
+    model = DifficultyModel.load()
+    verdict.say(f"routing: ms of the processor for six messages of {IN_ROUTING} characters each")
+    for unit in UNITS:
+        seconds = []
+        for length in IN_ROUTING:
+            body = {"messages": [{"role": "user", "content": shaped(unit, length)}] * 6}
+            seconds.append(min(_spent(lambda body=body: score_payload(model, body)) for _ in range(repeats)))  # type: ignore[misc]
+        grows = power(IN_ROUTING, seconds)
+        verdict.say(
+            f"{unit!r:18} {told(seconds)}   ^{grows:.2f}", good=grows <= STEEPEST and max(seconds) < LONGEST_SILENCE
+        )
+
+
+def _spent(work: Callable[[], object]) -> float:
+    before = time.thread_time()
+    work()
+    return time.thread_time() - before
+
+
+# Through the running product
+
+
+class Upstream:
+    """Answers any chat with two letters."""
+
+    async def __aenter__(self) -> Self:
+        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, limit=1 << 20)
+        self.port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self._server.close()
+
+    @staticmethod
+    async def _serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            while True:
+                head = (await reader.readuntil(b"\r\n\r\n")).lower()
+                left = int(head.split(b"content-length: ")[1].split(b"\r\n")[0]) if b"content-length: " in head else 0
+                while left:
+                    left -= len(await reader.read(min(left, 1 << 20)))
+                writer.write(
+                    b"HTTP/1.1 200 OK\r\nContent-Type: application/json\r\nContent-Length: %d\r\n\r\n%b"
+                    % (len(_REPLY), _REPLY)
+                )
+                await writer.drain()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            writer.close()
+
+
+def config(port: int) -> dict[str, Any]:
+    """Two models, so that there is something to choose."""
+    models = [
+        {"id": f"lab/{name}", "price": {"input": cost, "output": cost}, "context": 20_000_000, "quality": quality}
+        for name, cost, quality in (("small", 0.1, 40), ("big", 3, 80))
+    ]
+    lab = {"kind": "openai", "base_url": f"http://127.0.0.1:{port}/v1", "api_key": "sk-x", "models": models}
+    return {"auth": "open", "providers": {"lab": lab}}
+
+
+async def ask(port: int, request: bytes) -> int:
+    """Send one request; the status of its answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 20)
+    try:
+        writer.write(request)
+        head = (await reader.readuntil(b"\r\n\r\n")).lower()
+        await reader.readexactly(int(head.split(b"content-length: ")[1].split(b"\r\n")[0]))
+        return int(head.split()[1])
+    finally:
+        writer.close()
+
+
+def request_of(path: str, body: bytes) -> bytes:
+    kind = b"Content-Type: application/json\r\nContent-Length: %d\r\n" % len(body) if body else b""
+    return b"%b %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n%b" % (b"POST" if body else b"GET", path.encode(), kind, body)
+
+
+async def heartbeat(port: int, gaps: list[float]) -> None:
+    """Ask another thing all the time, and note how long each answer took."""
+    while True:
+        began = time.perf_counter()
+        await ask(port, request_of("/health", b""))
+        gaps.append(time.perf_counter() - began)
+        await asyncio.sleep(0.003)
+
+
+def processor(pid: int) -> float:
+    """Seconds of the processor that a process has had."""
+    return (
+        sum(int(Path(task, "schedstat").read_text().split()[0]) for task in Path(f"/proc/{pid}/task").iterdir()) / 1e9
+    )
+
+
+async def judge_product(verdict: Verdict, router: Router, repeats: int) -> None:
+    """The whole way of a request: read, checked, routed, sent on, booked."""
+    assert router.process is not None
+    verdict.say(
+        f"product: ms of the processor for one message of {THROUGH} characters, and the longest silence meanwhile"
+    )
+    for unit in UNITS:
+        seconds, silences, statuses = [], [], set()
+        for length in THROUGH:
+            body = {"model": "blockrun/auto", "messages": [{"role": "user", "content": shaped(unit, length)}]}
+            request = request_of("/v1/chat/completions", json.dumps(body, ensure_ascii=False).encode())
+            tries = []
+            for _ in range(repeats):
+                gaps: list[float] = []
+                beating = asyncio.create_task(heartbeat(router.port, gaps))
+                await asyncio.sleep(0.02)
+                gaps.clear()
+                before = processor(router.process.pid)
+                statuses.add(await ask(router.port, request))
+                await asyncio.sleep(0.01)
+                spent = processor(router.process.pid) - before
+                tries.append(
+                    (spent, min(spent, max(gaps, default=0.0)))
+                )  # what a busy machine adds is not the router's
+                beating.cancel()
+                await asyncio.gather(beating, return_exceptions=True)
+            seconds.append(min(spent for spent, _ in tries))
+            silences.append(min(silence for _, silence in tries))
+        grows, silence = power(THROUGH, seconds), max(silences)
+        good = grows <= STEEPEST and silence <= LONGEST_SILENCE and statuses <= {200, 413}
+        words = f"{unit!r:18} {told(seconds)}   ^{grows:.2f}   silent {silence * 1000:5.1f} ms   {sorted(statuses)}"
+        verdict.say(words, good=good)
+
+
+async def main(options: argparse.Namespace) -> int:
+    """Both; the exit code."""
+    sys.path.insert(0, str(options.product))
+    verdict, repeats = Verdict(), 2 if options.quick else 4
+    judge_routing(verdict, 5 * repeats)
+    with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
+        async with Upstream() as upstream:
+            router = Router(Path(folder), config(upstream.port), product=options.product)
+            await router.start()
+            try:
+                await judge_product(verdict, router, repeats)
+            finally:
+                await router.stop()
+    print(f"\n{'all holds' if not verdict.wrong else f'{len(verdict.wrong)} do not hold'} of {2 * len(UNITS)}")
+    return 1 if verdict.wrong else 0
+
+
+def read() -> argparse.Namespace:
+    """The command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true")
+    parser.add_argument("--seed", type=int, help="nothing here is left to chance")
+    parser.add_argument("--product", type=Path, default=ROOT, help="the checkout to run (this one)")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("PYTHONHASHSEED", "0")
+    sys.exit(asyncio.run(main(read())))
