@@ -51,7 +51,9 @@ CAUSES = (
 
 
 def _provider(model: str) -> str:
-    return model if model in FLAKY else "lab"
+    if model in FLAKY:
+        return model
+    return "whole" if model == "whole" else "lab"
 
 
 @dataclass(frozen=True)
@@ -96,12 +98,16 @@ class Field:
             for name, b in MODELS.items()
         ]  # fmt: skip
         timeouts = {"connect": 5, "first_token": 2, "idle": 3, "total": 240}
-        lab = {"kind": "openai", "base_url": self.provider.url, "api_key": "sk-test", "timeouts": timeouts}
+        lab = {"base_url": self.provider.url, "api_key": "sk-test", "timeouts": timeouts}
         config = {
             "auth": "open",
             "providers": {
-                owner: {**lab, "models": [m for m in models if m["id"].startswith(f"{owner}/")]}
-                for owner in ("lab", *FLAKY)
+                owner: {
+                    **lab,
+                    "kind": "mistral" if owner == "whole" else "openai",  # one of those that bill whole answers
+                    "models": [m for m in models if m["id"].startswith(f"{owner}/")],
+                }
+                for owner in ("lab", "whole", *FLAKY)
             },
             "aliases": {f"{cause}.{name}": f"{_provider(name)}/{name}" for cause in CAUSES for name in MODELS},
             "fallbacks": {f"{name}/{name}": ["lab/plain"] for name in FLAKY},
