@@ -100,7 +100,7 @@ class Field:
             for name, b in MODELS.items()
         ]  # fmt: skip
         timeouts = {"connect": 5, "first_token": 2, "idle": 3, "total": 240}
-        lab = {"kind": "openai", "base_url": self.provider.url, "api_key": "sk-test", "timeouts": timeouts}
+        lab = {"base_url": self.provider.url, "api_key": "sk-test", "timeouts": timeouts}
         config = {
             "auth": "open",
             "providers": {

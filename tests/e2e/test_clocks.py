@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import signal
 from contextlib import asynccontextmanager
@@ -55,8 +56,16 @@ class Running:
 
     async def spend(self) -> None:
         """All that there is."""
+        served = 0
         while await self.ask() == 200:
-            pass
+            served += 1
+        await self.booked(served)
+
+    async def booked(self, rows: int) -> None:
+        """Wait for so many rows: the process is killed afterwards, and a request is booked once its reply has left."""
+        async with asyncio.timeout(30):
+            while await self.rows() != rows:
+                await asyncio.sleep(0.02)
 
     async def get(self, path: str):
         async with self.session.get(path, headers=self.admin) as response:
@@ -88,6 +97,7 @@ async def test_a_wrong_clock_at_the_start_frees_no_budget_and_is_told(house, mom
         assert len(await then.clock_problems()) == 1
         assert await then.rows() == rows
         assert await then.ask("guest") == 200  # who has money left is served all the same
+        await then.booked(rows + 1)
     async with house.at() as now:
         assert await now.ask() == 429
         assert await now.clock_problems() == []

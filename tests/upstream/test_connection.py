@@ -519,7 +519,7 @@ async def test_a_whole_reply_that_comes_when_its_asker_was_just_cancelled_reache
 
 async def test_a_long_request_is_handed_on_as_fast_as_the_upstream_takes_it():
     wire, body = Wire(), bytes(range(256)) * 8192
-    asking = asyncio.ensure_future(wire.connection.exchange(b"head", None, body))
+    asking = asyncio.ensure_future(wire.connection.exchange(b"head", rest=body))
     await asyncio.sleep(0)
     wire.connection.pause_writing()
     for _ in range(5):
@@ -537,7 +537,7 @@ async def test_a_long_request_is_handed_on_as_fast_as_the_upstream_takes_it():
 
 async def test_an_upstream_that_answers_before_it_has_all_gets_no_more():
     wire = Wire()
-    asking = asyncio.ensure_future(wire.connection.exchange(b"head", None, bytes(4_000_000)))
+    asking = asyncio.ensure_future(wire.connection.exchange(b"head", rest=bytes(4_000_000)))
     await asyncio.sleep(0)
     wire.connection.pause_writing()
     wire.comes(sized(b"no"))
