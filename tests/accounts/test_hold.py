@@ -156,15 +156,16 @@ async def test_a_reply_goes_on_while_there_is_money_and_not_a_step_longer(home):
     home = home(**budget("0.05"))
     taught(home, 100, 100, 100)
     account = asks(home)
-    written = 0
+    written = steps = 0
     while (error := account.hold.more(written)) is None:
-        written = account.hold.characters
+        written, steps = account.hold.characters, steps + 1
         assert home.accounts.ledger.reserved("kitchen") <= 5 * CENT
     assert isinstance(error, BudgetError)
     assert (error.code, error.limit) == ("insufficient_quota", "daily_budget")
     assert error.message.startswith("The answer is cut off here.")
     assert written // 4 * TEN <= 5 * CENT
     assert written // 4 > 4900
+    assert steps < 20
     account.close(429, output_characters=written, error=error.code)
     assert home.accounts.ledger.reserved(None) == 0
 
@@ -228,6 +229,27 @@ async def test_an_upstream_may_write_what_is_affordable_and_others_do_not_hold(h
     second = asks(home, max_tokens=64_000)
     assert second.hold.ceiling(PAID, whole=False) == affordable - first.hold.output - 1
     assert asks(home, max_tokens=50).hold.ceiling(PAID, whole=False) is None
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"budget": BudgetSettings(daily=Decimal(1))},
+        {"budget": BudgetSettings(monthly=Decimal(1))},
+        budget(1),
+        {"device_defaults": DeviceSettings(monthly_budget=Decimal(1))},
+    ],
+)
+async def test_what_was_spent_and_what_others_hold_is_not_affordable_any_more(home, settings):
+    home = home(**settings)
+    taught(home, 100, 100, 100)
+    for _ in range(2):
+        account = asks(home)
+        account.close(200, usage=Usage(10, 47_000, estimated=True))
+    assert asks(home, max_tokens=8000).hold.ceiling(PAID, whole=False) == (6 * CENT - 30 * 10**6) // TEN
+    holder = asks(home, prompt=29_000)
+    assert asks(home, max_tokens=8000).hold.ceiling(PAID, whole=False) < 3000
+    holder.close(499)
 
 
 async def test_several_replies_share_what_is_affordable(home):

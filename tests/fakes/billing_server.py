@@ -68,7 +68,7 @@ class BillingServer:
     async def _stream(self, response: web.StreamResponse, number: int, tokens: int, n: int) -> None:
         left = tokens
         while left > 0:
-            for _ in range(self.at_once):
+            for _ in range(max(1, self.at_once // n)):
                 some = min(self.together, left)
                 left -= some
                 for choice in range(n if some else 0):
