@@ -108,7 +108,7 @@ async def test_what_was_written_meanwhile_is_told_by_the_time_until_the_process_
     office.later(3600)
     crash(office)
     row = (await office.reports.audit())[0]
-    assert row["completion_tokens"] == pytest.approx(20 + 30, abs=3)
+    assert row["completion_tokens"] == pytest.approx(20 + 30, abs=5)
     assert row["cost_usd"] == pytest.approx(0.003 + (row["completion_tokens"] - 20) * 1e-6)
 
 
