@@ -21,7 +21,7 @@ from .values import AUTO, Kind, Reader, many, name, text
 _DEFAULTS: Final = "defaults"
 _LONGEST_URL: Final = 2000
 _ENDPOINT: Final = re.compile(
-    r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models)+/?\Z"
+    r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models){1,4}/?\Z"
 )
 _TWICE: Final = re.compile(r"(?:/v1){2,}(?=/|\Z)")
 _NO_KEY: Final = re.compile(

@@ -32,6 +32,8 @@ _PAIR: Final = re.compile(r"(?<![a-z_])([a-z_]+)=(\S*)")
 _TAIL: Final = re.compile(r"\b(say|args)=(.*)", re.DOTALL)
 _TOKEN: Final = re.compile(r"\s*\S{1,12}|\s+")
 _MOST_EVENTS: Final = 100_000
+_LONGEST_SAID: Final = 200_000
+_LONGEST_SHOWN: Final = 2000
 _MOST_DELAY_MS: Final = 60_000
 _WORDS: Final = ["one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _NUMBERS: Final = frozenset({
@@ -111,7 +113,7 @@ def plan(body: Json) -> MockAnswer:
 
 
 def _limit(text: str, body: Json) -> tuple[str, ...]:
-    stops = body.get("stop") or ()
+    text, stops = text[:_LONGEST_SAID], body.get("stop") or ()
     for stop in [stops] if isinstance(stops, str) else stops:
         if isinstance(stop, str) and stop and (at := text.find(stop)) >= 0:
             text = text[:at]
@@ -127,7 +129,7 @@ def _text(body: Json, asked: str, script: Script) -> str:
     if isinstance(wanted, dict) and wanted.get("type") in {"json_schema", "json_object"}:
         schema = (wanted.get("json_schema") or {}).get("schema")
         return orjson.dumps(example(schema) if schema else {"reply": "mock"}).decode()
-    quoted = " ".join(asked.split())
+    quoted = " ".join(asked[:_LONGEST_SHOWN].split())
     shown = quoted if len(quoted) <= 120 else quoted[:117] + "..."
     return (
         f'This is the mock model of CheapRouter; no provider is configured yet. You said: "{shown}". '

@@ -24,7 +24,7 @@ SHAPES = (
 """What a text may be made of again and again."""
 
 USED_TO = {
-    "config.texts._NO_KEY": "fullmatch", "core.calendar.SPAN": "fullmatch", "routing.lexicon.CLOSING": "fullmatch",
+    "config.texts._NO_KEY": "fullmatch", "core.addresses._PAIR": "fullmatch", "core.calendar.SPAN": "fullmatch", "routing.lexicon.CLOSING": "fullmatch",
     "doors.paths._BASE": "match", "routing.text._CLAUSE": "match", "routing.text._LAST": "match",
     "wire.anthropic.turns._DATA_URL": "match", "wire.decode._NO_NUMBER": "match", "routing.lexicon.LEADING": "match",
 }  # fmt: skip
@@ -39,7 +39,7 @@ SHORT = {
 }
 """Patterns that only meet texts of so many characters, for which `MOST` steps have to do."""
 
-MOST = 300_000
+MOST = 3_000_000
 ENDED_BY = {"providers.mock_script._MARKER": "]]"}
 """What the text that is searched has at its end, always."""
 
