@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.errors import BodyTooLargeError, InvalidRequestError
-from cheaprouter.wire import weigh as room
-from cheaprouter.wire.weigh import DEEPEST, MOST_GROUPS, MOST_TEXT, MOST_VALUES, at_once, weigh
+from cheaprouter.wire import tally as room
+from cheaprouter.wire.tally import DEEPEST, MOST_GROUPS, MOST_TEXT, MOST_VALUES, at_once, weigh
 
 MANY = 300_000
 
