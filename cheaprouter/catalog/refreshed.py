@@ -11,7 +11,7 @@ import orjson
 
 from ..core.models import Json
 from ..core.private_files import replace_private
-from ..wire.bounded import loads
+from ..wire.weigh import loads
 from . import genai
 
 FILE: Final = "prices.json"

@@ -12,12 +12,12 @@ from ..wire.anthropic.pause import SaidBlocks, may_pause
 from ..wire.anthropic.reply import MessageReader, MessageStream, to_usage
 from ..wire.anthropic.request import to_messages
 from ..wire.anthropic.shape import json_tool
-from ..wire.bounded import loads
 from ..wire.events import StreamReader
 from ..wire.openai_chat.chunks import characters, has_content
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
+from ..wire.weigh import loads
 from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
 from .complaints import Changes

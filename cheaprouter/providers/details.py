@@ -14,7 +14,7 @@ import orjson
 
 from ..catalog.model_kinds import CHAT, kind_of, of_words
 from ..core.models import Capability, Json
-from ..wire.bounded import loads
+from ..wire.weigh import loads
 from .listing import parse_listing, tokens
 
 MOST_ASKED: Final = 200

@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..catalog.model_kinds import CHAT, abilities_of, kind_of
 from ..core.models import Json
 from ..wire.bill import parse_amount
-from ..wire.bounded import loads
+from ..wire.weigh import loads
 
 MOST_MODELS: Final = 2000
 """The longest real list (Hugging Face's router, November 2026) has a few hundred."""

@@ -10,7 +10,7 @@ import orjson
 
 from ..core.errors import InvalidRequestError
 from .embedded import LONG, cut, put_back
-from .weigh import DEEPEST, at_once, in_turns, weigh
+from .tally import DEEPEST, at_once, in_turns, weigh
 
 _PASSES: Final = 16
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))

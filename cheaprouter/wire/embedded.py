@@ -8,7 +8,7 @@ from __future__ import annotations
 import secrets
 from typing import Any, Final
 
-from .weigh import Turns
+from .tally import Turns
 
 LONG: Final = 64 * 1024
 """Bytes from which a string is looked at."""

@@ -1,102 +1,74 @@
-"""How much JSON holds, found out from its bytes before any of it is made: what is small on the wire may be huge in memory.
+"""How much JSON from an upstream may hold: counted in its bytes before it is parsed, since that blocks everybody else.
 
-Work is done in turns: the functions here are generators that yield after each few milliseconds, so that who has a loop to keep
-going can let others have their turn (`in_turns`), and who has not runs them to the end (`at_once`).
+A parser takes 40 ns and 20 to 100 bytes for each value, and its result as long again to be taken down: 20 MB of `[1],{},` are
+seconds and gigabytes, 20 MB of a picture are one value.
 """
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Generator
-from typing import Final, TypeVar
+import re
+from typing import Any, Final
 
-from ..core.errors import BodyTooLargeError, InvalidRequestError
+import orjson
 
-DEEPEST: Final = 200
-"""Levels of arrays and objects. orjson reads 1024 and writes 254; upstream formats wrap a few around a client's own."""
+from .decode import deeper
+from .tally import DEEPEST
 
-MOST_GROUPS: Final = 20_000
-"""Arrays and objects: each is looked at several times, which takes 3 µs in all. A conversation of 5,000 messages in parts has
-15,000, and the tools of a whole house have a few thousand."""
+MOST_VALUES: Final = 100_000
+"""Of one reply, or one event of a stream, or one list. The longest real lists of models have some 30,000."""
 
-MOST_VALUES: Final = 200_000
-"""Elements and members of all arrays and objects. With their names they take 30 MB and 30 ms at most."""
+_LIGHT: Final = 128 * 1024
+"""Bytes that cannot hold enough to matter: they are not counted."""
 
-MOST_TEXT: Final = 6 * 1024 * 1024
-"""Bytes of text, which is what remains once embedded files are set aside: 1.5 million tokens, more than any model reads. A text of
-ASCII with one emoji takes four bytes a character in memory."""
+_STEP: Final = 256 * 1024
+_TEXTS_CUT_OUT: Final = 1 << 20
+"""Bytes out of which texts are cut where there is doubt; that takes some 30 ms."""
 
-_WINDOW: Final = 128 * 1024
-_NOT_STRUCTURE: Final = bytes(set(range(256)) - set(b"[]{}"))
-_STEPS: Final = {ord("["): 1, ord("{"): 1, ord("]"): -1, ord("}"): -1}
-
-T = TypeVar("T")
-Turns = Generator[None, None, T]
-"""Work in turns that comes to a T."""
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
 
 
-def at_once(work: Turns[T]) -> T:
-    """What the work comes to."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # a generator's value is not typed where it is raised
+class TooMuchError(ValueError):
+    """It holds more values, or deeper ones, than are read."""
 
 
-async def in_turns(work: Turns[T]) -> T:
-    """The same, letting others have their turn in between."""
-    while True:
-        try:
-            next(work)
-        except StopIteration as done:
-            return done.value  # type: ignore[no-any-return]  # as above
-        await asyncio.sleep(0)
+def refuse_too_many(raw: bytes) -> int:
+    """How many brackets open in `raw`. Raises TooMuchError where it may hold too many values: it stops where it is sure.
 
-
-def weigh(raw: bytes | bytearray, what: str) -> Turns[None]:
-    """See that it is not too much. Raises BodyTooLargeError, InvalidRequestError where it nests too deeply.
-
-    Marks inside of texts look like structure. Only where there are so many of them that it might be too much, texts are taken
-    out first; bytes that are no JSON are counted up to where a parser would give up, or further.
+    Marks inside of texts count, too.
     """
-    if len(raw) > MOST_TEXT:
-        raise BodyTooLargeError(
-            f"{what} holds {len(raw):,} bytes of text besides embedded files; at most {MOST_TEXT:,} are taken."
-        )
-    opened = raw.count(b"[") + raw.count(b"{")
-    yield
-    if opened > DEEPEST or opened + raw.count(b",") >= MOST_VALUES:
-        yield
-        yield from _count(raw, what)
+    size = len(raw)
+    if size <= _LIGHT:
+        return 0 if size <= 2 * DEEPEST else raw.count(b"[") + raw.count(b"{")
+    commas = brackets = 0
+    for start in range(0, size, _STEP):
+        end = start + _STEP
+        commas += raw.count(b",", start, end)
+        brackets += raw.count(b"[", start, end) + raw.count(b"{", start, end)
+        if commas + brackets > MOST_VALUES:
+            if size <= _TEXTS_CUT_OUT:
+                return _exactly(raw)
+            raise TooMuchError("more values than are read")
+    return brackets
 
 
-def _count(raw: bytes | bytearray, what: str) -> Turns[None]:
-    groups = commas = depth = start = 0
-    inside = False
-    while start < len(raw):
-        piece = bytes(raw[start : start + _WINDOW])
-        if (len(piece) - len(piece.rstrip(b"\\"))) % 2 and start + len(piece) < len(raw):
-            piece = piece[:-1]  # what that backslash stands before is in the next window
-        start += len(piece)
-        parts = piece.replace(b"\\\\", b"").replace(b'\\"', b"").split(b'"')
-        outside = b"".join(parts[inside::2])
-        inside ^= not len(parts) % 2
-        commas += outside.count(b",")
-        marks = outside.translate(None, _NOT_STRUCTURE)
-        groups += marks.count(b"[") + marks.count(b"{")
-        if groups > MOST_GROUPS:
-            raise _too_many(what, "arrays and objects", MOST_GROUPS)
-        if groups + commas > MOST_VALUES:
-            raise _too_many(what, "values", MOST_VALUES)
-        for mark in marks:
-            depth += _STEPS[mark]
-            if depth > DEEPEST:
-                raise InvalidRequestError(f"{what} nests JSON deeper than {DEEPEST} levels.", code="invalid_json")
-            if depth < 0:
-                return  # no JSON: it is read no further than here
-        yield
+def _exactly(raw: bytes) -> int:
+    """The same without what stands in texts: a long answer may be a table, or a program."""
+    bare = _TEXT.sub(b"", raw)
+    brackets = bare.count(b"[") + bare.count(b"{")
+    if brackets + bare.count(b",") > MOST_VALUES:
+        raise TooMuchError("more values than are read")
+    return brackets
 
 
-def _too_many(what: str, of_what: str, most: int) -> BodyTooLargeError:
-    return BodyTooLargeError(f"{what} holds more than {most:,} {of_what}.")
+def refuse_too_deep(brackets: int, value: Any) -> None:
+    """Raises TooMuchError for a value that nests deeper than others can read, or we can write."""
+    if brackets > DEEPEST and deeper(value):
+        raise TooMuchError("nested too deep")
+
+
+def loads(raw: bytes) -> Any:
+    """The value. Raises TooMuchError, and ValueError for what is no JSON."""
+    brackets = refuse_too_many(raw)
+    value = orjson.loads(raw)
+    refuse_too_deep(brackets, value)
+    return value

@@ -13,7 +13,7 @@ from cheaprouter.core.errors import CheapRouterError
 from cheaprouter.wire import embedded
 from cheaprouter.wire.decode import decode_in_turns
 from cheaprouter.wire.embedded import LONG, cut
-from cheaprouter.wire.weigh import at_once
+from cheaprouter.wire.tally import at_once
 
 DATA = "iVBORw0KGgo/+AbC" * 5000
 URL = f"data:image/png;base64,{DATA}"

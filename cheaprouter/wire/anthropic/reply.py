@@ -11,10 +11,10 @@ import orjson
 from ...core.models import Json, Special, Usage
 from .. import events as ev
 from .. import sse
-from ..bounded import loads
 from ..openai_chat.calls import new_id
 from ..openai_chat.shapes import error_in
 from ..usage import count, service_words
+from ..weigh import loads
 from .pause import PAUSED, SaidBlocks, added
 from .shape import WRAPPED
 

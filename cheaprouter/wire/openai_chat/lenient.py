@@ -8,7 +8,7 @@ from typing import Any, Final
 
 import orjson
 
-from ..bounded import refuse_too_deep, refuse_too_many
+from ..weigh import refuse_too_deep, refuse_too_many
 
 _TOO_LARGE: Final = "number is infinity"
 """orjson's words for 1e999."""
