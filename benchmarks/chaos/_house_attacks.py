@@ -408,6 +408,7 @@ async def disk_full(stand: Stand) -> AsyncIterator[Line]:
     """No file may grow beyond 256 kB (RLIMIT_FSIZE, as on a full disk a write fails; the signal that comes with it is ignored by
     Python): answers go on, and that is told."""
     with running(stand.folder / "disk", stand.settings(), limit=(resource.RLIMIT_FSIZE, 256 * 1024)) as product:
+        await warm(product)
         async with product.attack("disk full (RLIMIT_FSIZE 256 kB)") as line:
             number = 300 if stand.quick else 3000
             statuses = [await ask(product, chat("good/good", text=f"Hello {n}"), line) for n in range(number)]
@@ -425,6 +426,7 @@ async def disk_full(stand: Stand) -> AsyncIterator[Line]:
 async def descriptors(stand: Stand) -> AsyncIterator[Line]:
     """As many connections as it may have descriptors: whoever was there is served, and afterwards everybody."""
     with running(stand.folder / "descriptors", stand.settings(), limit=(resource.RLIMIT_NOFILE, 96)) as product:
+        await warm(product)
         async with product.attack("descriptors gone (RLIMIT_NOFILE 96)") as line:
             opened = []
             for _ in range(150):

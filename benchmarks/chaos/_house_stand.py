@@ -111,8 +111,8 @@ class Product:
 
     @contextlib.asynccontextmanager
     async def attack(self, name: str, *, size: float = 0.0, large: bool = False) -> AsyncIterator[Line]:
-        """Judge what happens in the block."""
-        await asyncio.sleep(0.05)
+        """Judge what happens in the block; what was before it has a moment to go."""
+        await asyncio.sleep(0.2)
         before = (await asyncio.to_thread(self.pulse))["now"]
         line = Line(name, 0.0, 0.0, size, large)
         yield line
