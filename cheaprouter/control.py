@@ -86,12 +86,18 @@ class Control:
         }
 
     def acknowledge_problems(self) -> None:
-        """Somebody has read what was lost of the books: hard budgets go by what is left of them from now on."""
+        """Somebody has read what was lost of the books: hard budgets go by what is left of them from now on.
+
+        A clock that was in doubt is taken at its word, too.
+        """
         self.accounts.database.acknowledge()
+        self.accounts.clock.believe()
 
     def hub_state(self) -> Json:
         """Totals of all devices and the hub's settings, by the names that MQTT publishes."""
-        return self._shown(self._metrics.snapshot(None)) | self.hub_settings()
+        total, last_minute = self.turned_away()
+        refused = {"unauthorized": total, "unauthorized_last_minute": last_minute}
+        return self._shown(self._metrics.snapshot(None)) | refused | self.hub_settings()
 
     def device_state(self, device_id: str) -> Json:
         """One device's figures, what is left of its limits, and its settings."""
@@ -238,7 +244,16 @@ class Control:
 
     def prometheus(self) -> str:
         """The text of `/metrics`."""
-        return self._page.render(self.providers())
+        return self._page.render(self.providers(), self.turned_away())
+
+    def own_prometheus(self, device_id: str) -> str:
+        """The part of it that is about one device."""
+        return self._page.of_device(device_id)
+
+    def turned_away(self) -> tuple[int, int]:
+        """Callers refused for want of a key: since the start, and within the last minute."""
+        counted = self.accounts.turned_away
+        return counted.total, counted.last_minute(self.accounts.clock.monotonic())
 
 
 def model_detail(model: Model, at: datetime) -> Json:

@@ -69,6 +69,9 @@ class Refused:
     wire: str = "openai_chat"
     marked: bool = False
 
+    def capped(self, most: int) -> Refused:  # noqa: ARG002 - it is never sent
+        return self
+
 
 class Gateway:
     """Takes a checked request from a known caller to an answer, and books it. `world`: what further requests are served by."""
@@ -138,7 +141,7 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account.top_up,
-                Asker(account.caller.device_id, decision.expected_output, decision.named, account.id),
+                Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold, account.id),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
@@ -214,11 +217,13 @@ class Gateway:
     ) -> Reply:
         """Settled before it leaves, since its headers tell what it cost and what is left; booked once it has."""
         account.settle(reply.usage, reply.output_characters)
-        if key is not None:
+        if key is not None and reply.spent is None:
             world.cache.put(key, reply.model, (reply.body,), reply.usage, reply.finish_reason)
         headers = self._headers(account)
         if account.cost is not None:
             headers["x-cheaprouter-cost-usd"] = usd_text(account.cost)
+        if reply.spent is not None:
+            headers["x-cheaprouter-cut"] = reply.spent.limit
 
         def close() -> None:
             if not account.closed:
@@ -314,7 +319,7 @@ async def _relay(world: World, account: Account, reply: StreamReply, key: bytes 
 
 def _ended(account: Account, reply: StreamReply) -> None:
     """Book a stream that came to its end, a good one or the upstream's."""
-    status = 200 if reply.error_code is None else 502
+    status = 200 if reply.error_code is None else reply.error_status
     account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
 
 

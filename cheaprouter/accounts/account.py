@@ -7,21 +7,20 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from ..catalog.prices import active_price, at_least, billed, charged
+from ..catalog.prices import Tariff, active_price, at_least, billed, charged, tariff
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
 from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usage
 from ..core.money import charge
+from .hold import Hold, refused
 from .ledger import Refusal, Reservation, reached
+from .plausible import SURE, corrected
 from .policy import Policies, Policy
-from .refusals import budget_error, limit_error, rate_headers, unpriced_error
+from .refusals import rate_headers, unpriced_error
 
 if TYPE_CHECKING:
     from .accounts import Accounts
-
-RESERVED_OUTPUT: Final = 1024
-"""Most output tokens that a reservation assumes; see the contract of the token limit."""
 
 _BY_PRICE: Final = frozenset({"computed", "estimated", "free", "disputed"})
 
@@ -31,7 +30,8 @@ class Account:
 
     `started` and `first_token`: monotonic seconds; `opened`: Unix seconds. `policies` and what comes of them hold for the
     whole request, whatever is set meanwhile. `baseline`: the model that savings are counted against. `cost`: what it is
-    booked at, in pico-dollars, once it is settled; None where nobody knows. `seq`: the number of its booking.
+    booked at, in pico-dollars, once it is settled; None where nobody knows. `seq`: the number of its booking. `hold`: what it
+    holds of limits and budgets, once it has reserved.
     """
 
     __slots__ = (
@@ -48,6 +48,7 @@ class Account:
         "day",
         "decision",
         "first_token",
+        "hold",
         "id",
         "model",
         "on_close",
@@ -55,6 +56,7 @@ class Account:
         "operation",
         "policies",
         "policy",
+        "seen",
         "seq",
         "started",
         "via",
@@ -94,7 +96,8 @@ class Account:
         self.cached = False
         self.closed = False
         self.cost: int | None = None
-        self.seq = 0
+        self.seq = self.seen = 0
+        self.hold: Hold | None = None
         self.on_close: Callable[[], None] | None = None
 
     @property
@@ -134,33 +137,21 @@ class Account:
         """
         assert self._reservation is not None
         model, prompt = decision.model, decision.prompt_tokens
-        output = self._reserved_output(model)
-        tokens = prompt + output
-        refusal = self._accounts.ledger.reserve(
-            self._reservation,
-            tokens,
-            self._priced(model, prompt, output) if self._budgeted else 0,
-            self.policy.limits,
-            self.policies.ceiling.limits,
-            self.started,
-            self.day,
-        )
+        accounts, house = self._accounts, self.policies.ceiling
+        hold = self.hold = Hold(accounts, self.caller.device_id, self._reservation, self.operation, prompt, self.opened)
+        cost = self._tariff(model, prompt) if self._budgeted else None
+        refusal = hold.reserve(model, cost, self.policy, house, self.started, self.day)
         if refusal is not None:
-            raise self._refused(refusal, tokens)
+            raise self._refused(refusal, prompt + hold.output)
 
     def top_up(self, model: Model) -> None:
         """Raise the reserved cost to that of a dearer stand-in. Raises BudgetError."""
-        assert self._reservation is not None
-        assert self.decision is not None
-        if not self._budgeted:
+        hold, house = self.hold, self.policies.ceiling
+        if hold is None:
             return
-        refusal = self._accounts.ledger.top_up(
-            self._reservation,
-            self._priced(model, self.decision.prompt_tokens, self._reserved_output(model)),
-            self.policy.limits,
-            self.policies.ceiling.limits,
-            self.day,
-        )
+        cost = self._tariff(model, hold.prompt) if self._budgeted else None
+        clock = self._accounts.clock
+        refusal = hold.switch(model, cost, self.policy, house, clock.monotonic(), self.day)
         if refusal is not None:
             raise self._refused(refusal)
 
@@ -174,16 +165,11 @@ class Account:
                 found += [f"{prefix}{period}_budget" for period, gone in spent if gone]
         return Refusal(found[0])
 
-    def _reserved_output(self, model: Model) -> int:
-        """Most tokens that a reply is taken to have until it is there: what the client allows, or the model usually writes."""
-        usual = self._accounts.habits.outputs.get(model.id, RESERVED_OUTPUT)
-        return min(self.operation.max_tokens or RESERVED_OUTPUT, usual, RESERVED_OUTPUT)
-
-    def _priced(self, model: Model, prompt: int, output: int) -> int:
-        """Pico-dollars to reserve for a model; one of an unknown price cannot be kept within a budget."""
+    def _tariff(self, model: Model, prompt: int) -> Tariff:
+        """What a request to a model is reserved by; one of an unknown price cannot be kept within a budget."""
         price = model.flat or active_price(model, self.at)
         if price is not None:
-            return charged(price, prompt, output)
+            return tariff(price, prompt, self.operation.body)
         assert self._reservation is not None
         self._reservation.refused = True
         self._accounts.alerts.refused(self.caller.device_id, "unpriced", None, self.started, self.opened)
@@ -191,18 +177,8 @@ class Account:
 
     def _refused(self, refusal: Refusal, asked: int = 0) -> LimitError:
         """The error for a refusal, its event published."""
-        accounts, device_id = self._accounts, self.caller.device_id
-        if not refusal.limit.endswith("_budget"):
-            accounts.alerts.refused(device_id, refusal.limit, refusal.wait, self.started, self.opened)
-            return limit_error(refusal, self.policy.limits, asked)
-        whole = refusal.limit.startswith("global_")
-        of = self.policies.ceiling if whole else self.policy
-        name = None if whole else device_id
-        spent = accounts.ledger.spent(name, self.day)
-        accounts.alerts.spent(name, of, spent, self.day, self.opened, refused=True)
-        moment = self.opened
-        ends = accounts.calendar.day_end if "daily" in refusal.limit else accounts.calendar.month_end
-        return budget_error(refusal, of, ends(moment) - moment)
+        moment = self.started, self.opened, self.day
+        return refused(self._accounts, self.caller.device_id, self.policies, refusal, moment, asked)
 
     # --- on the way --------------------------------------------------------------------------------------------
 
@@ -240,10 +216,13 @@ class Account:
         now, at = accounts.clock.monotonic(), accounts.clock.unix()
         calendar = accounts.calendar
         day = calendar.current if calendar.begins <= at < calendar.ends else calendar.day(at)
+        if usage is not None and (usage.prompt_tokens > SURE or usage.completion_tokens > SURE):
+            usage = self._believed(usage, output_characters)
         told = usage is not None and usage.completion_tokens and usage.prompt_tokens
         used = usage if usage is not None and told else self._estimated(usage, output_characters)
         self.cost, source = self._cost(used)
         self._settled = used, usage is not None, source, now, at, day
+        self.seen = (output_characters + 3) // 4
         self._charge(used, self._unknown(used) if self.cost is None else self.cost, now, at, day)
 
     def close(
@@ -303,7 +282,10 @@ class Account:
             )
         )
         if told and not usage.estimated and model and decision and not self.cached:
-            accounts.habits.observe(model.id, decision.estimated_prompt, usage)
+            operation = self.operation
+            accounts.habits.observe(
+                model.id, decision.estimated_prompt, usage, kind=operation.kind, n=operation.n, seen=self.seen
+            )
         if accounts.bus.listeners(RequestCompleted):
             stream, output = self.operation.stream, usage.completion_tokens
             accounts.bus.publish(RequestCompleted(self.caller.device_id, stream, output, first_token_ms, latency_ms))
@@ -338,6 +320,13 @@ class Account:
             return replace(told, completion_tokens=output, estimated=True)
         prompt = self.decision.prompt_tokens if self.decision else 0
         return Usage(prompt, output, estimated=True, reported_cost=None if told is None else told.reported_cost)
+
+    def _believed(self, told: Usage, output_characters: int) -> Usage:
+        """What an upstream told, as far as that can be."""
+        usage = corrected(told, self.decision.prompt_tokens if self.decision else 0, output_characters)
+        if usage is not told and self.model is not None:
+            self._accounts.alerts.miscounted(self.model.id, told.prompt_tokens, told.completion_tokens)
+        return usage
 
     def _cost(self, usage: Usage) -> tuple[int | None, str]:
         if self.cached:

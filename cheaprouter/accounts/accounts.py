@@ -17,13 +17,16 @@ from ..books.database import Database
 from ..books.habits import Habits
 from ..books.recorder import Recorder
 from ..config import fields
-from ..config.settings import Auth, BudgetAction, Settings
+from ..config.settings import Auth, BudgetAction, HttpSettings, Settings
+from ..core.addresses import Proxies
 from ..core.calendar import Calendar, Clock
+from ..core.errors import AuthenticationError
 from ..core.events import EventBus, SettingsChanged
-from ..core.ids import FORGOTTEN, address_id, device_scope
+from ..core.ids import FORGOTTEN, OTHERS, OWN_DEVICES, address_id, device_scope, key_owner, network_of
 from ..core.models import Caller, Json, KeyKind
 from ..core.records import dataclass
 from . import keys, known
+from .arrivals import Arrivals, TurnedAway
 from .callers import Callers, identify
 from .known import KnownDevices
 from .ledger import Balance, Baseline, Ledger, Period
@@ -33,9 +36,11 @@ from .refusals import Alerts, percent, rate_headers
 _LOG = logging.getLogger(__name__)
 _STRICTNESS: Final = {BudgetAction.ECO: 0, BudgetAction.FREE: 1, BudgetAction.REFUSE: 2}
 
-_OURS: Final = frozenset(map(address_id, ("127.0.0.1", "::1", "172.30.32.2")))
-"""This machine, and Home Assistant's Supervisor: they are never counted among others."""
+_OURS: Final = frozenset(map(address_id, ("::1", "172.30.32.2")))
+_LOOPBACK: Final = "lan-127."
 
+MOST_BEYOND: Final = 1000
+"""Devices that this machine and the Supervisor may add beyond what there is room for."""
 HOUSEKEEPING: Final = 1.0
 """Seconds between two looks at what another process changed, and between two writings of new devices."""
 
@@ -44,8 +49,9 @@ HOUSEKEEPING: Final = 1.0
 class Accounts:
     """The parts that a request's account is charged with. In the event loop's thread; nothing here waits for a disk.
 
-    `most`: how many devices are known. `policies`: asks for those in force; `changed`: called once settings made at run
-    time have changed. `admin_key_file` None: there is no admin key but the one in the settings.
+    `most`: how many devices are known. `policies`: asks for those in force; `changed`: called once settings made at run time
+    have changed. `admin_key_file` None: there is no admin key but the one in the settings. `http`: how many devices an
+    address may add, and which addresses are proxies'.
     """
 
     database: Database
@@ -59,9 +65,14 @@ class Accounts:
     policies: Callable[[], Policies]
     changed: Callable[[], None]
     admin_key_file: InitVar[Path | None] = None
+    http: HttpSettings = HttpSettings()
 
     def __post_init__(self, most: int, admin_key_file: Path | None) -> None:
         self._failing = False
+        self._month = 0
+        self._arrivals = Arrivals()
+        self._proxies = Proxies(self.http.trusted_proxies)
+        self.turned_away = TurnedAway()
         self.ledger = Ledger()
         self.alerts = Alerts(self.bus)
         self.known = KnownDevices(most, self.bus, self._kept, self.ledger.busy, self._forgotten)
@@ -69,21 +80,44 @@ class Accounts:
         self.overrides = Overrides(self.database)
 
     def identify(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
-        """The caller of a request. `headers` ignores case or has lower-case names. Raises AuthenticationError."""
+        """The caller of a request that is served or booked. `headers` ignores case or has lower-case names.
+
+        Raises AuthenticationError.
+        """
         return self.let_in(self.recognize(headers, peer, auth), peer)
 
     def recognize(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
-        """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError."""
+        """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError, which is counted."""
+        try:
+            return self.look_up(headers, peer, auth)
+        except AuthenticationError:
+            self.turned_away.note(self.clock.monotonic())
+            raise
+
+    def look_up(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
+        """The same where nobody is turned away for it."""
         return identify(headers, peer, self.callers.keyring, keys_required=auth is Auth.KEYS)
 
     def let_in(self, caller: Caller, peer: str) -> Caller:
-        """Who a caller counts as: itself, or for a newcomer that there is no room for, whom all those count as."""
+        """Who a caller counts as, which is known from now on: itself, or with all newcomers that there is no room for `OTHERS`."""
         if caller.key_id:
-            self.callers.used.add(caller.key_id)
-        device_id = self.known.stand_in(caller.device_id)
-        if device_id == caller.device_id or caller.key is not KeyKind.NONE or address_id(peer) in _OURS:
+            self.callers.note_use(caller)
+        if caller.device_id in self.known:
             return caller
-        return replace(caller, device_id=device_id)
+        if not self._may_come(caller, peer):
+            caller = replace(caller, device_id=OTHERS)
+        self.known.seen(caller.device_id, int(self.clock.unix()))
+        return caller
+
+    def _may_come(self, caller: Caller, peer: str) -> bool:
+        """Whether a newcomer is a device of its own. What is set up or comes from the house itself is not counted."""
+        known = self.known
+        if caller.key is not KeyKind.NONE or self._kept(caller.device_id):
+            return True
+        if is_ours(peer) or self._proxies.trusts(peer):
+            return known.has_room() or known.crowd < MOST_BEYOND
+        most = self.http.max_new_devices_per_hour
+        return known.has_room() and self._arrivals.take(network_of(peer), self.clock.monotonic(), most)
 
     # --- start, stop, change -----------------------------------------------------------------------------------
 
@@ -150,6 +184,7 @@ class Accounts:
             if await self.callers.refresh(self.database, now):
                 self.known.register(self.callers.keyed)
                 self.known.reconsider()
+            self._turn_month()
             await self.known.write(self.database)
             await self.callers.write_uses(self.database, now, self.clock.monotonic())
         except sqlite3.Error as error:
@@ -158,6 +193,13 @@ class Accounts:
             self._failing = True
         else:
             self._failing = False
+
+    def _turn_month(self) -> None:
+        """Who spent something last month may be forgotten in this one."""
+        month = self._today() // 100
+        if self._month not in {0, month}:
+            self.known.reconsider()
+        self._month = month
 
     async def run(self) -> None:
         """Tend for ever."""
@@ -177,7 +219,8 @@ class Accounts:
 
     def configured(self, settings: Settings) -> None:
         """New settings are in force."""
-        self.known.most = settings.max_devices
+        self.known.most, self.http = settings.max_devices, settings.http
+        self._proxies = Proxies(self.http.trusted_proxies)
         self.callers.configure(settings.admin_key)
         self.known.register(self.policies().configured)
         self.known.reconsider()
@@ -255,7 +298,7 @@ class Accounts:
 
     async def add_key(self, device_id: str, days: int | None = None) -> str:
         """A new key for a device, seen only now; it holds at once. Raises sqlite3.Error where it cannot be kept, SettingError."""
-        scope, now = device_scope(device_id), self.clock.unix()
+        scope, now = key_owner(device_id), self.clock.unix()
         key = await self.database.run(lambda c: keys.add(c, scope, now, days))
         await self.callers.reload(self.database, now)
         self.known.register((scope,))
@@ -329,12 +372,34 @@ class Accounts:
             return {}
         return rate_headers(limits, self.ledger.left(device_id, limits, self.clock.monotonic()))
 
+    def is_set_up(self, device_id: str) -> bool:
+        """Whether somebody has set something for a device or made a key for it; the router's own ones always are."""
+        return device_id in self.callers.keyed or device_id in OWN_DEVICES or self.policies().is_configured(device_id)
+
     def _kept(self, device_id: str) -> bool:
-        return device_id in self.callers.keyed or self.policies().is_configured(device_id)
+        return self.is_set_up(device_id) or self._has_spent(device_id)
+
+    def _has_spent(self, device_id: str) -> bool:
+        """Whether a device has spent something this month, or is about to; a reset of its budgets does not undo that."""
+        balance = self.ledger.balances.get(device_id)
+        if balance is None:
+            return False
+        day, baseline = self._today(), balance.baseline
+        forgiven = baseline.month_amount if baseline.day // 100 == day // 100 else 0
+        return balance.spent(day)[1] + forgiven > 0 or balance.reserved > 0
+
+    def _today(self) -> int:
+        return self.calendar.day(self.clock.unix())
 
     def _forgotten(self, device_id: str) -> None:
         self.ledger.forget((device_id,))
         self.alerts.forget((device_id,))
+
+
+def is_ours(peer: str) -> bool:
+    """Whether an address is this machine's, or Home Assistant's Supervisor's: strangers have none of these."""
+    name = address_id(peer)
+    return name in _OURS or name.startswith(_LOOPBACK)
 
 
 def _stricter(one: BudgetAction | None, other: BudgetAction) -> BudgetAction:

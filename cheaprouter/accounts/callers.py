@@ -14,14 +14,11 @@ from urllib.parse import unquote
 
 from ..books.database import Database
 from ..core.errors import AuthenticationError
-from ..core.ids import address_id, clean_id
+from ..core.ids import ADMIN, address_id, clean_id, free_id, is_reserved
 from ..core.models import Caller, KeyKind
 from ..core.records import dataclass
 from . import keys
 from .keys import ID, KEY_PREFIX, Held, hash_key
-
-ADMIN_ID: Final = "admin"
-"""The device that requests with the admin key count to, where they name none."""
 
 USES_PAUSE: Final = 60.0
 """Seconds between two writings of when keys were used last."""
@@ -43,10 +40,7 @@ class Keyring:
 
 
 class Callers:
-    """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings.
-
-    `used`: ids of keys that were used since the last round; whoever lets a caller in puts its key's there.
-    """
+    """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings."""
 
     def __init__(self, admin_key_file: Path | None) -> None:
         self._admin_key_file = admin_key_file
@@ -58,7 +52,7 @@ class Callers:
         self._next_end = math.inf
         self._uses: dict[str, int] = {}
         self._uses_written = -math.inf
-        self.used: set[str] = set()
+        self._used: set[str] = set()
         self.keyring = Keyring()
         self.admin_key = ""
 
@@ -75,6 +69,11 @@ class Callers:
             self._take_admin_key(admin_key or "")
         elif (found := self._look_at_admin_key()) is not None:
             self._take_admin_key(found)
+
+    def note_use(self, caller: Caller) -> None:
+        """A caller was let in by a key."""
+        if caller.key_id:
+            self._used.add(caller.key_id)
 
     def take(self, found: Mapping[str, Held], now: float) -> None:
         """Put these keys in force, and no others. `now`: Unix seconds."""
@@ -129,8 +128,8 @@ class Callers:
 
     def last_uses(self, now: float) -> Mapping[str, int]:
         """By their ids when keys were used that is not written down yet, in Unix seconds."""
-        self._uses |= dict.fromkeys(self.used, int(now))
-        self.used.clear()
+        self._uses |= dict.fromkeys(self._used, int(now))
+        self._used.clear()
         return self._uses
 
     async def write_uses(self, database: Database, now: float, monotonic: float) -> None:
@@ -191,9 +190,9 @@ def identify(headers: Mapping[str, str], peer: str, keyring: Keyring, *, keys_re
             return Caller(held.device_id, KeyKind.DEVICE, "key", user, held.id)
         if keyring.admin and hmac.compare_digest(digest, keyring.admin):
             named = clean_id(headers.get("x-device-id") or "")
-            if named and named not in keyring.keyed:
+            if named and named not in keyring.keyed and not is_reserved(named):
                 return Caller(named, KeyKind.ADMIN, "header", user)
-            return Caller(ADMIN_ID, KeyKind.ADMIN, "key", user)
+            return Caller(ADMIN, KeyKind.ADMIN, "key", user)
         expired = expired or _held(keyring.expired, digest)
     if expired is not None:
         raise _ended(expired)
@@ -218,7 +217,7 @@ def _ended(held: Held) -> AuthenticationError:
 def _without_key(headers: Mapping[str, str], peer: str, keyed: Collection[str], user: str) -> Caller:
     # A device that has a key is that device only with it: whoever merely names it is somebody else.
     named = headers.get("x-device-id")
-    if named and (device_id := clean_id(named)) and device_id not in keyed:
+    if named and (device_id := free_id(clean_id(named))) and device_id not in keyed:
         return Caller(device_id, KeyKind.NONE, "header", user)
     if user and (device_id := clean_id(f"openwebui-{user}")) not in keyed:
         return Caller(device_id, KeyKind.NONE, "client", user)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Final
 
 from ..core.errors import SettingError
-from ..core.ids import clean_id
+from ..core.ids import clean_id, key_owner
 from ..core.models import Json
 from ..core.private_files import replace_private
 from ..core.records import dataclass
@@ -85,11 +85,9 @@ def hash_key(key: str) -> str:
 def add(connection: sqlite3.Connection, device_id: str, now: float | None = None, days: int | None = None) -> str:
     """Make a key for a device, for so many days or for good; this is the only time it can be seen.
 
-    Raises SettingError for an id with nothing printable, and for days out of bounds.
+    Raises SettingError for a name that no device can have, and for days out of bounds.
     """
-    cleaned = clean_id(device_id)
-    if not cleaned:
-        raise SettingError("A device's name needs at least one printable character.", param="device")
+    cleaned = key_owner(device_id)
     if days is not None and not 1 <= days <= MOST_DAYS:
         raise SettingError(f"`days` must be a whole number from 1 to {MOST_DAYS}.", param="days")
     key, at = KEY_PREFIX + secrets.token_urlsafe(_BYTES), _seconds(now)

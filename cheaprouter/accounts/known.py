@@ -14,11 +14,11 @@ from typing import Final
 from ..books import totals
 from ..books.database import Database
 from ..core.events import DeviceAdded, DeviceRemoved, EventBus
-from ..core.ids import FORGOTTEN, unique_slug
+from ..core.ids import FORGOTTEN, OTHERS, unique_slug
 from ..core.records import dataclass
 
-OVERFLOW: Final = "others"
-"""Who newcomers count as while no known device can be forgotten for them."""
+SETTLED: Final = 86_400
+"""Seconds over which a device has called, after which it is never forgotten for another."""
 
 MOST_PASSED: Final = 100
 """Devices with requests under way that one newcomer's search for an idle one passes over."""
@@ -40,8 +40,9 @@ class Device:
 class KnownDevices:
     """Devices that may be forgotten, in the order in which they last called, and apart from them those that may not.
 
-    `most`: how many; `keep`: which ones must not be forgotten; `busy`: which ones not just now. `forgotten` is called with
-    each that goes. Where `keep` has come to spare fewer than before, call `reconsider`.
+    `most`: how many, `OTHERS` not counted; `keep`: which ones must not be forgotten, beside those that have called over more
+    than a day; `busy`: which ones not just now. `forgotten` is called with each that goes. Where `keep` has come to spare
+    fewer than before, call `reconsider`.
     """
 
     most: int
@@ -87,10 +88,24 @@ class KnownDevices:
         """Whose slug that is."""
         return self._slugs.get(slug)
 
-    def stand_in(self, device_id: str) -> str:
-        """Who that device counts as: itself, or for a newcomer that there is no room for, `OVERFLOW`."""
-        room = device_id in self._idle or len(self) < self.most or device_id in self._aside
-        return device_id if room or self.keep(device_id) or self._longest_idle() is not None else OVERFLOW
+    def has_room(self) -> bool:
+        """Whether a newcomer can be taken in: there is room, or one that may be forgotten for it."""
+        return len(self) < self._room or self._longest_idle() is not None
+
+    @property
+    def crowd(self) -> int:
+        """How many more there are than there should be, since none could be forgotten; below 0: so many have room."""
+        return len(self) - self._room
+
+    @property
+    def _room(self) -> int:
+        return self.most + (OTHERS in self)
+
+    def is_settled(self, device_id: str) -> bool:
+        """Whether a device is never forgotten for another."""
+        device = self._find(device_id)
+        called_over = 0 if device is None else device.last_seen - device.first_seen
+        return called_over >= SETTLED or self.keep(device_id)
 
     def _find(self, device_id: str) -> Device | None:
         return self._idle.get(device_id) or self._aside.get(device_id)
@@ -107,8 +122,14 @@ class KnownDevices:
             self._added(device_id)
             return
         if now > device.last_seen:
-            device.last_seen = now
-            self._called.add(device_id)
+            self._note(device_id, device, now)
+
+    def _note(self, device_id: str, device: Device, now: int) -> None:
+        """When a device called, written down at once where it was the first time, or the one that settles it."""
+        device.first_seen = device.first_seen or now
+        settles = device.last_seen - device.first_seen < SETTLED <= now - device.first_seen
+        (self._unsaved if settles or not device.last_seen else self._called).add(device_id)
+        device.last_seen = now
 
     def register(self, device_ids: Iterable[str]) -> None:
         """Know devices that never called, or did so before."""
@@ -131,12 +152,12 @@ class KnownDevices:
 
     def trim(self, but: str | None = None) -> None:
         """Forget the longest idle ones that nothing is set for, never `but`, until the rest is few enough."""
-        while len(self) > self.most and (device_id := self._longest_idle(but)) is not None:
+        while len(self) > self._room and (device_id := self._longest_idle(but)) is not None:
             self._forget(device_id)
 
     def reconsider(self) -> None:
         """Those set aside that may be forgotten by now take their places among the idle again."""
-        if freed := [device_id for device_id in self._aside if not self.keep(device_id)]:
+        if freed := [device_id for device_id in self._aside if not self.is_settled(device_id)]:
             self._idle.update((device_id, self._aside.pop(device_id)) for device_id in freed)
             self._idle = OrderedDict(sorted(self._idle.items(), key=lambda item: item[1].last_seen))
 
@@ -149,7 +170,7 @@ class KnownDevices:
         passed = 0
         while self._idle and passed <= MOST_PASSED:
             device_id = next(iter(self._idle))
-            if self.keep(device_id):
+            if self.is_settled(device_id):
                 self._aside[device_id] = self._idle.pop(device_id)
             elif device_id == but or self.busy(device_id):
                 self._idle.move_to_end(device_id)

@@ -277,15 +277,61 @@ class Ledger:
             self.everyone.reserved += cost
         return refusal
 
-    def top_up(self, reservation: Reservation, cost: int, limits: Limits, ceiling: Limits, day: int) -> Refusal | None:
-        """Raise the reserved money to `cost`, if that is more."""
-        more = cost - reservation.cost
-        if more <= 0:
+    def top_up(
+        self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits, now: float, day: int
+    ) -> Refusal | None:
+        """Raise what is reserved to so many tokens and so much money, both or neither; what is less stays as it is.
+
+        By the limits as they are now, be they others than it was reserved by. One that was settled gets nothing more.
+        """
+        more, most = tokens - reservation.tokens, cost - reservation.cost
+        if not reservation.open:
             return None
-        refusal = self._over_budget(reservation, more, limits, ceiling, day)
-        if refusal is None:
-            self._hold(reservation, more)
-        return refusal
+        if most > 0 and (refusal := self._over_budget(reservation, most, limits, ceiling, day)) is not None:
+            return refusal
+        if more > 0 and limits.tpm is not None:
+            bucket = reservation.balance.tokens = _bucket(reservation.balance.tokens, limits.tpm, now)
+            if wait := bucket.draw(more, now):
+                return Refusal("tokens", None if wait == float("inf") else wait)
+            reservation.tokens = tokens
+        if most > 0:
+            self._hold(reservation, most)
+        return None
+
+    def ample(self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits) -> bool:
+        """Whether there is room for so many tokens and so much money more than it has just reserved."""
+        mine, everyone = reservation.balance, self.everyone
+        if limits.tpm is not None and mine.tokens is not None and mine.tokens.level < tokens:
+            return False
+        return not (
+            (limits.daily is not None and limits.daily - mine.today - mine.reserved < cost)
+            or (limits.monthly is not None and limits.monthly - mine.month - mine.reserved < cost)
+            or (ceiling.daily is not None and ceiling.daily - everyone.today - everyone.reserved < cost)
+            or (ceiling.monthly is not None and ceiling.monthly - everyone.month - everyone.reserved < cost)
+        )
+
+    def room(
+        self, reservation: Reservation, limits: Limits, ceiling: Limits, now: float, day: int
+    ) -> tuple[int | None, int | None]:
+        """How many tokens and how much money a reservation may hold in all at this moment; None: as much as it wants.
+
+        What others hold is theirs, and what it holds itself is counted in. Below what it holds where a limit was lowered.
+        """
+        money: int | None = None
+        held = reservation.cost
+        for balance, of in ((reservation.balance, limits), (self.everyone, ceiling)):
+            if of.daily is None and of.monthly is None:
+                continue
+            if day != balance.day:
+                balance.turn(day)
+            others = balance.reserved - held
+            for budget, spent in ((of.daily, balance.today), (of.monthly, balance.month)):
+                if budget is not None and (money is None or budget - spent - others < money):
+                    money = budget - spent - others
+        if limits.tpm is None:
+            return None, money
+        bucket = reservation.balance.tokens = _bucket(reservation.balance.tokens, limits.tpm, now)
+        return reservation.tokens + bucket.left(now)[0], money
 
     def settle(self, reservation: Reservation, tokens: int, cost: int, now: float, day: int) -> bool:
         """Replace what was reserved by what was used and free the slot; False if that was done before."""

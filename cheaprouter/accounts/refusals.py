@@ -122,11 +122,20 @@ class Alerts:
 
     def disputed(self, model_id: str, reported: int, ours: int | None) -> None:
         """Say, once for each model, that a cost which was reported cannot be (pico-dollars). Both figures are in the books."""
-        if model_id in self._disputed or len(self._disputed) >= _MOST_DISPUTED:
-            return
-        self._disputed.add(model_id)
         booked = "it is booked as unknown" if ours is None else f"{usd_text(ours)} is booked"
-        _LOG.warning("%s: a cost of %s USD was reported, which cannot be: %s", model_id, usd_text(reported), booked)
+        self._complain(model_id, f"a cost of {usd_text(reported)} USD was reported, which cannot be: {booked}")
+
+    def miscounted(self, model_id: str, prompt: int, output: int) -> None:
+        """Say, once for each model, that tokens were reported which cannot have been used."""
+        words = (
+            f"{prompt} tokens of input and {output} of output were reported, which cannot be: our own count is booked"
+        )
+        self._complain(model_id, words)
+
+    def _complain(self, model_id: str, words: str) -> None:
+        if model_id not in self._disputed and len(self._disputed) < _MOST_DISPUTED:
+            self._disputed.add(model_id)
+            _LOG.warning("%s: %s", model_id, words)
 
     def limited(self, device_id: str | None, now: float) -> bool:
         """Whether a device was refused and would still be; None: any."""

@@ -15,10 +15,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from . import rollups, totals
+from . import rollups, totals, wal
 from .migrations import migrate, refuse_newer, transaction
-from .reader import READ_TEXT, Reader
+from .reader import READ_TEXT, Reader, within
 from .salvage import Damage, check, check_requests, salvage
+from .wal import checkpoint
 
 T = TypeVar("T")
 Work = Callable[[sqlite3.Connection], T]
@@ -58,7 +59,7 @@ class Database:
     def __init__(self, path: Path | None) -> None:
         self.path = path
         self._thread: ThreadPoolExecutor | None = None
-        self._reader = Reader()
+        self._reports, self._looks = Reader("reports"), Reader("looks")
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
@@ -119,18 +120,26 @@ class Database:
         """The same, blocking."""
         return self.submit(work, self._guard).result()
 
-    async def look(self, work: Work[T]) -> T:
-        """Do `work` that only reads, on what is in the file now, beside everything else. Raises sqlite3.Error.
+    async def look(self, work: Work[T], *, short: bool = False) -> T:
+        """Do `work` that only reads, on what is in the file now, beside everything else, and not for long.
 
-        In memory there is one connection only; and one that meets damage leaves it to the one that can mend it.
+        `short`: it is over at once, and waits for no report. In memory there is one connection only; and one that meets
+        damage leaves it to the one that can mend it. Raises sqlite3.Error, TooLongError.
         """
         path, connection = self.path, self._connection
+
+        def bounded(connection: sqlite3.Connection) -> T:
+            with within(connection):
+                return work(connection)
+
         if path is None or self.volatile or connection is None:
-            return await self.read(work)
+            return await self.read(bounded)
         try:
-            return await self._reader.look(path, connection, work)
-        except (sqlite3.DatabaseError, UnicodeDecodeError):
-            return await self.read(work)
+            return await (self._looks if short else self._reports).look(path, connection, work)
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
+            if not corrupt(error):
+                raise
+            return await self.read(bounded)
 
     def keep(self, work: Work[object]) -> None:
         """Do `work` in the background, and make it safe from a power cut at once; failures go to the log."""
@@ -178,7 +187,8 @@ class Database:
     def close_sync(self) -> None:
         """The same, blocking."""
         thread, self._thread = self._thread, None
-        self._reader.close()
+        self._reports.close()
+        self._looks.close()
         if thread is not None:
             thread.submit(self._close).result()
             thread.shutdown()
@@ -258,7 +268,7 @@ class Database:
             # The journal of bookings carries what a power cut may take from an unsynced WAL.
             connection.execute("PRAGMA synchronous=NORMAL")
             connection.execute("PRAGMA wal_autocheckpoint=0")
-            connection.execute("PRAGMA journal_size_limit=4194304")
+            connection.execute(f"PRAGMA journal_size_limit={wal.KEPT_BYTES}")
             connection.execute("PRAGMA cache_size=-2000")
             connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
             migrate(connection)
@@ -299,6 +309,8 @@ class Database:
 
     def _transact(self, work: Work[T]) -> T:
         def whole(connection: sqlite3.Connection) -> T:
+            if self.path is not None and not self.volatile:
+                wal.make_room(connection, self.path)
             with transaction(connection):
                 return work(connection)
 
@@ -308,7 +320,7 @@ class Database:
         assert self._connection is not None
         try:
             return work(self._connection)
-        except sqlite3.DatabaseError as error:
+        except (sqlite3.DatabaseError, UnicodeDecodeError) as error:
             # For a command beside the router it is not: the file is the router's to move.
             if corrupt(error) and self._ours and not self.volatile:
                 self._start_anew(error)
@@ -334,12 +346,6 @@ class Database:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
-
-
-def checkpoint(connection: sqlite3.Connection) -> bool:
-    """Move the WAL into the file and sync it; True if all of it is now safe there."""
-    busy, total, moved = connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchone()
-    return bool(busy == 0 and total == moved)
 
 
 def corrupt(error: BaseException) -> bool:

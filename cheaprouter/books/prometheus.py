@@ -37,11 +37,10 @@ class Page:
         self._metrics = metrics
         self._devices, self._models = _Chosen(), _Chosen()
 
-    def render(self, providers: Iterable[Json] = ()) -> str:
-        """The text of it now."""
+    def render(self, providers: Iterable[Json] = (), turned_away: tuple[int, int] = (0, 0)) -> str:
+        """The text of it now. `turned_away`: callers refused for want of a key, since the start and within the last minute."""
         metrics = self._metrics
-        lines = ["# HELP cheaprouter_info The version that serves.", "# TYPE cheaprouter_info gauge"]
-        lines.append(f'cheaprouter_info{{version="{_escape(VERSION)}"}} 1')
+        lines = [*_INFO, *_turned_away(*turned_away)]
         lines += _sums("", "", {"": metrics.total})
         lines += _sums("device_", "device", self._devices.of(metrics.devices(), metrics.total))
         models = metrics.models()
@@ -51,6 +50,11 @@ class Page:
         lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", first)
         lines += _providers(providers)
         return "\n".join(lines) + "\n"
+
+    def of_device(self, device_id: str) -> str:
+        """What one device may see of it: its own series."""
+        sums = self._metrics.devices().get(device_id) or Sums()
+        return "\n".join([*_INFO, *_sums("device_", "device", {device_id: sums})]) + "\n"
 
 
 class _Chosen:
@@ -91,6 +95,17 @@ def _sums(prefix: str, label: str, found: Mapping[str, Sums]) -> list[str]:
     return lines
 
 
+def _turned_away(total: int, last_minute: int) -> list[str]:
+    return [
+        "# HELP cheaprouter_unauthorized_total Callers refused for want of a key since the start.",
+        "# TYPE cheaprouter_unauthorized_total counter",
+        f"cheaprouter_unauthorized_total {total}",
+        "# HELP cheaprouter_unauthorized_last_minute The same within the last minute.",
+        "# TYPE cheaprouter_unauthorized_last_minute gauge",
+        f"cheaprouter_unauthorized_last_minute {last_minute}",
+    ]
+
+
 def _histogram(name: str, words: str, histogram: Histogram) -> list[str]:
     full = f"cheaprouter_{name}"
     lines = [f"# HELP {full} {words}", f"# TYPE {full} histogram"]
@@ -122,3 +137,10 @@ def _number(value: float) -> str:
 def _escape(text: str) -> str:
     clean = text.encode("utf-8", "replace").decode()
     return clean.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+
+
+_INFO: Final = (
+    "# HELP cheaprouter_info The version that serves.",
+    "# TYPE cheaprouter_info gauge",
+    f'cheaprouter_info{{version="{_escape(VERSION)}"}} 1',
+)

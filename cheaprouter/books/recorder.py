@@ -6,7 +6,7 @@ import asyncio
 import logging
 import sqlite3
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Iterator
 from datetime import date
 from itertools import islice
 from pathlib import Path
@@ -17,11 +17,12 @@ from ..core.calendar import Clock, from_date
 from ..core.models import RequestRecord
 from ..core.records import dataclass
 from . import totals as books
-from .database import Database, checkpoint
+from .database import Database
 from .journal import Journal
 from .metrics import Metrics
 from .rollups import drop_hours
 from .rows import FIRST_AT, INDEX, Row, from_row, make_row, microseconds
+from .wal import MOST_BOOKED_AT_ONCE, WalFullError, checkpoint
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -53,7 +54,7 @@ DAYS_KEPT: Final = 400
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
-_TIER, _SCORE = INDEX["tier"], INDEX["score"]
+_DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
 
 
 @dataclass(slots=True)
@@ -65,16 +66,20 @@ class Retention:
     _added_up: int = 0
 
     async def apply(self, database: Database) -> int:
-        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error."""
-        gone = 0
+        """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error.
+
+        What is too old only by a clock that can be believed.
+        """
+        gone, settled = 0, self.clock.settled()
         before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
-        while step := await database.run(lambda c: _delete(c, "WHERE at < ?", before)):
+        while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
         while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
             if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
                 break
             gone += step
-        await self._add_up(database)
+        if settled:
+            await self._add_up(database)
         while await database.read(_give_back):
             pass
         return gone
@@ -129,6 +134,7 @@ class Recorder:
         self._flushing = asyncio.Lock()
         self._handed_over = 0
         self._failing = False
+        self._held_up = ""
         self._untidy = False
         self._rows_unmoved = 0
         self._overflowed = False
@@ -142,7 +148,9 @@ class Recorder:
         self._database.add_damage(self._journal.damage)
         self._moved_aside = self._database.moved_aside
         try:
-            last = self._database.run_sync(lambda c: books.apply(c, rows))
+            last = self._database.run_sync(books.applied)
+            for some in _slices(rows):
+                last = self._database.run_sync(_applying(some))
             safe = self._database.read_sync(checkpoint)
         except sqlite3.Error as error:
             _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
@@ -162,6 +170,11 @@ class Recorder:
             return ("another router uses this data folder: what is booked here is lost at the end", *words)
         if self._database.volatile:
             return ("the data folder cannot be used: what is booked is lost at the end", *words)
+        if self._failing and self._held_up:
+            return (
+                f"bookings are not in the database yet ({self._held_up}): they wait in memory and in the journal",
+                *words,
+            )
         if self._failing or self._journal.failing:
             return ("bookings cannot be written to the data folder (is the disk full?): they wait in memory", *words)
         return words
@@ -213,12 +226,13 @@ class Recorder:
                 self._moved_aside = self._database.moved_aside
                 rows += await asyncio.get_running_loop().run_in_executor(None, lambda: list(self._journal.replay()))
             try:
-                last = await self._database.run(lambda c: books.apply(c, rows))
+                last = await self._book(rows)
             except sqlite3.Error as error:
                 self._handed_over = 0
                 if not self._failing:
                     _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
+                self._held_up = str(error) if isinstance(error, WalFullError) else ""
                 return
             self._failing = self._overflowed = False
             self._unmoved.set()
@@ -226,6 +240,13 @@ class Recorder:
             # What came in meanwhile stays; an overflow may have taken some of these already.
             while self._waiting and self._waiting[0][0] <= last:
                 self._waiting.popleft()
+
+    async def _book(self, rows: list[Row]) -> int:
+        """Bring rows into SQLite, some at a time: nobody waits long, and no transaction is large; returns the last one's number."""
+        last = 0
+        for some in _slices(rows):
+            last = await self._database.run(_applying(some))
+        return last
 
     @property
     def work(self) -> dict[str, Callable[[], Coroutine[Any, Any, None]]]:
@@ -324,9 +345,28 @@ class Recorder:
         """The request that was booked last. Raises IndexError where there was none."""
         return self._recent[-1]
 
-    def recent(self, limit: int) -> list[RequestRecord]:
+    def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
+        """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""
+        return _newest(self._waiting, limit, device_id)
+
+    def recent(self, limit: int, device_id: str | None = None) -> list[RequestRecord]:
         """The newest requests of this run, newest first, from memory: what there is without a database."""
-        return [from_row(row) for row in islice(reversed(self._recent), limit)]
+        return [from_row(row) for row in _newest(self._recent, limit, device_id)]
+
+
+def _newest(rows: deque[Row], limit: int, device_id: str | None) -> list[Row]:
+    return list(islice((row for row in reversed(rows) if device_id is None or row[_DEVICE] == device_id), limit))
+
+
+def _slices(rows: Iterable[Row]) -> Iterator[list[Row]]:
+    """Rows, each once, in the order of booking, as many at a time as one transaction takes."""
+    ordered = [row for _, row in sorted({row[0]: row for row in rows}.items())]
+    for start in range(0, len(ordered), MOST_BOOKED_AT_ONCE):
+        yield ordered[start : start + MOST_BOOKED_AT_ONCE]
+
+
+def _applying(rows: list[Row]) -> Callable[[sqlite3.Connection], int]:
+    return lambda connection: books.apply(connection, rows)
 
 
 def _amend(rows: deque[Row], seq: int, tier: str, score: float) -> bool:

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import asyncio
 import csv
 import io
 import sqlite3
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from datetime import date, datetime
 from heapq import nsmallest
 from operator import add
 from typing import Any, Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
-from ..core.errors import BooksUnavailableError, InvalidRequestError
+from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from ..core.records import dataclass
 from . import rollups
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
+from .reader import TooLongError
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
 from .sums import SUMS, TOTALS, Sums, usd
@@ -40,6 +43,9 @@ _IN_ORDER: Final[Mapping[tuple[str, ...], str]] = {
     ("hour", "device", "model"): "day, at, device_id, model_id",
 }
 """What roll-ups of hours are kept in the order of: the first rows of such a report are there without reading all."""
+
+PATIENCE: Final = 1.0
+"""Seconds that a report waits for the newest bookings."""
 
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
@@ -72,25 +78,43 @@ class Reports:
     _calendar: Calendar
     _clock: Clock
 
-    async def audit(self, limit: int = 100) -> list[Json]:
-        """The newest requests first, refusals included: the predecessor's fields."""
-        return await self._newest(limit, audit_row)
+    async def audit(self, limit: int = 100, device: str | None = None) -> list[Json]:
+        """The newest requests first, of one device or (None) of all, refusals included: the predecessor's fields."""
+        return await self._newest(limit, audit_row, device)
 
     async def recent(self, limit: int = 100) -> list[Json]:
         """The same, with why each went where it did."""
         return await self._newest(limit, lambda record: audit_row(record) | {"reason": record.reason})
 
-    async def _newest(self, limit: int, shown: Callable[[RequestRecord], Json]) -> list[Json]:
-        await self._recorder.flush()
-        try:
+    async def _flush(self) -> None:
+        """Have the newest bookings in the database, unless that is busy for long: then what is there is told."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE):
+                await self._recorder.flush()
+
+    async def _newest(
+        self, limit: int, shown: Callable[[RequestRecord], Json], device: str | None = None
+    ) -> list[Json]:
+        await self._flush()
+        waiting = self._recorder.waiting(limit, device)
+
+        def newest(connection: sqlite3.Connection) -> list[Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            return await self._database.look(lambda c: [shown(from_row(row)) for row in books.recent(c, limit)])
+            rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit, device))}
+            return [shown(from_row(rows[seq])) for seq in sorted(rows, reverse=True)[:limit]]
+
+        try:
+            return await self._database.look(newest, short=True)
         except sqlite3.Error:
-            return [shown(record) for record in self._recorder.recent(limit)]
+            return [shown(record) for record in self._recorder.recent(limit, device)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         try:
             return await self._database.look(work)
+        except TooLongError as error:
+            raise BooksBusyError(
+                f"This report is not there in time ({error}). Ask for fewer days, or for less at once."
+            ) from error
         except sqlite3.Error as error:
             raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
 
@@ -118,27 +142,35 @@ class Reports:
 
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
-        await self._recorder.flush()
+        await self._flush()
         total, devices = self._metrics.total, self._metrics.devices()
         now = self._clock.utcnow()
         at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
         before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())  # in any zone
         last_day = await self._read(lambda c: rollups.since(c, at, before))
         return {
-            "summary": {
-                "total_requests": total.requests,
-                "total_tokens": total.input_tokens + total.output_tokens,
-                "total_cost_usd": usd(total.cost),
-                "avg_latency_ms": self._metrics.latency_mean(),
-                "success_count": total.requests - total.errors - total.limit_hits,
-                "error_count": total.errors,
-                "limit_hits": total.limit_hits,
-                "unique_devices": len(devices),
-            },
+            "summary": _totals(total, self._metrics.latency_mean(), len(devices)),
             "last_24h": _shown(last_day),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
             "byDevice": _ranked("device_id", devices),
+        }
+
+    async def own_summary(self, device_id: str) -> Json:
+        """The same fields of one device alone; of models nothing is told, since they are everyone's."""
+        await self._recorder.flush()
+        total, periods = self._metrics.devices().get(device_id) or Sums(), self._metrics.periods(device_id)
+        now = self._clock.utcnow()
+        at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
+        before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())
+        last_day = await self._read(lambda c: rollups.since_of(c, at, before, device_id))
+        summary = _totals(total, periods["latency_ms"]["p50"], 1)
+        return {
+            "summary": summary,
+            "last_24h": _shown(last_day),
+            **periods,
+            "byModel": [],
+            "byDevice": _ranked("device_id", {device_id: total}),
         }
 
     def _parse(self, query: Mapping[str, str]) -> Query:
@@ -177,7 +209,7 @@ class Reports:
     async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json]:
         """What was asked for, its rows, and all of them together, as they are shown."""
         query = self._parse(asked)
-        await self._recorder.flush()
+        await self._flush()
 
         def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
@@ -235,6 +267,19 @@ _LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
     "provider": lambda name, _: name or None,
 }
 """How a value of a group is shown."""
+
+
+def _totals(total: Sums, latency: float | None, devices: int) -> Json:
+    return {
+        "total_requests": total.requests,
+        "total_tokens": total.input_tokens + total.output_tokens,
+        "total_cost_usd": usd(total.cost),
+        "avg_latency_ms": latency,
+        "success_count": total.requests - total.errors - total.limit_hits,
+        "error_count": total.errors,
+        "limit_hits": total.limit_hits,
+        "unique_devices": devices,
+    }
 
 
 def _shown(sums: Sequence[int]) -> Json:

@@ -64,6 +64,13 @@ DAYS: Final = """
     ) SELECT day FROM known WHERE day <= :last"""
 """Days that have totals, a look for each."""
 
+QUARTERS_OF: Final = f"""
+    SELECT h.at FROM rollup AS h WHERE h.kind = {HOUR} AND EXISTS (
+        SELECT 1 FROM rollup AS r
+        WHERE r.kind = {HOUR_DEVICE} AND r.day = h.day AND r.at = h.at AND r.device_id = :device_id
+    ) ORDER BY h.day DESC, h.at DESC"""
+"""Quarters of an hour in which a device asked something, the newest first, a look for each that there is."""
+
 Booked = Mapping[tuple[int, int, str, str, str], tuple[int, ...]]
 """What came in: by day, quarter (Unix seconds), device, model and provider, in the order of `TOTALS`."""
 
@@ -157,6 +164,14 @@ def since(connection: sqlite3.Connection, at: int, day: int) -> tuple[int, ...]:
             SELECT {REQUEST_SUMS} FROM request WHERE at >= ? AND seq < ? AND ?)""",
         (day, whole, at, whole * 1_000_000, whole * 1_000_000, old, old > 0),
     ).fetchone()
+    return tuple(value or 0 for value in found)
+
+
+def since_of(connection: sqlite3.Connection, at: int, day: int, device_id: str) -> tuple[int, ...]:
+    """The same of one device, to the quarter of an hour."""
+    parameters = {"first": day, "last": 99991231, "device_id": device_id, "at": quarter(at)}
+    source_of = _each_quarter(HOUR_DEVICE, ("device_id",))
+    found = connection.execute(f"SELECT {SUMS} FROM ({source_of}) WHERE at >= :at", parameters).fetchone()
     return tuple(value or 0 for value in found)
 
 

@@ -56,7 +56,12 @@ class Sums:
 TOTALS: Final = tuple(field.name for field in fields(Sums))
 """What is counted, in the order in which it is written down."""
 
-ADDS: Final = "ON CONFLICT DO UPDATE SET " + ", ".join(f"{name} = {name} + excluded.{name}" for name in TOTALS)
+MOST_SUM: Final = 2**62
+"""Most that one sum may come to, 4.6 million USD, whatever was reported: SQLite would go on in floating point, and be inexact."""
+
+ADDS: Final = "ON CONFLICT DO UPDATE SET " + ", ".join(
+    f"{name} = max({-MOST_SUM}, min({MOST_SUM}, {name} + excluded.{name}))" for name in TOTALS
+)
 """SQL that adds to a row of sums that is there already."""
 
 SUMS: Final = ", ".join(f"sum({name})" for name in TOTALS)

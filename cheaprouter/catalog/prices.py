@@ -9,8 +9,9 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Final
 
-from ..core.models import Model, Price, Rates, Special, Usage
-from ..core.money import MILLION, MOST_CHARGE, PICO, charge
+from ..core.models import Json, Model, Price, Rates, Special, Usage
+from ..core.money import MILLION, MOST_CHARGE, PICO, charge, from_pico
+from ..core.records import dataclass
 
 MOST_TIMES: Final = 100
 """A reported cost of more than so many times our own figure is a fault of who reports it."""
@@ -71,6 +72,43 @@ def charged(price: Price, prompt: int, completion: int, cached: int = 0, written
         amount += cached * from_cache + written * to_cache
     amount += prompt * plain
     return amount if 0 <= amount <= MOST_CHARGE else max(0, min(MOST_CHARGE, amount))
+
+
+@dataclass(frozen=True, slots=True)
+class Tariff:
+    """What a request is reserved by, in whole pico-dollars rounded up: `begun` for the prompt and for asking at all, `each` token of output."""
+
+    begun: int = 0
+    each: int = 0
+
+
+NO_COST: Final = Tariff()
+
+
+def tariff(price: Price, prompt: int, body: Json) -> Tariff:
+    """The most that such a request costs by what is known before it is sent: the dearest of the rates that may apply to it.
+
+    What is written to a cache costs more than other input, sound more than text, thoughts may have a rate of their own, and
+    `priority` has a multiple.
+    """
+    if price.nothing:
+        return NO_COST
+    rates = _rates(price, prompt) if price.tiers else price.rates
+    usual = rates.reasoning is None and not ("service_tier" in body or "audio" in body)
+    if usual and rates.pico is not None and price.pico_request is not None:
+        read, output, _, written = rates.pico
+        return Tariff(price.pico_request + prompt * max(read, written), output)
+    dearest = max(rates.input, rates.cache_write or rates.input)
+    spoken = rates.audio_output if body.get("audio") else None
+    each = max(rates.output, rates.reasoning or rates.output, spoken or rates.output)
+    times = max(Decimal(1), dict(price.services).get(str(body.get("service_tier")), Decimal(1)))
+    begun = prompt * dearest * times / MILLION + price.per_request
+    return Tariff(_rounded_up(begun), _rounded_up(each * times / MILLION))
+
+
+def _rounded_up(amount: Decimal) -> int:
+    pico = charge(amount)
+    return pico if from_pico(pico) >= amount or pico >= MOST_CHARGE else pico + 1
 
 
 def billed(usage: Usage, model: Model, price: Price | None) -> tuple[int | None, str]:

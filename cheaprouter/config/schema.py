@@ -213,7 +213,7 @@ _SETTINGS: Final = {
     "providers": _named(texts.provider_name, _provider),
     "aliases": _named(values.name("a model name, or `*`"), _alias),
     "fallbacks": _named(texts.model_id, _kind(texts.models)),
-    "devices": _named(values.name("a device id", longest=64), _section(_keys(DeviceSettings), DeviceSettings)),
+    "devices": _named(texts.device_id, _section(_keys(DeviceSettings), DeviceSettings)),
     **{place: _section(_keys(section), section) for place, section in fields.SECTIONS.items() if place.isalpha()},
     "mqtt": _mqtt,
 }

@@ -236,6 +236,8 @@ class HttpSettings:
 
     `allowed_hosts`: public names under which it is also reached without keys, by way of a reverse proxy say.
     `trusted_proxies`: whose word is taken for where a request comes from; of none, as long as it is empty.
+    `max_new_devices_per_hour`: how many devices one address may add (of IPv6, one /64); more of its count as `others`.
+    `client_idle`: seconds that a client may read nothing of a reply that waits for it, until it is cut off.
     """
 
     host: str = setting(texts.host, "", variable="host")
@@ -244,6 +246,8 @@ class HttpSettings:
     cors_origins: tuple[str, ...] = setting(values.many(_word, "a list of origins"), ())
     allowed_hosts: tuple[str, ...] = setting(values.many(_word, "a list of hosts"), ())
     trusted_proxies: tuple[Network, ...] = setting(values.many(texts.network, "a list of addresses and networks"), ())
+    max_new_devices_per_hour: int = setting(values.whole(0, 100_000), 20)
+    client_idle: float = setting(values.number(1, 86_400, unit="seconds"), 60.0)
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,12 @@ from urllib.parse import SplitResult, unquote, urlsplit
 from ..core.addresses import Network
 from ..core.calendar import find_zone, parse_span, zone_name
 from ..core.const import PROFILE_OWNER
+from ..core.ids import LONGEST_ID, OWN_DEVICES, is_reserved
 from ..core.models import Profile
 from .references import Hidden
 from .values import AUTO, Kind, Reader, many, name, text
 
+_DEFAULTS: Final = "defaults"
 _LONGEST_URL: Final = 2000
 _ENDPOINT: Final = re.compile(
     r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models)+/?\Z"
@@ -32,6 +34,18 @@ _host_text: Final = text(longest=255, empty=True)
 _file_name: Final = text()
 
 model_id: Final = name("a model id")
+_device: Final = name("a device id", longest=LONGEST_ID)
+
+
+def _device_id(value: Any) -> str:
+    found = str(_device(value))
+    if is_reserved(found) and found not in OWN_DEVICES and found != _DEFAULTS:
+        raise ValueError(f"another one: `{found}` is a name of the router's own, and no device can be called so")
+    return found
+
+
+device_id: Final = replace(_device, check=_device_id)
+"""Whom settings are for: a device, or one of the router's own (`others`, say)."""
 
 
 def of_form(allowed: str, *, store: str = "str") -> Callable[[Reader], Kind]:

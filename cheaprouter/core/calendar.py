@@ -40,12 +40,16 @@ class Clock:
     """Handed in, so that tests can turn it.
 
     `monotonic`: seconds for intervals. `utcnow`: aware UTC for records. `unix`: the same in seconds since 1970, where a
-    number does.
+    number does. `settled`: whether that is sure enough to delete by it what is old; `problems`: what is wrong with it, in
+    words; `believe`: somebody says that it is right. See `worldtime`.
     """
 
     monotonic: Callable[[], float] = time.monotonic
     utcnow: Callable[[], datetime] = _UTC_NOW
     unix: Callable[[], float] = time.time
+    settled: Callable[[], bool] = lambda: True
+    problems: Callable[[], tuple[str, ...]] = tuple
+    believe: Callable[[], None] = lambda: None
 
 
 def find_zone(name: str = "", environ: Mapping[str, str] = os.environ, localtime: Path = _LOCALTIME) -> tzinfo:

@@ -171,3 +171,9 @@ class SettingError(InvalidRequestError):
 
 class BooksUnavailableError(CheapRouterError, status=503, code="books_unavailable"):
     """The database cannot be read just now. Requests are served and booked meanwhile."""
+
+    headers = _SOON
+
+
+class BooksBusyError(BooksUnavailableError, code="books_busy"):
+    """What was asked for would take too long, or too many ask at once. A smaller question may be answered."""

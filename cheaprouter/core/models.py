@@ -286,6 +286,8 @@ class Operation(Protocol):
     def wire(self) -> str: ...
     @property
     def marked(self) -> bool: ...
+    def capped(self, most: int) -> Operation:
+        """The same, each of whose replies may have at most so many tokens."""
 
 
 @dataclass(frozen=True, slots=True)

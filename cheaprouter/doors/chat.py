@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from typing import Final, Protocol
 
 from ..accounts.callers import Keyring
 from ..control import Control
+from ..core.access import ACCESS, log_request
 from ..core.errors import AuthenticationError, CheapRouterError, InvalidRequestError
-from ..core.ids import address_id
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.decode import decode
@@ -94,21 +95,19 @@ class ChatDoor:
         accounts, world = self._control.accounts, self._gateway.world
         keyring, known = accounts.callers.keyring, client.known
         if known is None or known[0] is not head or known[1] is not keyring or known[2] is not world:
-            address = self._address(client, head)
+            address = world.proxies.caller(client.peer, head.every).address
             known = (head, keyring, world, address, accounts.recognize(head.headers, address, world.auth))
             client.known = known
         return accounts.let_in(known[4], known[3])
 
-    def _address(self, client: Client, head: Head) -> str:
-        return self._gateway.world.proxies.caller(client.peer, head.every).address
-
     def _refuse(
-        self, client: Client, head: Head, error: CheapRouterError, known: Caller | None, last: str = ""
+        self, client: Client, head: Head, error: CheapRouterError, caller: Caller | None, last: str = ""
     ) -> None:
-        """Answer what never reached the gateway, and book it."""
-        caller = known or Caller(device_id=address_id(self._address(client, head)))
-        headers = {**error.headers, "x-request-id": self._control.gateway.refused(error, caller, "")}
-        client.send(error.status, headers, error_body(error), last)
+        """Answer what never reached the gateway, and book it, unless nobody knows for whom: who has no key gets no row."""
+        request_id = self._gateway.new_id() if caller is None else self._gateway.refused(error, caller, "")
+        if caller is None and ACCESS.isEnabledFor(logging.INFO):
+            log_request("POST", head.path.partition("?")[0], error.status, 0.0, id=request_id)
+        client.send(error.status, {**error.headers, "x-request-id": request_id}, error_body(error), last)
 
 
 async def _stream(out: Output, reply: Reply) -> None:

@@ -9,6 +9,7 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
+from ..config.settings import Auth
 from ..control import Control
 from ..core.addresses import Seen
 from ..core.const import MAX_BODY_BYTES
@@ -47,10 +48,19 @@ def seen(request: web.Request) -> Seen:
     return request.app[CONTROL].world.proxies.caller(request.remote or "", request.headers)
 
 
-def identify(request: web.Request) -> Caller:
-    """Who asks: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
+def let_in(request: web.Request) -> Caller:
+    """Who asks for what is served and booked: a device that is known from now on. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
     caller = gateway.accounts.identify(request.headers, seen(request).address, gateway.world.auth)
+    request[CALLER] = caller
+    return caller
+
+
+def identify(request: web.Request) -> Caller:
+    """Who asks for anything else: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
+    gateway = request.app[CONTROL].gateway
+    caller = gateway.accounts.recognize(request.headers, seen(request).address, gateway.world.auth)
+    gateway.accounts.callers.note_use(caller)
     request[CALLER] = caller
     return caller
 
@@ -59,6 +69,31 @@ def for_reader(request: web.Request) -> Control:
     """The application's parts, for whoever `identify` lets in."""
     identify(request)
     return request.app[CONTROL]
+
+
+def sees(request: web.Request) -> str | None:
+    """Whose figures the caller may read: with a device's key, where keys are needed, that device's alone; None: everyone's.
+
+    Raises AuthenticationError.
+    """
+    caller = identify(request)
+    keys = request.app[CONTROL].world.auth is Auth.KEYS
+    return caller.device_id if keys and caller.key is not KeyKind.ADMIN else None
+
+
+def for_house(request: web.Request) -> Control:
+    """The application's parts, for whoever may read everyone's figures. Raises PermissionDeniedError, AuthenticationError."""
+    if (device_id := sees(request)) is not None:
+        raise not_yours(device_id)
+    return request.app[CONTROL]
+
+
+def not_yours(device_id: str) -> PermissionDeniedError:
+    """For a device that asks for what is somebody else's."""
+    return PermissionDeniedError(
+        f"This key reads what is about its own device, `{device_id}`. Everyone's figures need the admin key.",
+        code="admin_key_required",
+    )
 
 
 def for_admin(request: web.Request) -> Control:
@@ -74,10 +109,12 @@ def for_admin(request: web.Request) -> Control:
 
 def is_admin(request: web.Request) -> bool:
     """Whether the request brings the admin key; a wrong key or none is no error here."""
+    gateway = request.app[CONTROL].gateway
     try:
-        return identify(request).key is KeyKind.ADMIN
+        caller = gateway.accounts.look_up(request.headers, seen(request).address, gateway.world.auth)
     except AuthenticationError:
         return False
+    return caller.key is KeyKind.ADMIN
 
 
 async def read_json(request: web.Request, *, empty: Any = None) -> Any:

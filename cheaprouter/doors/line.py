@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import socket
+import struct
 import sys
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
@@ -35,6 +37,9 @@ READ_BUFFER: Final = 256 * 1024
 _MOST_HELD: Final = 1 << 16
 """Bytes of further requests that wait for the one that is answered; with more the client is not read any more."""
 
+_DROPPED: Final = struct.pack("ii", 1, 0)
+"""Linger for no time: what a client has not taken by now is thrown away."""
+
 _END: Final = b"\r\n\r\n"
 _LOST: Final = -1
 
@@ -47,7 +52,7 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_begun", "_body", "_buffer", "_busy", "_door", "_due", "_head", "_heads", "_held", "_missing", "_out", "_task", "known", "peer",
+        "_begun", "_body", "_buffer", "_busy", "_door", "_due", "_head", "_heads", "_held", "_left", "_missing", "_out", "_task", "_unread", "known", "peer",
     )  # fmt: skip
 
     def __init__(self, manager: LineServer, **options: Any) -> None:
@@ -65,6 +70,8 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
         self._busy = False
         self._task: asyncio.Task[None] | None = None
         self._out: Output | None = None
+        self._unread: asyncio.TimerHandle | None = None
+        self._left = 0
         self.peer = ""
         self.known: Known | None = None
 
@@ -267,16 +274,44 @@ class Line(RequestHandler, asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
+        self._expect_reading()
         if self._out is not None:
             self._out.paused = True
 
     def resume_writing(self) -> None:
         super().resume_writing()
+        self._forget_reading()
         if self._out is not None:
             self._out.resumed()
 
+    def _expect_reading(self) -> None:
+        """A client that is behind must read something within `http.client_idle`, be it little: what it is served holds a slot and money."""
+        if self.transport is not None and self._unread is None and isinstance(self._manager, LineServer):
+            self._left = self.transport.get_write_buffer_size()
+            self._unread = self._loop.call_later(self._manager.client_idle, self._look_at_reading)
+
+    def _look_at_reading(self) -> None:
+        self._unread = None
+        if self.transport is None:
+            return
+        if self.transport.get_write_buffer_size() < self._left:
+            self._expect_reading()
+        else:
+            _LOG.info("A client at %s has read nothing for a while, and is cut off", self.peer)
+            if (
+                client := self.transport.get_extra_info("socket")
+            ) is not None:  # or the system would keep what is unread
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _DROPPED)
+            self.transport.abort()
+
+    def _forget_reading(self) -> None:
+        if self._unread is not None:
+            self._unread.cancel()
+            self._unread = None
+
     def connection_lost(self, exc: BaseException | None) -> None:
         super().connection_lost(exc)
+        self._forget_reading()
         self._head = None
         self._begun = b""
         self._body.clear()
@@ -325,6 +360,11 @@ class LineServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         return Line(self, loop=self._loop, **self._kwargs)
+
+    @property
+    def client_idle(self) -> float:
+        """Seconds, as the settings say now."""
+        return self._control.gateway.world.settings.http.client_idle
 
     def answer(self, error: CheapRouterError) -> web.Response:
         """An error that is told past the application."""

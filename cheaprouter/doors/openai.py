@@ -7,11 +7,11 @@ from typing import Final
 from aiohttp import web
 
 from ..core.errors import CheapRouterError, ModelNotFoundError
-from ..core.ids import address_id, other_spelling
+from ..core.ids import other_spelling
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
 from ..wire.openai_chat import request as protocol
-from .context import BOOKED, CONTROL, error_response, for_reader, identify, json_response, read_json, seen, translate
+from .context import BOOKED, CONTROL, error_response, for_reader, json_response, let_in, read_json, translate
 
 STREAM_HEADERS: Final = {
     "Content-Type": "text/event-stream; charset=utf-8",
@@ -24,9 +24,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion, whole or as a stream."""
     control = request.app[CONTROL]
     gateway, caller = control.gateway, None
-    request[BOOKED] = True
     try:
-        caller = identify(request)
+        caller = let_in(request)
+        request[BOOKED] = True
         checked = protocol.parse(await read_json(request))
     except CheapRouterError as error:
         return _refuse(request, error, caller)
@@ -44,10 +44,11 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     return await _stream(request, reply)
 
 
-def _refuse(request: web.Request, error: CheapRouterError, known: Caller | None) -> web.Response:
-    """Answer what never reached the gateway, and book it."""
-    caller = known or Caller(device_id=address_id(seen(request).address))
-    return error_response(error, {"x-request-id": request.app[CONTROL].gateway.refused(error, caller, "")})
+def _refuse(request: web.Request, error: CheapRouterError, caller: Caller | None) -> web.Response:
+    """Answer what never reached the gateway, and book it, unless nobody knows for whom: who has no key gets no row."""
+    gateway = request.app[CONTROL].gateway
+    request_id = gateway.new_id() if caller is None else gateway.refused(error, caller, "")
+    return error_response(error, {"x-request-id": request_id})
 
 
 async def _stream(request: web.Request, reply: Reply) -> web.StreamResponse:

@@ -1,6 +1,7 @@
 """Our own API: under `/router` providers, devices, usage, settings and why a request would go where; beside it how all is.
 
-Reads are open to callers as the `auth` mode says; every change needs the admin key.
+Reads are open to callers as the `auth` mode says: without keys to all, with keys each device reads what is about itself, and
+the admin key everyone's. Every change needs the admin key.
 """
 
 from __future__ import annotations
@@ -15,9 +16,24 @@ from ..accounts.keys import GRACE, hash_key
 from ..control import Control
 from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
-from ..core.ids import clean_id
+from ..core.ids import clean_id, device_scope
 from ..core.models import Json
-from .context import CONTROL, for_admin, for_reader, identify, is_admin, json_response, read_json, seen
+from .context import (
+    CONTROL,
+    for_admin,
+    for_house,
+    for_reader,
+    identify,
+    is_admin,
+    json_response,
+    not_yours,
+    read_json,
+    seen,
+    sees,
+)
+
+_PROVIDER: Final = ("name", "kind", "local", "state")
+"""What a device may know of a provider."""
 
 _MOST_AUDIT_ROWS: Final = 10_000
 _FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
@@ -27,7 +43,10 @@ async def providers(request: web.Request) -> web.Response:
     """Each provider's state; `?check=1` asks them now (admin: it makes calls with the keys)."""
     if request.query.get("check", "") in {"1", "true", "yes"}:
         return json_response({"data": await for_admin(request).check_providers()})
-    return json_response({"data": for_reader(request).providers()})
+    found = for_reader(request).providers()
+    if sees(request) is not None:  # messages of providers may repeat what others asked
+        found = [{name: row[name] for name in _PROVIDER if name in row} for row in found]
+    return json_response({"data": found})
 
 
 async def clear_cooldowns(request: web.Request) -> web.Response:
@@ -37,21 +56,24 @@ async def clear_cooldowns(request: web.Request) -> web.Response:
 
 
 async def devices(request: web.Request) -> web.Response:
-    """All known devices with their state and settings."""
-    control = for_reader(request)
-    return json_response({"data": [control.device_report(i) for i in control.device_ids()]})
+    """All known devices with their state and settings, or the one that asks."""
+    control, own = request.app[CONTROL], sees(request)
+    ids = [i for i in ([own] if own is not None else control.device_ids()) if control.knows(i)]
+    return json_response({"data": [control.device_report(i) for i in ids]})
 
 
 async def device(request: web.Request) -> web.Response:
     """One device."""
-    control = for_reader(request)
+    own, control = sees(request), request.app[CONTROL]
+    if own not in {None, clean_id(request.match_info["id"])}:
+        raise not_yours(str(own))
     return json_response(control.device_report(_known(control, request)))
 
 
 async def set_device(request: web.Request) -> web.Response:
     """Change settings of a device, known or to come: `{"rpm": 10, "profile": "eco"}`; null goes back to the default."""
     control = for_admin(request)
-    device_id = clean_id(request.match_info["id"])
+    device_id = device_scope(request.match_info["id"])
     control.set_device_many(device_id, _object(await read_json(request)))
     return json_response(control.device_report(device_id))
 
@@ -78,7 +100,7 @@ async def acknowledge_problems(request: web.Request) -> web.Response:
 
 async def settings(request: web.Request) -> web.Response:
     """The router's own run-time settings."""
-    return json_response(for_reader(request).hub_settings())
+    return json_response(for_house(request).hub_settings())
 
 
 async def set_settings(request: web.Request) -> web.Response:
@@ -90,7 +112,9 @@ async def set_settings(request: web.Request) -> web.Response:
 
 async def usage(request: web.Request) -> web.Response:
     """What was used: `?from=2026-11-01&to=2026-11-30&group_by=device`, `&format=csv` for a spreadsheet."""
-    reports, query = for_reader(request).reports, dict(request.query)
+    reports, query = request.app[CONTROL].reports, dict(request.query)
+    if (own := sees(request)) is not None and query.setdefault("device", own) != own:
+        raise not_yours(own)
     if query.pop("format", "json") == "csv":
         headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
         return web.Response(text=await reports.usage_csv(query), content_type="text/csv", headers=headers)
@@ -99,10 +123,12 @@ async def usage(request: web.Request) -> web.Response:
 
 async def route(request: web.Request) -> web.Response:
     """Explain which model a chat body would go to, and why, without calling anyone."""
-    caller = identify(request)
+    caller, own = identify(request), sees(request)
     body = _object(await read_json(request))
-    device_id = body.pop("device", None) or caller.device_id
-    return json_response(request.app[CONTROL].explain(body, clean_id(str(device_id))))
+    device_id = clean_id(str(body.pop("device", None) or caller.device_id))
+    if own not in {None, device_id}:
+        raise not_yours(str(own))
+    return json_response(request.app[CONTROL].explain(body, device_id))
 
 
 async def list_keys(request: web.Request) -> web.Response:
@@ -154,22 +180,24 @@ async def health(request: web.Request) -> web.Response:
 
 async def audit(request: web.Request) -> web.Response:
     """The newest requests first, refusals included: `?limit=100`."""
-    reports = for_reader(request).reports
+    own, reports = sees(request), request.app[CONTROL].reports
     raw = request.query.get("limit", "100")
     if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
         raise InvalidRequestError(f"`limit` must be a whole number from 1 to {_MOST_AUDIT_ROWS}.", param="limit")
-    rows = await reports.audit(int(raw))
+    rows = await reports.audit(int(raw), own)
     return json_response({"data": rows, "count": len(rows)})
 
 
 async def metrics_summary(request: web.Request) -> web.Response:
     """Totals and each device's, as JSON."""
-    return json_response(await for_reader(request).reports.summary())
+    own, reports = sees(request), request.app[CONTROL].reports
+    return json_response(await (reports.summary() if own is None else reports.own_summary(own)))
 
 
 async def prometheus(request: web.Request) -> web.Response:
     """The same figures in Prometheus' text format."""
-    text = for_reader(request).prometheus()
+    own, control = sees(request), request.app[CONTROL]
+    text = control.prometheus() if own is None else control.own_prometheus(own)
     return web.Response(body=text.encode(), headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
 

@@ -27,6 +27,7 @@ from ..home_assistant.supervisor import About, MqttCredentials, Supervisor
 from . import sites
 from .assembly import ADMIN_KEY, House, build_house
 from .price_refresh import PriceRefresh
+from .timekeeping import keep_time
 
 _LOG: Final = logging.getLogger(__name__)
 _GOODBYE_SECONDS: Final = 3.0
@@ -232,6 +233,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house, reloaded),
         "prices": prices.run,
+        "clock": lambda: keep_time(house.clock, house.accounts.database),
     }
     if supervisor is not None:
         work["about"] = lambda: about.learn(supervisor, house.settings.http.port)

@@ -33,6 +33,7 @@ from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
 from ..core.tasks import Tasks
+from ..core.worldtime import WorldTime
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
@@ -43,6 +44,7 @@ from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
 from ..world import Makings, World, make_catalog, make_upstreams, with_mock
 from .booked_log import BookedLog
+from .timekeeping import known_times, write_down
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -96,8 +98,8 @@ class House:
         return self.accounts.recorder
 
     def all_problems(self) -> tuple[str, ...]:
-        """What is wrong with the settings, with the books, and with the place for them."""
-        return (*self.problems, *self.recorder.problems())
+        """What is wrong with the settings, with the books and the place for them, and with the clock."""
+        return (*self.problems, *self.recorder.problems(), *self.clock.problems())
 
     def task_states(self) -> Mapping[str, str]:
         """Background work by name, for `/health`."""
@@ -206,22 +208,24 @@ async def build_house(
 
     `data` must exist.
     """
-    house = _built(loaded, data, redactor, clock or Clock())
+    house = _built(loaded, data, redactor, clock)
     accounts = house.accounts
     try:
         yield house
     finally:
         await house.gateway.pool.close()
+        await write_down(house.clock, accounts.database)
         await accounts.recorder.close()
         await accounts.close()
         await accounts.database.close()
 
 
-def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> House:
+def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) -> House:
     settings, bus, calendar = loaded.settings, EventBus(), Calendar(find_zone(loaded.settings.time_zone))
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
+    clock = clock or _clock(database)
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
@@ -239,6 +243,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
         policies=lambda: house.gateway.world.policies,
         changed=lambda: house.settings_changed(),  # noqa: PLW0108 - the house is not built yet
         admin_key_file=data / ADMIN_KEY,
+        http=settings.http,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
     makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
@@ -256,6 +261,13 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock) -> Hous
     accounts.restore()
     metrics.settle(accounts.known.__contains__)
     return house
+
+
+def _clock(database: Database) -> Clock:
+    """The machine's clock, as far as it agrees with the books."""
+    world_time = WorldTime()
+    world_time.anchor(*known_times(database))
+    return world_time.clock()
 
 
 def _habits(database: Database) -> Habits:

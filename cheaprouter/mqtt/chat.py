@@ -14,6 +14,7 @@ import orjson
 from ..control import Control
 from ..core.calendar import Clock
 from ..core.errors import InvalidRequestError, UpstreamError
+from ..core.ids import MQTT, key_owner
 from ..core.models import Caller, Json
 from ..gateway import Gateway, Reply
 from ..wire.decode import decode
@@ -23,8 +24,8 @@ from ..wire.openai_chat.request import ChatRequest, parse
 from .messages import BusyError, Incoming, Outgoing
 from .publisher import Publisher
 
-OWN_DEVICE: Final = "mqtt"
-"""The device that asks on the hub's own chat topic."""
+_ADDRESS: Final = "(mqtt)"
+"""What newcomers are counted by: nobody knows who published, so all publishers share one count."""
 
 PIECE_SECONDS: Final = 0.1
 """Streamed text is gathered that long: ten messages a second read well and do not flood a broker."""
@@ -67,34 +68,33 @@ class Chat:
 
     async def answer(self, what: str | None, body: Json, message: Incoming) -> Json:
         """`what`: the slug of the device that asks, known or not yet; None: nobody in particular."""
-        device_id = self._device(what)
-        request = self._parse(body, device_id)
+        caller = self._control.accounts.let_in(Caller(self._device(what), source="mqtt"), _ADDRESS)
+        request = self._parse(body, caller)
         if not request.stream:
-            return await self._ask(what, request, device_id, message)
+            return await self._ask(what, request, caller, message)
         if what in self._streaming:
             raise BusyError("This device has a stream running; ask again when it is done.")
         self._streaming.add(what)
         try:
-            return await self._ask(what, request, device_id, message)
+            return await self._ask(what, request, caller, message)
         finally:
             self._streaming.discard(what)
 
     def _device(self, slug: str | None) -> str:
-        """The device's id: the one of that topic level, or the level itself as far as it is printable."""
-        if slug is None:
-            return OWN_DEVICE
-        if known := self._control.device_for_slug(slug):
-            return known
-        name = "".join(c for c in slug if c.isprintable()).strip()[:64]
-        if not name:
-            raise InvalidRequestError("The topic names no device.")
-        return name
+        """The device's id: the one of that topic level, or the level itself as far as it is printable.
 
-    def _parse(self, body: Json, device_id: str) -> ChatRequest:
+        Raises SettingError for a name of the router's own, but that of these questions.
+        """
+        if slug is None:
+            return MQTT
+        name = self._control.device_for_slug(slug) or slug
+        return MQTT if name == MQTT else key_owner(name)
+
+    def _parse(self, body: Json, caller: Caller) -> ChatRequest:
         try:
-            return parse(body, default_model=self._default_model(device_id), wire="events")
+            return parse(body, default_model=self._default_model(caller.device_id), wire="events")
         except InvalidRequestError as error:
-            self._gateway.refused(error, _caller(device_id), str(body.get("model") or ""), via="mqtt")
+            self._gateway.refused(error, caller, str(body.get("model") or ""), via="mqtt")
             raise
 
     def _default_model(self, device_id: str) -> str:
@@ -102,8 +102,8 @@ class Chat:
         profile = state.get("profile") or self._control.hub_state().get("profile") or "auto"
         return f"blockrun/{profile}"
 
-    async def _ask(self, slug: str | None, request: ChatRequest, device_id: str, message: Incoming) -> Json:
-        reply = await self._gateway.serve(request, _caller(device_id), via="mqtt")
+    async def _ask(self, slug: str | None, request: ChatRequest, caller: Caller, message: Incoming) -> Json:
+        reply = await self._gateway.serve(request, caller, via="mqtt")
         try:
             return await self._read(slug, reply, message)
         finally:
@@ -137,10 +137,6 @@ class Chat:
         if waiting:
             self._say(Outgoing(topic, waiting.encode(), correlation=message.correlation))
         return whole.completion()
-
-
-def _caller(device_id: str) -> Caller:
-    return Caller(device_id, source="mqtt")
 
 
 def _object(text: str) -> Json | None:

@@ -1,4 +1,8 @@
-"""Which devices have topics of their own and are announced: so many at most, and always those that something is set for."""
+"""Which devices have topics of their own and are announced: so many at most, and always those that something is set for.
+
+A device keeps its place for good once it has called over more than a day, and while it has a key or spent something this
+month. Another may have that of any other one which has been silent for a day.
+"""
 
 from __future__ import annotations
 
@@ -11,14 +15,14 @@ from ..control import Control
 _LOG = logging.getLogger(__name__)
 
 IDLE_SECONDS: Final = 86_400.0
-"""How long a device has been silent when another may have its place: what is used daily keeps its entities."""
+"""How long a device has been silent when a newcomer may have its place."""
 
 LOOK_SECONDS: Final = 60.0
 """After nobody was found to give up a place: how long nobody is looked for."""
 
 
 class Places:
-    """`most`: how many there are; those that something is set for come first, and have one beyond that number, too.
+    """`most`: how many there are; those that are set up come first, and have one beyond that number, too.
 
     `lost` is told of each device that loses its place to another.
     """
@@ -39,12 +43,13 @@ class Places:
         return iter(self._taken)
 
     def choose(self, earlier: Container[str]) -> None:
-        """Give all places anew: to devices that had one `earlier` and are known, then to those that called last."""
+        """Give all places anew: to devices that had one `earlier` and are known, settled ones first, then to those that called last."""
         configured: list[str] = []
         others: list[str] = []
         for device_id in self._known.recent():
-            (configured if self._is_configured(device_id) else others).append(device_id)
-        others.sort(key=lambda device_id: device_id not in earlier)  # stable: among equals the one that called last
+            (configured if self._accounts.is_set_up(device_id) else others).append(device_id)
+        # Stable: among equals comes first who called last.
+        others.sort(key=lambda device_id: (device_id not in earlier, not self._known.is_settled(device_id)))
         room = max(0, self._most - len(configured))
         before, self._taken = self._taken, dict.fromkeys(sorted(configured + others[:room]))
         for device_id in before:
@@ -60,8 +65,8 @@ class Places:
         if device_id not in self._known:
             return False
         if len(self._taken) >= self._most:
-            configured = self._is_configured(device_id)
-            found = self._longest_idle() if configured else self._idle()
+            configured = self._accounts.is_set_up(device_id)
+            found = self._longest_idle() if configured else self._idle(device_id)
             if found is not None:
                 self.leave(found)
                 self._lost(found)
@@ -75,24 +80,24 @@ class Places:
         """A device is gone: its place is free."""
         self._taken.pop(device_id, None)
 
-    def _idle(self) -> str | None:
-        """Who has been silent long enough; O(1) for a while after there was nobody."""
+    def _idle(self, device_id: str) -> str | None:
+        """Who has been silent long enough, or where a settled device asks, the longest; O(1) for a while after there was nobody."""
         clock = self._accounts.clock
         if clock.monotonic() < self._look_at:
             return None
         found = self._longest_idle()
-        if found is not None and self._known.last_seen(found) <= clock.utcnow().timestamp() - IDLE_SECONDS:
+        if found is not None and (
+            self._known.is_settled(device_id)
+            or self._known.last_seen(found) <= clock.utcnow().timestamp() - IDLE_SECONDS
+        ):
             return found
         self._look_at = clock.monotonic() + LOOK_SECONDS
         return None
 
     def _longest_idle(self) -> str | None:
-        """Of those that nothing is set for."""
-        candidates = (device_id for device_id in self._taken if not self._is_configured(device_id))
+        """Of those that are not settled."""
+        candidates = (device_id for device_id in self._taken if not self._known.is_settled(device_id))
         return min(candidates, key=self._known.last_seen, default=None)
-
-    def _is_configured(self, device_id: str) -> bool:
-        return self._accounts.policies().is_configured(device_id)
 
     def _tell(self) -> None:
         if not self._told:

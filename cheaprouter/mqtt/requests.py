@@ -19,6 +19,7 @@ from ..core.errors import (
     PermissionDeniedError,
     SettingError,
 )
+from ..core.ids import MQTT
 from ..core.models import Json
 from ..core.records import dataclass
 from ..home_assistant.discovery import PRESS
@@ -159,7 +160,7 @@ class Requests:
         return await self._control.reports.usage({name: str(value) for name, value in body.items()})
 
     async def _route(self, body: Json) -> Json:
-        device_id = self._device(body) if "device" in body else "mqtt"
+        device_id = self._device(body) if "device" in body else MQTT
         return self._control.explain({k: v for k, v in body.items() if k != "device"}, device_id)
 
     async def _providers(self, _: Json) -> list[Json]:

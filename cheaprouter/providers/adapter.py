@@ -129,7 +129,7 @@ class Adapter(ABC):
     def made_of(self, reader: StreamReader, body: bytes, headers: Mapping[str, str]) -> Completion:
         """The completion that a stream made."""
         usage = self.with_cost(reader.usage, headers)
-        return Completion(body, usage, reader.finish_reason, reader.output_characters)
+        return Completion(body, usage, reader.finish_reason, reader.written)
 
     @abstractmethod
     def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json: ...
@@ -171,7 +171,7 @@ class Adapter(ABC):
         if (failure := self.judge_stream(reader, request.max_tokens)) is not None:
             return failure
         reply = orjson.dumps(assemble(piece for piece in pieces if not isinstance(piece, bytes)))
-        return Completion(reply, reader.usage, reader.finish_reason, reader.output_characters)
+        return Completion(reply, reader.usage, reader.finish_reason, reader.written)
 
     @abstractmethod
     def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:

@@ -7,12 +7,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Final, Protocol
 
 import orjson
 
-from ..core.models import Operation
-from ..wire.events import Piece, StreamReader
+from ..core.models import Operation, Usage
+from ..wire.events import CHARACTERS_OF_A_TOKEN, Finish, Piece, StreamReader, Used
 from ..wire.openai_chat.encode import assemble
 from .completion import Completion
 from .failures import Failure, degraded
@@ -22,6 +23,11 @@ _CONTENT: Final = re.compile(
     rb'"(?:content|reasoning|reasoning_content|refusal|arguments|name|text|thinking|partial_json)": ?"[^"]'
 )
 """Some content, in whichever wire: enough to know that an upstream has begun to write."""
+
+_TEXT: Final = re.compile(
+    rb'"(?:content|reasoning|reasoning_content|refusal|arguments|text|thinking|partial_json)": ?"([^"\\]*(?:\\.[^"\\]*)*)"'
+)
+"""The same, and all of it. Linear: there is one way to read each byte."""
 
 _LONGEST_END: Final = 32
 """Bytes of which an end is looked for: it may come in several pieces."""
@@ -52,6 +58,7 @@ class Gathering:
 
     __slots__ = (
         "_adapter",
+        "_around",
         "_finished",
         "_keep",
         "_parts",
@@ -76,7 +83,7 @@ class Gathering:
         self._parts: list[bytes] = []
         self._pieces: list[Piece] = []
         self._tail = b""
-        self._size = 0
+        self._size = self._around = 0
         self._finished = False
         self.said = self.over = False
 
@@ -95,6 +102,45 @@ class Gathering:
         """Whether all of the answer has come, be the upstream's word for it missing or not."""
         reader = self._read()
         return reader.complete and reader.trouble is None
+
+    def about(self) -> int:
+        """Characters that have come, or more: what was only kept is not read, but counted by what stands around a text in it."""
+        whole = b"".join(self._parts)
+        self._parts = [whole]
+        before, events = 0 if self._reader is None else self._reader.written, whole.count(b"\n\n")
+        if not self._around and (first := _CONTENT.search(whole)) is not None:
+            start, end = whole.rfind(b"\n\n", 0, first.start()) + 1, whole.find(b"\n\n", first.end())
+            if end > 0:
+                self._around = end - start - sum(map(len, _TEXT.findall(whole, start, end)))
+        return before + max(len(whole) - events * self._around, CHARACTERS_OF_A_TOKEN * events)
+
+    def written(self) -> int:
+        """Characters that have come, as far as they can be read by now; see `StreamReader`."""
+        return self._read().written
+
+    def cut(self, headers: Mapping[str, str], prompt: int) -> Completion:
+        """The completion as far as it came, as if its length was limited: nothing more may come. `prompt`: its tokens, estimated."""
+        reader = self._read()
+        usage = reader.usage or Usage()
+        told = Usage(
+            usage.prompt_tokens or prompt,
+            max(usage.completion_tokens, -(-reader.written // CHARACTERS_OF_A_TOKEN)),
+            usage.cached_tokens,
+            usage.cache_write_tokens,
+            estimated=True,
+        )
+        reply = assemble(piece for piece in self._pieces if not isinstance(piece, bytes | Finish | Used))
+        reply["choices"] = reply["choices"] or [{"index": 0, "message": {"role": "assistant", "content": ""}}]
+        for choice in reply["choices"]:
+            choice["finish_reason"] = "length"
+            choice.setdefault("logprobs", None)
+        reply["usage"] = {
+            "prompt_tokens": told.prompt_tokens,
+            "completion_tokens": told.completion_tokens,
+            "total_tokens": told.total_tokens,
+        }
+        done = self._adapter.made_of(reader, orjson.dumps(reply), headers)
+        return replace(done, usage=told, finish_reason="length")
 
     def completion(self, headers: Mapping[str, str]) -> Completion | Failure:
         """What it makes; nothing more comes."""

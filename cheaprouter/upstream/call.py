@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
-from typing import Final
+from typing import Final, Protocol
 
 import orjson
 
 from ..config.kinds import Timeouts
+from ..core.errors import LimitError
 from ..core.models import Model, Operation
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, header_limit
@@ -32,6 +33,9 @@ LONGEST_REPLY: Final = 64 * 1024 * 1024
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
 _NEVER: Final = float("inf")
+_LOOK_APART: Final = 256
+"""Bytes, at least, between two looks at how much of a gathered reply has come."""
+
 MOST_PAUSES: Final = 8
 """Times that a turn goes on which its upstream paused."""
 
@@ -55,16 +59,32 @@ class Streaming:
     go_on: Callable[[], Awaitable[Response | Failure | None]] | None = None
 
 
+class Meter(Protocol):
+    """What may still be written. Once a reply has `characters`, or as many `pieces`, ask for `more`. `prompt`: tokens, estimated."""
+
+    characters: int
+    pieces: int
+    prompt: int
+
+    def ceiling(self, model: Model, *, whole: bool) -> int | None:
+        """Tokens that each reply of a model may have; None where there is room enough. `whole`: it comes in one piece."""
+
+    def more(self, written: int) -> LimitError | None:
+        """Let a reply of so many characters go on; the error where it must end."""
+
+
 @dataclass(slots=True)
 class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
+    `meter`: None where nothing is limited.
     `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
     """
 
     device_id: str = ""
     expected_output: int = 0
     named: bool = False
+    meter: Meter | None = None
     request_id: str = ""
 
 
@@ -77,7 +97,7 @@ class Call:
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
     of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
-    it has run. `pauses`: times that a gathered turn was asked to go on.
+    it has run. `pauses`: times that a gathered turn was asked to go on. `spent`: why a gathered reply had to end early.
     """
 
     adapter: Adapter
@@ -100,6 +120,8 @@ class Call:
     ignored: bool = False
     again: bool = False
     pauses: int = 0
+    meter: Meter | None = None
+    spent: LimitError | None = None
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
@@ -192,7 +214,7 @@ class Call:
         for _ in range(
             MOST_PAUSES if self.adapter.pauses is not None and self.adapter.pauses(self.request.body) else 0
         ):
-            if broken is not None or (wire := gathering.resumed(self._next_part)) is None:
+            if broken or self.spent or (wire := gathering.resumed(self._next_part)) is None:
                 break
             response.release()
             self.pauses += 1
@@ -201,6 +223,9 @@ class Call:
             if response.status != 200:
                 return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
+        if self.spent is not None:
+            self.watch.what = "cut"
+            return gathering.cut(response.headers, 0 if self.meter is None else self.meter.prompt)
         self.watch.what = "read"
         completion = gathering.completion(response.headers)
         if broken is not None and isinstance(completion, Failure):
@@ -218,7 +243,7 @@ class Call:
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""
         self._begins(response.status)
-        basin = Basin(gathering, self.watch, self.adapter.timeouts.idle)
+        basin = Basin(gathering, self.watch, self.adapter.timeouts.idle, self.meter)
         try:
             if not response.pipe(basin):
                 while not gathering.over and (data := await response.chunk()):
@@ -232,6 +257,7 @@ class Call:
                 raise
         if basin.began:
             self.wrote = self.watch.now() - basin.began
+        self.spent = basin.spent
         return basin.error
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
@@ -293,18 +319,22 @@ class Call:
 class Basin:
     """Where a stream is gathered: called by the transport, so that nobody is woken before the end. `full`: done at the end.
 
-    `error`: why it broke off. `began`: when the first content was seen.
+    `error`: why it broke off. `began`: when the first content was seen. `spent`: why it must end here, see `Meter`.
     """
 
-    __slots__ = ("_gathering", "_idle", "_size", "_watch", "began", "error", "full")
+    __slots__ = ("_gathering", "_idle", "_look_at", "_meter", "_size", "_watch", "began", "error", "full", "spent")
 
-    def __init__(self, gathering: Gathering, watch: Watchdog, idle: float) -> None:
+    def __init__(self, gathering: Gathering, watch: Watchdog, idle: float, meter: Meter | None) -> None:
         self._gathering = gathering
         self._watch = watch
         self._idle = idle
+        self._meter = meter
         self._size = 0
+        # As many bytes cannot have more characters, nor more pieces than a quarter of them.
+        self._look_at: float = _NEVER if meter is None else meter.characters
         self.began = 0.0
         self.error: TransportError | None = None
+        self.spent: LimitError | None = None
         self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if gathering.said:
             self._begin()
@@ -322,6 +352,22 @@ class Basin:
             self.end(TransportError("invalid_reply", "The reply is too long."))
         elif gathering.over:
             self.end(None)
+        elif self._size >= self._look_at:
+            self._look()
+
+    def _look(self) -> None:
+        """See how much has been written, without reading it where that is plainly less than it may be; and when to look again."""
+        meter, gathering = self._meter, self._gathering
+        assert meter is not None
+        written = gathering.about()
+        if written >= meter.characters:
+            written = gathering.written()
+        if written >= meter.characters and (spent := meter.more(written)) is not None:
+            self.spent = spent
+            self.end(None)
+        # Half the way at most, by what a character has taken so far: what comes may be denser.
+        apart = max(1.0, self._size / max(1, written) / 2)
+        self._look_at = self._size + max(_LOOK_APART, (meter.characters - written) * apart)
 
     def end(self, error: TransportError | None) -> None:
         if not self.full.done():

@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from dataclasses import replace
 from typing import Final, Protocol
 
-from ..core.errors import UpstreamError
+from ..core.errors import CheapRouterError, LimitError, UpstreamError
 from ..core.models import Attempt, Model, Usage
 from ..core.records import dataclass
 from ..providers.adapter import Adapter
@@ -16,7 +16,7 @@ from ..providers.transport import TransportError
 from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
-from .call import MOST_PAUSES, Streaming, transport_failure
+from .call import MOST_PAUSES, Meter, Streaming, transport_failure
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -43,7 +43,7 @@ class Output(Protocol):
 
 @dataclass(slots=True)
 class WholeReply:
-    """A complete answer. `usage` None: the upstream told none."""
+    """A complete answer. `usage` None: the upstream told none. `spent`: the limit by which it was cut short."""
 
     model: Model
     attempts: tuple[Attempt, ...]
@@ -51,6 +51,7 @@ class WholeReply:
     usage: Usage | None
     finish_reason: str | None = None
     output_characters: int = 0
+    spent: LimitError | None = None
 
 
 @dataclass(slots=True)
@@ -58,7 +59,7 @@ class StreamReply:
     """An answer that is coming, in the wire that the operation names. Its first content is at hand, so the status is 200.
 
     Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
-    while it runs; an `error_code` means that an error went out last.
+    while it runs; an `error_code` means that an error went out last, of that `error_status`.
     """
 
     model: Model
@@ -68,6 +69,7 @@ class StreamReply:
     usage: Usage | None = None
     finish_reason: str | None = None
     error_code: str | None = None
+    error_status: int = 502
     output_characters: int = 0
 
     def pour(self, out: Output) -> Awaitable[None]:
@@ -92,8 +94,8 @@ class Relay:
     """
 
     __slots__ = (
-        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
-        "_response", "_used", "_watch", "reply",
+        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
+        "_response", "_spent", "_used", "_watch", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -105,8 +107,11 @@ class Relay:
         heartbeat: float,
         *,
         events: bool,
+        meter: Meter | None = None,
     ) -> None:
         self._adapter = adapter
+        self._meter = meter
+        self._spent: LimitError | None = None
         self._response = call.response
         self._go_on_in = call.go_on
         self._used: Usage | None = None
@@ -155,8 +160,16 @@ class Relay:
         watch.seen = watch.now()
         if not self._write(reader.feed(data)):
             return
+        meter = self._meter
         if reader.done or reader.trouble is not None:
             self._conclude()
+        elif (
+            meter is not None
+            and (reader.output_characters >= meter.characters or reader.pieces >= meter.pieces)
+            and (spent := meter.more(reader.written)) is not None
+        ):
+            self._write((self._exhausted(spent),))
+            self._let_go()
         elif out.paused and not self._held:
             self._held = True
             self._response.pause()
@@ -231,11 +244,10 @@ class Relay:
                 return piece
             if self._over:
                 raise StopAsyncIteration
-            if reader.trouble is not None and (failure := self._judged()) is not None:
-                return self._broken(failure)
+            if (last := self._last()) is not None:
+                return last
             if self._ended or reader.done:
-                failure = await self._resumed() if self._go_on_in is not None else None
-                if failure is not None:
+                if (failure := await self._resumed()) is not None:
                     return self._broken(failure)
                 if self._ended or reader.done:
                     self._finish(None)
@@ -247,12 +259,29 @@ class Relay:
                 return self._broken(data)
             self._ended = not data
             self._ready = iter(reader.feed(data) if data else reader.finish())
+            self._spent = self._measure()
+
+    def _last(self) -> Piece | None:
+        """What is to be said where it cannot go on."""
+        if self._spent is not None:
+            return self._exhausted(self._spent)
+        if self._reader.trouble is not None and (failure := self._judged()) is not None:
+            return self._broken(failure)
+        return None
+
+    def _measure(self) -> LimitError | None:
+        """Whether a reply that goes on may do so."""
+        meter, reader = self._meter, self._reader
+        if meter is None or self._ended or reader.done or reader.trouble is not None:
+            return None
+        if reader.output_characters < meter.characters and reader.pieces < meter.pieces:
+            return None
+        return meter.more(reader.written)
 
     async def _resumed(self) -> Failure | None:
         """Go on where the upstream only paused, in another reply."""
         watch = self._watch
-        assert self._go_on_in is not None
-        if self._pauses >= MOST_PAUSES:
+        if self._go_on_in is None or self._pauses >= MOST_PAUSES:
             return None
         watch.flow(self._adapter.timeouts.first_token, float("inf"))
         watch.enter()
@@ -318,6 +347,18 @@ class Relay:
         if self.reply is not None:
             self.reply.error_code = failure.code
         self._finish(failure)
+        return self._told(error)
+
+    def _exhausted(self, error: LimitError) -> Piece:
+        """The last thing where its client may have no more: the upstream is stopped, and not to blame."""
+        self._ended = True
+        if self.reply is not None:
+            self.reply.error_code, self.reply.error_status = error.code, error.status
+        if self._stop(keep=False):
+            self._on_end(None, self._used)
+        return self._told(error)
+
+    def _told(self, error: CheapRouterError) -> Piece:
         return Failed(error) if self._events else error_event(error)
 
     def _finish(self, failure: Failure | None) -> None:
@@ -342,13 +383,13 @@ class Relay:
         if reply is not None:
             self._used = reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
             reply.finish_reason = reader.finish_reason
-            reply.output_characters = reader.output_characters
+            reply.output_characters = reader.written
         return True
 
 
 def _usage_of(reader: StreamReader) -> Usage | None:
     """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
-    usage, least = reader.usage, (reader.output_characters + 3) // 4
+    usage, least = reader.usage, (reader.written + 3) // 4
     if usage is None or reader.finish_reason is not None or usage.completion_tokens >= least:
         return usage
     return replace(usage, completion_tokens=least, estimated=True)

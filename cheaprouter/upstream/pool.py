@@ -184,6 +184,9 @@ class Pool:
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
         learned = self.learned.of(model)
+        meter, streamed = asker.meter, adapter.asks_stream(request, learned)
+        if meter is not None and (most := meter.ceiling(model, whole=not streamed)) is not None:
+            request = request.capped(most)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
             adapter,
@@ -191,12 +194,13 @@ class Pool:
             request,
             keys[target.key] if keys else None,
             learned,
-            adapter.asks_stream(request, learned),
+            streamed,
             self._transport,
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
-            asker.request_id,
+            meter=meter,
+            request_id=asker.request_id,
         )
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
@@ -252,7 +256,13 @@ class Pool:
             elif call.wrote:
                 self._observer.wrote(model.id, outcome.usage, call.wrote)
             return WholeReply(
-                model, attempts, outcome.body, outcome.usage, outcome.finish_reason, outcome.output_characters
+                model,
+                attempts,
+                outcome.body,
+                outcome.usage,
+                outcome.finish_reason,
+                outcome.output_characters,
+                call.spent,
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -275,6 +285,7 @@ class Pool:
             lambda failure, used: self._ended(target, failure, used, began),
             self._heartbeat,
             events=call.request.wire == "events",
+            meter=call.meter,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply

@@ -126,7 +126,8 @@ class Watchdog:
             return due
         if (tell := self._tell) is not None:
             tell(reason)
-            return self._next()[0]
+            due = self._next()[0]
+            return due if due > now else now + _CLIENT_PAUSE  # a reply whose time is over may still wait for its client
         if self._task is None:
             # The client takes its time; the upstream is not to blame.
             self.seen = now

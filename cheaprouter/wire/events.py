@@ -139,11 +139,20 @@ Piece = bytes | WireEvent
 """What a stream is made of: bytes of the front door's own wire, or events."""
 
 
+CHARACTERS_OF_A_TOKEN: Final = 4
+"""Of plain English, and bytes of UTF-8 of most other scripts, as far as a tokenizer is needed for neither."""
+
+
 def characters(event: WireEvent) -> int:
-    """Characters of text, thoughts, names and arguments in an event."""
+    """Characters of text, thoughts, names and arguments in an event; bytes, where they are not ASCII."""
     if isinstance(event, Text | Reasoning | RefusalText | ToolArguments):
-        return len(event.text)
+        return size_of(event.text)
     return len(event.name) if isinstance(event, ToolStart) else 0
+
+
+def size_of(text: str) -> int:
+    """How many bytes of UTF-8 a text takes: a character of Chinese is about a token, one of English a quarter."""
+    return len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
 
 
 def weight(piece: Piece) -> int:
@@ -167,7 +176,8 @@ class StreamReader(ABC):
     """Reads one upstream stream: `feed` what comes from the network, and `finish` once at the end.
 
     Both give what can go on: events, or at most one piece of bytes. `said`: some content has come. `done`: the upstream
-    said that it is complete. `usage`, `finish_reason`: as far as seen.
+    said that it is complete. `usage`, `finish_reason`: as far as seen. `output_characters`: of text, thoughts and calls so
+    far, as bytes of UTF-8; rough where bytes were passed on unread. `pieces`: how many pieces these came in.
     """
 
     def __init__(self) -> None:
@@ -176,13 +186,13 @@ class StreamReader(ABC):
         self.error: Json = {}
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
-        self._characters = 0
+        self.output_characters = self.pieces = 0
         self._cutter = sse.EventCutter()
 
     @property
-    def output_characters(self) -> int:
-        """Characters of text so far, for an estimate where no usage comes; rough where bytes were passed on unread."""
-        return self._characters
+    def written(self) -> int:
+        """Characters for an estimate where no usage comes: four make a token, and a piece is one token at least."""
+        return max(self.output_characters, CHARACTERS_OF_A_TOKEN * self.pieces)
 
     @property
     def complete(self) -> bool:

@@ -68,6 +68,7 @@ class Home:
             policies=lambda: self.policies,
             changed=self.make_policies,
             admin_key_file=self.folder / "admin_key",
+            http=self.settings.http,
         )
         self.accounts.restore_settings(self.settings)
         self.make_policies()

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.accounts.known import MOST_PASSED, OVERFLOW, KnownDevices
+from cheaprouter.accounts.known import MOST_PASSED, KnownDevices
 from cheaprouter.config.settings import DeviceSettings
 from cheaprouter.core.events import EventBus
 
@@ -55,11 +55,11 @@ def test_a_newcomer_costs_the_same_however_many_are_known(kept):
     costs = []
     for most in (200, 5000):
         store = full(most, kept=kept)
-        store.stand_in("newcomer 0")  # those kept are set aside once
+        store.has_room()  # those kept are set aside once
 
         def come(store=store):
             for n in range(50):
-                store.stand_in(f"newcomer {n}")
+                store.has_room()
                 store.seen(f"newcomer {n}", 10_000 + n)
 
         costs.append(calls(come))
@@ -70,16 +70,16 @@ def test_a_newcomer_costs_the_same_however_many_are_known(kept):
 
 def test_where_nobody_can_be_forgotten_the_question_is_asked_once_of_each():
     store = full(3000, kept=3000)
-    assert store.stand_in("newcomer") == OVERFLOW
+    assert not store.has_room()
     before = store.asked
-    for n in range(100):
-        assert store.stand_in(f"newcomer {n}") == OVERFLOW
-    assert store.asked - before == 100
+    for _ in range(100):
+        assert not store.has_room()
+    assert store.asked == before
 
 
 def test_one_that_need_not_be_kept_any_more_makes_room_in_its_turn():
     store = full(5, kept=5)
-    assert store.stand_in("newcomer") == OVERFLOW
+    assert not store.has_room()
     store.kept -= {"device 3", "device 1"}
     store.reconsider()
     store.seen("newcomer", 100)
@@ -87,10 +87,9 @@ def test_one_that_need_not_be_kept_any_more_makes_room_in_its_turn():
     assert store.went == ["device 1", "device 3"]
 
 
-def test_devices_that_are_kept_are_never_others_and_may_be_more_than_there_is_room_for():
+def test_devices_that_are_kept_may_be_more_than_there_is_room_for():
     store = full(3, kept=3)
     store.kept.add("printer")
-    assert store.stand_in("printer") == "printer"
     store.seen("printer", 100)
     assert sorted(store.ids()) == ["device 0", "device 1", "device 2", "printer"]
 
@@ -98,8 +97,7 @@ def test_devices_that_are_kept_are_never_others_and_may_be_more_than_there_is_ro
 def test_more_running_than_are_looked_at_are_passed_over_for_the_next_newcomer():
     store = full(MOST_PASSED + 10)
     store.running.update(f"device {n}" for n in range(MOST_PASSED + 5))
-    assert store.stand_in("newcomer") == OVERFLOW
-    assert store.stand_in("newcomer") == "newcomer"
+    assert [store.has_room(), store.has_room()] == [False, True]
 
 
 @given(st.lists(st.tuples(st.integers(0, 12), st.booleans(), st.booleans()), max_size=80), st.integers(1, 6))
@@ -112,7 +110,7 @@ def test_never_more_than_there_is_room_for_and_the_longest_idle_go_first(steps, 
         store.running.clear()
         if run:
             store.running.add(random.Random(now).choice(order or [device_id]))
-        if store.stand_in(device_id) == OVERFLOW:
+        if device_id not in store and not keep and not store.has_room():
             assert len(store) >= most
             assert all(d in store.kept or d in store.running for d in order)
             continue

@@ -158,10 +158,10 @@ def test_a_dearer_stand_in_is_topped_up_and_a_cheaper_one_is_not():
     ledger, limits = Ledger(), Limits(daily=100)
     reservation = ledger.admit("a", limits, 0.0)
     ledger.reserve(reservation, 0, 40, limits, Limits(), 0.0, DAY)
-    assert ledger.top_up(reservation, 10, limits, Limits(), DAY) is None
-    assert ledger.top_up(reservation, 90, limits, Limits(), DAY) is None
+    assert ledger.top_up(reservation, 0, 10, limits, Limits(), 0.0, DAY) is None
+    assert ledger.top_up(reservation, 0, 90, limits, Limits(), 0.0, DAY) is None
     assert ledger.snapshot("a", limits, 0.0, DAY).reserved == 90
-    assert ledger.top_up(reservation, 101, limits, Limits(), DAY) == Refusal("daily_budget", None)
+    assert ledger.top_up(reservation, 0, 101, limits, Limits(), 0.0, DAY) == Refusal("daily_budget", None)
     ledger.settle(reservation, 0, 60, 0.0, DAY)
     assert ledger.snapshot("a", limits, 0.0, DAY).today == 60
 

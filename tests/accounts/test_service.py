@@ -260,12 +260,12 @@ async def test_every_setting_is_shown_as_json(home):
     assert home.policies.effective(None)["cloud_paused"] is False
 
 
-async def test_a_device_is_known_once_it_has_asked(home):
+async def test_a_device_is_known_once_it_asks_for_what_is_booked(home):
     home = home()
-    by_header(home, "kitchen")
+    home.accounts.recognize({"x-device-id": "kitchen"}, "192.168.1.9", home.auth)
     assert home.accounts.known.ids() == []
-    home.ask("kitchen")
-    home.ask("kitchen")
+    for _ in range(2):
+        home.ask(by_header(home, "kitchen").device_id)
     assert home.accounts.known.ids() == ["kitchen"]
     assert home.told(DeviceAdded) == [DeviceAdded("kitchen")]
 
@@ -292,30 +292,29 @@ async def test_spoofed_ids_grow_neither_memory_nor_disk(home):
     home.set("den", "rpm", 10**6)
     key = await home.accounts.add_key("attic")
     for n in range(500):
-        home.ask(by_header(home, f"spoof {n}").device_id)
+        home.ask(home.identify({"x-device-id": f"spoof {n}"}, f"192.168.1.{n % 250}").device_id)
         if n % 50 == 0:
             await home.recorder.flush()
             await home.accounts.tend()
     for _ in range(3):
         await home.recorder.flush()
         await home.accounts.tend()
-    assert len(home.accounts.known.ids()) == 10
-    assert {"kitchen", "den", "attic"} <= set(home.accounts.known.ids())
-    assert "spoof 499" in home.accounts.known.ids()
-    assert len(home.metrics.devices()) <= 10
-    assert len(home.accounts.ledger.balances) <= 10
-    assert len(home.accounts.alerts._quiet) <= 10
+    assert len(home.accounts.known.ids()) == 11
+    assert {"kitchen", "den", "attic", "others"} <= set(home.accounts.known.ids())
+    assert len(home.metrics.devices()) <= 11
+    assert len(home.accounts.ledger.balances) <= 11
+    assert len(home.accounts.alerts._quiet) <= 11
     devices, daily = await home.database.read(
         lambda c: [c.execute(f"SELECT count(*) FROM {t}").fetchone()[0] for t in ("device", "daily")]
     )
-    assert devices <= 10
+    assert devices <= 11
     assert daily <= 12
     assert home.identify({"x-api-key": key}, "").device_id == "attic"
     assert home.metrics.snapshot(None)["cost_total"] == pytest.approx(5)
     await home.restart()
     assert home.metrics.snapshot(None)["requests"] == 500
     assert home.metrics.snapshot(None)["cost_total"] == pytest.approx(5)
-    assert len(home.accounts.known.ids()) == 10
+    assert len(home.accounts.known.ids()) == 11
 
 
 async def test_who_was_forgotten_just_before_a_crash_is_folded_at_the_next_start(home):
@@ -495,7 +494,7 @@ async def test_what_could_not_be_written_down_of_devices_is_once_the_database_is
 async def test_the_device_that_called_longest_ago_is_forgotten_first(home):
     home = home(max_devices=2)
     for device in ("kitchen", "den", "kitchen", "attic"):
-        home.ask(device)
+        home.ask(device, cost="0")
     assert home.accounts.known.ids() == ["attic", "kitchen"]
 
 

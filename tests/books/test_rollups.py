@@ -276,7 +276,7 @@ async def test_a_report_is_read_while_bookings_are_written(database):
 
 async def test_a_report_cannot_write(database):
     with pytest.raises(sqlite3.OperationalError, match="readonly"):
-        await database._reader.look(database.path, database._connection, lambda c: c.execute("DELETE FROM request"))
+        await database._reports.look(database.path, database._connection, lambda c: c.execute("DELETE FROM request"))
 
 
 async def test_a_report_that_takes_for_ever_does_not_hold_up_the_end(database):

@@ -38,6 +38,7 @@ EVERYONE = Rule((None, None, None), (None, None, None))
 WATCHERS = Rule((None, None, None), (None, None, None), host=False)
 CALL = Rule((None, None, None), (401, None, None))
 ASK = Rule((None, None, None), (401, None, None), asks=True)
+HOUSE = Rule((None, None, None), (401, 403, None))
 ADMIN = Rule((403, 403, None), (401, 403, None))
 
 DOORS = {
@@ -49,12 +50,12 @@ DOORS = {
     ("GET", "/router/providers"): CALL,
     ("POST", "/router/providers/clear-cooldowns"): ADMIN,
     ("GET", "/router/devices"): CALL,
-    ("GET", "/router/devices/{id}"): CALL,
+    ("GET", "/router/devices/{id}"): HOUSE,
     ("PATCH", "/router/devices/{id}"): ADMIN,
     ("DELETE", "/router/devices/{id}"): ADMIN,
     ("POST", "/router/devices/{id}/reset-budget"): ADMIN,
     ("POST", "/router/problems/ack"): ADMIN,
-    ("GET", "/router/settings"): CALL,
+    ("GET", "/router/settings"): HOUSE,
     ("PATCH", "/router/settings"): ADMIN,
     ("GET", "/router/usage"): CALL,
     ("POST", "/router/route"): CALL,

@@ -103,6 +103,9 @@ class Wire(asyncio.Transport):
     def is_closing(self) -> bool:
         return self.closed
 
+    def get_write_buffer_size(self) -> int:
+        return len(self.sent)
+
     def write(self, data: Any) -> None:
         assert not self.closed
         self.writes += 1

@@ -46,6 +46,26 @@ def test_headers_say_it(headers, seconds):
     assert said(headers) == seconds
 
 
+@pytest.mark.parametrize("ours", [0.0, 1.6e9, 1_795_000_000.0, 4.07e9])
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"retry-after": "Sun, 22 Nov 2026 12:01:00 GMT"},
+        {"retry-after": "1795348860"},
+        {"x-ratelimit-reset-requests": "2026-11-22T12:01:00Z"},
+    ],
+)
+def test_dates_are_compared_with_the_clock_of_who_sent_them(headers, ours):
+    told = {"date": "Sun, 22 Nov 2026 12:00:00 GMT", **headers}
+    assert judge("lab", 429, told, b"{}", now=ours, secrets=()).retry_after == 60
+
+
+def test_a_sender_without_a_readable_date_is_taken_to_have_our_time():
+    for date in ("yesterday", "", "9" * 5000, "Mon, 12 Jan 99999999 13:47:40 GMT"):
+        told = {"date": date, "retry-after": "Mon, 12 Jan 1970 13:47:40 GMT"}
+        assert judge("lab", 429, told, b"{}", now=NOW, secrets=()).retry_after == 60
+
+
 def test_a_moment_may_be_given_as_seconds_or_milliseconds_since_1970():
     now = 1_760_000_000.0
     assert moment("1760000042", now) == 42

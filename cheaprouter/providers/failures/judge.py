@@ -84,6 +84,7 @@ def _judged(
     asked: Asked,
 ) -> Failure:
     status, text = status_of(outer, told), plain(told.words, asked.model)
+    now = times.senders_now(headers, now)
     wait = times.stated(headers, told, now)
     heard = Heard(status, told, text, None if told.markup else find(text, status), wait, asked)
     sense = decide(heard)

@@ -40,6 +40,16 @@ _EPOCH: Final = 1e9
 _EPOCH_MS: Final = 1e11
 
 
+def senders_now(headers: Mapping[str, str], now: float) -> float:
+    """The time as whoever answered has it, which is what its dates are to be compared with; `now` where it does not say.
+
+    Our own clock may be wrong by years: a date that is meant for a minute from now would be a day's rest.
+    """
+    date = headers.get("date")
+    since = None if date is None or len(date) > _LONGEST_VALUE else _date(date, 0.0)
+    return now if since is None else since
+
+
 def stated(headers: Mapping[str, str], told: Told, now: float) -> float | None:
     """The time to wait that was said outright; None where none was.
 

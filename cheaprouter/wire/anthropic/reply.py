@@ -218,7 +218,8 @@ class MessageStream(MessageReader, ev.StreamReader):
         made = list(events)
         for event in made:
             size = ev.characters(event)
-            self._characters += size
+            self.output_characters += size
+            self.pieces += size > 0
             self.said = self.said or size > 0 or isinstance(event, ev.Thinking | ev.ToolStart)
         if self._encoder is None:
             return [*made]

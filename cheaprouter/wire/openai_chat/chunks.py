@@ -9,6 +9,7 @@ import orjson
 
 from ...core.models import Json
 from .. import events as ev
+from ..events import size_of
 from ..sse import event
 from ..usage import parse_usage, usage_in
 
@@ -45,18 +46,20 @@ def has_content(message: Any, names: tuple[str, ...] = _CONTENT) -> bool:
 
 
 def characters(message: Any) -> int:
-    """Characters of text, reasoning and tool arguments in a delta or message."""
+    """Characters of text, reasoning and tool arguments in a delta or message; bytes, where they are not ASCII."""
     if not isinstance(message, dict):
         return 0
     count = 0
     for name in _TEXTS:
         if isinstance(text := message.get(name), str):
-            count += len(text)
+            count += size_of(text)
     if calls := message.get("tool_calls"):
         for call in _objects(calls):
             if isinstance(function := call.get("function"), dict):
                 told = function.get("name"), function.get("arguments")
-                count += sum([len(text) for text in told if isinstance(text, str)])
+                count += sum([size_of(text) for text in told if isinstance(text, str)])
+    if "function_call" in message and isinstance(call := message["function_call"], dict):
+        count += size_of(call["arguments"]) if isinstance(call.get("arguments"), str) else 0
     return count
 
 

@@ -77,7 +77,8 @@ class ChatStream(StreamReader):
                 and is_text(data, start, stop)
                 and (data.isascii() or is_utf8(data))
             ):
-                self._characters += stop - start
+                self.output_characters += stop - start
+                self.pieces += 1
                 return [data]
             if cut := self._run(data):
                 return [data] if cut == size else self._joined([data[:cut], *super().feed(data[cut:])])
@@ -86,7 +87,8 @@ class ChatStream(StreamReader):
     def _run(self, data: bytes) -> int:
         """How many bytes at the beginning of `data` are events as most are."""
         count, size = run_of(data, self._before, self._after)
-        self._characters += size - count * (len(self._before) + len(self._after))
+        self.output_characters += size - count * (len(self._before) + len(self._after))
+        self.pieces += count
         return size
 
     def _take(self, whole: bytes) -> list[Piece]:
@@ -141,7 +143,8 @@ class ChatStream(StreamReader):
                 if alike is None and self._before:  # now it is known what most are like
                     end += self._run(whole[end:])
             else:
-                self._characters += told
+                self.output_characters += told
+                self.pieces += 1
             place = end
         else:
             if start < place:
@@ -204,7 +207,9 @@ class ChatStream(StreamReader):
             wanted = self._want_usage and isinstance(usage, dict)
             return [] if not wanted else [chunk_event(chunk)] if event is None or changed else None
         for choice in choices:
-            self._characters += characters(choice["delta"])
+            told = characters(choice["delta"])
+            self.output_characters += told
+            self.pieces += told > 0
             if self._listener is not None:
                 self._listener.hear(choice)
             self.finish_reason = choice.get("finish_reason") or self.finish_reason

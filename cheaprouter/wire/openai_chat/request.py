@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from math import isfinite
 from typing import Any, ClassVar, Final
 
@@ -10,6 +11,7 @@ from ...core.errors import InvalidRequestError
 from ...core.models import Json
 from ...core.records import dataclass
 from . import repair
+from .ceiling import capped
 from .from_responses import to_chat
 
 _NUMBER: Final = (int, float)
@@ -99,6 +101,11 @@ class ChatRequest:
     n: int
     wire: str = "openai_chat"
     marked: bool = False
+
+    def capped(self, most: int) -> ChatRequest:
+        """The same, each of whose replies may have at most so many tokens."""
+        limit = most if self.max_tokens is None else min(most, self.max_tokens)
+        return replace(self, body=capped(self.body, most), max_tokens=limit)
 
 
 def parse(body: Any, *, default_model: str | None = None, wire: str = "openai_chat") -> ChatRequest:

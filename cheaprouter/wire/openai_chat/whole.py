@@ -13,7 +13,7 @@ from typing import Any, Final
 import orjson
 
 from ...core.models import Json
-from ..events import Piece, StreamReader, Text
+from ..events import Piece, StreamReader, Text, size_of
 from ..usage import in_openai_words, parse_usage
 from .alike import LONGEST, alike_to, is_text
 from .chunks import choices_of
@@ -70,7 +70,8 @@ class WholeChat(ChatStream):
             for part in texts:
                 made += super()._take(b"%b%b%b\n\n" % (self._lead, part, self._tail))
         else:
-            self._characters += len(text)
+            self.output_characters += size_of(text)
+            self.pieces += len(texts)
             made.append(Text(text, self._index))
         texts.clear()
         return made
