@@ -22,7 +22,7 @@ import tempfile
 import time
 import tracemalloc
 from contextlib import closing
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def settings(models: int) -> dict[str, Any]:
 
 def fill(path: Path, devices: int, models: int, rows: int, ago: int = 0) -> None:
     """Books with so many known devices, and requests of the last days until `ago` seconds ago."""
-    from cheaprouter.books import rollups  # noqa: PLC0415 - the driver itself needs none of the package
+    from cheaprouter.books import rollups, standings  # noqa: PLC0415 - the driver itself needs none of the package
     from cheaprouter.books.migrations import migrate  # noqa: PLC0415
     from cheaprouter.books.sums import REQUEST_SUMS  # noqa: PLC0415
 
@@ -90,6 +90,9 @@ def fill(path: Path, devices: int, models: int, rows: int, ago: int = 0) -> None
         )
         rollups.rebuild_days(connection)
         rollups.fill_all(connection)
+        for kind in standings.KINDS:
+            while (made := standings.make(connection, kind)) is not None:
+                standings.keep(connection, made)
         connection.execute("COMMIT")
 
 
@@ -152,9 +155,13 @@ async def reports(house: Any) -> dict[str, float]:
     asked = house.control.reports
     today = datetime.now(UTC).date()
     month = {"from": today.replace(day=1).isoformat()}
+    odd, year = (today - timedelta(days=17)).isoformat(), (today - timedelta(days=365)).isoformat()
     kinds = {f"usage by {group}": lambda group=group: asked.usage({"group_by": group}) for group in REPORTS}
     kinds |= {
         "usage by device, this month": lambda: asked.usage({"group_by": "device", **month}),
+        "usage by device, odd days": lambda: asked.usage({"group_by": "device", "from": odd, "to": today.isoformat()}),
+        "usage by device, a year": lambda: asked.usage({"group_by": "device", "from": year, "to": today.isoformat()}),
+        "usage by model, a year": lambda: asked.usage({"group_by": "model", "from": year, "to": today.isoformat()}),
         "usage by hour of one device": lambda: asked.usage({"group_by": "hour", "device": "device 7"}),
         "usage by day of one device": lambda: asked.usage({"group_by": "day", "device": "device 7"}),
         "usage by day as CSV": lambda: asked.usage_csv({"group_by": "day"}),

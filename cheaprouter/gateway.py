@@ -8,6 +8,7 @@ import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from dataclasses import field
 from datetime import datetime
+from functools import partial
 from typing import Any, Final
 
 from .accounts.account import Account
@@ -21,6 +22,7 @@ from .core.records import dataclass
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.call import Asker
+from .upstream.left import Left, LeftBehind
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
 from .upstream.pool import Pool
 from .wire.events import Piece
@@ -85,6 +87,7 @@ class Gateway:
         self.draining = False
         self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
+        self.left_behind = LeftBehind()
         self._idle: asyncio.Event | None = None
 
     def new_id(self) -> str:
@@ -113,12 +116,30 @@ class Gateway:
             account.close(error.status, error=error.code)
             raise
         except asyncio.CancelledError:
-            status, code = self._why_ended()
-            account.close(status, error=code)
+            self._abandoned(account, account.left)
             raise
         except BaseException:
             account.close(500, error="internal_error")
             raise
+
+    def _abandoned(self, account: Account, left: Left | None) -> None:
+        """The client left, or we end: book what went upstream, once it is known what became of it."""
+        if left is None:
+            status, code = self._why_ended()
+            account.close(status, error=code)
+            return
+        device_id = account.caller.device_id
+        if self.cut_off or not self.left_behind.takes(left, device_id):
+            self._book_left(account, left.model, left.end())
+        else:
+            account.free_slot()
+            self.left_behind.read_on(left, device_id, partial(self._book_left, account, left.model))
+
+    def _book_left(self, account: Account, model: Model, used: Usage | None) -> None:
+        status, code = self._why_ended()
+        if used is not None:
+            account.tried(model, used)
+        account.close(status, error=code)
 
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
@@ -140,7 +161,7 @@ class Gateway:
                 decision.model,
                 lambda: decision.fallbacks,
                 account.operation,
-                account.top_up,
+                account,
                 Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold, account.id),
             )
         except UpstreamFailed as failed:

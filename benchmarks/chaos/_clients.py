@@ -100,7 +100,7 @@ async def send(port: int, ask: Ask, rng: random.Random) -> Said:
 
 
 async def _read(reader: asyncio.StreamReader, ask: Ask) -> Said:
-    status = int((await reader.readline()).split(b" ")[1])
+    status = int((await reader.readuntil(b"\r\n")).split(b" ")[1])
     if ask.stall:
         await asyncio.sleep(ask.stall)
     data, events = b"", 0

@@ -115,10 +115,10 @@ class Provider:
     url: str = ""
     shut: bool = False
 
-    def mark_killed(self) -> None:
-        """The router was killed now: whatever is being written was in flight."""
+    def mark_killed(self, devices: str) -> None:
+        """The router of these devices was killed now: whatever is being written for them was in flight."""
         for item in self.items:
-            item.killed = item.killed or item.open
+            item.killed = item.killed or (item.open and item.device.startswith(devices))
 
     async def quiet(self, seconds: float) -> None:
         """Wait until nothing is being written."""
@@ -351,6 +351,8 @@ async def provider(models: dict[str, Behaviour], overbill: float = 1.0) -> Async
         tasks.add(task)
         try:
             await made.serve(reader, writer)
+        except asyncio.CancelledError:
+            writer.transport.abort()
         finally:
             tasks.discard(task)
 

@@ -15,16 +15,16 @@ import random
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import _judge as judge
-from _clients import UNREACHABLE, Ask, Said, send
+from _clients import LEFT, UNREACHABLE, Ask, Said, send
 from _damage import DAMAGES
 from _judge import Verdict, usd
 from _provider import PICO, Behaviour, Item, Provider, provider
@@ -45,8 +45,8 @@ MODELS = {
     **dict.fromkeys(FLAKY, Behaviour(faulty=True)),
 }
 CAUSES = (
-    "calm", "left-before-headers", "left-before-token", "left-whole", "left-mid-stream", "thinking", "left-thinking",
-    "silent", "cut", "empty", "not-json", "long", "budget",
+    "calm", "left-before-headers", "left-before-token", "left-whole", "left-mid-stream", "left-unnoticed", "thinking",
+    "left-thinking",    "silent", "cut", "empty", "not-json", "long", "budget",
 )  # fmt: skip
 
 
@@ -62,7 +62,7 @@ class Options:
     streams: int = 8
     rounds: int = 12
     kills: int = 30
-    kill_rounds: int = 24
+    kill_streams: int = 2
     damages: int = 100
     wait: float = 70.0
     seed: int = 1
@@ -73,7 +73,7 @@ class Options:
     calm: bool = False
 
 
-QUICK = Options(devices=12, streams=4, rounds=4, kills=4, kill_rounds=5, damages=3, wait=0.0)
+QUICK = Options(devices=12, streams=4, rounds=4, kills=4, damages=3, wait=0.0)
 
 
 @dataclass
@@ -84,6 +84,7 @@ class Field:
     folder: Path
     provider: Provider
     verdict: Verdict
+    answers: Counter[int] = field(default_factory=Counter)
 
     def router(self, name: str, devices: dict[str, Any] | None = None, **settings: Any) -> Router:
         """A router of its own, with its own folder and books."""
@@ -143,8 +144,9 @@ MIX: tuple[tuple[Callable[[random.Random, str], Ask], int], ...] = (
     (lambda r, d: Ask("left-before-headers", _any(r, "plain", "whole", "think"), d, r.randint(50, 200), leave=0.1), 5),
     (lambda r, d: Ask("left-before-token", _any(r, "plain", "whole", "mute"), d, r.randint(50, 200), leave=0.3), 5),
     (lambda r, d: Ask("left-whole", _any(r, "plain", "whole", "mute"), d, r.randint(100, 200), stream=False, leave=0.9), 5),
-    (lambda r, d: Ask("left-mid-stream", _any(r, "plain", "whole", "mute"), d, r.randint(100, 300), events=r.randint(2, 8)), 8),
-    (lambda r, d: Ask("thinking", _any(r, "think", "think", "think", "mutethink"), d, r.randint(20, 150)), 10),
+    (lambda r, d: Ask("left-mid-stream", _any(r, "plain", "mute"), d, r.randint(100, 300), events=r.randint(2, 8)), 7),
+    (lambda r, d: Ask("left-unnoticed", "whole", d, r.randint(100, 300), events=r.randint(2, 8)), 1),
+    (lambda r, d: Ask("thinking", _any(r, *["think"] * 5, "mutethink"), d, r.randint(20, 150)), 10),
     (lambda r, d: Ask("left-thinking", "think", d, r.randint(20, 150), leave=0.9), 4),
     (lambda r, d: Ask("silent", _any(r, *FLAKY), d, r.randint(50, 150), fault="silent"), 1),
     (lambda r, d: Ask("cut", _any(r, *FLAKY), d, r.randint(50, 150), fault="cut"), 3),
@@ -155,60 +157,64 @@ MIX: tuple[tuple[Callable[[random.Random, str], Ask], int], ...] = (
 """What is asked, and how often."""
 
 
-async def run(field: Field, router: Router, rounds: int, seed: int) -> None:
-    """Every device with all its streams, each one request after the other."""
+async def run(field: Field, router: Router, streams: int, seed: int, more: Callable[[int], bool]) -> None:
+    """Every device with all its streams, each one request after the other for as long as there are to be `more` rounds."""
 
     async def stream(device: str, number: int) -> None:
         rng = random.Random(f"{seed} {device} {number}")
         await asyncio.sleep(0 if field.options.calm else rng.random() * 2)
-        for _ in range(rounds):
+        rounds = 0
+        while more(rounds):
             said = await send(router.port, plan(rng, device, calm=field.options.calm), rng)
+            rounds += 1
+            field.answers[said.status] += 1
             if said.status == UNREACHABLE:
                 await asyncio.sleep(0.3)
 
     names = [f"device-{number}" for number in range(field.options.devices)]
-    await asyncio.gather(*(stream(name, number) for name in names for number in range(field.options.streams)))
+    await asyncio.gather(*(stream(name, number) for name in names for number in range(streams)))
 
 
 async def load(field: Field) -> None:
     """The load, without and with kills, on one folder; then bill and books."""
     router, since = field.router("load"), len(field.provider.items)
     await router.start()
-    await run(field, router, field.options.rounds, field.options.seed)
+    options = field.options
+    await run(field, router, options.streams, options.seed, lambda rounds: rounds < options.rounds)
     await _settle(field, router)
-    judge.compare(field.verdict, "load", judge.causes(field.items(since)), router.booked())
+    judge.compare(field.verdict, "load", judge.causes(field.items(since, "device-")), router.booked())
     if field.options.kills and _wanted(field.options, "kills"):
         await _kills(field, router, since)
 
 
 async def _kills(field: Field, router: Router, since: int) -> None:
     await router.start()
-    over = asyncio.Event()
+    options, left = field.options, field.options.kills
 
     async def reap() -> None:
-        rng = random.Random(field.options.seed)
-        for _ in range(field.options.kills):
-            await asyncio.sleep(rng.uniform(0.5, 2.5))
-            field.provider.mark_killed()
+        nonlocal left
+        rng = random.Random(options.seed)
+        for _ in range(options.kills):
+            await asyncio.sleep(rng.uniform(1.0, 4.0))
+            field.provider.mark_killed("device-")
             await router.kill()
             await router.start()
-        over.set()
+            left -= 1
 
-    reaper = asyncio.create_task(reap())
-    number = 0
-    while not over.is_set():
-        number += 1
-        asking = asyncio.create_task(run(field, router, field.options.kill_rounds, field.options.seed + number))
-        await asyncio.wait({asking, reaper}, return_when=asyncio.FIRST_COMPLETED)
-        if over.is_set():
-            asking.cancel()
-            with suppress(asyncio.CancelledError):
-                await asking
-    await reaper
+    await asyncio.gather(reap(), run(field, router, options.kill_streams, options.seed + 1, lambda _: left > 0))
     await _settle(field, router)
     judge.compare(
-        field.verdict, f"load with {field.options.kills} kills", judge.causes(field.items(since)), router.booked()
+        field.verdict, f"load with {options.kills} kills", judge.causes(field.items(since, "device-")), router.booked()
     )
+    _answers(field)
+
+
+def _answers(field: Field) -> None:
+    """How the load was answered. What is refused or fails for no reason is no load."""
+    odd = sum(count for status, count in field.answers.items() if status not in {200, 502, 504, LEFT, UNREACHABLE})
+    names = {LEFT: "left", UNREACHABLE: "cut off"}
+    told = ", ".join(f"{names.get(status, status)} {count}" for status, count in sorted(field.answers.items()))
+    field.verdict.say(f"load: answers {told}", good=odd == 0)
 
 
 async def _settle(field: Field, router: Router) -> None:
@@ -433,12 +439,15 @@ async def main(options: Options) -> int:
     print(f"seed {options.seed}; {options.devices} devices x {options.streams} streams; {options.product}", flush=True)
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         async with provider(MODELS, options.overbill) as billing:
-            field = Field(options, Path(folder), billing, verdict)
-            if _wanted(options, "load") or "kills" in options.only:
-                await _take(field, "load", load)
-            await asyncio.gather(
-                *(_take(field, name, scene) for name, scene in SCENES.items() if _wanted(options, name))
-            )
+            stage = Field(options, Path(folder), billing, verdict)
+            scenes = [_take(stage, name, scene) for name, scene in SCENES.items() if _wanted(options, name)]
+            if _wanted(options, "load"):
+                first = _take(stage, "load", load)
+                if options.wait:  # there is time: nothing else disturbs the load
+                    await first
+                else:
+                    scenes.append(first)
+            await asyncio.gather(*scenes)
     print(
         f"\n{'all holds' if not verdict.wrong else f'{len(verdict.wrong)} do not hold:'} ({time.monotonic() - began:.0f} s)"
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from ..catalog.prices import Tariff, active_price, at_least, billed, charged, tariff
 from ..config.settings import BudgetAction
@@ -18,6 +18,7 @@ from .ledger import Refusal, Reservation, reached
 from .plausible import SURE, corrected
 from .policy import Policies, Policy
 from .refusals import rate_headers, unpriced_error
+from .tries import Tries
 
 if TYPE_CHECKING:
     from .accounts import Accounts
@@ -31,15 +32,18 @@ class Account:
     `started` and `first_token`: monotonic seconds; `opened`: Unix seconds. `policies` and what comes of them hold for the
     whole request, whatever is set meanwhile. `baseline`: the model that savings are counted against. `cost`: what it is
     booked at, in pico-dollars, once it is settled; None where nobody knows. `seq`: the number of its booking. `hold`: what it
-    holds of limits and budgets, once it has reserved.
+    holds of limits and budgets, once it has reserved. `left`: the try that was under way when its client left, see
+    `upstream.left`.
     """
 
     __slots__ = (
         "_accounts",
+        "_answer",
         "_baseline",
         "_budgeted",
         "_reservation",
         "_settled",
+        "_tries",
         "attempts",
         "cached",
         "caller",
@@ -50,6 +54,7 @@ class Account:
         "first_token",
         "hold",
         "id",
+        "left",
         "model",
         "on_close",
         "opened",
@@ -77,6 +82,8 @@ class Account:
         self._baseline = baseline
         self._reservation: Reservation | None = None
         self._settled: tuple[Usage, bool, str, float, float, int] | None = None
+        self._tries: Tries | None = None
+        self._answer: Usage | None = None  # what of the usage is the answer's, where there were other tries
         self.policies = policies
         self.policy: Policy = policies.of(caller.device_id)
         self._budgeted = self.policy.budgeted or policies.ceiling.budgeted
@@ -93,6 +100,7 @@ class Account:
         self.model: Model | None = None
         self.attempts: tuple[Attempt, ...] = ()
         self.first_token: float | None = None
+        self.left: Any = None
         self.cached = False
         self.closed = False
         self.cost: int | None = None
@@ -145,15 +153,98 @@ class Account:
             raise self._refused(refusal, prompt + hold.output)
 
     def top_up(self, model: Model) -> None:
-        """Raise the reserved cost to that of a dearer stand-in. Raises BudgetError."""
-        hold, house = self.hold, self.policies.ceiling
-        if hold is None:
-            return
-        cost = self._tariff(model, hold.prompt) if self._budgeted else None
-        clock = self._accounts.clock
-        refusal = hold.switch(model, cost, self.policy, house, clock.monotonic(), self.day)
-        if refusal is not None:
-            raise self._refused(refusal)
+        """Before each try: see that a stand-in, or a further try, can be paid, and write down what is about to be asked.
+
+        Raises BudgetError.
+        """
+        decision, tries, hold = self.decision, self._tries, self.hold
+        assert decision is not None
+        if hold is not None and (tries is not None or model is not decision.model):
+            prompt = self._prompt(model)
+            cost = self._tariff(model, prompt) if self._budgeted else None
+            refusal = hold.switch(model, prompt, cost, self.policy, self.policies.ceiling)
+            if refusal is not None:
+                raise self._refused(refusal)
+        self._intend(model, decision, tries)
+
+    def go_on(self, model: Model, used: Usage | None) -> None:
+        """Before a turn that its upstream paused is asked to go on: what it used so far stands in the intent, too."""
+        tries = replace(self._tries) if self._tries else Tries(model)
+        if used is not None:
+            self._add(tries, model, used)
+        assert self.decision is not None
+        self._intend(model, self.decision, tries)
+
+    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None) -> None:
+        """What is booked should nothing more be heard of this request: what it cost so far, and this try's estimate."""
+        prompt = decision.prompt_tokens if model is decision.model else self._prompt(model)
+        output = self._accounts.habits.outputs.get(model.id) or decision.expected_output
+        if (most := self.operation.max_tokens) is not None and output > most * self.operation.n:
+            output = most * self.operation.n
+        price = model.flat or active_price(model, self.at)
+        cost = None if price is None else charged(price, prompt, output)
+        count = 1
+        if tries is not None:
+            prompt, output, count = prompt + tries.prompt_tokens, output + tries.completion_tokens, 1 + tries.count
+            cost = None if cost is None else cost + tries.paid
+        caller = self.caller
+        self._accounts.recorder.intend(
+            (
+                self.id,
+                round(self.opened * 1_000_000),
+                self.day,
+                caller.device_id,
+                self.operation.model,
+                model.id,
+                model.provider,
+                prompt,
+                output,
+                cost,
+                int(self.operation.stream),
+                count,
+                decision.profile,
+                self.via,
+                caller.sub_identity,
+            )
+        )
+
+    def tried(self, model: Model, usage: Usage) -> None:
+        """A try came to nothing, and its upstream bills it all the same: it is charged at once, and booked with the rest.
+
+        `usage`: as told, or `estimated`; a prompt that nobody counted is as estimated.
+        """
+        if not usage.prompt_tokens:
+            usage = replace(usage, prompt_tokens=self._prompt(model), estimated=True)
+        if self._tries is None:
+            self._tries = Tries(model)
+        paid = self._add(self._tries, model, usage)
+        if self._reservation is not None:
+            tokens = usage.prompt_tokens + usage.completion_tokens
+            self._accounts.ledger.charge(self._reservation, tokens, paid, self._accounts.clock.monotonic(), self.day)
+
+    def _add(self, tries: Tries, model: Model, usage: Usage) -> int:
+        """Add a try; returns what it cost, as far as that is known."""
+        price = model.flat or active_price(model, self.at)
+        amount, source = billed(usage, model, price)
+        paid = at_least(usage, price) if amount is None else amount
+        tries.add(model, usage, source, paid)
+        return paid
+
+    def leave(self, left: Any) -> None:
+        """The client leaves during a try."""
+        self.left = left
+
+    def free_slot(self) -> None:
+        """The client has left, and what it asked for is read on: another of its requests may run beside that."""
+        if self._reservation is not None:
+            self._accounts.ledger.free_slot(self._reservation)
+
+    def _prompt(self, model: Model) -> int:
+        """Tokens of the prompt as that model's upstream will count them."""
+        decision = self.decision
+        if decision is None or model is decision.model or not decision.estimated_prompt:
+            return 0 if decision is None else decision.prompt_tokens
+        return max(1, round(decision.estimated_prompt * self._accounts.habits.corrections.get(model.id, 1.0)))
 
     def _spent(self) -> Refusal:
         """The budget that is spent and refuses, the device's own first."""
@@ -224,6 +315,16 @@ class Account:
         self._settled = used, usage is not None, source, now, at, day
         self.seen = (output_characters + 3) // 4
         self._charge(used, self._unknown(used) if self.cost is None else self.cost, now, at, day)
+        if self._tries is not None:
+            self._add_tries(self._tries, used)
+
+    def _add_tries(self, tries: Tries, answer: Usage) -> None:
+        """One booking for the answer and what was paid before it, which was charged already."""
+        assert self._settled is not None
+        _, told, source, now, at, day = self._settled
+        self.cost, source = tries.cost_with(self.cost, source)
+        self._answer, self.model = answer, self.model or tries.model
+        self._settled = tries.usage_with(answer), told, source, now, at, day
 
     def close(
         self, status: int, *, usage: Usage | None = None, output_characters: int = 0, error: str | None = None
@@ -244,6 +345,7 @@ class Account:
         assert self._settled is not None
         accounts, model, decision, amount = self._accounts, self.model, self.decision, self.cost
         usage, told, source, now, at, day = self._settled
+        answer = usage if self._answer is None else self._answer
         latency_ms = (now - self.started) * 1000
         first_token_ms = None if self.first_token is None else (self.first_token - self.started) * 1000
         difficulty = decision.difficulty if decision else None
@@ -269,7 +371,7 @@ class Account:
                 error,
                 amount,
                 source,
-                self._baseline_cost(usage, amount, source),
+                self._baseline_cost(answer, amount, source),
                 len(self.attempts),
                 str(decision.profile) if decision and decision.profile else None,
                 decision.reason if decision else "",
@@ -281,10 +383,10 @@ class Account:
                 None if usage.reported_cost is None else charge(usage.reported_cost),
             )
         )
-        if told and not usage.estimated and model and decision and not self.cached:
+        if told and not answer.estimated and model and decision and not self.cached:
             operation = self.operation
             accounts.habits.observe(
-                model.id, decision.estimated_prompt, usage, kind=operation.kind, n=operation.n, seen=self.seen
+                model.id, decision.estimated_prompt, answer, kind=operation.kind, n=operation.n, seen=self.seen
             )
         if accounts.bus.listeners(RequestCompleted):
             stream, output = self.operation.stream, usage.completion_tokens
@@ -296,7 +398,9 @@ class Account:
         # An answer from memory used no upstream's tokens, so it takes none of the limit's.
         tokens = 0 if self.cached else usage.prompt_tokens + usage.completion_tokens
         accounts, balance = self._accounts, self._reservation.balance
-        if not accounts.ledger.settle(self._reservation, tokens, paid, now, day) or not paid:
+        if not accounts.ledger.settle(self._reservation, tokens, paid, now, day):
+            return
+        if not paid and self._tries is None:
             return
         policies, mine = accounts.policies(), self.policy  # a budget set meanwhile counts for what is told
         if policies is not self.policies:
@@ -311,14 +415,14 @@ class Account:
     def _estimated(self, told: Usage | None, output_characters: int) -> Usage:
         """Usage that no upstream told, or not of the prompt or the output, though there is some."""
         if told is not None and told.completion_tokens:
-            asked = 0 if self.model is None or self.cached or self.decision is None else self.decision.prompt_tokens
+            asked = 0 if self.model is None or self.cached else self._prompt(self.model)
             return replace(told, prompt_tokens=asked, estimated=True) if asked else told
         output = (output_characters + 3) // 4
         if self.model is None or self.cached or not (output or (told is None and self.first_token is not None)):
             return told or Usage()
         if told is not None and told.prompt_tokens:
             return replace(told, completion_tokens=output, estimated=True)
-        prompt = self.decision.prompt_tokens if self.decision else 0
+        prompt = self._prompt(self.model)
         return Usage(prompt, output, estimated=True, reported_cost=None if told is None else told.reported_cost)
 
     def _believed(self, told: Usage, output_characters: int) -> Usage:
@@ -345,8 +449,11 @@ class Account:
 
     def _baseline_cost(self, usage: Usage, amount: int | None, source: str) -> int | None:
         """What the same usage would have cost at the baseline's price; None where nothing can be compared."""
-        if self.model is self._baseline and source in _BY_PRICE:
-            return amount
+        if self._answer is None:
+            if self.model is self._baseline and source in _BY_PRICE:
+                return amount
+        elif not usage.total_tokens:
+            return None  # there was no answer that anybody else could have given
         if self._baseline is None or self.model is None:
             return None
         price = self._baseline.flat or active_price(self._baseline, self.at)

@@ -18,29 +18,23 @@ from ..books.habits import Habits
 from ..books.recorder import Recorder
 from ..config import fields
 from ..config.settings import Auth, BudgetAction, HttpSettings, Settings
-from ..core.addresses import Proxies
 from ..core.calendar import Calendar, Clock
 from ..core.errors import AuthenticationError
 from ..core.events import EventBus, SettingsChanged
-from ..core.ids import FORGOTTEN, OTHERS, OWN_DEVICES, address_id, device_scope, key_owner, network_of
+from ..core.ids import FORGOTTEN, OTHERS, OWN_DEVICES, device_scope, key_owner
 from ..core.models import Caller, Json, KeyKind
 from ..core.records import dataclass
 from . import keys, known
-from .arrivals import Arrivals, TurnedAway
 from .callers import Callers, identify
 from .known import KnownDevices
 from .ledger import Balance, Baseline, Ledger, Period
 from .policy import HUB_SCOPE, Override, Overrides, Policies, Policy, baseline
 from .refusals import Alerts, percent, rate_headers
+from .strangers import Strangers, TurnedAway
 
 _LOG = logging.getLogger(__name__)
 _STRICTNESS: Final = {BudgetAction.ECO: 0, BudgetAction.FREE: 1, BudgetAction.REFUSE: 2}
 
-_OURS: Final = frozenset(map(address_id, ("::1", "172.30.32.2")))
-_LOOPBACK: Final = "lan-127."
-
-MOST_BEYOND: Final = 1000
-"""Devices that this machine and the Supervisor may add beyond what there is room for."""
 HOUSEKEEPING: Final = 1.0
 """Seconds between two looks at what another process changed, and between two writings of new devices."""
 
@@ -65,17 +59,16 @@ class Accounts:
     policies: Callable[[], Policies]
     changed: Callable[[], None]
     admin_key_file: InitVar[Path | None] = None
-    http: HttpSettings = HttpSettings()
+    http: InitVar[HttpSettings] = HttpSettings()
 
-    def __post_init__(self, most: int, admin_key_file: Path | None) -> None:
+    def __post_init__(self, most: int, admin_key_file: Path | None, http: HttpSettings) -> None:
         self._failing = False
         self._month = 0
-        self._arrivals = Arrivals()
-        self._proxies = Proxies(self.http.trusted_proxies)
         self.turned_away = TurnedAway()
         self.ledger = Ledger()
         self.alerts = Alerts(self.bus)
         self.known = KnownDevices(most, self.bus, self._kept, self.ledger.busy, self._forgotten)
+        self._strangers = Strangers(self.known, http)
         self.callers = Callers(admin_key_file)
         self.overrides = Overrides(self.database)
 
@@ -89,10 +82,13 @@ class Accounts:
     def recognize(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """Who that is by these alone: the same for as long as `callers.keyring` is. Raises AuthenticationError, which is counted."""
         try:
-            return self.look_up(headers, peer, auth)
+            caller = self.look_up(headers, peer, auth)
         except AuthenticationError:
             self.turned_away.note(self.clock.monotonic())
             raise
+        if caller.key_id:
+            self.callers.note_use(caller)
+        return caller
 
     def look_up(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
         """The same where nobody is turned away for it."""
@@ -104,20 +100,11 @@ class Accounts:
             self.callers.note_use(caller)
         if caller.device_id in self.known:
             return caller
-        if not self._may_come(caller, peer):
+        invited = caller.key is not KeyKind.NONE or self._kept(caller.device_id)
+        if not invited and not self._strangers.may_come(peer, self.clock.monotonic()):
             caller = replace(caller, device_id=OTHERS)
         self.known.seen(caller.device_id, int(self.clock.unix()))
         return caller
-
-    def _may_come(self, caller: Caller, peer: str) -> bool:
-        """Whether a newcomer is a device of its own. What is set up or comes from the house itself is not counted."""
-        known = self.known
-        if caller.key is not KeyKind.NONE or self._kept(caller.device_id):
-            return True
-        if is_ours(peer) or self._proxies.trusts(peer):
-            return known.has_room() or known.crowd < MOST_BEYOND
-        most = self.http.max_new_devices_per_hour
-        return known.has_room() and self._arrivals.take(network_of(peer), self.clock.monotonic(), most)
 
     # --- start, stop, change -----------------------------------------------------------------------------------
 
@@ -219,8 +206,8 @@ class Accounts:
 
     def configured(self, settings: Settings) -> None:
         """New settings are in force."""
-        self.known.most, self.http = settings.max_devices, settings.http
-        self._proxies = Proxies(self.http.trusted_proxies)
+        self.known.most = settings.max_devices
+        self._strangers.configure(settings.http)
         self.callers.configure(settings.admin_key)
         self.known.register(self.policies().configured)
         self.known.reconsider()
@@ -394,12 +381,6 @@ class Accounts:
     def _forgotten(self, device_id: str) -> None:
         self.ledger.forget((device_id,))
         self.alerts.forget((device_id,))
-
-
-def is_ours(peer: str) -> bool:
-    """Whether an address is this machine's, or Home Assistant's Supervisor's: strangers have none of these."""
-    name = address_id(peer)
-    return name in _OURS or name.startswith(_LOOPBACK)
 
 
 def _stricter(one: BudgetAction | None, other: BudgetAction) -> BudgetAction:

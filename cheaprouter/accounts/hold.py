@@ -71,13 +71,12 @@ class Hold:
     """Made where a request reserves, of use until it is settled. `output`: tokens of output that are reserved.
 
     `characters`, `pieces`: once a reply has so many, whoever reads it asks for `more`; see `StreamReader`. Both are looked at
-    for each piece, so they are plain numbers. `opened`: when the request came (Unix seconds), by which it is priced. `sunk`: pico-dollars and
-    tokens that tries before this one have used.
+    for each piece, so they are plain numbers. `opened`: when the request came (Unix seconds), by which it is priced.
     """
 
     __slots__ = (
         "_accounts", "_all", "_ample", "_device_id", "_limited", "_model", "_opened", "_operation", "_reservation", "_tariff", "_wanted", "characters", "output", "pieces",
-        "prompt", "sunk",
+        "prompt",
     )  # fmt: skip
 
     def __init__(
@@ -101,7 +100,6 @@ class Hold:
         self._wanted = 0
         self.prompt = prompt
         self.output = self.characters = self.pieces = 0
-        self.sunk = (0, 0)
 
     # --- before it is sent ---------------------------------------------------------------------------------------
 
@@ -140,19 +138,18 @@ class Hold:
                     self._ample = limits, ceiling, now, day
         return refusal
 
-    def switch(
-        self, model: Model, cost: Tariff | None, mine: Policy, house: Policy, now: float, day: int
-    ) -> Refusal | None:
-        """Hold what another model's reply needs, if that is more."""
+    def switch(self, model: Model, prompt: int, cost: Tariff | None, mine: Policy, house: Policy) -> Refusal | None:
+        """Before a further try: hold what that model's reply needs, beside what tries before it were charged."""
+        self.prompt = prompt
         output, each, ledger = self._asks(model), cost or NO_COST, self._accounts.ledger
-        spent, used = self.sunk
+        _, _, now, day = self._in_force()
         tokens, _ = ledger.room(self._reservation, mine.limits, house.limits, now, day)
         if tokens is not None:
-            output = max(1, min(output, tokens - used - self.prompt))  # it may be cut short, and need not be
+            output = max(1, min(output, tokens - prompt))  # it may be cut short, and need not be
         refusal = ledger.top_up(
             self._reservation,
-            used + self.prompt + output,
-            spent + each.begun + output * each.each,
+            prompt + output,
+            each.begun + output * each.each,
             mine.limits,
             house.limits,
             now,
@@ -194,8 +191,10 @@ class Hold:
         """
         operation, most = self._operation, model.max_output
         n, asked = operation.n, operation.max_tokens
-        if most is None or (asked is not None and asked < most):
-            most = UNTOLD if asked is None else asked
+        if asked is not None:
+            most = asked if most is None or asked < most else most
+        elif most is None:  # what would not fit beside the prompt is not asked for: some refuse to be
+            most = UNTOLD if model.context is None else max(1, min(UNTOLD, model.context - self.prompt))
         each = self._accounts.habits.long.get((model.id, operation.kind, n > 1), START)
         self._wanted = most * n
         return min(most, each) * n
@@ -247,23 +246,21 @@ class Hold:
     def _room(self, room: tuple[int | None, int | None]) -> int | None:
         """Tokens of output that may be reserved in all; None: as many as are wanted."""
         tokens, money = room
-        spent, used = self.sunk
         if tokens is not None:
-            tokens -= self.prompt + used
+            tokens -= self.prompt
         each = self._tariff
         if money is None or each is None or not each.each:
             return tokens
-        paid = (money - spent - each.begun) // each.each
+        paid = (money - each.begun) // each.each
         return paid if tokens is None or paid < tokens else tokens
 
     def _raise(self, output: int, limits: Limits, ceiling: Limits, now: float, day: int) -> Refusal | None:
         """Reserve so many tokens of output in all."""
-        spent, used = self.sunk
         each = self._tariff or NO_COST
         refusal = self._accounts.ledger.top_up(
             self._reservation,
-            used + self.prompt + output,
-            0 if self._tariff is None else spent + each.begun + output * each.each,
+            self.prompt + output,
+            0 if self._tariff is None else each.begun + output * each.each,
             limits,
             ceiling,
             now,

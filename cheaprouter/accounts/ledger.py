@@ -215,13 +215,17 @@ class Balance:
 
 @dataclass(slots=True)
 class Reservation:
-    """What a request has taken so far: a slot and a request's token, then tokens and money. Ends with `settle`."""
+    """What a request has taken so far: a slot and a request's token, then tokens and money. Ends with `settle`.
+
+    `slot`: whether it still has that one.
+    """
 
     balance: Balance
     tokens: int = 0
     cost: int = 0
     refused: bool = False
     open: bool = True
+    slot: bool = True
 
 
 class Ledger:
@@ -333,14 +337,30 @@ class Ledger:
         bucket = reservation.balance.tokens = _bucket(reservation.balance.tokens, limits.tpm, now)
         return reservation.tokens + bucket.left(now)[0], money
 
+    def charge(self, reservation: Reservation, tokens: int, cost: int, now: float, day: int) -> None:
+        """Charge a try that failed at once; what is reserved stays so for the next."""
+        balance = reservation.balance
+        if balance.tokens is not None:
+            balance.tokens.give(-tokens, now)
+        balance.book(day, cost)
+        self.everyone.book(day, cost)
+
+    def free_slot(self, reservation: Reservation) -> None:
+        """Its client has gone, and may ask again; tokens and money stay reserved until it is settled."""
+        if reservation.slot:
+            reservation.slot = False
+            reservation.balance.running -= 1
+            self.everyone.running -= 1
+
     def settle(self, reservation: Reservation, tokens: int, cost: int, now: float, day: int) -> bool:
         """Replace what was reserved by what was used and free the slot; False if that was done before."""
         if not reservation.open:
             return False
         reservation.open = False
         balance, everyone = reservation.balance, self.everyone
-        balance.running -= 1
-        everyone.running -= 1
+        if reservation.slot:  # `free_slot`, without the call
+            balance.running -= 1
+            everyone.running -= 1
         if reservation.refused and not tokens and balance.requests is not None:
             balance.requests.give(1, now)
         # A limit that was lifted, or set, while the request ran has no bucket to correct, or a fresh one.

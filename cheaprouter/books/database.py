@@ -15,10 +15,10 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
-from . import rollups, totals, wal
+from . import compare, rollups, spare, standings, totals, wal
 from .migrations import migrate, refuse_newer, transaction
 from .reader import READ_TEXT, Reader, within
-from .salvage import Damage, check, check_requests, salvage
+from .salvage import Damage, check, check_day, check_requests, salvage, unlike_words
 from .wal import checkpoint
 
 T = TypeVar("T")
@@ -63,6 +63,8 @@ class Database:
         self._connection: sqlite3.Connection | None = None
         self._data_version = 0
         self._lock: int | None = None
+        self._serial: int | None = None
+        self.most_log = wal.MOST_BYTES
         self._damage = Damage(None if path is None else path.with_name("damage.json"))
         self._unknown = Damage(None)
         self._ours = False
@@ -164,6 +166,7 @@ class Database:
             day = await self.run(partial(rollups.mend_hours, after=day))
         await self.fill_hours()
         kept = _free_name(self.path, "rows")
+        await self._compare(kept)
         below: int | None = _ABOVE
         while below is not None:
             try:
@@ -175,10 +178,27 @@ class Database:
                 await asyncio.to_thread(self.add_damage, [words])
             await asyncio.sleep(LOOK_PAUSE)
 
+    async def _compare(self, kept: Path) -> None:
+        """Have totals that are not the sum of their hours made anew; read beside other work, a day at a time."""
+        for day in await self.look(compare.days):
+            # Where something is wrong it is looked at once more by whoever mends it: bookings may have come in between.
+            wrong = await self.look(partial(compare.different, day=day))
+            if wrong and (count := await self.run(partial(_mend_day, day=day, kept=kept))):
+                await asyncio.to_thread(self.add_damage, [unlike_words(count, kept)])
+            await asyncio.sleep(LOOK_PAUSE)
+
     async def fill_hours(self) -> None:
         """Sum up hours of before there were any, or of before the file was damaged, a few at a time. Raises sqlite3.Error."""
         while await self.run(rollups.fill):  # noqa: ASYNC110 - nothing is waited for: others want the disk, too
             await asyncio.sleep(LOOK_PAUSE)
+
+    async def fill_standings(self) -> None:
+        """Make what is missing of standings, a day at a time: read beside other work, and written at once. Raises sqlite3.Error."""
+        for kind in standings.KINDS:
+            while (made := await self.look(partial(standings.make, kind=kind))) is not None:
+                if not await self.run(partial(standings.keep, made=made)):
+                    break  # something was booked to a day that is over: the next time
+                await asyncio.sleep(LOOK_PAUSE)
 
     async def close(self) -> None:
         """Finish queued work, move the WAL into the file and close it."""
@@ -211,8 +231,7 @@ class Database:
             self._connection = self._connect_patiently(self.path)
             if gone:
                 self.add_damage([f"The books, {self.path}, are gone: they begin anew. A backup may still hold them."])
-            if self._ours:
-                self._check(self._connection)
+            self._check(self._connection)
         except (sqlite3.Error, OSError, UnicodeDecodeError) as error:
             if strict and isinstance(error, UnicodeDecodeError):
                 raise sqlite3.DatabaseError("the file is damaged") from error
@@ -224,14 +243,20 @@ class Database:
                 self._fall_back(error)
 
     def _check(self, connection: sqlite3.Connection) -> None:
-        """Take out single rows that cannot be right, before anybody reads them."""
+        """Take out single rows that cannot be right, before anybody reads them; keys and settings come back from their second file."""
         assert self.path is not None
-        totals.applied(connection)
-        totals.recent(connection, 0)
-        try:
-            self.add_damage(check(connection, _free_name(self.path, "rows")))
-        except OSError as error:
-            self.add_damage([f"Rows of {self.path} cannot be read, and there is no room to keep a copy ({error})."])
+        serial = spare.serial(connection)
+        if self._ours:
+            totals.applied(connection)
+            totals.recent(connection, 0)
+            try:
+                self.add_damage(check(connection, _free_name(self.path, "rows")))
+            except OSError as error:
+                self.add_damage([f"Rows of {self.path} cannot be read, and there is no room to keep a copy ({error})."])
+        with transaction(connection):
+            spare.number(connection, serial)
+            self.add_damage(spare.reconcile(connection, spare.beside(self.path)))
+            self._serial = spare.serial(connection)
 
     def _claim(self, path: Path) -> bool:
         """Take the lock that says whose file it is; the system gives it back however the process ends."""
@@ -292,7 +317,7 @@ class Database:
             kept = f"it is kept as {aside}, and a new one begins. Saved: {saved}."
             self.add_damage([f"The database {self.path} is damaged ({error}): {kept}"])
             self._check(self._connection)
-        except (sqlite3.Error, OSError) as again:
+        except (sqlite3.Error, OSError, UnicodeDecodeError) as again:
             self.add_damage([f"The database {self.path} is damaged ({error}); what it holds could not be saved."])
             self._fall_back(again)
 
@@ -306,15 +331,32 @@ class Database:
         self._disconnect()
         self.volatile = True
         self._connection = self._connect(None)
+        if self.path is not None:  # limits hold, whatever becomes of the books
+            with transaction(self._connection):
+                spare.watch(self._connection)
+                spare.take(self._connection, spare.beside(self.path))
+                self._serial = spare.serial(self._connection)
 
     def _transact(self, work: Work[T]) -> T:
         def whole(connection: sqlite3.Connection) -> T:
             if self.path is not None and not self.volatile:
-                wal.make_room(connection, self.path)
+                wal.make_room(connection, self.path, self.most_log)
             with transaction(connection):
-                return work(connection)
+                done = work(connection)
+                serial = self._keep_spare(connection)
+            self._serial = serial
+            return done
 
         return self._guard(whole)
+
+    def _keep_spare(self, connection: sqlite3.Connection) -> int | None:
+        """Where keys or settings were changed, have them in their second file before that is committed."""
+        if self.path is None or self.taken:  # then the file is the other router's
+            return self._serial
+        serial = spare.serial(connection)
+        if serial != self._serial:
+            spare.write(connection, spare.beside(self.path))
+        return serial
 
     def _guard(self, work: Work[T]) -> T:
         assert self._connection is not None
@@ -346,6 +388,10 @@ class Database:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _mend_day(connection: sqlite3.Connection, day: int, kept: Path) -> int:
+    return check_day(connection, day, compare.different(connection, day), kept)
 
 
 def corrupt(error: BaseException) -> bool:

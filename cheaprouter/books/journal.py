@@ -3,6 +3,9 @@
 A line is a CRC-32 in hex, a space, and JSON: first the names of the columns, then rows. One that was torn by a full disk or
 a crash gets `~` at its end, and is no loss: its row waits in memory, or was never booked. The process may be killed at any
 moment: what was written is in the kernel's hands. `sync` makes it safe from a power cut; it blocks, and belongs in a thread. Old segments go once SQLite holds their rows for good.
+
+Before a request goes upstream its intent is written, an object with a `~` behind it, so that versions that know of none pass it
+over as they do what is torn. The row with the same id closes it; what is never closed was under way when the process died.
 """
 
 from __future__ import annotations
@@ -13,11 +16,11 @@ import zlib
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import orjson
 
-from .rows import COLUMNS, Row, from_disk
+from .rows import COLUMNS, INTENT, Row, from_disk
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -31,7 +34,8 @@ _FIRST_COLUMNS: Final = COLUMNS[:31]
 class Journal:
     """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying.
 
-    `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`.
+    `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`. `orphans`: intents that
+    the last whole `replay` found no rows of, by id. `open`: the lines of those that have no row yet.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -48,10 +52,14 @@ class Journal:
         self.dirty = False
         self.failing = False
         self.damage: list[str] = []
+        self.orphans: dict[str, dict[str, Any]] = {}
+        self.open: dict[str, bytes] = {}
 
     def replay(self) -> Iterator[Row]:
         """All whole rows on disk, in order of writing; a torn or damaged line is left out, and `damage` tells of it."""
         self.damage = []
+        orphans: dict[str, dict[str, Any]] = {}
+        closed: set[str] = set()
         for path in self._segments():
             try:
                 data = path.read_bytes()
@@ -59,19 +67,25 @@ class Journal:
                 self._lost(path, f"The journal {path} cannot be read ({error}).")
                 continue
             names: tuple[str, ...] = _FIRST_COLUMNS
+            intent: tuple[str, ...] = ()
             bad = 0
             *lines, torn = data.split(b"\n")
             for line in (*lines, torn):
                 found = _decode(line)
                 if isinstance(found, dict):
                     names = tuple(map(str, found.get("columns", ())))
+                    intent = tuple(map(str, found.get("intent", ())))
                 elif isinstance(found, list) and len(found) == len(names) and (row := from_disk(found, names)):
                     self._last = max(self._last, row[0])
+                    closed.add(row[1])
                     yield row
+                elif line.endswith(_INTENT) and intent:
+                    orphans |= _intent(line, intent)
                 elif line.strip(b"\0") and line is not torn and not line.endswith(_TORN):
                     bad += 1
             if bad:
                 self._lost(path, f"{bad} line(s) of the journal {path} cannot be read.")
+        self.orphans = {name: intent for name, intent in orphans.items() if name not in closed}
 
     def _lost(self, path: Path, words: str) -> None:
         self._damaged.add(path)
@@ -85,11 +99,24 @@ class Journal:
 
     def append(self, row: Row) -> bool:
         """Write one row, with one system call; False where the disk refuses. Never raises, never waits for the disk."""
+        self.open.pop(row[1], None)
         data = orjson.dumps(row)  # `_encode`, without the call
-        line = b"%08x %b\n" % (zlib.crc32(data), data)
+        if not self._write(b"%08x %b\n" % (zlib.crc32(data), data), row[0]):
+            return False
+        self._last = row[0]
+        return True
+
+    def intend(self, name: str, values: tuple[Any, ...]) -> bool:
+        """Write the intent of the request of that id, in the order of `INTENT`; a later one replaces it. As `append`."""
+        data = orjson.dumps(values)
+        line = self.open[name] = b'%08x {"intent":%b}~\n' % (zlib.crc32(data), data)
+        return self._write(line, self._last + 1)
+
+    def _write(self, line: bytes, seq: int) -> bool:
+        """Write a line; `seq`: the name of the segment, where there is none yet."""
         if self._torn:
             line = _TORN + b"\n" + line
-        if self._file < 0 and not self._begin(row[0]):
+        if self._file < 0 and not self._begin(seq):
             return False
         try:
             written = os.write(self._file, line)
@@ -100,7 +127,6 @@ class Journal:
         self._torn = written != len(line)
         if self._torn:
             return self._refused(None)
-        self._last = row[0]
         self.failing = False
         return True
 
@@ -127,7 +153,9 @@ class Journal:
         if self._size >= SEGMENT_BYTES and self._current is not None:
             ended, previous = self._current, self._file
             if self._begin(self._last + 1):
-                self._ended[ended] = self._last
+                # What is under way goes along: the old segment may be gone before it is over.
+                along = not self.open or self._write(b"".join(self.open.values()), self._last + 1)
+                self._ended[ended] = self._last if along else _NEVER
                 self._left.append(previous)
                 return True
         return False
@@ -140,6 +168,14 @@ class Journal:
                     path.rename(_aside(path))
                 else:
                     path.unlink(missing_ok=True)
+                del self._ended[path]
+
+    def put_aside(self) -> None:
+        """Rename damaged segments whose whole rows are all in SQLite for good: what was acknowledged is not told again."""
+        for path in self._damaged & self._ended.keys():
+            with suppress(OSError):
+                path.rename(_aside(path))
+                self._damaged.discard(path)
                 del self._ended[path]
 
     def close(self) -> None:
@@ -213,5 +249,21 @@ def _decode(line: bytes) -> object:
         return None
 
 
+def _intent(line: bytes, names: tuple[str, ...]) -> dict[str, dict[str, Any]]:
+    """The intent in a line, by its id; nothing where it is torn or damaged."""
+    data = line[len("00000000 ") + len(_OPENS) : -len(_INTENT)]
+    try:
+        found = orjson.loads(data) if int(line[:8], 16) == zlib.crc32(data) else None
+    except ValueError:
+        return {}
+    if not isinstance(found, list) or len(found) != len(names):
+        return {}
+    intent = dict(zip(names, found, strict=True))
+    return {str(intent["id"]): intent} if "id" in intent else {}
+
+
 _TORN: Final = b"~"
-_HEAD: Final = _encode({"columns": COLUMNS})
+_OPENS: Final = b'{"intent":'
+_INTENT: Final = b"}~"
+_NEVER: Final = 2**62
+_HEAD: Final = _encode({"columns": COLUMNS, "intent": INTENT})

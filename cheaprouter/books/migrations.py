@@ -98,15 +98,29 @@ def keys_that_expire(connection: sqlite3.Connection) -> None:
         connection.execute(f"ALTER TABLE device_key ADD COLUMN {name} INTEGER")
 
 
+def standings_for_reports(connection: sqlite3.Connection) -> None:
+    """What each device, and each model, had used by the end of a day (books/standings.py); made while the router runs."""
+    connection.execute("""
+        CREATE TABLE line (
+            kind INTEGER NOT NULL, n INTEGER NOT NULL, name TEXT NOT NULL, provider TEXT NOT NULL, PRIMARY KEY (kind, n)
+        ) WITHOUT ROWID""")
+    connection.execute("CREATE INDEX line_name ON line (kind, name)")
+    connection.execute("""
+        CREATE TABLE standing (
+            kind INTEGER NOT NULL, day INTEGER NOT NULL, sums BLOB NOT NULL, PRIMARY KEY (kind, day)
+        )""")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     requests_and_daily_totals,
     devices_and_their_settings,
     forgiven_spend,
     rollups_for_reports,
     keys_that_expire,
+    standings_for_reports,
 )
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
-"""What is taken over from damaged books. `rollup` is made anew of these."""
+"""What is taken over from damaged books. `rollup` and `standing` are made anew of these."""
 
 
 @contextmanager

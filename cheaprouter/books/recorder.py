@@ -16,12 +16,13 @@ from ..config.settings import StorageSettings
 from ..core.calendar import Clock, from_date
 from ..core.models import RequestRecord
 from ..core.records import dataclass
+from . import space
 from . import totals as books
 from .database import Database
 from .journal import Journal
 from .metrics import Metrics
 from .rollups import drop_hours
-from .rows import FIRST_AT, INDEX, Row, from_row, make_row, microseconds
+from .rows import FIRST_AT, INDEX, INTENT, Row, bounded_intent, from_row, interrupted, make_row, microseconds
 from .wal import MOST_BOOKED_AT_ONCE, WalFullError, checkpoint
 
 _LOG: Final = logging.getLogger(__name__)
@@ -42,7 +43,7 @@ MOST_UNMOVED: Final = 20_000
 MOST_WAITING: Final = 10_000
 """Bookings kept in memory for a database that does not take them; the oldest go first, and are read from the journal then."""
 
-CHUNK: Final = 2000
+CHUNK: Final = 500
 """Rows deleted in one transaction: bookings wait for no more than that."""
 
 FEW: Final = 64
@@ -51,10 +52,15 @@ FEW: Final = 64
 DAYS_KEPT: Final = 400
 """Days with totals of their own: a year can be compared with the one before. Older ones are kept by month."""
 
+FEWER_DAYS: Final = (200, 100, 62)
+"""The same where the totals alone take more than there is room for."""
+
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
 _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
+_ASKED: Final = INTENT.index("requested_model")
+_SHORT: Final = 64
 
 
 @dataclass(slots=True)
@@ -64,6 +70,8 @@ class Retention:
     settings: StorageSettings
     clock: Clock
     _added_up: int = 0
+    too_large: str = ""
+    """What is told where the database cannot be made to fit."""
 
     async def apply(self, database: Database) -> int:
         """Delete what is too old or too much, in small steps; returns how many requests went. Raises sqlite3.Error.
@@ -74,22 +82,49 @@ class Retention:
         before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
         while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
-        while await database.read(_used) > self.settings.max_mb * _MEGABYTE:
+        most = await asyncio.to_thread(self.make_room, database)
+        while await database.read(_used) > most:
             if not (step := await database.run(lambda c: _delete(c, "ORDER BY seq"))):
                 break
             gone += step
         if settled:
-            await self._add_up(database)
+            await self._add_up(database, most)
         while await database.read(_give_back):
             pass
+        await self._tell(database, most)
         return gone
 
-    async def _add_up(self, database: Database) -> None:
-        """Once a day: totals of long ago need no days of their own."""
-        before = from_date(date.fromordinal(max(1, self.clock.utcnow().toordinal() - DAYS_KEPT)))
-        if before != self._added_up:
-            await database.run(lambda c: books.by_month(c, before))
-            self._added_up = before
+    def make_room(self, database: Database) -> int:
+        """Remove copies beyond their share; returns what the database's file may take, in bytes. Reads the folder."""
+        if database.path is None or database.taken:
+            return self.settings.max_mb * _MEGABYTE
+        folder = database.path.parent
+        space.trim(folder, self.settings.max_mb)
+        found = space.shares(folder, self.settings.max_mb)
+        database.most_log = found.log
+        return found.database
+
+    async def _add_up(self, database: Database, most: int) -> None:
+        """Totals of long ago need no days of their own; where there is little room, those of some months ago neither."""
+        today = self.clock.utcnow().toordinal()
+        for days in (DAYS_KEPT, *FEWER_DAYS):
+            before = from_date(date.fromordinal(max(1, today - days)))
+            if days != DAYS_KEPT and await database.read(_used) <= most:
+                return
+            if before > self._added_up or days == DAYS_KEPT:
+                while await database.run(lambda c, before=before: books.by_month(c, before, CHUNK)):  # type: ignore[misc]
+                    pass
+                self._added_up = max(before, self._added_up)
+
+    async def _tell(self, database: Database, most: int) -> None:
+        """Say so where the file stays larger than it may be."""
+        size = await database.read(_size)
+        self.too_large = ""
+        if size > max(most, self.settings.max_mb * _MEGABYTE // 2) and not database.volatile:
+            self.too_large = (
+                f"the database takes {size // _MEGABYTE} MB and cannot be made smaller: everything together may take "
+                f"storage.max_mb, {self.settings.max_mb} MB"
+            )
 
 
 def _delete(connection: sqlite3.Connection, which: str, *parameters: int) -> int:
@@ -106,6 +141,12 @@ def _used(connection: sqlite3.Connection) -> int:
         connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "freelist_count", "page_size")
     )
     return int((pages - free) * size)
+
+
+def _size(connection: sqlite3.Connection) -> int:
+    """Bytes of the file."""
+    pages, size = (connection.execute(f"PRAGMA {name}").fetchone()[0] for name in ("page_count", "page_size"))
+    return int(pages * size)
 
 
 def _give_back(connection: sqlite3.Connection) -> bool:
@@ -135,6 +176,7 @@ class Recorder:
         self._handed_over = 0
         self._failing = False
         self._held_up = ""
+        self._lost = 0
         self._untidy = False
         self._rows_unmoved = 0
         self._overflowed = False
@@ -142,30 +184,63 @@ class Recorder:
 
     def restore(self) -> None:
         """Bring into SQLite what a crash left in the journal, and live figures up to date; before serving, blocks."""
+        self._retention.make_room(self._database)
         if self._database.taken:
             self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
         self._moved_aside = self._database.moved_aside
+        last, safe = self._apply(rows)
+        # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
+        self._seq = max([microseconds(self._retention.clock.utcnow()), last, *(row[0] for row in rows)])
+        orphans = self._orphans()
+        if orphans:
+            last, safe = self._apply(orphans)
+        self._journal.start(self._seq + 1)
+        for row in orphans if not last else ():
+            self._journal.append(row)  # so that they are not orphans again the next time
+        if safe and not self._database.volatile:
+            self._journal.forget(last)
+            self._journal.put_aside()
+        self._metrics.restore(self._database)
+
+    def _apply(self, rows: list[Row]) -> tuple[int, bool]:
+        """Bring rows into SQLite; the last number there, 0 where it fails, and whether all of it is in the file itself."""
         try:
             last = self._database.run_sync(books.applied)
             for some in _slices(rows):
                 last = self._database.run_sync(_applying(some))
-            safe = self._database.read_sync(checkpoint)
+            return last, self._database.read_sync(checkpoint)
         except sqlite3.Error as error:
             _LOG.error("The journal could not be brought into the database, it is kept: %s", error)
-            last, safe = 0, False
             self._waiting.extend(rows)
-        # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
-        self._seq = max([microseconds(self._retention.clock.utcnow()), last, *(row[0] for row in rows)])
-        self._journal.start(self._seq + 1)
-        if safe and not self._database.volatile:
-            self._journal.forget(last)
-        self._metrics.restore(self._database)
+            return 0, False
+
+    def _orphans(self) -> list[Row]:
+        """What was under way when the process died, each booked at its estimate, in the day in which it came in."""
+        intents = self._journal.orphans
+        if not intents:
+            return []
+        since = min((seq for intent in intents.values() if type(seq := intent.get("seq")) is int), default=0)
+        try:
+            # A booking may be in the database alone, where its line in the journal was damaged.
+            booked = self._database.read_sync(lambda c: books.ids_after(c, since))
+        except sqlite3.Error:
+            booked = set()
+        found: list[Row] = []
+        for name, intent in intents.items():
+            if name not in booked and (row := interrupted(intent, self._seq + 1)) is not None:
+                self._seq += 1
+                found.append(row)
+        if found:
+            _LOG.warning("%d requests were under way when the router was killed: booked at their estimates", len(found))
+        return found
 
     def problems(self) -> tuple[str, ...]:
         """Why bookings made now may not last, and what was lost of those made before, in words."""
         words = self._database.damage
+        if self._retention.too_large:
+            words = (*words, self._retention.too_large)
         if self._database.taken:
             return ("another router uses this data folder: what is booked here is lost at the end", *words)
         if self._database.volatile:
@@ -197,11 +272,31 @@ class Recorder:
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._overflowed = True
+            self._lost += self._journal.failing
         if not self._woken:
             self._woken = True
             self._unsynced.set()
             self._unwritten.set()
         return self._seq
+
+    def intend(self, values: tuple[Any, ...]) -> None:
+        """Write down what is about to go upstream: all of an `INTENT` but its first value. Never raises, never waits.
+
+        Should the process die before the request of that id is booked, the next start books it so.
+        """
+        try:
+            model, person = values[_ASKED - 1], values[-1]  # texts of clients, which may be megabytes
+            if person or len(model) > _SHORT or not model.isascii():
+                self._journal.intend(values[0], bounded_intent((self._seq, *values)))
+            else:
+                self._journal.intend(values[0], (self._seq, *values))
+        except Exception:  # noqa: BLE001 - as in `record`
+            _LOG.exception("An intent could not be written: %.200s", values[:1])
+            return
+        if not self._woken:  # a power cut is to take no more of these either
+            self._woken = True
+            self._unsynced.set()
+            self._unwritten.set()
 
     def amend(self, seq: int, tier: str, score: float) -> bool:
         """Fill in how hard a request was, of a booking that SQLite has not been given yet; nothing of any other.
@@ -220,6 +315,10 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
+            if self._lost:
+                words = f"{self._lost} booking(s) found no room, neither on the disk nor in memory, and are lost."
+                self._lost = 0
+                await asyncio.to_thread(self._database.add_damage, [words])
             self._handed_over = rows[-1][0]
             if self._overflowed or self._database.moved_aside != self._moved_aside:
                 # Of a database that was damaged while it ran, the last bookings may be in the journal alone.
@@ -295,6 +394,7 @@ class Recorder:
 
     async def _tidy_for_ever(self) -> None:
         try:
+            await self._database.fill_standings()
             await self._database.look_through()
         except sqlite3.Error as error:
             self._complain(error)
@@ -309,6 +409,7 @@ class Recorder:
         try:
             await self._database.fill_hours()
             await self._retention.apply(self._database)
+            await self._database.fill_standings()
         except sqlite3.Error as error:
             self._complain(error)
         else:

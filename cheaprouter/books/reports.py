@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from datetime import date, datetime
 from heapq import nsmallest
+from itertools import islice
 from operator import add
 from typing import Any, Final, TypeVar
 
@@ -17,7 +18,7 @@ from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from ..core.records import dataclass
-from . import rollups
+from . import rollups, standings
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
@@ -213,12 +214,40 @@ class Reports:
 
         def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
-            found = _merged(_select(connection, query), [_LABELS[g] for g in query.group_by], self._calendar)
-            whole = map(sum, zip(*found.values(), strict=True)) if found else [0] * len(TOTALS)
+            found = _standing(connection, query)
+            if found is None:
+                found = _merged(_select(connection, query), [_LABELS[g] for g in query.group_by], self._calendar)
+            whole = tuple(map(sum, zip(*found.values(), strict=True))) if found else (0,) * len(TOTALS)
+            if len(query.group_by) == 1:
+                (group,) = query.group_by
+                return [{group: key[0], **_shown(sums)} for key, sums in found.items()], _shown(whole)
             data = [dict(zip(query.group_by, key, strict=True)) | _shown(sums) for key, sums in found.items()]
-            return data, _shown(tuple(whole))
+            return data, _shown(whole)
 
         return query, *await self._read(rows)
+
+
+def _standing(connection: sqlite3.Connection, query: Query) -> dict[tuple[Any, ...], tuple[int, ...]] | None:
+    """Sums by device, or by model and provider, from what had been used by the end of two days; None: not to be had so."""
+    groups = set(query.group_by)
+    if query.device is not None or query.model is not None:
+        return None
+    if groups == {"device"}:
+        kind = standings.DEVICE
+    elif groups <= {"model", "provider"}:
+        kind = standings.MODEL
+    else:
+        return None
+    lines = standings.between(connection, kind, query.first, query.last)
+    if lines is None:
+        return None
+    found: dict[tuple[Any, ...], tuple[int, ...]] = {}
+    places = [int(group == "provider") for group in query.group_by]
+    for name in sorted(lines):
+        key = tuple([name[place] or None for place in places])
+        sums = lines[name]
+        found[key] = sums if key not in found else tuple(map(add, found[key], sums))
+    return dict(islice(found.items(), _MOST_ROWS))
 
 
 def _select(connection: sqlite3.Connection, query: Query) -> Iterable[tuple[Any, ...]]:
@@ -246,11 +275,21 @@ def _merged(
     """Sums by the labels of their groups: quarters of the same hour, and days of the same one, added up."""
     found: dict[tuple[Any, ...], tuple[int, ...]] = {}
     width = len(labels)
+    known: list[dict[Any, Any]] = [{} for _ in labels]
     for row in rows:
-        key = tuple([label(value, calendar) for label, value in zip(labels, row, strict=False)])
+        key = tuple(
+            [_labelled(label, value, calendar, seen) for label, value, seen in zip(labels, row, known, strict=False)]
+        )
         sums = found.get(key)
         found[key] = row[width:] if sums is None else tuple(map(add, sums, row[width:]))
     return found
+
+
+def _labelled(label: Callable[[Any, Calendar], Any], value: Any, calendar: Calendar, known: dict[Any, Any]) -> Any:
+    """How a value is shown, found out once: the same hour stands in many rows."""
+    if value not in known:
+        known[value] = label(value, calendar)
+    return known[value]
 
 
 def _hour(at: int, calendar: Calendar) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Mapping
+from datetime import UTC, datetime
 from operator import add
 from typing import Any, Final
 
@@ -171,7 +172,8 @@ def since_of(connection: sqlite3.Connection, at: int, day: int, device_id: str) 
     """The same of one device, to the quarter of an hour."""
     parameters = {"first": day, "last": 99991231, "device_id": device_id, "at": quarter(at)}
     source_of = _each_quarter(HOUR_DEVICE, ("device_id",))
-    found = connection.execute(f"SELECT {SUMS} FROM ({source_of}) WHERE at >= :at", parameters).fetchone()
+    # As above the plus: each quarter has to be looked up, not all of a day's rows.
+    found = connection.execute(f"SELECT {SUMS} FROM ({source_of}) WHERE +at >= :at", parameters).fetchone()
     return tuple(value or 0 for value in found)
 
 
@@ -220,15 +222,15 @@ def _add_requests(connection: sqlite3.Connection, where: str, parameters: tuple[
         )
 
 
-def by_month(connection: sqlite3.Connection, before_day: int) -> None:
-    """Add up days before `before_day` into the first of their month."""
-    where = f"kind = {DAY_MODEL} AND day < ? AND day % 100 != 1"
+def by_month(connection: sqlite3.Connection, before_day: int, day: int) -> None:
+    """Add up one day before `before_day`, if it is there yet, into the first of its month."""
+    where = f"kind = {DAY_MODEL} AND day = ? AND day < ?"
     connection.execute(
-        f"""{_INTO} SELECT {DAY_MODEL}, day / 100 * 100 + 1, 0, '', model_id, max(provider), {SUMS} FROM rollup
-            WHERE {where} GROUP BY 2, 5 {ADDS}""",
-        (before_day,),
+        f"""{_INTO} SELECT {DAY_MODEL}, day / 100 * 100 + 1, 0, '', model_id, provider, {", ".join(TOTALS)} FROM rollup
+            WHERE {where} {ADDS}""",
+        (day, before_day),
     )
-    connection.execute(f"DELETE FROM rollup WHERE {where}", (before_day,))
+    connection.execute(f"DELETE FROM rollup WHERE {where}", (day, before_day))
 
 
 def fold(connection: sqlite3.Connection, days: Collection[tuple[int, str]]) -> None:
@@ -272,6 +274,8 @@ def mend_days(connection: sqlite3.Connection) -> bool:
 def rebuild_days(connection: sqlite3.Connection) -> None:
     """Make sums of days and months anew, of `daily`."""
     connection.execute(f"DELETE FROM rollup WHERE kind >= {DAY_MODEL}")
+    connection.execute("DELETE FROM standing")  # and what stands on these
+    connection.execute("DELETE FROM line")
     for kind, columns in _OF_DAYS.items():
         connection.execute(f"{_INTO} SELECT {kind}, {columns}, {SUMS} FROM daily GROUP BY 1, 2, 3, 4, 5")
 
@@ -283,6 +287,21 @@ def rebuild_hours(connection: sqlite3.Connection) -> None:
     connection.execute("INSERT OR REPLACE INTO meta VALUES (?, ?)", (UNFILLED, (last or 0) + 1))
 
 
+def span(connection: sqlite3.Connection, day: int) -> tuple[int, int]:
+    """Between which times, in microseconds, the requests of a day are: by its hours, or by the calendar in any zone."""
+    hours = f"SELECT min(at), max(at) FROM rollup WHERE kind = {HOUR} AND day = ? AND typeof(at) = 'integer'"
+    first, last = connection.execute(hours, (day,)).fetchone()
+    noon = datetime(day // 10000, max(1, day // 100 % 100), max(1, day % 100), 12, tzinfo=UTC).timestamp()
+    low, high = int(noon) - 36 * 3600, int(noon) + 36 * 3600
+    return min(low, low if first is None else first) * 1_000_000, max(high, (last or high) + QUARTER) * 1_000_000
+
+
+def rebuild_hours_of(connection: sqlite3.Connection, day: int, low: int, high: int) -> None:
+    """Make the hours of one day, between these times, anew: all its requests are there."""
+    connection.execute(f"DELETE FROM rollup WHERE kind < {DAY_MODEL} AND day = ?", (day,))
+    _add_requests(connection, "at >= ? AND at < ? AND day = ?", (low, high, day))
+
+
 def mend_hours(connection: sqlite3.Connection, after: int) -> int | None:
     """Look for hours that cannot be right in the first day after one; where there are any, make all anew.
 
@@ -291,9 +310,13 @@ def mend_hours(connection: sqlite3.Connection, after: int) -> int | None:
     (day,) = connection.execute(f"SELECT min(day) FROM rollup WHERE kind = {HOUR} AND day > ?", (after,)).fetchone()
     if not isinstance(day, int):
         return None
-    for kind in _OF_REQUESTS:
-        found = connection.execute(f"SELECT 1 FROM rollup WHERE kind = {kind} AND day = ? AND ({_BAD}) LIMIT 1", (day,))
-        if found.fetchone() is not None:
-            rebuild_hours(connection)
-            return None
+    if bad_hours(connection, day):
+        rebuild_hours(connection)
+        return None
     return day
+
+
+def bad_hours(connection: sqlite3.Connection, day: int) -> bool:
+    """Whether some hour of a day cannot be right."""
+    query = f"SELECT 1 FROM rollup WHERE kind = ? AND day = ? AND ({_BAD}) LIMIT 1"
+    return any(connection.execute(query, (kind, day)).fetchone() is not None for kind in _OF_REQUESTS)

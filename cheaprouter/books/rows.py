@@ -68,6 +68,18 @@ Costs are pico-dollars. New columns are appended.
 COLUMNS: Final = tuple(SHAPE)
 INDEX: Final = {name: index for index, name in enumerate(COLUMNS)}
 
+INTENT: Final = (
+    "seq", "id", "at", "day", "device_id", "requested_model", "model_id", "provider", "prompt_tokens", "completion_tokens",
+    "cost", "stream", "attempts", "profile", "via", "sub_identity",
+)  # fmt: skip
+"""Of a request that is about to go upstream: what it would be booked with if nothing more were heard of it, all else being empty.
+
+`seq`: the last booking's before it, so that its own is higher. `at`, `day`: of when it came in.
+"""
+
+INTERRUPTED: Final = "interrupted"
+"""The error of a request that was under way when the process died; its status is 500, since its client saw a connection break."""
+
 _RULES: Final = tuple(SHAPE.values())
 _OF_USAGE: Final = tuple(field.name for field in fields(Usage) if field.name in SHAPE)
 _NUMBERS: Final = (int, float)
@@ -104,6 +116,24 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
     return row
 
 
+def bounded_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    """An intent each of whose values is within what its column holds."""
+    return tuple(_within(value, *SHAPE[name]) for name, value in zip(INTENT, values, strict=True))
+
+
+def interrupted(intent: Mapping[str, Any], seq: int) -> Row | None:
+    """The booking of a request of which nothing but its intent is left; None where that is damaged."""
+    told = {
+        **intent,
+        "estimated": 1,
+        "status": 500,
+        "error": INTERRUPTED,
+        "cost_source": _SOURCE[intent.get("cost") is None],
+    }
+    row = from_disk([*told.values()], [*told])
+    return None if row is None else (seq, *row[1:])
+
+
 def from_row(row: Row) -> RequestRecord:
     """The record that a row was made of, times and money exact."""
     value = dict(zip(COLUMNS, row, strict=True))
@@ -126,6 +156,9 @@ def from_disk(values: Sequence[Any], names: Sequence[str] = COLUMNS) -> Row | No
     before = tuple(found.get(name, empty) for name, (*_, empty) in SHAPE.items())
     row = _bounded(before)
     return row if row[0] and row == before else None
+
+
+_SOURCE: Final = ("estimated", "unknown")
 
 
 def _damaged(name: str, rule: Rule) -> str:

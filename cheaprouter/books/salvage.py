@@ -15,7 +15,7 @@ from typing import Any, Final
 import orjson
 
 from ..core.private_files import replace_private, write_private
-from . import rollups, totals
+from . import compare, rollups, spare, totals
 from .migrations import TABLES, transaction
 from .rows import COLUMNS, DAMAGED, from_disk
 from .sums import TOTALS
@@ -126,13 +126,46 @@ def check(connection: sqlite3.Connection, kept: Path) -> list[str]:
                 connection, [(row["day"], row["device_id"], row["model_id"]) for _, row in bad[:MOST_REBUILT]]
             )
             rollups.rebuild_days(connection)
-        rollups.mend_days(connection)
         lost += bad
         lost += _take_out_where(connection, "meta", ("key", "value"), _BAD_META)
-        if lost:
-            write_private(kept, _lines(lost))
+        rollups.mend_days(connection)
+        unlike = _compare(connection)
+        if lost or unlike:
+            write_private(kept, _lines([*lost, *unlike]))
     counts = Counter(table for table, _ in lost)
-    return [f"{n} unreadable row(s) of `{table}` were lost; they are kept in {kept}." for table, n in counts.items()]
+    words = [f"{n} unreadable row(s) of `{table}` were lost; they are kept in {kept}." for table, n in counts.items()]
+    return [*words, unlike_words(len(unlike), kept)] if unlike else words
+
+
+def unlike_words(count: int, kept: Path) -> str:
+    """What is told of totals that the hours or requests do not bear out."""
+    return (
+        f"{count} total(s) did not agree with the requests they stand for and were made anew; they are kept in {kept}."
+    )
+
+
+def _compare(connection: sqlite3.Connection) -> _Lost:
+    """Totals of the newest month that something else contradicts, mended where that can be done."""
+    days = compare.newest_days(connection)
+    if any(rollups.bad_hours(connection, day) for day in days):
+        rollups.rebuild_hours(connection)  # while requests are served; then there is something to compare with
+        return []
+    found: _Lost = []
+    for day in days:
+        found += [("daily", row) for row in compare.mend(connection, day, compare.different(connection, day))]
+    if days and compare.months_differ(connection, days[0] // 100):
+        found = found or [("rollup", {"day": days[0] // 100 * 100})]
+        rollups.rebuild_days(connection)
+    return found
+
+
+def check_day(connection: sqlite3.Connection, day: int, devices: list[bytes], kept: Path) -> int:
+    """The same for some devices of one day, in a transaction; returns how many totals were wrong. Raises sqlite3.Error, OSError."""
+    wrong: _Lost = [("daily", row) for row in compare.mend(connection, day, devices)]
+    if wrong:
+        write_private(kept, _lines(wrong), more=True)
+        rollups.rebuild_days(connection)
+    return len(wrong)
 
 
 def check_requests(connection: sqlite3.Connection, below: int, kept: Path) -> tuple[int, int | None]:
@@ -173,6 +206,7 @@ def salvage(damaged: Path, target: sqlite3.Connection) -> str:
         source.execute("PRAGMA writable_schema=ON")
         target.execute("BEGIN")
         copies = {table: _Copy(source, target, table) for table in TABLES}
+        target.execute("DELETE FROM meta WHERE key = ?", (spare.SERIAL,))  # theirs counts, if it is there
         whole = {table: copy.all() for table, copy in copies.items()}
         if not whole["daily"]:
             totals.rebuild(target)

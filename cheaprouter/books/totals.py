@@ -8,7 +8,7 @@ from operator import itemgetter
 from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
-from . import rollups
+from . import rollups, standings
 from .rows import COLUMNS, DAMAGED, INDEX, Row, from_disk
 from .sums import ADDS, NO_MODEL, REQUEST_SUMS, SUMS, TOTALS
 
@@ -33,6 +33,11 @@ def applied(connection: sqlite3.Connection) -> int:
     return int(connection.execute("SELECT max(seq) FROM request").fetchone()[0] or 0)
 
 
+def ids_after(connection: sqlite3.Connection, seq: int) -> set[str]:
+    """Ids of the requests that were booked after that number."""
+    return {str(row[0]) for row in connection.execute("SELECT id FROM request WHERE seq > ?", (seq,))}
+
+
 def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
     """Book rows, those left out that are booked already; returns the highest seq now in the books. In one transaction."""
     last = applied(connection)
@@ -42,6 +47,7 @@ def apply(connection: sqlite3.Connection, rows: Iterable[Row]) -> int:
         booked = _booked(fresh)
         connection.executemany(_ADD, _daily(booked))
         rollups.book(connection, booked)
+        standings.booked(connection, min(row[_DAY] for row in fresh))
         last = fresh[-1][0]
         connection.execute("INSERT OR REPLACE INTO meta VALUES ('applied_seq', ?)", (last,))
     return last
@@ -140,17 +146,30 @@ def _recent_of(connection: sqlite3.Connection, limit: int, device_id: str) -> li
     return rows
 
 
-def by_month(connection: sqlite3.Connection, before_day: int) -> int:
-    """Add up days before `before_day` into the first of their month; returns how many rows that saved."""
-    where = "day < ? AND day % 100 != 1"
+def by_month(connection: sqlite3.Connection, before_day: int, most: int = 10**9) -> int:
+    """Add up days before `before_day` into the first of their month, at most `most` totals at once, in a transaction.
+
+    Returns how many totals were added up; 0: all are.
+    """
+    days = connection.execute(rollups.DAYS, {"first": 0, "last": before_day - 1})
+    day = next((row[0] for row in days if row[0] % 100 != 1), None)
+    if day is None:
+        return 0
+    some = "SELECT device_id, model_id FROM daily WHERE day = ? ORDER BY 1, 2 LIMIT ?"
+    rows = connection.execute(some, (day, most)).fetchall()
+    last = (day, *rows[-1])
+    where = "day = ? AND (device_id, model_id) <= (?, ?)"
     connection.execute(
         f"""INSERT INTO daily ({", ".join(DAILY)})
-            SELECT day / 100 * 100 + 1, device_id, model_id, max(provider), {SUMS} FROM daily
-            WHERE {where} GROUP BY 1, 2, 3 {ADDS}""",  # noqa: S608 - our own names
-        (before_day,),
+            SELECT day / 100 * 100 + 1, device_id, model_id, provider, {", ".join(TOTALS)} FROM daily
+            WHERE {where} {ADDS}""",  # noqa: S608 - our own names
+        last,
     )
-    rollups.by_month(connection, before_day)
-    return connection.execute(f"DELETE FROM daily WHERE {where}", (before_day,)).rowcount  # noqa: S608 - our own names
+    connection.execute(f"DELETE FROM daily WHERE {where}", last)  # noqa: S608 - our own names
+    rollups.by_month(connection, before_day, day)
+    if connection.execute("SELECT 1 FROM daily WHERE day = ? LIMIT 1", (day,)).fetchone() is None:
+        standings.added_up(connection, day)
+    return len(rows)
 
 
 def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
@@ -169,6 +188,7 @@ def fold(connection: sqlite3.Connection, device_ids: Iterable[str]) -> None:
     )
     connection.executemany(f"DELETE FROM daily WHERE {mine}", keys)  # noqa: S608 - likewise
     rollups.fold(connection, keys)
+    standings.fold(connection, {device_id for _, device_id in keys})
 
 
 def rebuild(connection: sqlite3.Connection) -> None:

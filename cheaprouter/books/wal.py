@@ -10,16 +10,17 @@ import sqlite3
 from pathlib import Path
 from typing import Final
 
-MOVE_BYTES: Final = 16 * 1024 * 1024
-"""Above that the log is brought into the file before the next transaction."""
-
-WAIT_BYTES: Final = 40 * 1024 * 1024
-"""Above that nothing is written until it is shorter: what one transaction adds fits between this and `MOST_BYTES`."""
-
 MOST_BYTES: Final = 64 * 1024 * 1024
+"""How long the log gets at most, where there is room for as much."""
 
 KEPT_BYTES: Final = 4 * 1024 * 1024
 """How much of the log's file is kept when it begins anew."""
+
+_MOVED: Final = 4
+"""A log longer than this part of what it may be is brought into the file before the next transaction."""
+
+_WAITS: Final = 5 / 8
+"""From this part on nothing is written until it is shorter: what one transaction adds fits in the rest."""
 
 MOST_BOOKED_AT_ONCE: Final = 500
 """Bookings in one transaction. Each may touch some ten pages of its own: 20 MB of log at most."""
@@ -35,14 +36,14 @@ def checkpoint(connection: sqlite3.Connection) -> bool:
     return bool(busy == 0 and total == moved)
 
 
-def make_room(connection: sqlite3.Connection, path: Path) -> None:
+def make_room(connection: sqlite3.Connection, path: Path, most: int = MOST_BYTES) -> None:
     """See to it that the log may grow by one transaction. In no transaction. Raises WalFullError, sqlite3.Error."""
     size = length(path)
-    if size < MOVE_BYTES:
+    if size < most // _MOVED:
         return
-    if checkpoint(connection) and size < WAIT_BYTES:
+    if checkpoint(connection) and size < most * _WAITS:
         return
-    if size >= WAIT_BYTES and not _begin_anew(connection):
+    if size >= most * _WAITS and not _begin_anew(connection):
         raise WalFullError("another program has been reading the database for a long time")
 
 

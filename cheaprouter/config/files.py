@@ -13,7 +13,9 @@ import errno
 import hashlib
 import logging
 import os
+import select
 import stat
+import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, Generic, TypeVar
@@ -32,6 +34,10 @@ LAST_GOOD: Final = "last_good.json"
 MOST_BYTES: Final = 1 << 20
 """Of a file are read at most; YAML is read to a tenth of that (`strict_yaml.MOST_CHARACTERS`)."""
 
+PIPE_SECONDS: Final = 10.0
+"""How long a named pipe may take to say all."""
+
+NOTHING: Final[Mapping[Path, str]] = {}
 _MARKS: Final = {
     codecs.BOM_UTF8: "utf-8",
     codecs.BOM_UTF16_LE: "utf-16-le",
@@ -69,12 +75,22 @@ def find(
     return tuple(found)
 
 
-def read(files: tuple[Path, ...], *, required: bool = False) -> tuple[dict[Path, str], list[str]]:
-    """What the files hold that are there, and what could not be read; `required`: the last of them has to be."""
+def read(
+    files: tuple[Path, ...], *, required: bool = False, poured: Mapping[Path, str] | None = None
+) -> tuple[dict[Path, str], list[str]]:
+    """What the files hold that are there, and what could not be read.
+
+    `required`: the last of them has to be. `poured`: it may be a pipe, such as a shell's `<(command)`, and what came out of it
+    before: nobody can read it twice.
+    """
     texts, problems = {}, []
     for path in files:
+        before = None if poured is None or path != files[-1] else poured
         try:
-            texts[path] = _text(_content(path))
+            if before is not None and path in before and _is_pipe(path):
+                texts[path] = before[path]
+            else:
+                texts[path] = _text(_content(path, or_pipe=before is not None))
         except FileNotFoundError:
             if required and path == files[-1]:
                 problems.append(f"{path}: there is no such file")
@@ -86,12 +102,37 @@ def read(files: tuple[Path, ...], *, required: bool = False) -> tuple[dict[Path,
     return texts, problems
 
 
-def _content(path: Path) -> bytes:
+def _content(path: Path, *, or_pipe: bool = False) -> bytes:
     """What a file holds, as far as anybody would read it. Raises OSError, also for what is no file: a pipe may never end."""
     with open(path, "rb", opener=_open_at_once) as file:
-        if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+        mode = os.fstat(file.fileno()).st_mode
+        if or_pipe and stat.S_ISFIFO(mode):
+            return _poured(file.fileno())
+        if not stat.S_ISREG(mode):
             raise OSError(errno.EINVAL, "it is no regular file")
         return file.read(MOST_BYTES + 1)
+
+
+def _poured(pipe: int) -> bytes:
+    """What comes out of a pipe until its end, as far as anybody would read it. Raises OSError where that takes too long."""
+    found, ends = b"", time.monotonic() + PIPE_SECONDS
+    while len(found) <= MOST_BYTES:
+        if not select.select([pipe], [], [], max(0.0, ends - time.monotonic()))[0]:
+            raise OSError(
+                errno.ETIMEDOUT,
+                f"nothing more came out of the pipe, and not its end, within {PIPE_SECONDS:.0f} seconds",
+            )
+        piece = os.read(pipe, MOST_BYTES)
+        if not piece:
+            break
+        found += piece
+    return found
+
+
+def _is_pipe(path: Path) -> bool:
+    with contextlib.suppress(OSError):
+        return stat.S_ISFIFO(path.stat().st_mode)
+    return False
 
 
 def _open_at_once(path: str, flags: int) -> int:
@@ -105,6 +146,28 @@ def _text(content: bytes) -> str:
     # Where more is there than is read, its last character may be cut in two.
     text = codecs.getincrementaldecoder(encoding)().decode(content[len(mark) :], final=len(content) <= MOST_BYTES)
     return text.replace("\r\n", "\n").replace("\r", "\n")
+
+
+def folder_problem(data: Path) -> str | None:
+    """Why a folder for state cannot be used or made; None: it can, as far as that can be told without trying."""
+    place = data
+    while not os.path.lexists(place) and place != place.parent:
+        place = place.parent
+    if place.is_dir():
+        missing = place != data and not os.access(place, os.W_OK | os.X_OK)
+        return f"{data}: cannot be made, since {place} cannot be written to" if missing else None
+    what = "there is a file in its place" if place == data and place.exists() else f"{place} is no folder"
+    return f"{data}: cannot be the folder for state ({what})"
+
+
+def make_folder(data: Path) -> None:
+    """Make the folder for state, where it is not there. Raises ConfigurationError."""
+    if (problem := folder_problem(data)) is not None:
+        raise ConfigurationError([problem])
+    try:
+        data.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError([f"{data}: cannot be made ({error.strerror})"]) from None
 
 
 def read_last_good(data: Path) -> dict[Path, str]:

@@ -58,6 +58,7 @@ class ProviderKind:
     `local`: a server that people run at home: no key, no price. `port`: where it listens unless told otherwise.
     `needs_url`: the address differs for every customer. `key_path`: what only a valid key may ask, where the list of
     models is public. `models_path`: its list of models. `services`: what its service tiers cost, times the usual price.
+    `goes_on`: an answer whose client has gone is written to its end, and billed whole.
     """
 
     name: str
@@ -72,7 +73,12 @@ class ProviderKind:
     key_path: str = ""
     models_path: str = "/models"
     services: tuple[tuple[str, Decimal], ...] = SERVICES
+    goes_on: bool = False
 
+
+_GOES_ON: Final = True
+"""Streams can be cancelled at OpenAI, Azure, Anthropic, Fireworks, Together, xAI, DeepSeek and others, and cost no more from then
+on; not at those marked so: https://openrouter.ai/docs/api-reference/streaming (November 2026). Of the rest nobody says."""
 
 _AZURE_URL: Final = "https://RESOURCE.openai.azure.com/openai/v1"
 _PLAIN_ROLES: Final[Mapping[str, str]] = {"developer": "system"}
@@ -226,12 +232,16 @@ _TABLE: Final = (
         services=_ANTHROPIC_SERVICES,
     ),
     ProviderKind(
-        "gemini", "https://generativelanguage.googleapis.com/v1beta/openai", quirks=_GEMINI, services=_GEMINI_SERVICES
+        "gemini",
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        quirks=_GEMINI,
+        services=_GEMINI_SERVICES,
+        goes_on=_GOES_ON,
     ),
     ProviderKind("openrouter", "https://openrouter.ai/api/v1", quirks=_OPENROUTER, key_path="/key"),
-    ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, services=_GROQ_SERVICES),
+    ProviderKind("groq", "https://api.groq.com/openai/v1", quirks=_GROQ, services=_GROQ_SERVICES, goes_on=_GOES_ON),
     ProviderKind("deepseek", "https://api.deepseek.com", quirks=_DEEPSEEK, timeouts=PATIENT),
-    ProviderKind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL),
+    ProviderKind("mistral", "https://api.mistral.ai/v1", quirks=_MISTRAL, goes_on=_GOES_ON),
     ProviderKind("xai", "https://api.x.ai/v1", quirks=Quirks(drop_call=_OTHERS_CALLS, roles=_PLAIN_ROLES)),
     ProviderKind("together", "https://api.together.ai/v1", quirks=_ONE_TIER),
     ProviderKind("fireworks", "https://api.fireworks.ai/inference/v1", quirks=_COMPATIBLE),
@@ -239,8 +249,8 @@ _TABLE: Final = (
     ProviderKind("nvidia", "https://integrate.api.nvidia.com/v1", quirks=_LOCAL, timeouts=PATIENT),
     ProviderKind("moonshot", "https://api.moonshot.ai/v1", quirks=_MOONSHOT),
     ProviderKind("zai", "https://api.z.ai/api/paas/v4", quirks=_ZAI),
-    ProviderKind("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX),
-    ProviderKind("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN),
+    ProviderKind("minimax", "https://api.minimax.io/v1", quirks=_MINIMAX, goes_on=_GOES_ON),
+    ProviderKind("qwen", "https://dashscope-intl.aliyuncs.com/compatible-mode/v1", quirks=_QWEN, goes_on=_GOES_ON),
     ProviderKind("blockrun", "https://api.blockrun.ai/v1", quirks=_BLOCKRUN, timeouts=PATIENT),
     ProviderKind("azure", _AZURE_URL, auth="api-key", needs_url=True, quirks=_OPENAI, timeouts=PATIENT),
     _local("ollama", 11434),

@@ -60,11 +60,15 @@ def load(
     *,
     lenient: bool = False,
     app_folder: Path = APP_FOLDER,
+    kept: Mapping[Path, str] = files.NOTHING,
 ) -> Loaded:
-    """Read everything. Strict: raises ConfigurationError with all problems. Lenient: bad parts are left out and reported."""
+    """Read everything. Strict: raises ConfigurationError with all problems. Lenient: bad parts are left out and reported.
+
+    `kept`: what was read before, for a file that can be read only once.
+    """
     found = files.find(config_file, data, environ, app_folder)
     named = is_named(config_file, environ)
-    texts, problems = files.read(found, required=named)
+    texts, problems = files.read(found, required=named, poured=kept if named else None)
     layers = _layers(texts, environ)
     if named and not lenient and _is_idle(layers.get(found[-1])):
         problems.append(
@@ -75,7 +79,7 @@ def load(
 
 def reload(config_file: Path | None, data: Path, environ: Mapping[str, str], in_force: Mapping[Path, str]) -> Loaded:
     """Read everything again. Strict; a file of `in_force` that is cut off or empty, or opens by silence, is a problem too."""
-    loaded = load(config_file, data, environ)
+    loaded = load(config_file, data, environ, kept=in_force)
     words = "it is empty or gone; what it set stays in force until a restart"
     problems = {path: f"{path}: {words}" for path in in_force if path not in loaded.texts}
     problems |= _opened(in_force, loaded, environ)
@@ -102,6 +106,8 @@ def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str])
         wrong = _wrong(texts, layers, found, problems, environ)
     elif opened := _opened(last_good, rest, environ):
         wrong = [*rest.problems, *opened.values()]
+    elif rest.problems and rest.settings.demo:
+        wrong = list(rest.problems)  # what was left out may have named a provider: nothing but silence means the demo
     else:
         return rest
     if last_good:

@@ -208,10 +208,10 @@ class MqttSettings:
 
 @dataclass(frozen=True, slots=True)
 class StorageSettings:
-    """How much history is kept: days, and megabytes of the whole database file."""
+    """How much is kept: days of single requests, and megabytes of everything in the data folder."""
 
     retention_days: int = setting(values.whole(1, 36_500), 90, option="retention_days", shipped=90)
-    max_mb: int = setting(values.whole(5, 1_000_000), 200)
+    max_mb: int = setting(values.whole(5, 1_000_000), 500)
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,7 @@
-"""The ingress site: one page, its three files, the status as JSON and as a live stream. Nothing can be changed here."""
+"""The ingress site: one page, its three files, the status as JSON and as a live stream.
+
+All that can be changed here is that somebody has read what was lost of the books.
+"""
 
 from __future__ import annotations
 
@@ -79,6 +82,7 @@ def build_site(control: Control, bus: EventBus, reach: Callable[[], Reach], cloc
             web.get("/", _page),
             web.get("/status.json", _status),
             web.get("/live", _live),
+            web.post("/problems/ack", _acknowledge),
             web.get("/strings/{language}.json", _strings),
             *(web.get(f"/{name}", _file) for name in _STATIC),
         ]
@@ -137,6 +141,16 @@ async def _strings(request: web.Request) -> web.Response:
 
 async def _status(request: web.Request) -> web.Response:
     return web.Response(body=await request.app[PAGE].status(), content_type="application/json")
+
+
+async def _acknowledge(request: web.Request) -> web.Response:
+    """Somebody has read what was lost: hard budgets go by what is left of the books from now on."""
+    if request.headers.get("X-Requested-With") != "cheaprouter":  # no page from elsewhere can send that unasked
+        raise web.HTTPForbidden
+    page = request.app[PAGE]
+    page.control.acknowledge_problems()
+    page.latest = None
+    return web.Response(status=204)
 
 
 async def _live(request: web.Request) -> web.StreamResponse:

@@ -6,7 +6,6 @@ import logging
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
-import orjson
 from aiohttp import web
 
 from ..config.settings import Auth
@@ -26,6 +25,7 @@ from ..core.errors import (
 from ..core.models import Caller, KeyKind
 from ..wire.decode import decode
 from ..wire.openai_chat.encode import error_body
+from ..wire.written import written
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -60,7 +60,6 @@ def identify(request: web.Request) -> Caller:
     """Who asks for anything else: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
     caller = gateway.accounts.recognize(request.headers, seen(request).address, gateway.world.auth)
-    gateway.accounts.callers.note_use(caller)
     request[CALLER] = caller
     return caller
 
@@ -158,9 +157,7 @@ def _essence(kind: str) -> str:
 
 def json_response(data: Any, *, status: int = 200, headers: dict[str, str] | None = None) -> web.Response:
     """A JSON answer."""
-    return web.Response(
-        body=orjson.dumps(data, default=str), status=status, headers=headers, content_type="application/json"
-    )
+    return web.Response(body=written(data), status=status, headers=headers, content_type="application/json")
 
 
 def error_response(error: CheapRouterError, headers: dict[str, str] | None = None) -> web.Response:

@@ -36,6 +36,7 @@ _PROVIDER: Final = ("name", "kind", "local", "state")
 """What a device may know of a provider."""
 
 _MOST_AUDIT_ROWS: Final = 10_000
+_MOST_DIGITS: Final = 9
 _FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
 
 
@@ -182,7 +183,7 @@ async def audit(request: web.Request) -> web.Response:
     """The newest requests first, refusals included: `?limit=100`."""
     own, reports = sees(request), request.app[CONTROL].reports
     raw = request.query.get("limit", "100")
-    if not (raw.isascii() and raw.isdigit()) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
+    if not (raw.isascii() and raw.isdigit() and len(raw) <= _MOST_DIGITS) or not 1 <= int(raw) <= _MOST_AUDIT_ROWS:
         raise InvalidRequestError(f"`limit` must be a whole number from 1 to {_MOST_AUDIT_ROWS}.", param="limit")
     rows = await reports.audit(int(raw), own)
     return json_response({"data": rows, "count": len(rows)})

@@ -121,13 +121,14 @@ class App:
         if gateway.running:
             gateway.cut_off = True
             _LOG.warning("%d replies were cut off", gateway.running)
+            await gateway.left_behind.close()
 
 
 @contextlib.asynccontextmanager
 async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator[App]:
     """A router that serves while the block runs. `tasks`: what its background work runs under, for tests."""
     sites.raise_file_limit()
-    await asyncio.to_thread(options.data.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(files.make_folder, options.data)
     redactor = Redactor()
     loaded = _first_load(options)
     redactor.register(loader.secrets(loaded.settings) | loaded.secrets)

@@ -33,7 +33,6 @@ from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
 from ..core.tasks import Tasks
-from ..core.worldtime import WorldTime
 from ..gateway import Gateway
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
@@ -44,7 +43,7 @@ from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
 from ..world import Makings, World, make_catalog, make_upstreams, with_mock
 from .booked_log import BookedLog
-from .timekeeping import known_times, write_down
+from .timekeeping import clock_of, write_down
 
 if TYPE_CHECKING:
     from ..mqtt.bridge import Bridge
@@ -213,6 +212,7 @@ async def build_house(
     try:
         yield house
     finally:
+        await house.gateway.left_behind.close()
         await house.gateway.pool.close()
         await write_down(house.clock, accounts.database)
         await accounts.recorder.close()
@@ -225,7 +225,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     backup.restore(data)
     database = Database(data / backup.DATABASE)
     database.open()
-    clock = clock or _clock(database)
+    clock = clock or clock_of(database)
     metrics, retention = Metrics(calendar, clock), Retention(settings.storage, clock)
     recorder = Recorder(database, Journal(data / "journal"), metrics, retention)
     recorder.restore()
@@ -263,13 +263,6 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     return house
 
 
-def _clock(database: Database) -> Clock:
-    """The machine's clock, as far as it agrees with the books."""
-    world_time = WorldTime()
-    world_time.anchor(*known_times(database))
-    return world_time.clock()
-
-
 def _habits(database: Database) -> Habits:
     habits = Habits()
     habits.restore(database)
@@ -290,8 +283,8 @@ def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:
 def instance_id(data: Path) -> str:
     """A random id of this installation, made once: Home Assistant knows its entities by it."""
     path = data / "instance_id"
-    with contextlib.suppress(OSError):
-        if found := path.read_text(encoding="ascii").strip():
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        if (found := path.read_text(encoding="ascii").strip()).isalnum():  # it becomes part of topics
             return found
     made = uuid.uuid4().hex
     try:

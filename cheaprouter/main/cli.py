@@ -156,11 +156,16 @@ def _run(*options: Any) -> int:
 
 
 def _check_config(args: argparse.Namespace) -> int:
-    from ..config import loader  # noqa: PLC0415 - see above
+    from ..config import files, loader  # noqa: PLC0415 - see above
 
-    loaded = loader.load(args.config, _data(args), os.environ)
+    data = _data(args)
+    if (problem := files.folder_problem(data)) is not None:
+        raise ConfigurationError([problem])
+    loaded = loader.load(args.config, data, os.environ)
     read = ", ".join(str(f) for f in loaded.files if f.exists()) or "no file: defaults and environment"
     print(f"The configuration is good ({read}).")
+    if data.is_dir() and not os.access(data, os.W_OK | os.X_OK):
+        print(f"  {data} cannot be written to: the router would serve, and forget at its end all that happened.")
     for provider in loaded.settings.providers:
         listed = (
             f"{len(provider.models)} models listed" if provider.models else "models from the catalogue or the provider"

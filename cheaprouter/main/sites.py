@@ -78,11 +78,18 @@ def _listen(family: socket.AddressFamily, host: str, port: int) -> socket.socket
         sock.listen(_BACKLOG)
     except OSError as error:
         sock.close()
-        if error.errno == errno.EADDRINUSE:
-            raise OSError(error.errno, f"port {port} is in use already: is another router running?") from error
-        raise
+        raise OSError(error.errno, _refused(host, port, error)) from error
     sock.setblocking(False)
     return sock
+
+
+def _refused(host: str, port: int, error: OSError) -> str:
+    """Why nobody can listen there, in words."""
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} is in use already: is another router running?"
+    if error.errno in {errno.EACCES, errno.EPERM}:
+        return f"port {port} is not for this user: take one from 1024 on"
+    return f"{host}: no address of this machine to listen on ({error.strerror})"
 
 
 async def start_lan(house: House) -> Site:

@@ -10,6 +10,7 @@ from typing import Final
 from ..books import stamp
 from ..books.database import Database
 from ..core.calendar import Clock
+from ..core.worldtime import WorldTime
 
 LOOK_SECONDS: Final = 60.0
 """Between two looks: whatever is wrong with the clock is in the log after so long."""
@@ -18,7 +19,14 @@ _LOOKS: Final = 60
 """Looks until the time is written down again."""
 
 
-def known_times(database: Database) -> tuple[float, float]:
+def clock_of(database: Database) -> Clock:
+    """The machine's clock, as far as it agrees with the books of an open database."""
+    world_time = WorldTime()
+    world_time.anchor(*_known_times(database))
+    return world_time.clock()
+
+
+def _known_times(database: Database) -> tuple[float, float]:
     """When the newest booking was made, and when a router was there last; 0 where the books cannot tell."""
     with suppress(sqlite3.Error):
         return database.read_sync(stamp.newest)

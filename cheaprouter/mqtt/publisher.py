@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
@@ -89,6 +90,7 @@ class Publisher:
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
         self._day = self._today()
         self._gone: dict[str, None] = {}
+        self._repeat_gone_at = math.inf
         self._places.choose(memory.known)
 
     # --- what happens
@@ -211,6 +213,7 @@ class Publisher:
     def repeat_all(self, when: float) -> None:
         """Publish everything again, at that time: Home Assistant started, and perhaps the broker lost what it had."""
         self._sender.forget()
+        self._repeat_gone_at = when
         self.announce_all(when)
         for device_id in self._all():
             self._states.touch_at(device_id, when)
@@ -223,7 +226,7 @@ class Publisher:
         now = self._clock.monotonic()
         if self.outbox.first(now) is not None or self._gone:
             return now
-        times = (self._states.next_due(), self._announcements.next_due(), self._refresh_at)
+        times = (self._states.next_due(), self._announcements.next_due(), self._refresh_at, self._repeat_gone_at)
         return min(t for t in times if t is not None)
 
     async def open(self, send: Send, broker: str) -> None:
@@ -235,6 +238,7 @@ class Publisher:
         self._gone.clear()
         await self._retained.clean_up(send, broker)
         self._retained.remember(self._all())
+        await self._retained.repeat_gone(send)
         now = self._clock.monotonic()
         self.announce_all(now)
         await self._flush_until(send, self._announcements, now)
@@ -258,6 +262,9 @@ class Publisher:
             if device_id not in self._places:
                 await self._sender.remove(send, device_id)
             self._gone.pop(device_id, None)
+        if now >= self._repeat_gone_at:
+            self._repeat_gone_at = math.inf
+            await self._retained.repeat_gone(send)
         while (message := self.outbox.first(now)) is not None:
             await send(message)
             self.outbox.sent(message)

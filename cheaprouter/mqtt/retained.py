@@ -1,6 +1,7 @@
 """What lies at the broker until it is taken away: of devices that are gone, and under names that are no longer ours.
 
-It is remembered in a file before it is published, so that it can be taken away also after a crash.
+That a device is gone reaches only who is connected just then, so it is said again for some days, whenever we connect or Home
+Assistant has started. It is remembered in a file before it is published, so that it can be taken away also after a crash.
 """
 
 from __future__ import annotations
@@ -23,6 +24,12 @@ from .messages import Outgoing
 _LOG = logging.getLogger(__name__)
 
 Send = Callable[[Outgoing], Awaitable[None]]
+
+GONE_SECONDS: Final = 7 * 86_400
+"""How long it is said again that a device is gone: somebody who was on holiday starts Home Assistant again."""
+
+MOST_GONE: Final = 500
+"""Devices of which it is said again, those that went last."""
 
 HUB: Final = ""
 """The hub's key among devices' ids, none of which is empty."""
@@ -54,7 +61,10 @@ class Published:
 
 
 class Memory:
-    """Survives in a small JSON file; without a path, only in memory. The hub's key is ""."""
+    """Survives in a small JSON file; without a path, only in memory. The hub's key is "".
+
+    `gone`: slugs of devices that were taken away, and until when (Unix seconds) that is said again.
+    """
 
     def __init__(self, path: Path | None) -> None:
         self._path = path
@@ -62,6 +72,7 @@ class Memory:
         self._shared: dict[frozenset[tuple[str, str]], Mapping[str, str]] = {}
         self.place: Place | None = None
         self.known: dict[str, Published] = {}
+        self.gone: dict[str, int] = {}
 
     def shared(self, components: Mapping[str, str]) -> Mapping[str, str]:
         """The same components, held once for all devices that have them."""
@@ -73,7 +84,7 @@ class Memory:
             return
         try:
             raw = self._path.read_bytes()
-            self.place, self.known = self._understood(orjson.loads(raw))
+            self.place, self.known, self.gone = self._understood(orjson.loads(raw))
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -81,12 +92,13 @@ class Memory:
             return
         self._written = hash(raw)
 
-    def _understood(self, data: Any) -> tuple[Place, dict[str, Published]]:
+    def _understood(self, data: Any) -> tuple[Place, dict[str, Published], dict[str, int]]:
         if "components" not in data:
             data = _of_before(data)
         components = [self.shared(dict(found)) for found in data["components"]]
         known = {key: Published(slug, components[which]) for key, (slug, which) in data["known"].items()}
-        return Place(**data["place"]), known
+        gone = {str(slug): int(until) for slug, until in data.get("gone", {}).items()}
+        return Place(**data["place"]), known, gone
 
     def save(self) -> None:
         """Write the file if anything changed, whole or not at all; called before a new topic is first published."""
@@ -100,7 +112,7 @@ class Memory:
             if number == len(components):
                 components.append(published.components)
             known[key] = (published.slug, number)
-        raw = orjson.dumps({"place": self.place, "components": components, "known": known})
+        raw = orjson.dumps({"place": self.place, "components": components, "known": known, "gone": self.gone})
         if hash(raw) == self._written:
             return
         draft = self._path.with_suffix(".new")
@@ -150,6 +162,8 @@ class Retained:
         known, new = self._memory.known, False
         for device_id in device_ids:
             slug = self.slug(device_id)
+            if slug is not None:
+                self._memory.gone.pop(slug, None)
             if device_id not in known or known[device_id].slug != slug:
                 known[device_id] = Published(slug, self._memory.shared({}))
                 new = True
@@ -163,12 +177,30 @@ class Retained:
             return
         await self._empty(send, known)
         del self._memory.known[device_id]
+        self._note_gone(known)
         self._memory.save()
+
+    def _note_gone(self, known: Published) -> None:
+        if known.slug is not None and known.components:
+            gone = self._memory.gone
+            gone[known.slug] = int(self._control.accounts.clock.unix()) + GONE_SECONDS
+            while len(gone) > MOST_GONE:
+                del gone[next(iter(gone))]
+
+    async def repeat_gone(self, send: Send) -> None:
+        """Say again which devices are gone."""
+        gone, now = self._memory.gone, self._control.accounts.clock.unix()
+        for slug in [slug for slug, until in gone.items() if until < now]:
+            del gone[slug]
+        for slug in list(gone):
+            await send(Outgoing(self._topics.discovery(self.discovery_id(slug)), b"", retain=True))
 
     async def clean_up(self, send: Send, broker: str) -> None:
         """Take away what an earlier run or other settings left at this broker; what lies at another one is forgotten."""
         place = replace(self._here, broker=broker)
         old, memory = self._memory.place, self._memory
+        if old != place:
+            memory.gone.clear()
         if old is not None and old.broker != place.broker:
             memory.known.clear()
         elif old is not None and old != place:
@@ -178,6 +210,7 @@ class Retained:
         for device_id, known in gone:
             await self._empty(send, known)
             del memory.known[device_id]
+            self._note_gone(known)
         memory.save()
 
     def _is_current(self, device_id: str, known: Published) -> bool:

@@ -20,10 +20,12 @@ from ..core.models import Json, Model, Operation, Usage
 from ..wire.bill import parse_amount
 from ..wire.events import StreamReader, Trouble
 from ..wire.openai_chat.encode import assemble
-from ..wire.openai_chat.shapes import BrokenError
+from ..wire.openai_chat.lenient import loads
+from ..wire.openai_chat.shapes import BrokenError, error_in
 from ..wire.openai_chat.thoughts import Keep, Recall, give_back
 from ..wire.openai_chat.whole import ENDS
 from ..wire.sse import BOM, looks_like_events
+from ..wire.usage import usage_inside
 from .complaints import Changes
 from .completion import Completion
 from .endpoint import Endpoint, Link
@@ -61,6 +63,7 @@ class Adapter(ABC):
         self.base_url = address(settings.base_url, kind)
         self.shown_url = "(not shown)" if isinstance(settings.base_url, Hidden) else self.base_url
         self.local = is_local(settings)
+        self.goes_on = kind.goes_on
         self.timeouts = settings.timeouts or kind.timeouts
         self.headers_within = header_limit(self.timeouts, stream=True)
         self.api_keys = settings.api_keys
@@ -173,6 +176,34 @@ class Adapter(ABC):
         reply = orjson.dumps(assemble(piece for piece in pieces if not isinstance(piece, bytes)))
         return Completion(reply, reader.usage, reader.finish_reason, reader.written)
 
+    def use_in(self, body: bytes, request: Operation) -> tuple[Usage | None, int, bool]:
+        """What a reply of status 200 that is no answer tells: its usage, characters that were written, and whether any were.
+
+        No characters of what is neither JSON nor events: nobody knows how many. Nothing was written where it is an error or a page.
+        """
+        body = body.removeprefix(BOM)
+        if looks_like_events(body):
+            reader = self.reader(request, "events")
+            reader.feed(body)
+            reader.finish()
+            return reader.usage, reader.output_characters, reader.said or reader.trouble is not Trouble.ERROR
+        try:
+            reply = loads(body)[0]
+        except ValueError:
+            usage = self._usage(found) if (found := usage_inside(body)) is not None else None
+            return usage, 0, not body.lstrip().startswith(b"<")
+        if isinstance(reply, list) and reply:
+            reply = reply[0]
+        if not isinstance(reply, dict):
+            return None, 0, True
+        return self._usage(reply), self._written(reply), error_in(reply) is None
+
+    @abstractmethod
+    def _usage(self, reply: Json) -> Usage | None: ...
+
+    @abstractmethod
+    def _written(self, reply: Json) -> int: ...
+
     @abstractmethod
     def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
         """A fresh reader for one stream, which gives it in that wire (see `Operation.wire`): bytes pass where they can.
@@ -246,7 +277,7 @@ class Adapter(ABC):
 _TROUBLES: Final = {
     Trouble.ERROR: ("upstream_error", "broke off with an error"),
     Trouble.BROKEN: ("invalid_reply", "sent an event that cannot be read"),
-    Trouble.ENDLESS: ("invalid_reply", "sent an event without an end"),
+    Trouble.ENDLESS: ("invalid_reply", "sent events without an end"),
     Trouble.EARLY: ("upstream_truncated", "ended its answer too early"),
     Trouble.EMPTY: ("empty_reply", "answered with nothing"),
 }

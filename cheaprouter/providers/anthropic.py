@@ -7,9 +7,9 @@ from typing import ClassVar, Final
 
 import orjson
 
-from ..core.models import Json, Model, Operation
+from ..core.models import Json, Model, Operation, Usage
 from ..wire.anthropic.pause import SaidBlocks, may_pause
-from ..wire.anthropic.reply import MessageReader, MessageStream
+from ..wire.anthropic.reply import MessageReader, MessageStream, to_usage
 from ..wire.anthropic.request import to_messages
 from ..wire.anthropic.shape import json_tool
 from ..wire.events import StreamReader
@@ -17,6 +17,7 @@ from ..wire.openai_chat.chunks import characters, has_content
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
+from ..wire.weigh import loads
 from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
 from .complaints import Changes
@@ -55,7 +56,7 @@ class Anthropic(Adapter):
         return body
 
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
-        message = orjson.loads(body)
+        message = loads(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         content = message.get("content")
@@ -76,6 +77,17 @@ class Anthropic(Adapter):
         usage = reader.usage
         size = 0 if usage is not None and usage.completion_tokens else characters(choice["message"])
         return Completion(orjson.dumps(reply), usage, reader.finish_reason, size)
+
+    def _usage(self, reply: Json) -> Usage | None:
+        usage = reply.get("usage")
+        return to_usage(usage) if isinstance(usage, dict) else None
+
+    def _written(self, reply: Json) -> int:
+        content = reply.get("content")
+        blocks = content if isinstance(content, list) else []
+        return sum(
+            len(text) for block in blocks if isinstance(block, dict) and isinstance(text := block.get("text"), str)
+        )
 
     def reader(self, request: Operation, wire: str, keep: Keep | None = None, *, think: bool = False) -> StreamReader:
         del (

@@ -14,6 +14,7 @@ import orjson
 
 from ..catalog.model_kinds import CHAT, kind_of, of_words
 from ..core.models import Capability, Json
+from ..wire.weigh import loads
 from .listing import parse_listing, tokens
 
 MOST_ASKED: Final = 200
@@ -57,7 +58,7 @@ def questions(server: str, listed: Sequence[Json]) -> list[Question]:
 
 def answered(question: Question, body: bytes, listed: Sequence[Json]) -> list[Json]:
     """The list with what was answered; a model that turns out not to chat is left out. Raises ValueError for no answer."""
-    told = orjson.loads(body)
+    told = loads(body)
     if not isinstance(told, dict):
         raise ValueError("an object was expected")  # noqa: TRY004 - it is the text's shape that is wrong
     if question.path == "/props":

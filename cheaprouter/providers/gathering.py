@@ -6,15 +6,15 @@ Asked so, an upstream that says nothing is given up as soon as it would be in a 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Final, Protocol
 
 import orjson
 
 from ..core.models import Operation, Usage
-from ..wire.events import CHARACTERS_OF_A_TOKEN, Finish, Piece, StreamReader, Used
-from ..wire.openai_chat.encode import assemble
+from ..wire.events import CHARACTERS_OF_A_TOKEN, Piece, StreamReader
+from ..wire.openai_chat.encode import Assembler
 from .completion import Completion
 from .failures import Failure, degraded
 from .transport import WireRequest
@@ -33,7 +33,8 @@ _LONGEST_END: Final = 32
 """Bytes of which an end is looked for: it may come in several pieces."""
 
 _BATCH: Final = 64 * 1024
-"""Bytes kept as they came; of a longer stream only what it says is kept."""
+_EVENTS: Final = 500
+"""Bytes, and events, kept as they came; of a longer stream only what it says is kept. To read them takes some milliseconds."""
 
 
 class Gatherer(Protocol):
@@ -59,15 +60,16 @@ class Gathering:
     __slots__ = (
         "_adapter",
         "_around",
+        "_events",
         "_finished",
         "_keep",
         "_parts",
-        "_pieces",
         "_reader",
         "_request",
         "_size",
         "_tail",
         "_think",
+        "_whole",
         "over",
         "said",
     )
@@ -81,9 +83,9 @@ class Gathering:
         self._think = think
         self._reader: StreamReader | None = None
         self._parts: list[bytes] = []
-        self._pieces: list[Piece] = []
+        self._whole = Assembler()
         self._tail = b""
-        self._size = self._around = 0
+        self._size = self._events = self._around = 0
         self._finished = False
         self.said = self.over = False
 
@@ -94,8 +96,9 @@ class Gathering:
         self.said = self.said or _CONTENT.search(data) is not None
         self._tail = tail = (data if len(data) >= _LONGEST_END else self._tail + data)[-_LONGEST_END:]
         self.over = tail.endswith(self._adapter.stream_ends)
-        if self._size > _BATCH:
-            self._read()
+        self._events += data.count(b"\n\n")
+        if (self._size > _BATCH or self._events > _EVENTS) and self._read().trouble is not None:
+            self.over = True  # nothing that follows can mend it
 
     @property
     def complete(self) -> bool:
@@ -129,7 +132,7 @@ class Gathering:
             usage.cache_write_tokens,
             estimated=True,
         )
-        reply = assemble(piece for piece in self._pieces if not isinstance(piece, bytes | Finish | Used))
+        reply = self._whole.completion()
         reply["choices"] = reply["choices"] or [{"index": 0, "message": {"role": "assistant", "content": ""}}]
         for choice in reply["choices"]:
             choice["finish_reason"] = "length"
@@ -158,12 +161,17 @@ class Gathering:
         reader = self._finish()
         if (failure := self._adapter.judge_stream(reader, self._request.max_tokens)) is not None:
             return failure
-        reply = assemble(piece for piece in self._pieces if not isinstance(piece, bytes))
+        reply = self._whole.completion()
         for choice in reply["choices"]:
             choice.setdefault("logprobs", None)
         if not reply["choices"]:
             return degraded("no_choices", f"{self._adapter.name} answered without choices.")
         return self._adapter.made_of(reader, orjson.dumps(reply), headers)
+
+    @property
+    def reader(self) -> StreamReader:
+        """Who has read all that has come."""
+        return self._read()
 
     def resumed(self, go_on: Callable[[StreamReader], WireRequest | None]) -> WireRequest | None:
         """What is to be asked where the stream only paused; what follows is fed on."""
@@ -176,7 +184,7 @@ class Gathering:
         reader = self._read()
         if not self._finished:
             self._finished = True
-            self._pieces += reader.finish()
+            self._add(reader.finish())
         return reader
 
     def _read(self) -> StreamReader:
@@ -184,6 +192,11 @@ class Gathering:
         if self._reader is None:
             self._reader = self._adapter.whole_reader(self._request, self._keep, think=self._think)
         if self._parts:
-            self._pieces += self._reader.feed(b"".join(self._parts))
-            self._parts, self._size = [], 0
+            self._add(self._reader.feed(b"".join(self._parts)))
+            self._parts, self._size, self._events = [], 0, 0
         return self._reader
+
+    def _add(self, pieces: Iterable[Piece]) -> None:
+        for piece in pieces:
+            if not isinstance(piece, bytes):
+                self._whole.add(piece)

@@ -7,7 +7,7 @@ from typing import Final
 import orjson
 
 from ..config.kinds import GENERIC
-from ..core.models import Json, Model, Operation
+from ..core.models import Json, Model, Operation, Usage
 from ..wire.events import StreamReader
 from ..wire.openai_chat import quirks as quirk_rules
 from ..wire.openai_chat.canon import Canon, is_usual
@@ -78,6 +78,13 @@ class OpenAICompatible(Adapter):
         if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
             return failure
         return _completion(orjson.dumps(reply) if changed or not strict else body, reply)
+
+    def _usage(self, reply: Json) -> Usage | None:
+        return read_usage(reply)
+
+    def _written(self, reply: Json) -> int:
+        choices = choices_of(reply)
+        return sum(characters(choice.get("message")) for choice in choices)
 
     def _judged(self, reply: Json, canon: Canon, max_tokens: int | None) -> Failure | None:
         """Why a reply is no answer; None where it is one."""

@@ -8,16 +8,29 @@ from typing import NamedTuple, Protocol
 from .endpoint import Endpoint
 
 
+class Exchange(Protocol):
+    """A request that has gone out, and whose reply nobody waits for any longer: wait again, or abandon it."""
+
+    async def reply(self) -> Response:
+        """Wait for its headers. Raises TransportError; a cancellation drops the connection."""
+
+    def abandon(self) -> None:
+        """Close the connection."""
+
+
 class WireRequest(NamedTuple):
     """What goes out. `body` is final bytes.
 
     `on_head`: may be told a reply's status when its headers come before any of its body; whoever waits for the reply is then
     left to wait for the body too where this says so. For replies that are of no use before: it spares a task being woken.
+    `on_left`: handed the exchange where whoever waits for the headers is cancelled after the request has gone out; without it
+    the connection is dropped then.
     """
 
     endpoint: Endpoint
     body: bytes | None = None
     on_head: Callable[[int], bool] | None = None
+    on_left: Callable[[Exchange], None] | None = None
 
     @property
     def method(self) -> str:
@@ -35,7 +48,7 @@ class WireRequest(NamedTuple):
 class TransportError(Exception):
     """No usable reply came over the network. `code` is an `upstream_…` code; `message` clean and short.
 
-    `again`: as in `Response`.
+    `again`, `lost`: as in `Response`.
 
     `silent`: nothing at all was said until the time was over.
     """
@@ -43,6 +56,7 @@ class TransportError(Exception):
     def __init__(self, code: str, message: str, *, silent: bool = False) -> None:
         super().__init__(message)
         self.again = False
+        self.lost = 0.0
         self.code = code
         self.message = message
         self.silent = silent
@@ -61,11 +75,12 @@ class Sink(Protocol):
 class Response(Protocol):
     """An upstream's reply whose headers have come. Waiting on it may be cancelled without losing bytes.
 
-    `again`: the request had gone out before, on a kept connection which the server closed without a word.
+    `again`: the request had gone out before, on a kept connection which the server closed without a word, after `lost` seconds.
     """
 
     __slots__ = ()
     again: bool = False
+    lost: float = 0.0
     status: int
     headers: Mapping[str, str]
 
@@ -94,9 +109,13 @@ class Response(Protocol):
         """Push again, first of all what came meanwhile."""
         raise RuntimeError("nothing is pushed")
 
-    async def read(self, limit: int, *, cut: bool = False) -> bytes:
-        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`."""
-        parts, size = [], 0
+    async def read(self, limit: int, *, cut: bool = False, into: list[bytes] | None = None) -> bytes:
+        """The whole body. Raises TransportError where it breaks off or is longer than `limit` bytes, unless it is to be `cut`.
+
+        `into`: where its parts are kept as they come, for whoever is to know them even where it breaks off.
+        """
+        parts: list[bytes] = [] if into is None else into
+        size = 0
         while part := await self.chunk():
             parts.append(part)
             size += len(part)

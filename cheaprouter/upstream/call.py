@@ -4,37 +4,45 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from dataclasses import field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, NamedTuple, Protocol
 
 import orjson
 
 from ..config.kinds import Timeouts
 from ..core.errors import LimitError
-from ..core.models import Model, Operation
+from ..core.models import Model, Operation, Usage
 from ..core.records import dataclass
 from ..providers.adapter import Adapter, header_limit
 from ..providers.completion import Completion
 from ..providers.failures import Action, Failure, asked_of, degraded
 from ..providers.gathering import Gathering
-from ..providers.transport import Response, Transport, TransportError, WireRequest
+from ..providers.transport import Exchange, Response, Transport, TransportError, WireRequest
 from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
-from ..wire.events import Piece, StreamReader
+from ..wire.events import Piece, StreamReader, Trouble
 from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
 from .watchdog import Watchdog
 
-LONGEST_REPLY: Final = 64 * 1024 * 1024
+LONGEST_REPLY: Final = 32 * 1024 * 1024
+"""Bytes, as of one event of a stream: ten pictures. To parse them takes a tenth of a second, in which nobody else is served."""
+
 LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
 _NEVER: Final = float("inf")
+_MOST_BLANK: Final = 1 << 20
+"""Bytes of white space before a reply: some servers send a blank now and then while they think."""
+
 _LOOK_APART: Final = 256
 """Bytes, at least, between two looks at how much of a gathered reply has come."""
+_NOT_SENT: Final = frozenset({"upstream_unreachable", "upstream_tls"})
+LONGEST_READ_ON: Final = 4 * 1024 * 1024
+"""Bytes that are read of an answer that nobody waits for any longer."""
 
 MOST_PAUSES: Final = 8
 """Times that a turn goes on which its upstream paused."""
@@ -91,13 +99,29 @@ class Asker:
 NOBODY: Final = Asker()
 
 
+class Told(NamedTuple):
+    """What a try that is no answer told of its use, and the characters that were seen of it.
+
+    `written`: something may have been written, since the upstream took the request and did not refuse it. `whole`: to its end.
+    """
+
+    usage: Usage | None
+    characters: int = 0
+    written: bool = True
+    whole: bool = True
+
+
 @dataclass(slots=True)
 class Call:
     """What one try needs. `utcnow`: for dated headers. `writing`: seconds that a whole reply may take to be written.
 
     `learned`: changes for this model. `streamed`: a stream is asked for. `wrote`: seconds from the first content to the end
     of a reply that was `gathered`. `ignored`: it came whole though a stream was asked for. `again`: see `Response`, known once
-    it has run. `pauses`: times that a gathered turn was asked to go on. `spent`: why a gathered reply had to end early.
+    it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used so
+    far. `spent`: why a gathered reply had to end early. `expected`: tokens that its answer probably has.
+
+    What is known of its cost where it is no answer: `sent`: the request is out, though no headers came; `accepted`: a reply of
+    status 200 began, which is in `gathering`, `reading`, or `start` and `parts`; `refused`: what an error told of a usage.
     """
 
     adapter: Adapter
@@ -119,12 +143,28 @@ class Call:
     gathered: bool = False
     ignored: bool = False
     again: bool = False
+    lost: float = 0.0
     pauses: int = 0
     meter: Meter | None = None
     spent: LimitError | None = None
+    before_each: Callable[[Usage | None], None] | None = None
+    expected: int = 0
+    sent: bool = False
+    accepted: bool = False
+    exchange: Exchange | None = None
+    gathering: Gathering | None = None
+    basin: Basin | None = None
+    reading: StreamReader | None = None
+    start: bytes = b""
+    parts: list[bytes] = field(default_factory=list)
+    filtered: Completion | None = None
+    refused: Usage | None = None
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
-        """Try. A cancellation from outside drops the connection and goes on up. The watch is stopped by whoever made it."""
+        """Try. The watch is stopped by whoever made it.
+
+        A cancellation from outside goes on up, and leaves the connection as it is: `read_on`, or `abandon` it.
+        """
         watch = self.watch
         keep = False
         watch.enter()
@@ -135,12 +175,12 @@ class Call:
             wire = self.adapter.prepare(
                 self.request, self.model, self.api_key, self.learned, self.recall, stream=stream
             )
-            if stream:
-                wire = WireRequest(wire.endpoint, wire.body, self._begins)
+            wire = WireRequest(wire.endpoint, wire.body, self._begins if stream else None, self._left)
             self.response = response = await self.transport.open(wire, limits.connect, self.request_id)
-            self.again = response.again
+            self.again, self.lost = response.again, response.lost
             if response.status != 200:
                 return await self._refused(response, limits, wire.body or b"")
+            self.accepted = True
             if not self.request.stream:
                 return await (self._gathered(response) if stream else self._whole(response))
             outcome = await self._stream(response)
@@ -150,16 +190,23 @@ class Call:
             message = f"{self.adapter.name} cannot be asked this: {error}."
             return Failure(Action.NEXT, "unsupported_content", message, status=400)
         except TransportError as error:
-            self.again = self.again or error.again
+            self.again, self.lost = self.again or error.again, self.lost or error.lost
+            self.sent = self.sent or error.code not in _NOT_SENT
             return transport_failure(self.adapter, error)
         except asyncio.CancelledError:
             if not watch.caught():
+                keep = True
                 raise
+            self.abandon_exchange()
             return timeout_failure(self.adapter, watch)
         finally:
             if self.response is not None and not keep:
                 self.response.release() if watch.what == "read" else self.response.abort()
         return outcome
+
+    def _left(self, exchange: Exchange) -> None:
+        """Whoever waits for the headers is cancelled."""
+        self.sent, self.exchange = True, exchange
 
     def _begins(self, status: int) -> bool:
         """A stream's headers have come: from now on it is its first content that is waited for."""
@@ -172,6 +219,7 @@ class Call:
         self.watch.expect("error", limits.first_token)
         body = await response.read(LONGEST_ERROR, cut=True)
         self.watch.what = "read"
+        self.refused = self.adapter.use_in(body, self.request)[0] if b"usage" in body else None
         if response.status < 400:
             message = f"{self.adapter.name} answered with status {response.status}; redirects are not followed."
             return degraded("upstream_redirect" if response.status >= 300 else "invalid_reply", message)
@@ -182,15 +230,19 @@ class Call:
         return failure
 
     async def _whole(self, response: Response, start: bytes = b"") -> Completion | Failure:
-        body = start + await response.read(LONGEST_REPLY)
+        self.start = start
+        body = start + await response.read(LONGEST_REPLY, into=self.parts)
         self.watch.what = "read"
         completion = self.adapter.complete(body, self.request, response.headers, think=self.model.think_tags)
-        if self.keep is not None and not isinstance(completion, Failure):
+        if isinstance(completion, Failure):
+            self.start, self.parts = body, []
+        elif self.keep is not None:
             hear(completion.body, self.keep)
         return self._unfiltered(completion) if self.filter_fails else completion
 
     def _unfiltered(self, completion: Completion | Failure) -> Completion | Failure:
         if not isinstance(completion, Failure) and completion.finish_reason == "content_filter":
+            self.filtered = completion
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
         return completion
 
@@ -208,7 +260,7 @@ class Call:
             if done is not None:  # it has come whole, as short ones do
                 self.watch.what = "read"
                 return self._unfiltered(done) if self.filter_fails else done
-        gathering = Gathering(self.adapter, self.request, self.keep, think=self.model.think_tags)
+        gathering = self.gathering = Gathering(self.adapter, self.request, self.keep, think=self.model.think_tags)
         gathering.feed(start)
         broken = None if gathering.over else await self._rest(response, gathering)
         for _ in range(
@@ -217,12 +269,18 @@ class Call:
             if broken or self.spent or (wire := gathering.resumed(self._next_part)) is None:
                 break
             response.release()
+            if self.before_each is not None:
+                self.before_each(gathering.reader.usage)
             self.pauses += 1
             self.watch.expect("headers", self.adapter.timeouts.first_token)
             self.response = response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
             if response.status != 200:
                 return await self._refused(response, self.adapter.timeouts, wire.body or b"")
             broken = await self._rest(response, gathering)
+        return self._end_of(gathering, response, broken)
+
+    def _end_of(self, gathering: Gathering, response: Response, broken: TransportError | None) -> Completion | Failure:
+        """What was gathered, once nothing more comes or may come."""
         if self.spent is not None:
             self.watch.what = "cut"
             return gathering.cut(response.headers, 0 if self.meter is None else self.meter.prompt)
@@ -235,15 +293,17 @@ class Call:
     async def _first(self, response: Response) -> bytes:
         """What comes after the headers, and blank lines, once it does; nothing at the end."""
         self._begins(response.status)
-        start = b""
-        while not start.strip() and (data := await response.chunk()):
-            start += data
-        return start
+        blank = 0
+        while (data := await response.chunk()) and not data.strip():
+            blank += len(data)
+            if blank > _MOST_BLANK:
+                raise TransportError("invalid_reply", "The reply begins with blank lines without end.")
+        return data
 
     async def _rest(self, response: Response, gathering: Gathering) -> TransportError | None:
         """Take all that comes; why it broke off, where it did."""
         self._begins(response.status)
-        basin = Basin(gathering, self.watch, self.adapter.timeouts.idle, self.meter)
+        basin = self.basin = Basin(gathering, self.watch, self.adapter.timeouts.idle, self.meter)
         try:
             if not response.pipe(basin):
                 while not gathering.over and (data := await response.chunk()):
@@ -255,10 +315,75 @@ class Call:
         except asyncio.CancelledError:  # all was said, where only the word that it was is missing
             if self.watch.what != "idle" or not gathering.complete or not self.watch.caught():
                 raise
+        self.basin = None
         if basin.began:
             self.wrote = self.watch.now() - basin.began
         self.spent = basin.spent
         return basin.error
+
+    # --- where it is no answer -----------------------------------------------------------------------------------
+
+    def told(self) -> Told:
+        """What is known of its cost."""
+        if self.filtered is not None:
+            return Told(self.filtered.usage, self.filtered.output_characters)
+        reader = self.reading if self.gathering is None else self.gathering.reader
+        if reader is not None:
+            written = reader.said or reader.trouble is not Trouble.ERROR
+            headers = {} if self.response is None else self.response.headers
+            usage = self.adapter.with_cost(reader.usage, headers) or self.refused
+            return Told(usage, reader.written, written=written, whole=reader.finish_reason is not None)
+        if self.refused is not None or not self.accepted:
+            return Told(self.refused, written=self.sent, whole=self.refused is not None)
+        usage, characters, written = self.adapter.use_in(b"".join((self.start, *self.parts)), self.request)
+        return Told(usage, characters, written=written, whole=usage is not None)
+
+    async def read_on(self) -> None:
+        """Take what is still to come, for what it says of its use. Raises TransportError."""
+        response = self.response
+        if self.exchange is not None:
+            exchange, self.exchange = self.exchange, None
+            self.response = response = await exchange.reply()
+            if response.status != 200:
+                self.sent = self.accepted = self.gathering is not None
+                self.refused = self.adapter.use_in(await response.read(LONGEST_ERROR, cut=True), self.request)[0]
+                return
+            self.accepted = True
+        if response is None:
+            return
+        if self.basin is not None:
+            await self.basin.rest()
+            return
+        limit = LONGEST_READ_ON
+        while limit > 0 and not self._complete and (data := await response.chunk()):
+            limit -= len(data)
+            self._take(data)
+
+    @property
+    def _complete(self) -> bool:
+        return self.gathering.over if self.gathering is not None else self.reading is not None and self.reading.done
+
+    def _take(self, data: bytes) -> None:
+        if self.gathering is not None:
+            self.gathering.feed(data)
+        elif self.reading is not None:
+            self.reading.feed(data)
+        elif self.streamed and not (self.parts or self.start) and looks_like_events(data):
+            self.gathering = Gathering(self.adapter, self.request, None, think=self.model.think_tags)
+            self.gathering.feed(data)
+        else:
+            self.parts.append(data)
+
+    def abandon_exchange(self) -> None:
+        """Wait for no headers any more."""
+        if self.exchange is not None:
+            self.exchange.abandon()
+
+    def abandon(self) -> None:
+        """Drop what is still under way."""
+        self.abandon_exchange()
+        if self.response is not None:
+            self.response.release() if self._complete else self.response.abort()
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
@@ -267,6 +392,8 @@ class Call:
         """The reply that a paused stream goes on in; None where it did not pause."""
         if (wire := self._next_part(reader)) is None:
             return None
+        if self.before_each is not None:
+            self.before_each(reader.usage)
         response = await self.transport.open(wire, self.adapter.timeouts.connect, self.request_id)
         return (
             response
@@ -279,7 +406,9 @@ class Call:
         start = await self._first(response)
         if start and not looks_like_events(start):
             return await self._whole_for_stream(start, response)
-        reader = self.adapter.reader(self.request, self.request.wire, self.keep, think=self.model.think_tags)
+        reader = self.reading = self.adapter.reader(
+            self.request, self.request.wire, self.keep, think=self.model.think_tags
+        )
         pieces = reader.feed(start) if start else []
         ended = not start
         while not (ended or reader.done or reader.said or reader.trouble is not None):
@@ -319,10 +448,23 @@ class Call:
 class Basin:
     """Where a stream is gathered: called by the transport, so that nobody is woken before the end. `full`: done at the end.
 
-    `error`: why it broke off. `began`: when the first content was seen. `spent`: why it must end here, see `Meter`.
+    `error`: why it broke off. `began`: when the first content was seen. `over`: nothing more is taken. `spent`: why it must
+    end here, see `Meter`.
     """
 
-    __slots__ = ("_gathering", "_idle", "_look_at", "_meter", "_size", "_watch", "began", "error", "full", "spent")
+    __slots__ = (
+        "_gathering",
+        "_idle",
+        "_look_at",
+        "_meter",
+        "_size",
+        "_watch",
+        "began",
+        "error",
+        "full",
+        "over",
+        "spent",
+    )
 
     def __init__(self, gathering: Gathering, watch: Watchdog, idle: float, meter: Meter | None) -> None:
         self._gathering = gathering
@@ -335,12 +477,13 @@ class Basin:
         self.began = 0.0
         self.error: TransportError | None = None
         self.spent: LimitError | None = None
+        self.over = False
         self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         if gathering.said:
             self._begin()
 
     def feed(self, data: bytes) -> None:
-        if self.full.done():
+        if self.over:
             return
         self._watch.seen = self._watch.now()
         gathering = self._gathering
@@ -370,9 +513,16 @@ class Basin:
         self._look_at = self._size + max(_LOOK_APART, (meter.characters - written) * apart)
 
     def end(self, error: TransportError | None) -> None:
+        self.over = True
         if not self.full.done():
             self.error = error
             self.full.set_result(None)
+
+    async def rest(self) -> None:
+        """Wait again, where whoever waited was cancelled."""
+        if not self.over:
+            self.full = asyncio.get_running_loop().create_future()
+            await self.full
 
     def _begin(self) -> None:
         """From now on it is the next piece that is waited for."""

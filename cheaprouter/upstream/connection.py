@@ -24,6 +24,9 @@ _MOST_HEAD: Final = 64 * 1024
 _LONGEST_FIELD: Final = 16 * 1024
 """Bytes that one header told in many lines may come to."""
 
+_LONGEST_JOINED: Final = 1024
+"""Bytes to which one more line is still added."""
+
 _NOT_HTTP: Final = "The server's answer is not proper HTTP."
 _UNKNOWN_ENCODING: Final = "The answer is encoded in a way that is not known here."
 _UNANSWERED: Final = "The server closed the connection without an answer."
@@ -40,7 +43,7 @@ class Connection(asyncio.BufferedProtocol):
     """
 
     __slots__ = (
-        "_body", "_buffer", "_complete", "_headers", "_held", "_keep", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply",
+        "_body", "_buffer", "_complete", "_headers", "_held", "_keep", "_left", "_on_head", "_on_idle", "_on_lost", "_parser", "_refused", "_reply",
         "_since_body", "_transport", "_until_close", "_waiter", "on_body", "silent",
     )  # fmt: skip
 
@@ -61,6 +64,7 @@ class Connection(asyncio.BufferedProtocol):
         self._parser: HttpResponseParser | None = parser
         self._transport: asyncio.Transport | None = None
         self._waiter: asyncio.Future[Reply] | None = None
+        self._left: asyncio.Future[Reply] | None = None
         self._reply: Reply | None = None
         self._headers: dict[bytes, bytes] = {}
         self._refused = _NOT_HTTP
@@ -73,10 +77,15 @@ class Connection(asyncio.BufferedProtocol):
         """Whether it is open, as far as is known here."""
         return self._transport is not None and not self._transport.is_closing()
 
-    async def exchange(self, message: bytes, on_head: Callable[[int], bool] | None = None) -> Reply:
+    async def exchange(
+        self,
+        message: bytes,
+        on_head: Callable[[int], bool] | None = None,
+        on_left: Callable[[Connection], None] | None = None,
+    ) -> Reply:
         """Send a request and wait for its reply's headers. Raises TransportError. A cancellation drops the connection.
 
-        `on_head`: see `WireRequest`.
+        `on_head`, `on_left`: see `WireRequest`.
         """
         if self._transport is None:
             raise TransportError("upstream_reset", _UNANSWERED)
@@ -91,12 +100,39 @@ class Connection(asyncio.BufferedProtocol):
             return await waiter
         except asyncio.CancelledError:
             if waiter.cancelled():
-                self.drop()
-            elif waiter.exception() is None:
-                waiter.result().abort()
+                self._waiter = waiter = asyncio.Future[Reply]()
+            self._left = waiter
+            if on_left is None:
+                self._abort(waiter)
+            else:
+                on_left(self)
             raise
         finally:
             self._on_head = None
+
+    async def reply(self) -> Reply:
+        """Wait again for the reply that nobody waits for any longer, see `Exchange`."""
+        waiter, self._left = self._left, None
+        if waiter is None:
+            raise TransportError("upstream_reset", _BROKEN_OFF)
+        try:
+            return await waiter
+        except asyncio.CancelledError:
+            self._abort(waiter)
+            raise
+
+    def abandon(self) -> None:
+        """Nobody will wait for that reply again."""
+        if self._left is not None:
+            self._abort(self._left)
+
+    def _abort(self, waiter: asyncio.Future[Reply]) -> None:
+        """Nobody wants that reply."""
+        self._left = None
+        if not waiter.done() or waiter.cancelled():
+            self.drop()
+        elif waiter.exception() is None:
+            waiter.result().abort()
 
     def drop(self) -> None:
         """Close at once; neither who waits nor who reads is told."""
@@ -183,9 +219,10 @@ class Connection(asyncio.BufferedProtocol):
         if name == b"set-cookie":  # nobody here keeps any, and some send them by the dozen
             return
         if name in self._headers:
-            value = b"%s, %s" % (self._headers[name], value)
-            if len(value) > _LONGEST_FIELD:
+            before = self._headers[name]
+            if len(before) + len(value) > _LONGEST_FIELD or len(before) > _LONGEST_JOINED:
                 return  # more of it than anybody reads, and joining ever more would take ever longer
+            value = b"%s, %s" % (before, value)
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:

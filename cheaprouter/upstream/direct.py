@@ -13,7 +13,7 @@ from ..providers.endpoint import Origin
 from ..providers.transport import Response, TransportError, WireRequest
 from .connection import Connection
 from .dial import Dialer
-from .reply import READ_BUFFER
+from .reply import READ_AT_ONCE
 
 KEEPALIVE: Final = 75.0
 """Seconds an unused connection is kept."""
@@ -52,7 +52,7 @@ class DirectTransport:
 
     def __init__(self) -> None:
         self._dialer = Dialer()
-        self._buffer = memoryview(bytearray(READ_BUFFER))
+        self._buffer = memoryview(bytearray(READ_AT_ONCE))
         self._hosts: dict[Origin, Host] = {}
         self._open: set[Connection] = set()
         self._sweeper: asyncio.TimerHandle | None = None
@@ -70,20 +70,22 @@ class DirectTransport:
         if host is None:
             host = self._hosts[origin] = Host(origin)
         message = endpoint.message(request.body, request_id)
-        kept = host.take()
+        kept, lost = host.take(), 0.0
         if kept is not None:
+            sent = time.monotonic()
             try:
-                return await kept.exchange(message, request.on_head)
+                return await kept.exchange(message, request.on_head, request.on_left)
             except TransportError:
                 if not kept.silent:
                     raise
+                lost = time.monotonic() - sent
         try:
             connection = await self._connect(host, connect_timeout)
-            reply = await connection.exchange(message, request.on_head)
+            reply = await connection.exchange(message, request.on_head, request.on_left)
         except TransportError as error:
-            error.again = kept is not None
+            error.again, error.lost = kept is not None, lost
             raise
-        reply.again = kept is not None
+        reply.again, reply.lost = kept is not None, lost
         return reply
 
     async def close(self) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from typing import Final
 
-STEP: Final = 64 * 1024
+STEP: Final = 16 * 1024
 """Bytes that one step gives at most."""
 
 _WINDOW: Final = 16 * 1024

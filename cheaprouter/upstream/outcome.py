@@ -13,16 +13,30 @@ from ..core.records import dataclass
 from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
 from ..providers.transport import TransportError
-from ..wire.events import Failed, Piece, Ping, StreamReader
+from ..wire.events import Failed, Piece, Ping
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
 from .call import MOST_PAUSES, Meter, Streaming, transport_failure
+from .left import Left
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
 
-TopUp = Callable[[Model], None]
-"""Called before a stand-in is tried; raises a LimitError where its price cannot be reserved."""
+
+class Tab(Protocol):
+    """What a request's tries go on: an account."""
+
+    def top_up(self, model: Model) -> None:
+        """Called before each try. Raises a LimitError where the price of a stand-in cannot be reserved."""
+
+    def go_on(self, model: Model, used: Usage | None) -> None:
+        """Called before a paused turn is asked to go on."""
+
+    def tried(self, model: Model, usage: Usage) -> None:
+        """A try was no answer, and is billed all the same. A prompt or completion that nobody told is `estimated`."""
+
+    def leave(self, left: Left) -> None:
+        """The request is cancelled during a try, which whoever cancelled it must `end`."""
 
 
 class Output(Protocol):
@@ -90,12 +104,13 @@ class UpstreamFailed(Exception):  # noqa: N818 - it is the outcome of a request,
 class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
-    `on_end` is called once, with the failure where there was one, and what was used as far as it was told.
+    `on_end` is called once, with the failure where there was one, and what was used as far as it was told. `weigh`: the tokens
+    that characters of an answer are which was cut short.
     """
 
     __slots__ = (
-        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader", "_ready",
-        "_response", "_spent", "_used", "_watch", "reply",
+        "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader",
+        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -105,6 +120,7 @@ class Relay:
         watch: Watchdog,
         on_end: Callable[[Failure | None, Usage | None], None],
         heartbeat: float,
+        weigh: Callable[[int], int],
         *,
         events: bool,
         meter: Meter | None = None,
@@ -119,6 +135,7 @@ class Relay:
         self._watch = watch
         self._on_end = on_end
         self._heartbeat = heartbeat
+        self._weigh = weigh
         self._events = events
         # An iterator lets go of what it was over once that has been handed on: a first piece may be large, and streams are long.
         self._ready: Iterator[Piece] = iter(call.first)
@@ -381,18 +398,21 @@ class Relay:
         reply, self.reply = self.reply, None  # they know each other, and would wait for the garbage collector
         response.release() if keep else response.abort()
         if reply is not None:
-            self._used = reply.usage = self._adapter.with_cost(_usage_of(reader), response.headers)
+            self._used = reply.usage = self._adapter.with_cost(self._usage(), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.written
         return True
 
-
-def _usage_of(reader: StreamReader) -> Usage | None:
-    """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
-    usage, least = reader.usage, (reader.written + 3) // 4
-    if usage is None or reader.finish_reason is not None or usage.completion_tokens >= least:
-        return usage
-    return replace(usage, completion_tokens=least, estimated=True)
+    def _usage(self) -> Usage | None:
+        """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
+        reader = self._reader
+        usage = reader.usage
+        if reader.finish_reason is not None:
+            return usage
+        least = self._weigh(reader.written)
+        if usage is None:
+            return Usage(completion_tokens=least, estimated=True) if least else None
+        return replace(usage, completion_tokens=max(least, usage.completion_tokens), estimated=True)
 
 
 async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:

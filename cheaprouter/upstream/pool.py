@@ -1,7 +1,7 @@
 """Sends a request to the first candidate that answers, and keeps count of who is well.
 
 It fails over only while nothing has reached the client. A policy's refusal is never worked around: what the caller
-may not use is not in the chain, or `top_up` says so.
+may not use is not in the chain, or `Tab.top_up` says so.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -28,7 +29,8 @@ from ..providers.unsupported import Learned
 from . import survey
 from .call import NOBODY, Answered, Asker, Call, Streaming
 from .health import Health, Observer, Target
-from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, TopUp, UpstreamFailed, WholeReply, replay
+from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, Tab, UpstreamFailed, WholeReply, replay
+from .pace import Pace
 from .plan import SendPlan, Upstreams, final_error, make_plan
 from .thoughts import Memory
 from .watchdog import Watchdog, Watches
@@ -37,6 +39,9 @@ _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
 _USUAL_OUTPUT: Final = 1000
 """Tokens, where nobody knows better."""
+
+_WORKED_ON: Final = 0.25
+"""Seconds after which a request that was dropped without a word is taken to have been worked on."""
 
 
 class Pool:
@@ -73,6 +78,7 @@ class Pool:
         self.thoughts = Memory()
         self._observer = Observer(self.health, bus, clock)
         bus.on(lambda up: self._may_be_able_now(up.provider), ProviderUp)
+        self._pace = Pace()
         self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
@@ -92,22 +98,24 @@ class Pool:
         model: Model,
         stand_ins: Callable[[], Sequence[Model]],
         request: Operation,
-        top_up: TopUp | None = None,
+        tab: Tab | None = None,
         asker: Asker = NOBODY,
     ) -> WholeReply | StreamReply:
         """The first answer that any of them gives. Raises UpstreamFailed once there is none to be had.
 
-        `stand_ins`: asked only where `model` cannot be, or fails. `top_up`: called before one of them is tried, and its
-        LimitError passes it over.
+        `stand_ins`: asked only where `model` cannot be, or fails. `tab`: what tries cost; a LimitError before one passes
+        it over.
         """
         began = self._loop_time()
         adapter = upstreams.adapters.get(model.provider)
         if adapter is None or (target := self._at_once(adapter, model)) is None:
-            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, asker, began)
-        outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total)
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
+        if tab is not None:
+            tab.top_up(model)
+        outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total, tab)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
-            return await self._fail_over(upstreams, (model, *stand_ins()), request, top_up, asker, began, failed)
+            return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began, failed)
         tries = target.answered
         if call.again or call.pauses:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
@@ -131,7 +139,7 @@ class Pool:
         upstreams: Upstreams,
         chain: Sequence[Model],
         request: Operation,
-        top_up: TopUp | None,
+        tab: Tab | None,
         asker: Asker,
         began: float,
         failed: tuple[Target, Failure, bool] | None = None,
@@ -141,18 +149,17 @@ class Pool:
         plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
-        paid = {chain[0].id}
         if failed is not None:
             first, failure, again = failed
             plan.begin(first)
             attempts += [*(_unanswered(first),) * again, _attempt(first, failure)]
             await self._after(plan, first, failure, end - self._loop_time())
         while self._loop_time() < end and (target := plan.next(self._clock.monotonic())) is not None:
-            if not self._affordable(target.model, paid, top_up):
+            if tab is not None and not _affordable(target.model, tab):
                 plan.pass_over(target)
                 continue
             tried = self._loop_time()
-            outcome, call = await self._try(upstreams, target, request, asker, end)
+            outcome, call = await self._try(upstreams, target, request, asker, end, tab)
             spent = self._loop_time() - tried
             attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
@@ -161,20 +168,14 @@ class Pool:
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
 
-    @staticmethod
-    def _affordable(model: Model, paid: set[str], top_up: TopUp | None) -> bool:
-        if model.id in paid:
-            return True
-        try:
-            if top_up is not None:
-                top_up(model)
-        except LimitError:
-            return False
-        paid.add(model.id)
-        return True
-
     async def _try(
-        self, upstreams: Upstreams, target: Target, request: Operation, asker: Asker, end: float
+        self,
+        upstreams: Upstreams,
+        target: Target,
+        request: Operation,
+        asker: Asker,
+        end: float,
+        tab: Tab | None,
     ) -> tuple[Completion | Answered | Streaming | Failure, Call]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
@@ -185,8 +186,8 @@ class Pool:
             self.health.begin(target, self._clock.monotonic())
         learned = self.learned.of(model)
         meter, streamed = asker.meter, adapter.asks_stream(request, learned)
-        if meter is not None and (most := meter.ceiling(model, whole=not streamed)) is not None:
-            request = request.capped(most)
+        most = None if meter is None else meter.ceiling(model, whole=not streamed)
+        request = request if most is None else request.capped(most)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
             adapter,
@@ -199,8 +200,8 @@ class Pool:
             watch,
             self._clock.utcnow,
             upstreams.filter_fails,
+            asker.request_id,
             meter=meter,
-            request_id=asker.request_id,
         )
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
@@ -208,15 +209,54 @@ class Pool:
         if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
+        call.expected = asker.expected_output or _USUAL_OUTPUT
+        if tab is not None:
+            call.before_each = partial(tab.go_on, model)
+        began = self._loop_time()
         try:
             outcome = await call.run()
         except BaseException:
             watch.stop()
             self.health.abandon(target)
+            if tab is None:
+                call.abandon()
+            else:
+                tab.leave(_Unfinished(model, call, partial(self._used, call, began)))
             raise
         if not isinstance(outcome, Streaming):
             watch.stop()
+        if tab is not None and (call.again or isinstance(outcome, Failure)):
+            self._put_on(tab, call, outcome, began)
         return outcome, call
+
+    def _put_on(self, tab: Tab, call: Call, outcome: object, began: float) -> None:
+        """What was no answer and is billed all the same: a try that failed, and one that was lost with its connection."""
+        model = call.model
+        if call.lost >= _WORKED_ON:
+            output = min(self._pace.written(model, 0, call.lost, whole=False), _most(call))
+            tab.tried(model, Usage(completion_tokens=output, estimated=True))
+        if isinstance(outcome, Failure) and (used := self._used(call, began + call.lost)) is not None:
+            tab.tried(model, used)
+
+    def _used(self, call: Call, began: float) -> Usage | None:
+        """What a try that was no answer will be billed, as it was told or else estimated; None where that is nothing."""
+        told, seconds = call.told(), self._loop_time() - began
+        usage = told.usage
+        if usage is not None and (told.whole or usage.reported_cost is not None):
+            return usage
+        if not told.written or not (call.accepted or seconds >= _WORKED_ON):
+            return usage
+        output = self._weigh(call, told.characters, seconds, whole=told.whole)
+        if not told.characters:
+            output = min(output, _most(call))
+        if usage is None:
+            return Usage(completion_tokens=output, estimated=True)
+        return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
+
+    def _weigh(self, call: Call, characters: int, seconds: float, *, whole: bool) -> int:
+        """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
+        output = self._pace.written(call.model, characters, seconds, whole=whole)
+        return max(output, min(call.expected, _most(call))) if call.adapter.goes_on and not whole else output
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
@@ -253,8 +293,10 @@ class Pool:
                 self.learned.learn(model, IGNORED)
             if outcome.usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
-            elif call.wrote:
-                self._observer.wrote(model.id, outcome.usage, call.wrote)
+            else:
+                self._pace.answered(model.id, outcome.usage, spent, outcome.output_characters)
+                if call.wrote:
+                    self._observer.wrote(model.id, outcome.usage, call.wrote)
             return WholeReply(
                 model,
                 attempts,
@@ -277,24 +319,29 @@ class Pool:
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
-        began = self._loop_time()
+        began, reader = self._loop_time(), outcome.reader
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
-            lambda failure, used: self._ended(target, failure, used, began),
+            lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
+            lambda characters: self._weigh(call, characters, spent, whole=False),
             events=call.request.wire == "events",
             meter=call.meter,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
 
-    def _ended(self, target: Target, failure: Failure | None, used: Usage | None, began: float) -> None:
+    def _ended(
+        self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
+    ) -> None:
         if failure is None:
             self._observer.succeeded(target, None)
             if used is not None:
-                self._observer.wrote(target.model.id, used, self._loop_time() - began)
+                wrote = self._loop_time() - began
+                self._observer.wrote(target.model.id, used, wrote)
+                self._pace.answered(target.model.id, used, spent + wrote, characters)
         else:
             self._observer.failed(target, failure)
 
@@ -367,6 +414,37 @@ class Pool:
         if self._watched is not None:
             self._watched.stop()
         await self._transport.close()
+
+
+class _Unfinished:
+    """See `Left`."""
+
+    def __init__(self, model: Model, call: Call, used: Callable[[], Usage | None]) -> None:
+        self.model = model
+        self._call = call
+        self._used = used
+
+    async def read_on(self) -> None:
+        await self._call.read_on()
+
+    def end(self) -> Usage | None:
+        used = self._used()
+        self._call.abandon()
+        return used
+
+
+def _most(call: Call) -> int:
+    """Output tokens that an unseen answer is taken for at most: what its client allows, or twice what is usual."""
+    request, most = call.request, 2 * call.expected
+    return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
+
+
+def _affordable(model: Model, tab: Tab) -> bool:
+    try:
+        tab.top_up(model)
+    except LimitError:
+        return False
+    return True
 
 
 def _attempt(target: Target, failure: Failure) -> Attempt:

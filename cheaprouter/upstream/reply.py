@@ -13,6 +13,22 @@ from .inflate import STEP, Inflater
 READ_BUFFER: Final = 256 * 1024
 """Bytes an upstream may be ahead of the client before it is made to wait."""
 
+TURN: Final = 16 * 1024
+"""Bytes that are handed on at once: what is made of them may take a thousand times as long as it took to read them."""
+
+_QUICK: Final = 2048
+"""Bytes that can be handed on without a look at the clock."""
+
+_LONG: Final = 0.002
+"""Seconds for what is made of what has come; if it takes longer, others have as long before it goes on."""
+
+_LONGEST_REST: Final = 0.05
+_READERS_REST: Final = 0.005
+"""Seconds that others have at most; a reader that waits may have waited for its client, too."""
+
+READ_AT_ONCE: Final = 64 * 1024
+"""Bytes of one read: as many chunks or headers as fit in take some milliseconds to parse."""
+
 _LINGER: Final = 2.0
 """Seconds that the end of a body may take after all that matters of it was read."""
 
@@ -57,12 +73,13 @@ class Reply(Response):
     """
 
     __slots__ = (
-        "_error", "_finished", "_inflater", "_later", "_line", "_paused", "_released", "_sink", "_waiter",
-        "again", "headers", "held", "pieces", "status",
+        "_error", "_finished", "_given", "_inflater", "_later", "_line", "_paused", "_released", "_rest", "_sink", "_waiter",
+        "again", "headers", "held", "lost", "pieces", "status",
     )  # fmt: skip
 
     def __init__(self, line: Line, status: int, headers: dict[bytes, bytes], inflater: Inflater | None) -> None:
         self.again = False
+        self.lost = 0.0
         self.status = status
         self.headers: Mapping[str, str] = Headers(headers)
         self._line: Line | None = line  # None once the connection is another's, or gone
@@ -73,7 +90,9 @@ class Reply(Response):
         self._error: TransportError | None = None
         self._waiter: asyncio.Future[None] | None = None
         self._sink: Sink | None = None
-        self._later: asyncio.Handle | None = None
+        self._later: asyncio.TimerHandle | None = None
+        self._rest: asyncio.Handle | None = None
+        self._given = 0.0
 
     # --- the connection's side ---------------------------------------------------------------------------------
 
@@ -89,13 +108,18 @@ class Reply(Response):
     def arrived(self, data: bytes) -> None:
         """Take what has come, and let the reader know of it, or that it is finished."""
         if data:
-            if self._sink is not None and not (self.pieces or self._finished or self._paused or self._inflater):
+            if (
+                self._sink is not None
+                and len(data) <= _QUICK
+                and not (self.pieces or self._finished or self._paused or self._inflater or self._rest)
+            ):
                 self._sink.feed(data)  # as most come: one piece, and nothing else to say
                 return
             self.pieces.append(data)
             self.held += len(data)
         if self._sink is not None:
-            self._push()
+            if self._rest is None:
+                self._push()
         elif self._released:
             self._discard()
         elif self._waiter is not None and not self._waiter.done():
@@ -107,11 +131,12 @@ class Reply(Response):
 
     async def chunk(self) -> bytes:
         while True:
+            if self._given and (self.pieces or (self._inflater is not None and self._inflater.ready)):
+                await self._let_others()
             if self._inflater is not None and self._inflater.ready:
-                await asyncio.sleep(0)  # what unpacks to very much still lets others have their turn
                 data = self._inflate()
             elif self.pieces:
-                data = self._take()
+                data = self._take(TURN)
             elif not self._finished:
                 await self._more()
                 continue
@@ -120,12 +145,34 @@ class Reply(Response):
             else:
                 return b""
             if data:
+                self._given = asyncio.get_running_loop().time()
                 return data
 
-    async def read(self, limit: int, *, cut: bool = False) -> bytes:
+    async def _let_others(self) -> None:
+        """There is more than one turn: others have theirs first, as long as this reader's last one took."""
+        took = asyncio.get_running_loop().time() - self._given
+        if took > _LONG:
+            await asyncio.sleep(_READERS_REST)
+        elif self._inflater is not None:
+            await asyncio.sleep(0)
+
+    async def read(self, limit: int, *, cut: bool = False, into: list[bytes] | None = None) -> bytes:
         if self._finished and self._error is None and self._inflater is None and self.held <= limit:
             return self._take()  # it has come whole, as most do
-        return await super().read(limit, cut=cut)
+        parts, size = [] if into is None else into, 0
+        while True:
+            if self.pieces and self._inflater is None:
+                part = self._take()
+            elif not (part := await self.chunk()):
+                break
+            parts.append(part)
+            size += len(part)
+            if size > limit:
+                self.abort()
+                if cut:
+                    break
+                raise TransportError("invalid_reply", "The reply is too long.")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def pipe(self, sink: Sink) -> bool:
         self._sink = sink
@@ -164,9 +211,10 @@ class Reply(Response):
         self._released = True
         self._sink = None
         self._discard()
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
+        for timer in (self._later, self._rest):
+            if timer is not None:
+                timer.cancel()
+        self._later = self._rest = None
 
     def _discard(self) -> None:
         self.pieces.clear()
@@ -191,31 +239,43 @@ class Reply(Response):
             self._waiter = None
 
     def _push(self) -> None:
-        """Hand on what there is. Of what unpacks to very much, one step a turn of the loop."""
-        if self._later is not None:
-            self._later.cancel()
-            self._later = None
+        """Hand on what there is, a turn after the other; after one that took long, others have their time first."""
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        loop = asyncio.get_running_loop()
+        began = loop.time()
         while (sink := self._sink) is not None and not self._paused:
             if self._inflater is not None and self._inflater.ready:
                 data = self._inflate()
             elif self.pieces:
-                data = self._take()
+                data = self._take(TURN)
             elif self._finished:
                 self._sink = None
                 sink.end(self._ended())
                 return
             else:
                 return
-            if data:
-                sink.feed(data)
+            if not data:
+                continue
+            sink.feed(data)
+            took = loop.time() - began
+            if took > _LONG:
+                self._rest = loop.call_later(min(took, _LONGEST_REST), self._push)
+                return
             if self._inflater is not None and len(data) == STEP:
-                self._later = asyncio.get_running_loop().call_soon(self._push)
+                self._rest = loop.call_soon(self._push)
                 return
 
-    def _take(self) -> bytes:
-        """All that has come; of what is compressed, a step."""
+    def _take(self, most: int = 0) -> bytes:
+        """All that has come, or so many bytes of it; of what is compressed, a step."""
         pieces = self.pieces
         data = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+        if most and len(data) > most and self._inflater is None:
+            self.pieces, self.held = [data[most:]], len(data) - most
+            if self.held <= READ_BUFFER and self._line is not None and not self._paused:
+                self._line.go_on()
+            return data[:most]
         if self.held > READ_BUFFER and self._line is not None:
             self._line.go_on()
         self.pieces, self.held = [], 0

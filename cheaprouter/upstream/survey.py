@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from typing import Final
 
 from ..core.calendar import Clock
@@ -20,6 +21,7 @@ from .health import TIERS, Breaker, Health, Observer, State, Target
 
 CHECK_SECONDS: Final = 10.0
 _LONGEST_LISTING: Final = 16 * 1024 * 1024
+_SHORT: Final = 16 * 1024
 
 
 def describe(
@@ -101,22 +103,32 @@ class ListingError(Exception):
 async def listing(adapter: Adapter, key: str | None, transport: Transport, clock: Clock) -> list[Json]:
     """What a provider says it has. Raises ListingError."""
     try:
-        return parse_listing(await _get(adapter, adapter.models_request(key), transport, clock))
+        return await _apart(parse_listing, await _get(adapter, adapter.models_request(key), transport, clock))
     except ValueError as error:
         raise ListingError(f"{adapter.name} did not answer with a list of models.") from error
 
 
 async def _detailed(adapter: Adapter, key: str | None, raw: bytes, transport: Transport, clock: Clock) -> list[Json]:
     """The list with what a local server says of its models beside it, as far as it answers."""
-    models = parse_listing(raw)
+    models = await _apart(parse_listing, raw)
     server = details.dialect(adapter.kind, raw) if adapter.local else ""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(CHECK_SECONDS):
             for question in details.questions(server, models):
                 with contextlib.suppress(ListingError, ValueError):
                     wire = adapter.own_request(question.path, question.body, key)
-                    models = details.answered(question, await _get(adapter, wire, transport, clock), models)
+                    body = await _get(adapter, wire, transport, clock)
+                    models = await _apart(partial(_told, question, models), body)
     return models
+
+
+def _told(question: details.Question, known: Sequence[Json], body: bytes) -> list[Json]:
+    return details.answered(question, body, known)
+
+
+async def _apart(read: Callable[[bytes], list[Json]], body: bytes) -> list[Json]:
+    """Read a body: a long one in a thread, since it takes up to a second, in which others are to be served."""
+    return read(body) if len(body) <= _SHORT else await asyncio.to_thread(read, body)
 
 
 async def _get(adapter: Adapter, wire: WireRequest, transport: Transport, clock: Clock) -> bytes:

@@ -167,9 +167,19 @@ class Trouble(StrEnum):
 
     ERROR = "error"  # it said so: see `error`, empty where it did not say what
     BROKEN = "broken"  # an event that cannot be read: a piece of the answer is missing
-    ENDLESS = "endless"  # an event that does not end
+    ENDLESS = "endless"  # an event that does not end, or events without end that say nothing
     EARLY = "early"  # it ended without having finished
     EMPTY = "empty"  # it finished properly, and had said nothing
+
+
+MOST_BEFORE: Final = 4 << 20
+"""Bytes of events that may come before the first content: comments, roles, a filter's word on the question."""
+
+MOST_MUTE: Final = 32 << 20
+"""Bytes of events in a row that tell no text, later on: one picture may be as large."""
+
+MOST_READ: Final = 64 << 20
+"""Bytes of events of one reply that have to be read one by one, as those do that are no plain text."""
 
 
 class StreamReader(ABC):
@@ -187,6 +197,7 @@ class StreamReader(ABC):
         self.usage: Usage | None = None
         self.finish_reason: str | None = None
         self.output_characters = self.pieces = 0
+        self._mute = self._read_so_far = 0
         self._cutter = sse.EventCutter()
 
     @property
@@ -202,10 +213,17 @@ class StreamReader(ABC):
     def feed(self, data: bytes) -> list[Piece]:
         """Take bytes, however they are cut."""
         try:
-            return self._take(self._cutter.feed(data))
+            whole = self._cutter.feed(data)
         except sse.EventTooLargeError:
             self.trouble = Trouble.ENDLESS
             return []
+        before = self.output_characters
+        made = self._take(whole)
+        self._read_so_far += len(whole)
+        self._mute = self._mute + len(whole) if self.output_characters == before else 0
+        if self._mute > (MOST_MUTE if self.said else MOST_BEFORE) or self._read_so_far > MOST_READ:
+            self.trouble = self.trouble or Trouble.ENDLESS
+        return made
 
     @abstractmethod
     def _take(self, whole: bytes) -> list[Piece]: ...

@@ -9,8 +9,11 @@ OpenRouter, DeepInfra, Groq, Bedrock, Ollama and llama.cpp, as documented or see
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from decimal import Decimal
 from typing import Any, Final
+
+import orjson
 
 from ..core.models import Json, Special, Usage
 from .bill import billed_in, parse_amount
@@ -115,6 +118,32 @@ def read_usage(reply: Json) -> Usage | None:
     if usage is None:
         return None
     return parse_usage(usage, reply.get("service_tier"))
+
+
+_LONGEST_USAGE: Final = 4096
+"""Bytes of a usage object that is looked for in what is no JSON."""
+
+_PLACES_TRIED: Final = 4
+_NAME: Final = b'"usage"'
+_OPENING, _CLOSING = b"{}"
+
+
+def usage_inside(body: bytes) -> Json | None:
+    """The last usage object in a text that is no JSON as a whole, as a reply with nothing else in it; None where there is none."""
+    end = len(body)
+    for _ in range(_PLACES_TRIED):
+        if (end := body.rfind(_NAME, 0, end)) < 0:
+            break
+        start = end + len(_NAME)
+        told = body[start : start + _LONGEST_USAGE].lstrip(b" \t\r\n:")
+        level = 0
+        for place, byte in enumerate(told, 1):
+            level += (byte == _OPENING) - (byte == _CLOSING)
+            if level <= 0:
+                with suppress(orjson.JSONDecodeError):
+                    return {"usage": orjson.loads(told[:place])}
+                break
+    return None
 
 
 def parse_usage(usage: Any, service: Any = None) -> Usage | None:

@@ -7,8 +7,8 @@ from ipaddress import ip_network
 
 import pytest
 
-from cheaprouter.accounts.arrivals import MOST_ADDRESSES, Arrivals, TurnedAway
 from cheaprouter.accounts.known import SETTLED
+from cheaprouter.accounts.strangers import MOST_ADDRESSES, Arrivals, TurnedAway
 from cheaprouter.config.settings import Auth, DeviceSettings, HttpSettings
 from cheaprouter.core.errors import AuthenticationError, LimitError, SettingError
 from cheaprouter.core.ids import free_id, is_reserved, network_of, unique_slug
@@ -172,7 +172,7 @@ async def test_what_only_looks_like_them_is_counted(home, peer):
 
 
 async def test_even_this_machine_adds_no_end_of_them(home, monkeypatch):
-    monkeypatch.setattr("cheaprouter.accounts.accounts.MOST_BEYOND", 3)
+    monkeypatch.setattr("cheaprouter.accounts.strangers.MOST_BEYOND", 3)
     home = home(max_devices=2)
     for n in range(8):
         home.ask(home.identify({"x-device-id": f"spoof {n}"}, "127.0.0.1").device_id, cost="0.1")

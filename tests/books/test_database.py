@@ -118,8 +118,6 @@ async def test_what_can_be_read_of_a_damaged_database_is_saved(tmp_path):
     path.write_bytes(bytes(data))
     database = Database(path)
     database.open()
-    with pytest.raises(sqlite3.DatabaseError):
-        await database.read(lambda c: c.execute("SELECT * FROM request").fetchall())
     assert database.moved_aside is not None
     assert await database.read(lambda c: c.execute("SELECT device_id FROM device_key").fetchall()) == [("kitchen",)]
     assert await database.read(lambda c: c.execute("SELECT sum(cost) FROM daily").fetchone()[0]) == 1999 * 5

@@ -43,7 +43,42 @@ def test_models_that_come_and_go_take_bounded_memory():
     for n in range(3000):
         for _ in range(3):
             habits.observe(f"lab/{n}", 100, Usage(100, 5))
-    assert len(habits._means) == len(habits.outputs) == 1000
+    assert len(habits._means) == len(habits.outputs) == len(habits.long) == len(habits._last) == 1000
+
+
+def test_a_long_reply_is_one_that_few_are_longer_than():
+    habits = Habits()
+    for size in range(1, 3):
+        habits.observe("lab/small", 0, Usage(10, size))
+    assert habits.long == {}
+    for size in range(3, 41):
+        habits.observe("lab/small", 0, Usage(10, size))
+    assert habits.long == {("lab/small", "chat", False): 39 + 9 + 32}
+    for _ in range(40):
+        habits.observe("lab/small", 0, Usage(10, 8))
+    assert habits.long == {("lab/small", "chat", False): 8 + 2 + 32}
+
+
+def test_replies_of_several_choices_are_known_apart_and_each_by_itself():
+    habits = Habits()
+    for _ in range(3):
+        habits.observe("lab/small", 0, Usage(10, 100), n=5)
+        habits.observe("lab/small", 0, Usage(10, 400), kind="image")
+    assert habits.long == {("lab/small", "chat", True): 20 + 5 + 32, ("lab/small", "image", False): 400 + 100 + 32}
+
+
+def test_a_model_that_bills_more_than_it_shows_keeps_its_thoughts_until_it_shows_everything_for_long():
+    habits = Habits()
+    habits.observe("lab/small", 0, Usage(10, 500))
+    assert habits.hiding == {}
+    habits.observe("lab/small", 0, Usage(10, 500), seen=480)
+    assert habits.hiding == {"lab/small": 0}
+    habits.observe("lab/small", 0, Usage(10, 500), seen=20)
+    for _ in range(19):
+        habits.observe("lab/small", 0, Usage(10, 500), seen=480)
+    assert habits.hiding["lab/small"] > 0
+    habits.observe("lab/small", 0, Usage(10, 500), seen=480)
+    assert habits.hiding["lab/small"] == 0
 
 
 @pytest.mark.parametrize("truth", [0.5, 1.3, 2.5])

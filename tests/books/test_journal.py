@@ -10,7 +10,7 @@ import pytest
 
 from cheaprouter.books import journal as module
 from cheaprouter.books.journal import Journal
-from cheaprouter.books.rows import COLUMNS, SHAPE
+from cheaprouter.books.rows import COLUMNS, INTENT, SHAPE
 
 
 def row(seq, device="kitchen"):
@@ -301,3 +301,96 @@ def test_a_disk_that_is_full_at_the_first_line_spoils_nothing(folder, monkeypatc
     again = Journal(folder)
     assert list(again.replay()) == [row(1)]
     assert again.damage == []
+
+
+# What is about to go upstream
+
+
+def intent(name="req_9", seq=1, **changes):
+    values = {
+        "seq": seq, "id": name, "at": 5, "day": 20261122, "device_id": "kitchen", "requested_model": "m", "model_id": "lab/small",
+        "provider": "lab", "prompt_tokens": 10, "completion_tokens": 20, "cost": 300, "stream": 0, "attempts": 1, "profile": None,
+        "via": "http", "sub_identity": "",
+    }  # fmt: skip
+    return tuple((values | changes)[name] for name in INTENT)
+
+
+def orphans(folder):
+    journal = Journal(folder)
+    list(journal.replay())
+    return set(journal.orphans)
+
+
+def test_an_intent_without_a_row_is_an_orphan_and_one_with_a_row_is_none(folder):
+    journal = started(folder)
+    journal.intend("req_1", intent("req_1"))
+    journal.intend("req_2", intent("req_2"))
+    journal.append(row(1))
+    assert orphans(folder) == {"req_2"}
+    assert set(journal.open) == {"req_2"}
+
+
+def test_the_last_intent_of_a_request_holds(folder):
+    journal = started(folder)
+    journal.intend("req_1", intent("req_1", cost=5))
+    journal.intend("req_1", intent("req_1", cost=9))
+    read = Journal(folder)
+    list(read.replay())
+    assert [found["cost"] for found in read.orphans.values()] == [9]
+
+
+def test_an_intent_outlives_the_segment_that_it_was_written_to(folder, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
+    journal = started(folder)
+    journal.intend("req_long", intent("req_long"))
+    for seq in range(1, 6):
+        journal.append(row(seq))
+        assert journal.rotate()
+        journal.forget(seq)
+    assert len(list(folder.glob("*.log"))) == 1
+    assert orphans(folder) == {"req_long"}
+
+
+def test_a_segment_whose_intents_could_not_be_taken_along_is_kept(folder, monkeypatch):
+    monkeypatch.setattr(module, "SEGMENT_BYTES", 100)
+    journal = started(folder)
+    journal.intend("req_long", intent("req_long"))
+    journal.append(row(1))
+    monkeypatch.setattr(journal, "_write", lambda *_: False)
+    assert journal.rotate()
+    journal.forget(1)
+    assert orphans(folder) == {"req_long"}
+
+
+@pytest.mark.parametrize("cut", range(1, 40, 3))
+def test_a_torn_intent_is_passed_over_and_costs_no_row(folder, cut):
+    journal = started(folder)
+    journal.append(row(1))
+    journal.intend("req_9", intent())
+    journal.close()
+    path = next(folder.glob("*.log"))
+    path.write_bytes(path.read_bytes()[:-cut])
+    started(folder, seq=2).append(row(2))
+    read = Journal(folder)
+    assert [r[0] for r in read.replay()] == [1, 2]
+    assert (read.damage, set(read.orphans) <= {"req_9"}) == ([], True)
+
+
+def test_a_version_that_knows_no_intents_takes_their_lines_for_torn_ones(folder):
+    journal = started(folder)
+    journal.intend("req_9", intent())
+    journal.close()
+    line = next(folder.glob("*.log")).read_bytes().splitlines()[1]
+    assert line.endswith(b"~")
+    assert module._decode(line) is None
+
+
+def test_a_disk_that_is_full_stops_no_intent(folder, monkeypatch):
+    journal = started(folder)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "full")
+
+    monkeypatch.setattr(os, "write", full)
+    assert not journal.intend("req_9", intent())
+    assert journal.failing

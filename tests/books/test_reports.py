@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cheaprouter.books import recorder
+from cheaprouter.books import recorder, space
 from cheaprouter.books import totals as books
 from cheaprouter.books.prometheus import MOST_SERIES, Page, _escape
 from cheaprouter.config.settings import StorageSettings
@@ -236,6 +236,7 @@ async def test_old_requests_go_and_totals_stay(office):
 
 async def test_a_file_beyond_its_size_loses_its_oldest_requests_and_shrinks(office, monkeypatch):
     monkeypatch.setattr(recorder, "_MEGABYTE", 1024)
+    monkeypatch.setattr(space, "MEGABYTE", 1024)
     monkeypatch.setattr(recorder, "CHUNK", 50)
     monkeypatch.setattr(recorder, "FEW", 1)
     office = office(storage=StorageSettings(max_mb=400))

@@ -30,9 +30,27 @@ def lab(**extra: object) -> dict:
 PRICE = "providers.lab.models[0].price"
 
 
+@pytest.mark.parametrize("name", ["(forgotten)", "hub", "everyone", "Others", "ADMIN"])
+def test_no_device_of_the_file_is_called_as_the_router_calls_something_else(name):
+    (told,) = problems({"devices": {name: {"rpm": 1}}})
+    assert (
+        told
+        == f"devices.{name}: the name must be another one: `{name}` is a name of the router's own, and no device can be called so"
+    )
+
+
+def test_for_the_routers_own_devices_the_file_may_say_something():
+    assert set(build({"devices": {"others": {"rpm": 1}, "admin": {}, "mqtt": {}, "defaults": {}}}).devices) == {
+        "others",
+        "admin",
+        "mqtt",
+    }
+
+
 @pytest.mark.parametrize(
     ("raw", "words"),
     [
+        ({"http": {"max_new_devices_per_hour": -1}}, "http.max_new_devices_per_hour: expected a whole number from 0 to"),
         ({"storage": {"retention_days": 999999999}}, "storage.retention_days: expected a whole number from 1 to 36500"),
         ({"storage": {"max_mb": 10**9}}, "storage.max_mb: expected a whole number from 5 to 1000000"),
         ({"cache": {"max_mb": 10**400}}, "cache.max_mb: expected a whole number from 1 to 100000"),

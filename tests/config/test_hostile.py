@@ -105,7 +105,8 @@ def test_it_takes_little_memory(tmp_path, name):
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "device", "circle"])
-def test_what_is_no_file_is_said_and_not_waited_for(tmp_path, kind):
+def test_what_is_no_file_is_said_and_not_waited_for(tmp_path, kind, monkeypatch):
+    monkeypatch.setattr(files, "PIPE_SECONDS", 0.01)
     path = tmp_path / "cheaprouter.yaml"
     make = {
         "pipe": lambda: os.mkfifo(path),
@@ -118,7 +119,8 @@ def test_what_is_no_file_is_said_and_not_waited_for(tmp_path, kind):
         load(path, tmp_path, {})
 
 
-async def test_a_pipe_in_the_files_place_does_not_hold_the_watcher(tmp_path):
+async def test_a_pipe_in_the_files_place_does_not_hold_the_watcher(tmp_path, monkeypatch):
+    monkeypatch.setattr(files, "PIPE_SECONDS", 0.01)
     path = tmp_path / "cheaprouter.yaml"
     path.write_text(GOOD)
     told: list[list[str]] = []

@@ -81,10 +81,14 @@ class Home:
     table: list[dict[str, Any]] = field(default_factory=lambda: [dict(m) for m in MODELS])
     requests: list[dict[str, Any]] = field(default_factory=lambda: [dict(r) for r in RECENT])
     asked: int = 0
+    acknowledged: int = 0
 
     def health(self) -> dict[str, Any]:
         self.asked += 1
         return self.state
+
+    def acknowledge_problems(self) -> None:
+        self.acknowledged += 1
 
     def hub_state(self) -> dict[str, Any]:
         return self.hub

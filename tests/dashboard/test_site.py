@@ -101,7 +101,7 @@ async def test_nothing_else_is_there(seen: Seen, path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH"])
-async def test_nothing_can_be_changed(seen: Seen, method: str) -> None:
+async def test_nothing_else_can_be_changed(seen: Seen, method: str) -> None:
     async with seen.client.request(method, "/status.json") as answer:
         assert answer.status == 405
 
@@ -202,3 +202,20 @@ async def test_beside_the_problems_it_says_how_they_are_acknowledged(seen: Seen)
     for words in module.strings().values():
         assert "/router/problems/ack" in words["problems_hint"]
         assert "Acknowledge problems" in words["problems_hint"]
+
+
+async def test_what_was_lost_can_be_acknowledged_on_the_page(seen: Seen) -> None:
+    assert 'id="problems-read"' in await text(seen, "/")
+    async with seen.client.post("/problems/ack", headers={"X-Requested-With": "cheaprouter"}) as answer:
+        assert answer.status == 204
+    assert seen.home.acknowledged == 1
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [{}, {"X-Requested-With": "x"}, {"X-Requested-With": "cheaprouter", "Origin": "http://elsewhere.example"}],
+)
+async def test_no_page_from_elsewhere_can_acknowledge_anything(seen: Seen, headers: dict[str, str]) -> None:
+    async with seen.client.post("/problems/ack", headers=headers) as answer:
+        assert answer.status == 403
+    assert seen.home.acknowledged == 0

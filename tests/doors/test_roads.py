@@ -17,6 +17,11 @@ DEEP = b'{"model": "lab/small", "messages": [{"role": "user", "content": "hi"}],
 
 TRUSTED = {"http": {"trusted_proxies": [PEER]}}
 
+ODD_CALL = {
+    "role": "assistant",
+    "tool_calls": [{"id": "c", "type": ["function"], "function": {"name": "f", "arguments": "{}"}}],
+}
+
 # Of each: a name, the status, the body, the headers (None: none of that name), settings.
 CASES: list[tuple[str, int, Any, dict[str, Any], dict[str, Any]]] = [
     ("a whole answer", 200, SMALL, {}, {}),
@@ -53,6 +58,8 @@ CASES: list[tuple[str, int, Any, dict[str, Any], dict[str, Any]]] = [
     ("a header of ingress", 400, SMALL, {"X-Remote-User-Id": "1"}, {}),
     ("no content type", 200, SMALL, {"Content-Type": None}, {}),
     ("JSON in UTF-8", 200, SMALL, {"Content-Type": "application/json; charset=utf-8"}, {}),
+    ("a content type of odd bytes", 415, SMALL, {"Content-Type": "appli\udcff\udcfe"}, {}),
+    ("a call whose type is no word", 200, {**SMALL, "messages": [ODD_CALL, *SMALL["messages"]]}, {}, {}),
     ("another content type", 415, SMALL, {"Content-Type": "text/plain"}, {}),
     ("a body packed in a way that nobody here knows", 415, SMALL, {"Content-Encoding": "compress"}, {}),
     ("a body packed twice", 415, SMALL, {"Content-Encoding": "gzip, gzip"}, {}),

@@ -29,7 +29,7 @@ def a_post(
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value is not None)]
     if "Content-Length" not in given:
         lines.append(f"{'Content-Length' if usual else 'CONTENT-LENGTH'}: {len(raw)}")
-    return ("\r\n".join(lines) + "\r\n\r\n").encode() + raw
+    return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + raw
 
 
 @dataclass(frozen=True)

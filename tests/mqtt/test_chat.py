@@ -237,3 +237,33 @@ async def test_chat_can_be_switched_off(broker, run, asked):
         await seen.client.publish("cheaprouter/request/health", b"", qos=1)
         await seen.until(lambda: seen.on("cheaprouter/response/health"))
         assert asked == []
+
+
+@pytest.mark.parametrize("name", ["others", "(forgotten)", "admin", "hub", "Everyone", "defaults"])
+async def test_nobody_chats_under_a_name_of_the_routers_own(talk, home, asked, name):
+    topic = f"cheaprouter/device/{name}/chat/{{}}"
+    answer = await talk("hi", topic.format("request"), topic.format("response"))
+    assert "a name of the router's own" in answer["error"]["message"]
+    assert answer["error"]["status"] == 400
+    assert asked == []
+    assert home.control.device_ids() == []
+
+
+async def test_the_slug_of_those_who_count_together_is_not_theirs_to_chat_under(talk, home, asked):
+    home.control.accounts.known.seen("others", 1)
+    answer = await talk("hi", "cheaprouter/device/others/chat/request", "cheaprouter/device/others/chat/response")
+    assert answer["status"] == "error"
+    assert asked == []
+
+
+async def test_publishers_add_so_many_devices_an_hour_and_the_rest_are_others(talk, home, asked):
+    await home.reconfigure(http={"max_new_devices_per_hour": 2})
+    topic = "cheaprouter/device/spoof{}/chat/{}"
+    for n in range(4):
+        await talk("hi", topic.format(n, "request"), topic.format(n, "response"))
+        await talk({"messages": 1}, topic.format(n, "request"), topic.format(n, "response"))
+    assert [caller.device_id for _, caller, _ in asked] == ["spoof0", "spoof1", "others", "others"]
+    assert home.control.device_ids() == ["others", "spoof0", "spoof1"]
+    assert {row["device_id"] for row in await home.control.reports.audit()} == {"others", "spoof0", "spoof1"}
+    await talk("hi", "cheaprouter/chat/request", "cheaprouter/chat/response")
+    assert asked[-1][1].device_id == "mqtt"

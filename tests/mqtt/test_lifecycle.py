@@ -10,9 +10,10 @@ from cheaprouter.core.calendar import Clock
 from cheaprouter.core.errors import InvalidRequestError
 from cheaprouter.core.events import RateLimited
 from cheaprouter.core.models import Caller
+from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt import publisher as publisher_module
 from cheaprouter.mqtt.publisher import Publisher
-from cheaprouter.mqtt.retained import Memory
+from cheaprouter.mqtt.retained import Memory, Retained
 from tests.builders import NOON
 from tests.builders_house import completed, lab, make_house
 from tests.fakes.mosquitto import watching
@@ -362,3 +363,45 @@ async def test_the_speed_is_that_of_streams(broker, run, home):
         await seen.until(lambda: "cheaprouter/device/whole/details" in seen.retained)
     assert orjson.loads(seen.retained["cheaprouter/device/streamed/details"])["tokens_per_second"] == 50.0
     assert orjson.loads(seen.retained["cheaprouter/device/whole/details"])["tokens_per_second"] is None
+
+
+async def test_that_a_device_is_gone_is_said_again_when_home_assistant_starts(broker, run, home, monkeypatch):
+    monkeypatch.setattr("cheaprouter.mqtt.bridge.BIRTH_DELAY", (0.0, 0.0))
+    home.add("kitchen")
+    async with watching(broker.port) as seen, run(broker):
+        await seen.until(lambda: device_config("kitchen") in seen.retained)
+        home.remove("kitchen")
+        await seen.until(lambda: seen.on(device_config("kitchen"))[-1] == b"")
+        await seen.client.publish("homeassistant/status", b"online", qos=1)
+        await seen.until(lambda: seen.on(device_config("kitchen"))[-2:] == [b"", b""])
+
+
+async def test_and_over_a_restart_but_not_once_it_is_back(broker, run, home):
+    home.add("kitchen")
+    async with watching(broker.port) as seen:
+        async with run(broker):
+            await seen.until(lambda: device_config("kitchen") in seen.retained)
+            home.remove("kitchen")
+            await seen.until(lambda: seen.on(device_config("kitchen"))[-1] == b"")
+        async with run(broker):
+            await seen.until(lambda: seen.on(device_config("kitchen"))[-2:] == [b"", b""])
+            home.add("kitchen")
+            await seen.until(lambda: device_config("kitchen") in seen.retained)
+        said = len(seen.on(device_config("kitchen")))
+        async with run(broker):
+            await seen.until(lambda: len(seen.on(device_config("kitchen"))) > said)
+        assert b"" not in seen.on(device_config("kitchen"))[said:]
+
+
+async def test_after_some_days_nobody_is_told_any_more(home, tmp_path):
+    memory = Memory(tmp_path / "topics.json")
+    retained = Retained(Topics("cheaprouter", "homeassistant"), home.control, memory, ())
+    now, sent = int(home.house.clock.unix()), []
+
+    async def send(message):
+        sent.append(message.topic)
+
+    memory.gone = {"long_ago": now - 1, "lately": now + 60}
+    await retained.repeat_gone(send)
+    assert sent == [device_config("lately")]
+    assert list(memory.gone) == ["lately"]

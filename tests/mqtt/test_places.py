@@ -139,3 +139,58 @@ def test_one_that_never_called_comes_last(places, calls, home):
     home.control.accounts.known.register(["never"])
     places.choose(())
     assert list(places) == ["a", "b"]
+
+
+# --- strangers ------------------------------------------------------------------------------------------------------
+
+
+async def test_who_spent_something_this_month_keeps_its_place_however_long_it_is_silent(places, calls, home):
+    await home.serve("a")
+    calls("b")
+    places.choose(())
+    calls("c", after=IDLE_SECONDS * 2)
+    assert places.take("c")
+    assert (list(places), places.lost) == (["a", "c"], ["b"])
+
+
+def test_who_called_over_more_than_a_day_keeps_it_too(places, calls):
+    calls("a")
+    calls("a", after=IDLE_SECONDS)
+    calls("b")
+    places.choose(())
+    calls("c", after=IDLE_SECONDS * 2)
+    assert places.take("c")
+    assert (list(places), places.lost) == (["a", "c"], ["b"])
+
+
+def test_it_takes_the_place_of_one_that_did_not(places, calls):
+    calls("a")
+    calls("b", "c", after=IDLE_SECONDS)
+    places.choose(())
+    calls("a")
+    assert list(places) == ["b", "c"]
+    assert places.take("a")
+    assert (list(places), places.lost) == (["c", "a"], ["b"])
+
+
+async def test_a_device_with_a_key_always_has_one(places, calls, home):
+    calls("a", "b")
+    places.choose(())
+    await home.control.accounts.add_key("keyed")
+    assert places.take("keyed")
+    assert (list(places), places.lost) == (["b", "keyed"], ["a"])
+
+
+def test_those_who_count_together_have_one(places, calls, home):
+    calls("a", "b", "others")
+    places.choose(())
+    assert list(places) == ["b", "others"]
+
+
+def test_205_strangers_take_nobodys_place_at_once(places, calls):
+    calls("tablet", "b")
+    places.choose(())
+    for n in range(205):
+        calls(f"spoof {n}")
+        assert not places.take(f"spoof {n}")
+    assert list(places) == ["b", "tablet"]

@@ -11,7 +11,7 @@ import pytest
 from cheaprouter.config.kinds import Timeouts
 from cheaprouter.config.settings import ProviderSettings, RoutingSettings, Settings
 from cheaprouter.core.events import Event, EventBus
-from cheaprouter.core.models import Model
+from cheaprouter.core.models import Model, Usage
 from cheaprouter.upstream.direct import DirectTransport
 from cheaprouter.upstream.outcome import StreamReply, WholeReply
 from cheaprouter.upstream.plan import Upstreams
@@ -80,6 +80,30 @@ class Bench:
 
 def chat(*, stream: bool = False, wire: str = "openai_chat", **body: Any) -> ChatRequest:
     return parse(a_body("hi", "lab/faulty", stream=stream, **body), wire=wire)
+
+
+class Bill:
+    """A tab: which models were asked, what tries cost that were no answers, and the one that was left."""
+
+    def __init__(self, refuse: Any = None) -> None:
+        self.begun: list[str] = []
+        self.items: list[tuple[str, Usage]] = []
+        self.left: Any = None
+        self._refuse = refuse
+
+    def top_up(self, model: Model) -> None:
+        if self._refuse is not None:
+            self._refuse(model)
+        self.begun.append(model.id)
+
+    def go_on(self, model: Model, used: Usage | None) -> None:
+        self.begun.append(f"{model.id} after {used and used.total_tokens}")
+
+    def tried(self, model: Model, usage: Usage) -> None:
+        self.items.append((model.id, usage))
+
+    def leave(self, left: Any) -> None:
+        self.left = left
 
 
 class Bucket:

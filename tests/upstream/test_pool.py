@@ -11,7 +11,7 @@ import pytest
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
 from cheaprouter.core.events import ProviderDown, ProviderUp
-from cheaprouter.core.models import Model
+from cheaprouter.core.models import Model, Usage
 from cheaprouter.providers.adapters import adapter_for
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.builders import free_port, joined, sse, until
@@ -32,7 +32,7 @@ from tests.fakes.fault_server import (
     words,
 )
 from tests.fakes.faults import QUICK, SECRET, error
-from tests.upstream.conftest import Bench, chat, read
+from tests.upstream.conftest import Bench, Bill, chat, read
 
 
 async def fails(bench: Bench, *chain: Model, **body: object) -> UpstreamError:
@@ -293,21 +293,22 @@ async def test_several_refused_fields_of_any_name_cost_one_try_each_or_all_toget
     assert sent["seed"] == 1
 
 
-async def test_what_a_stand_in_costs_is_asked_first(bench):
+async def test_what_each_try_costs_is_asked_first(bench):
     bench.server.script("faulty", error(503))
-    asked: list[str] = []
-    await bench.pool.send([bench.faulty, bench.spare], chat(), top_up=lambda model: asked.append(model.id))
-    assert asked == ["other/spare"]
+    tab = Bill()
+    await bench.pool.send([bench.faulty, bench.spare], chat(), tab=tab)
+    assert tab.begun == ["lab/faulty", "other/spare"]
 
 
 async def test_a_stand_in_that_cannot_be_paid_is_passed_over(bench):
     bench.server.script("faulty", error(503))
 
-    def top_up(_: Model) -> None:
-        raise BudgetError("spent", retry_after=None, limit="daily_budget")
+    def too_dear(model: Model) -> None:
+        if model == bench.spare:
+            raise BudgetError("spent", retry_after=None, limit="daily_budget")
 
     with pytest.raises(UpstreamFailed) as caught:
-        await bench.pool.send([bench.faulty, bench.spare], chat(), top_up=top_up)
+        await bench.pool.send([bench.faulty, bench.spare], chat(), tab=Bill(too_dear))
     assert not bench.server.asked("spare")
     assert len(caught.value.attempts) == 1
 
@@ -316,11 +317,11 @@ async def test_a_stand_in_that_the_caller_may_not_use_is_passed_over(bench):
     bench.server.script("faulty", error(503))
     third = bench.model("third", "other")
 
-    def top_up(model: Model) -> None:
-        if model is not third:
+    def not_theirs(model: Model) -> None:
+        if model == bench.spare:
             raise LimitError("not this one", retry_after=None, limit="models")
 
-    got = await bench.pool.send([bench.faulty, bench.spare, third], chat(), top_up=top_up)
+    got = await bench.pool.send([bench.faulty, bench.spare, third], chat(), tab=Bill(not_theirs))
     assert got.model is third
 
 
@@ -459,7 +460,7 @@ async def test_closing_a_stream_drops_the_upstream_and_tells_what_was_used(bench
     await bench.server.waiting.wait()
     got.close()
     await bench.server.gone.wait()
-    assert got.usage is None
+    assert got.usage == Usage(completion_tokens=2, estimated=True)
     assert got.output_characters >= len("Hello ")
     assert [chunk async for chunk in got.chunks] == []
 

@@ -8,8 +8,8 @@ import gc
 
 import pytest
 
-from cheaprouter.upstream.direct import READ_BUFFER
 from cheaprouter.upstream.outcome import Relay
+from cheaprouter.upstream.reply import READ_BUFFER
 from tests.builders import joined, sse, text_of, until
 from tests.fakes.fault_server import DONE, ROLE, Close, Send, Stall, delta, good_stream, http_chunk, stream, words
 from tests.fakes.faults import QUICK

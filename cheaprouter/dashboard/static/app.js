@@ -321,6 +321,17 @@ function listen(wait = 1000) {
   });
 }
 
+/* The one thing that can be changed here. A page from elsewhere cannot send this header without being asked first. */
+async function acknowledge() {
+  const button = byId("problems-read");
+  button.disabled = true;
+  try {
+    await fetch("problems/ack", { method: "POST", headers: { "X-Requested-With": "cheaprouter" } });
+  } catch { /* the next look says whether it was done */ }
+  button.disabled = false;
+  poll();
+}
+
 function theme() {
   const select = byId("theme");
   const apply = (value) => {
@@ -337,6 +348,7 @@ function theme() {
 
 theme();
 translate();
+byId("problems-read").addEventListener("click", acknowledge);
 byId("models-more").addEventListener("toggle", () => latest && draw());
 setInterval(() => { if (stale && !document.hidden) poll(); }, 5000);
 followHomeAssistant();

@@ -29,9 +29,11 @@ class SaidBlocks:
     def __init__(self) -> None:
         self._said: list[Json] = []
         self._open: dict[Any, Json] = {}
+        self._parts: dict[Any, dict[str, list[str]]] = {}  # what came since a block began: joined once, at its end
 
     def start(self, index: Any, block: Json) -> None:
         """A block begins."""
+        self._put_together(index)
         self._open[index] = made = dict(block)
         self._said.append(made)
 
@@ -42,20 +44,29 @@ class SaidBlocks:
             return
         kind = delta.get("type")
         if kind == "citations_delta":
-            block["citations"] = [*(block.get("citations") or ()), delta.get("citation")]
+            if not isinstance(told := block.get("citations"), list):
+                block["citations"] = told = []
+            told.append(delta.get("citation"))
         elif kind in _GROWS and isinstance(more := delta.get(_GROWS[kind]), str):
-            name = _KEEPS.get(kind, _GROWS[kind])
-            old = block.get(name)
-            block[name] = (old if isinstance(old, str) else "") + more
+            self._parts.setdefault(index, {}).setdefault(_KEEPS.get(kind, _GROWS[kind]), []).append(more)
 
     def stop(self, index: Any) -> None:
         """A block is whole."""
+        self._put_together(index)
         block = self._open.pop(index, None)
         if block is not None and (text := block.pop(_INPUT, "")):
             block["input"] = orjson.loads(text)
 
+    def _put_together(self, index: Any) -> None:
+        block = self._open.get(index, {})
+        for name, parts in self._parts.pop(index, {}).items():
+            old = block.get(name)
+            block[name] = (old if isinstance(old, str) else "") + "".join(parts)
+
     def content(self) -> list[Json]:
         """What goes back. Empty texts are refused there."""
+        for index in [*self._parts]:
+            self._put_together(index)
         return [block for block in self._said if block.get("type") != "text" or block.get("text")]
 
 

@@ -14,6 +14,7 @@ from .. import sse
 from ..openai_chat.calls import new_id
 from ..openai_chat.shapes import error_in
 from ..usage import count, service_words
+from ..weigh import loads
 from .pause import PAUSED, SaidBlocks, added
 from .shape import WRAPPED
 
@@ -109,10 +110,10 @@ class MessageReader:
         if kind == "text_delta":
             yield from self._text(_string(delta, "text"))
         elif kind == "thinking_delta" and (text := _string(delta, "thinking")):
-            block["thinking"] = _string(block, "thinking") + text
+            _grow(block, "thinking", text)
             yield ev.Reasoning(text)
         elif kind == "signature_delta":
-            block["signature"] = _string(block, "signature") + _string(delta, "signature")
+            _grow(block, "signature", _string(delta, "signature"))
         elif (
             kind == "input_json_delta" and block.get("type") == "tool_use" and (text := _string(delta, "partial_json"))
         ):
@@ -120,7 +121,7 @@ class MessageReader:
             if "place" in block:
                 yield ev.ToolArguments(block["place"], text)
             elif self._tool is not None and self._tool[1]:
-                block["held"] = block.get("held", "") + text
+                _grow(block, "held", text)
             else:
                 yield ev.Text(text)
 
@@ -128,7 +129,7 @@ class MessageReader:
         """Signed thinking goes out whole; so does an answer that has to be unwrapped first."""
         if self.said_blocks is not None:
             self.said_blocks.stop(index)
-        block = self._blocks.pop(index, {})
+        block = _grown(self._blocks.pop(index, {}))
         kind = block.get("type")
         wrapped = self._tool is not None and self._tool[1]
         if kind in ("thinking", "redacted_thinking"):
@@ -240,7 +241,7 @@ class MessageStream(MessageReader, ev.StreamReader):
             if not data:
                 continue
             try:
-                event = orjson.loads(data)
+                event = loads(data)
                 if isinstance(event, dict):
                     yield from self._event(event)
                 else:
@@ -284,6 +285,21 @@ class MessageStream(MessageReader, ev.StreamReader):
         else:
             self.done = True
             yield self.used()
+
+
+_PARTS: Final = "\0parts"
+
+
+def _grow(block: Json, name: str, text: str) -> None:
+    """Some more of a text, put together once the block is whole: joining each time would take ever longer."""
+    block.setdefault(_PARTS, {}).setdefault(name, []).append(text)
+
+
+def _grown(block: Json) -> Json:
+    """The block with its texts put together."""
+    for name, parts in block.pop(_PARTS, {}).items():
+        block[name] = _string(block, name) + "".join(parts)
+    return block
 
 
 def _string(block: Json, name: str) -> str:

@@ -127,6 +127,8 @@ def _text_alone(event: bytes, name: str) -> Any:
         chunk = orjson.loads(event[len(_START) :])
     except orjson.JSONDecodeError:
         return None
+    if type(chunk) is not dict:
+        return None
     choices = choices_of(chunk)
     if len(choices) != 1 or chunk.get("error") or usage_in(chunk) is not None:
         return None

@@ -12,6 +12,9 @@ import orjson
 from ...core.models import Json
 from .shapes import BrokenError
 
+MOST_CALLS: Final = 1024
+"""Calls of one choice: eight times what OpenAI takes as tools. An upstream that makes more is out of its mind."""
+
 _MARK: Final = re.compile(r'\\.?|["{}\[\]]', re.DOTALL)
 _NOTHING: Final = ("", "{}", "null")
 """Arguments that say nothing. Some send such before the real ones: they are told at the end, if none came."""
@@ -25,16 +28,26 @@ def new_id() -> str:
     return f"call_{secrets.token_hex(12)}"
 
 
-class _Whole:
-    """Whether pieces of JSON are a whole value yet. Each piece is looked at once."""
+_MOST_LOOKED_AT: Final = 64 * 1024
+"""Characters of arguments in which it is looked for their end, where somebody asks. Longer ones have ended if another call begins."""
 
-    __slots__ = ("_depth", "_escaped", "_quoted", "begun")
+
+class _Whole:
+    """Whether pieces of JSON are a whole value yet. Each piece is looked at once, if anybody asks: hardly anybody does."""
+
+    __slots__ = ("_depth", "_escaped", "_quoted", "_size", "_waiting", "begun")
 
     def __init__(self) -> None:
-        self._depth = 0
+        self._depth = self._size = 0
+        self._waiting: list[str] = []
         self._quoted = self._escaped = self.begun = False
 
     def add(self, text: str) -> None:
+        self._size += len(text)
+        if self._size <= _MOST_LOOKED_AT:
+            self._waiting.append(text)
+
+    def _look(self, text: str) -> None:
         if self._escaped and text:
             text, self._escaped = text[1:], False
         for match in _MARK.finditer(text):
@@ -49,6 +62,10 @@ class _Whole:
             self.begun = True
 
     def __bool__(self) -> bool:
+        if self._size > _MOST_LOOKED_AT:
+            return True
+        waiting, self._waiting = self._waiting, []
+        self._look("".join(waiting))
         return self.begun and self._depth <= 0 and not self._quoted
 
 
@@ -142,6 +159,8 @@ class Calls:
         return (done and bool(piece.text.strip())) or (call.index in begun and not piece.id and piece.place is None)
 
     def _begin(self, piece: _Piece) -> _Call:
+        if len(self._all) >= MOST_CALLS:
+            raise BrokenError
         call = _Call(len(self._all), piece.id, piece.place, piece.body)
         self._all.append(call)
         if piece.id:

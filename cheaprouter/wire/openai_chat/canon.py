@@ -15,6 +15,9 @@ from .choices import Choice
 from .quirks import Quirks
 from .shapes import THOUGHTS, BrokenError
 
+MOST_CHOICES: Final = 128
+"""Of one reply: nobody may ask for more (`n`)."""
+
 _MESSAGE: Final[Json] = {"role": "assistant", "content": None}
 
 
@@ -95,6 +98,8 @@ class Canon:
             choice["index"] = index = place
         state = self._choices.get(index)
         if state is None:
+            if len(self._choices) >= MOST_CHOICES:
+                raise BrokenError
             state = self._choices[index] = Choice(self._quirks, self._make_id, think=self._think)
         return state, numbered
 

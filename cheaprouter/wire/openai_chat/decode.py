@@ -33,6 +33,8 @@ _FIELDS: Final = (b":", b"event:", b"id:", b"retry:", b"data:", sse.BOM)
 _IDLE: Final = frozenset({b"ping", b"[ping]", b"keepalive", b"keep-alive", b"heartbeat", b"data", b"event", b"id"})
 """What some send as data to say that they are still there; and names of fields that are empty."""
 
+_LONGEST_WORD: Final = 32
+
 
 class ChatStream(StreamReader):
     """`want_usage`: the client asked for a usage chunk. `events`: give events, not bytes. `think`, `make_id`: see `Canon`.
@@ -158,7 +160,7 @@ class ChatStream(StreamReader):
         if data is None and not block.startswith(_FIELDS):
             data = block  # bare JSON, as some proxies tell that something broke; or anything at all
         told = b"" if data is None else data.strip()
-        if told.strip(b'[]" ').lower() == b"done":
+        if len(told) <= _LONGEST_WORD and told.strip(b'[]" ').lower() == b"done":
             return self._done()
         if not told and name != "error":
             return []
@@ -166,7 +168,9 @@ class ChatStream(StreamReader):
         try:
             return self._value(*loads(told or b"{}"), name, event)
         except (ValueError, orjson.JSONEncodeError):
-            if not over and told.lower() not in _IDLE:  # once each choice has ended, it can only have been a count
+            if not over and (
+                len(told) > _LONGEST_WORD or told.lower() not in _IDLE
+            ):  # once each choice has ended, it can only have been a count
                 self.trouble = Trouble.BROKEN
             return []
 

@@ -8,6 +8,8 @@ from typing import Any, Final
 
 import orjson
 
+from ..weigh import refuse_too_deep, refuse_too_many
+
 _TOO_LARGE: Final = "number is infinity"
 """orjson's words for 1e999."""
 
@@ -16,11 +18,18 @@ _DIGITS: Final = 18
 
 
 def loads(data: bytes) -> tuple[Any, bool]:
-    """The value, and whether its bytes can be read by any client. Raises ValueError for what is no JSON at all.
+    """The value, and whether its bytes can be read by any client. Raises ValueError for what is no JSON at all, or too much of it.
 
     Halves of characters (an emoji told in two pieces, each half escaped) stay halves. NaN and Infinity, in logprobs, become
     null, and so does a number beyond all others, in a bill.
     """
+    brackets = refuse_too_many(data)
+    value, strict = _loads(data)
+    refuse_too_deep(brackets, value)
+    return value, strict
+
+
+def _loads(data: bytes) -> tuple[Any, bool]:
     try:
         return orjson.loads(data), True
     except orjson.JSONDecodeError as error:

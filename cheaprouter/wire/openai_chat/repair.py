@@ -27,7 +27,7 @@ _PARTS_OF_RESPONSES: Final[Mapping[str, str]] = {
 
 _WITHOUT_TOOLS: Final = ("tools", "tool_choice", "parallel_tool_calls")
 _WITHOUT_FUNCTIONS: Final = ("functions", "function_call")
-_TOOL_TYPES: Final = frozenset({"function", "custom"})
+_TOOL_TYPES: Final = ("function", "custom")  # no set: what is looked for may be anything
 
 
 def slipped(message: Json) -> bool:

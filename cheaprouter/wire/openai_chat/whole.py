@@ -178,7 +178,12 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
         for name, value in chunk.items():
             if value is not None:
                 reply[name] = value
-    if reason not in _ENDS_BY_ITSELF or reason in quirks.finish or text.lstrip().startswith(_THOUGHTS):
+    if (
+        type(reason) is not str
+        or reason not in _ENDS_BY_ITSELF
+        or reason in quirks.finish
+        or text.lstrip().startswith(_THOUGHTS)
+    ):
         return None
     reply["object"] = "chat.completion"
     reply.pop("obfuscation", None)

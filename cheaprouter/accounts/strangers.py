@@ -1,6 +1,6 @@
-"""Strangers, counted: how many devices each address has added lately, and how many callers were turned away.
+"""Strangers: whether one more may be a device of its own, and how many callers were turned away.
 
-Monotonic seconds are handed in. Both keep a bounded amount whatever comes.
+Monotonic seconds are handed in. Whatever comes, a bounded amount is kept.
 """
 
 from __future__ import annotations
@@ -8,12 +8,22 @@ from __future__ import annotations
 from collections import OrderedDict
 from typing import Final
 
+from ..config.settings import HttpSettings
+from ..core.addresses import Proxies
+from ..core.ids import address_id, network_of
+from .known import KnownDevices
+
 MINUTES: Final = 60
 """Minutes that what an address added counts."""
 
 MOST_ADDRESSES: Final = 2000
 """Addresses that are counted by themselves at a time; all further ones share one count."""
 
+MOST_BEYOND: Final = 1000
+"""Devices that the house itself may add beyond what there is room for."""
+
+_OURS: Final = frozenset(map(address_id, ("::1", "172.30.32.2")))
+_LOOPBACK: Final = "lan-127."
 _FURTHER: Final = "(further)"
 _SECONDS: Final = 60
 
@@ -48,6 +58,33 @@ class Arrivals:
             if max(added) < minute - MINUTES:
                 del self._added[network]
         return len(self._added) < MOST_ADDRESSES
+
+
+class Strangers:
+    """Lets newcomers in that nobody has set anything up for, as far as there is room and their address has not added too many."""
+
+    def __init__(self, known: KnownDevices, http: HttpSettings) -> None:
+        self._known = known
+        self._arrivals = Arrivals()
+        self.configure(http)
+
+    def configure(self, http: HttpSettings) -> None:
+        """Take the settings: how many an address may add, and which addresses are proxies'."""
+        self._most = http.max_new_devices_per_hour
+        self._proxies = Proxies(http.trusted_proxies)
+
+    def may_come(self, peer: str, now: float) -> bool:
+        """Whether a newcomer from that address is a device of its own; what comes from the house itself is not counted."""
+        known = self._known
+        if is_ours(peer) or self._proxies.trusts(peer):
+            return known.has_room() or known.crowd < MOST_BEYOND
+        return known.has_room() and self._arrivals.take(network_of(peer), now, self._most)
+
+
+def is_ours(peer: str) -> bool:
+    """Whether an address is this machine's, or Home Assistant's Supervisor's: strangers have none of these."""
+    name = address_id(peer)
+    return name in _OURS or name.startswith(_LOOPBACK)
 
 
 class TurnedAway:

@@ -1,0 +1,74 @@
+"""How models write: tokens a second, characters a token, thoughts that are not shown. Learned of whole answers, for those cut short."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from ..core.models import Capability, Model, Usage
+from ..core.records import dataclass
+
+NOTICED: Final = 0.1
+"""Seconds for which an upstream goes on writing until it knows that nobody reads."""
+
+_WEIGHT: Final = 0.2
+"""Of the newest answer in the moving averages: the last ten or so count."""
+
+_MOST: Final = 1000
+_LEAST_TOKENS: Final = 20
+_LEAST_SECONDS: Final = 0.2
+_LEAST_CHARACTERS: Final = 80
+_TOKENS_A_CHARACTER: Final = 0.25
+_CLOUD_RATE: Final = 50.0
+_LOCAL_RATE: Final = 10.0
+"""Tokens a second where nothing was seen yet: what usual models write in a quiet hour."""
+
+
+@dataclass(slots=True)
+class Manner:
+    """Of one model. `rate`: tokens a second from sending to the end, 0 where unknown. `hidden`: tokens of thoughts not shown."""
+
+    rate: float = 0.0
+    density: float = _TOKENS_A_CHARACTER
+    hidden: float = 0.0
+
+
+class Pace:
+    """Of at most a thousand models; the longest unused go."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, Manner] = OrderedDict()
+
+    def answered(self, model_id: str, usage: Usage, seconds: float, characters: int) -> None:
+        """A whole answer came, that many seconds after it was asked for. `characters` 0: not counted. Short ones tell little."""
+        tokens = usage.completion_tokens
+        if tokens < _LEAST_TOKENS or usage.estimated:
+            return
+        known = self._known.get(model_id)
+        if known is None:
+            known = self._known[model_id] = Manner()
+            if len(self._known) > _MOST:
+                self._known.popitem(last=False)
+        if seconds >= _LEAST_SECONDS:
+            rate = tokens / seconds
+            known.rate = rate if not known.rate else known.rate + _WEIGHT * (rate - known.rate)
+        if characters >= _LEAST_CHARACTERS:
+            shown = max(1, tokens - usage.reasoning_tokens)
+            density = min(4.0, max(0.05, shown / characters))
+            known.density += _WEIGHT * (density - known.density)
+        known.hidden += _WEIGHT * (usage.reasoning_tokens - known.hidden)
+
+    def written(self, model: Model, characters: int, seconds: float, *, whole: bool) -> int:
+        """Tokens that an answer will have of which so many characters were seen in so many seconds.
+
+        Of one that is not `whole` more was written than came, and of thoughts that are not shown what the time allowed.
+        """
+        known = self._known.get(model.id) or Manner()
+        by_time = (known.rate or (_LOCAL_RATE if model.local else _CLOUD_RATE)) * (seconds + NOTICED)
+        if not characters:
+            return 0 if whole else round(by_time)
+        thinks = known.hidden or Capability.REASONING in model.capabilities
+        seen = known.density * characters
+        if not whole:
+            seen += NOTICED * (known.rate or 0.0)
+        return round(seen + min(known.hidden, by_time)) if thinks else round(seen)

@@ -1,0 +1,84 @@
+"""How much JSON from an upstream may hold: counted in its bytes before it is parsed, since that blocks everybody else.
+
+A parser takes 40 ns and 20 to 100 bytes for each value, and its result as long again to be taken down: 20 MB of `[1],{},` are
+seconds and gigabytes, 20 MB of a picture are one value.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Final
+
+import orjson
+
+from .decode import DEEPEST
+
+MOST_VALUES: Final = 100_000
+"""Of one reply, or one event of a stream, or one list. The longest real lists of models have some 30,000."""
+
+_LIGHT: Final = 128 * 1024
+"""Bytes that cannot hold enough to matter: they are not counted."""
+
+_STEP: Final = 256 * 1024
+_TEXTS_CUT_OUT: Final = 1 << 20
+"""Bytes out of which texts are cut where there is doubt; that takes some 30 ms."""
+
+_TEXT: Final = re.compile(rb'"[^"\\]*(?:\\.[^"\\]*)*"', re.DOTALL)
+
+
+class TooMuchError(ValueError):
+    """It holds more values, or deeper ones, than are read."""
+
+
+def refuse_too_many(raw: bytes) -> int:
+    """How many brackets open in `raw`. Raises TooMuchError where it may hold too many values: it stops where it is sure.
+
+    Marks inside of texts count, too.
+    """
+    size = len(raw)
+    if size <= _LIGHT:
+        return 0 if size <= 2 * DEEPEST else raw.count(b"[") + raw.count(b"{")
+    commas = brackets = 0
+    for start in range(0, size, _STEP):
+        end = start + _STEP
+        commas += raw.count(b",", start, end)
+        brackets += raw.count(b"[", start, end) + raw.count(b"{", start, end)
+        if commas + brackets > MOST_VALUES:
+            if size <= _TEXTS_CUT_OUT:
+                return _exactly(raw)
+            raise TooMuchError("more values than are read")
+    return brackets
+
+
+def _exactly(raw: bytes) -> int:
+    """The same without what stands in texts: a long answer may be a table, or a program."""
+    bare = _TEXT.sub(b"", raw)
+    brackets = bare.count(b"[") + bare.count(b"{")
+    if brackets + bare.count(b",") > MOST_VALUES:
+        raise TooMuchError("more values than are read")
+    return brackets
+
+
+def refuse_too_deep(brackets: int, value: Any) -> None:
+    """Raises TooMuchError for a value that nests deeper than others can read, or we can write."""
+    if brackets <= DEEPEST or (type(value) is not dict and type(value) is not list):
+        return
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            child
+            for node in level
+            for child in (node.values() if type(node) is dict else node)
+            if type(child) is dict or type(child) is list
+        ]
+        if not level:
+            return
+    raise TooMuchError("nested too deep")
+
+
+def loads(raw: bytes) -> Any:
+    """The value. Raises TooMuchError, and ValueError for what is no JSON."""
+    brackets = refuse_too_many(raw)
+    value = orjson.loads(raw)
+    refuse_too_deep(brackets, value)
+    return value

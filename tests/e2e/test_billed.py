@@ -1,0 +1,217 @@
+"""What a provider bills is what is booked, whatever clients, upstreams and our own process do."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from decimal import Decimal
+
+import aiohttp
+import pytest
+import yaml
+
+from tests.builders import a_body, until
+from tests.fakes.biller import Way, biller
+from tests.fakes.process import serve
+from tests.fakes.router import router
+
+ASK = "/v1/chat/completions"
+SAY = "Tell me something about lamps, please, and say it in such a way that a child understands it."
+
+
+def a_house(bill, *, kind="openai", timeouts=None, fallbacks=None, **more):
+    models = [{"id": name, "price": {"input": 1, "output": 10}, "context": 100_000} for name in bill.ways]
+    lab = {"kind": kind, "base_url": bill.url, "api_key": "k", "models": models}
+    if timeouts:
+        lab["timeouts"] = timeouts
+    return {"auth": "open", "providers": {"lab": lab}, "fallbacks": fallbacks or {}, **more}
+
+
+async def ask(client, model, *, stream=False, patience=20.0, text=SAY, **body):
+    """The reply's status and headers; None where we left before."""
+    try:
+        async with asyncio.timeout(patience):
+            sent = a_body(text, f"lab/{model}", stream=stream, **body)
+            async with client.http.post(client.url + ASK, json=sent, headers={"X-Device-ID": "kid"}) as reply:
+                await reply.read()
+                return reply.status, reply.headers
+    except TimeoutError:
+        return None
+
+
+async def booked(client, bill, count=1):
+    """The newest booking, once all are there and nothing is under way."""
+    await client.app.house.gateway.idle()
+    await bill.done()
+    rows = await client.audit()
+    assert len(rows) == count
+    return rows[0]
+
+
+async def audit(http, process):
+    async with http.get(f"{process.url}/v1/audit?limit=100", headers=process.admin()) as reply:
+        return (await reply.json())["data"]
+
+
+def near(amount, least=0.995, most=1.05):
+    """About what was billed."""
+    return pytest.approx(float(amount) * (least + most) / 2, rel=(most - least) / 2)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_client_that_leaves_before_an_answer_is_booked_what_was_billed(tmp_path, stream):
+    async with biller(slow=Way(wait=0.4)) as bill, router(tmp_path, a_house(bill)) as client:
+        assert await ask(client, "slow", stream=stream, patience=0.2) is None
+        row = await booked(client, bill)
+    assert (row["status"], row["error"], row["routed_model"]) == (499, "client_disconnected", "lab/slow")
+    assert (row["prompt_tokens"], row["completion_tokens"]) == (bill.items[0].prompt, 40)
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
+
+
+async def test_what_takes_too_long_after_a_client_left_is_estimated(tmp_path):
+    async with biller(slow=Way(tokens=1000, rate=100)) as bill, router(tmp_path, a_house(bill)) as client:
+        client.app.house.gateway.left_behind._seconds = 0.5
+        await ask(client, "slow", patience=0.2)
+        row = await booked(client, bill)
+    assert row["status"] == 499
+    assert row["cost_usd"] == near(bill.billed, 0.7, 1.4)
+    assert bill.items[0].output < 200  # it was dropped then
+
+
+async def test_a_model_that_costs_nothing_is_dropped_at_once(tmp_path):
+    async with biller(slow=Way(tokens=1000, rate=10)) as bill:
+        settings = a_house(bill)
+        settings["providers"]["lab"]["models"][0]["price"] = {"input": 0, "output": 0}
+        async with router(tmp_path, settings) as client:
+            await ask(client, "slow", patience=0.2)
+            await until(lambda: not bill.items[0].open)
+            row = await booked(client, bill)
+    assert (row["status"], row["cost_usd"]) == (499, 0)
+    assert bill.items[0].output < 10
+
+
+async def test_an_impatient_client_cannot_pass_its_budget(tmp_path):
+    devices = {"defaults": {"daily_budget": 0.005, "budget_action": "refuse"}}
+    async with (
+        biller(slow=Way(tokens=100, wait=0.3)) as bill,
+        router(tmp_path, a_house(bill, devices=devices)) as client,
+    ):
+        await ask(client, "slow")
+        for _ in range(30):
+            await ask(client, "slow", patience=0.05, max_tokens=100)
+        await client.app.house.gateway.idle()
+        await bill.done()
+        spent = sum(row["cost_usd"] for row in await client.audit())
+    assert bill.billed <= Decimal("0.005")
+    assert spent == near(bill.billed)
+
+
+async def test_a_client_that_left_may_ask_again_at_once(tmp_path):
+    devices = {"defaults": {"parallel": 1}}
+    async with biller(slow=Way(wait=0.5)) as bill, router(tmp_path, a_house(bill, devices=devices)) as client:
+        await ask(client, "slow", patience=0.1)
+        status, _ = await ask(client, "slow")
+    assert status == 200
+
+
+@pytest.mark.parametrize("fault", ["empty", "cut", "not_json", "silent"])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_try_that_is_thrown_away_is_paid_beside_the_answer(tmp_path, fault, stream):
+    ways = {"bad": Way(fault=fault, tokens=60, rate=100), "good": Way()}
+    timeouts = {"first_token": 1.0}
+    async with (
+        biller(**ways) as bill,
+        router(tmp_path, a_house(bill, timeouts=timeouts, fallbacks={"lab/bad": ["lab/good"]})) as client,
+    ):
+        await ask(client, "good")
+        status, headers = await ask(client, "bad", stream=stream)
+        row = await booked(client, bill, 2)
+    _before, *tries = bill.items
+    assert status == (200 if fault != "cut" or not stream else status)
+    told = Decimal(str(row["cost_usd"]))
+    exact = fault == "empty" or (fault == "not_json" and not stream)
+    assert float(told) == near(sum(item.cost for item in tries), *((0.999, 1.001) if exact else (0.6, 2.5)))
+    if not stream:
+        assert Decimal(headers["x-cheaprouter-cost-usd"]) == told
+
+
+async def test_a_filtered_answer_is_returned_as_it_is_and_booked(tmp_path):
+    async with biller(bad=Way(fault="filter")) as bill, router(tmp_path, a_house(bill)) as client:
+        status, _ = await ask(client, "bad")
+        row = await booked(client, bill)
+    assert (status, row["status"]) == (200, 200)
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
+
+
+async def test_a_filtered_answer_that_another_model_replaces_is_booked_too(tmp_path):
+    more = {"fallbacks": {"lab/bad": ["lab/good"]}, "routing": {"fallback_on_content_filter": True}}
+    async with biller(bad=Way(fault="filter"), good=Way()) as bill, router(tmp_path, a_house(bill, **more)) as client:
+        await ask(client, "bad")
+        row = await booked(client, bill)
+    assert row["routed_model"] == "lab/good"
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
+
+
+async def test_what_an_upstream_refuses_costs_nothing(tmp_path):
+    async with biller(bad=Way(fault="refuse")) as bill, router(tmp_path, a_house(bill)) as client:
+        await ask(client, "bad")
+        row = await booked(client, bill)
+    assert (row["status"], row["cost_usd"], row["prompt_tokens"]) == (503, 0, 0)
+
+
+@pytest.mark.parametrize("hidden", [0, 200])
+async def test_a_stream_that_is_left_is_cut_and_booked_by_what_was_written(tmp_path, hidden):
+    async with (
+        biller(m=Way(tokens=hidden + 400, rate=200, hidden=hidden)) as bill,
+        router(tmp_path, a_house(bill)) as client,
+    ):
+        for _ in range(3):
+            await ask(client, "m", max_tokens=hidden + 60)
+        billed = bill.billed
+        await ask(client, "m", stream=True, patience=hidden / 200 + 1.0)
+        row = await booked(client, bill, 4)
+    assert row["status"] == 499
+    assert bill.items[-1].output < hidden + 300
+    assert row["cost_usd"] == near(bill.billed - billed, 0.7, 1.4)
+
+
+async def test_what_was_under_way_at_a_kill_is_booked_once_at_the_next_start(tmp_path):
+    async with biller(slow=Way(wait=0.02, tokens=20), never=Way(fault="silent", tokens=60)) as bill:
+        (tmp_path / "cheaprouter.yaml").write_text(yaml.safe_dump(a_house(bill)))
+        async with serve(tmp_path) as process, aiohttp.ClientSession() as http:
+            async with http.post(process.url + ASK, json=a_body(SAY, "lab/slow")) as reply:
+                assert reply.status == 200
+            assert len(await audit(http, process)) == 1
+            body, headers = a_body(SAY, "lab/never", max_tokens=60), {"X-Device-ID": "kid"}
+            sent = [asyncio.ensure_future(http.post(process.url + ASK, json=body, headers=headers)) for _ in range(5)]
+            await until(lambda: len(bill.items) == 6)
+            process.signal(signal.SIGKILL)
+            await process.ended()
+            await asyncio.gather(*sent, return_exceptions=True)
+        for _ in range(2):
+            async with serve(tmp_path) as process, aiohttp.ClientSession() as http:
+                rows = await audit(http, process)
+                async with http.get(f"{process.url}/router/devices/kid", headers=process.admin()) as reply:
+                    state = (await reply.json())["state"]
+                process.signal(signal.SIGKILL)
+                await process.ended()
+    orphans = [row for row in rows if row["error"] == "interrupted"]
+    assert (len(rows), len(orphans)) == (6, 5)
+    assert {(row["device_id"], row["status"], row["routed_model"], row["completion_tokens"]) for row in orphans} == {
+        ("kid", 500, "lab/never", 60)
+    }
+    assert state["cost_today"] == pytest.approx(sum(row["cost_usd"] for row in orphans))
+
+
+async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_answer(tmp_path):
+    async with (
+        biller(m=Way(tokens=200, rate=200, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq")) as client,
+    ):
+        for _ in range(4):
+            await ask(client, "m")
+        billed = bill.billed
+        await ask(client, "m", stream=True, patience=0.5)
+        row = await booked(client, bill, 5)
+    assert row["status"] == 499
+    assert row["cost_usd"] == near(bill.billed - billed, 0.5, 1.5)
