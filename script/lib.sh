@@ -30,11 +30,22 @@ find_python() {
   die "Python 3.11 or newer is needed"
 }
 
+# lock_of EXTRAS: the lock file that holds what these extras need
+lock_of() {
+  case "$1" in
+    "") echo locks/run.txt ;;
+    demo,speed) echo locks/demo.txt ;;
+    demo,speed,test) echo locks/test.txt ;;
+    *) die "there is no lock file for the extras $1: script/lock makes them" ;;
+  esac
+}
+
 # make_venv DIR EXTRAS: a virtual environment with the project in it, pinned, EXTRAS may be empty; made anew only when something changed
 make_venv() {
-  local dir="$1" extras="$2" python stamp
+  local dir="$1" extras="$2" lock python stamp
   python="$(find_python)"
-  stamp="$("$python" -V) $extras $(cat pyproject.toml constraints.txt | cksum) $ROOT"
+  lock="$(lock_of "$extras")"
+  stamp="$("$python" -V) $extras $(cat pyproject.toml "$lock" locks/build.txt | cksum) $ROOT"
   if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
   if ! "$python" -c 'import ensurepip, venv' 2>/dev/null; then
     need "no-such-command" python3-venv
@@ -42,6 +53,8 @@ make_venv() {
   say "making $dir ($extras)"
   rm -rf "$dir"
   "$python" -m venv "$dir"
-  "$dir/bin/python" -m pip install -q --disable-pip-version-check -c constraints.txt -e ".${extras:+[$extras]}"
+  # Every file is the one that was locked, or nothing is installed.
+  "$dir/bin/python" -m pip install -q --disable-pip-version-check --require-hashes --no-deps -r locks/build.txt -r "$lock"
+  "$dir/bin/python" -m pip install -q --disable-pip-version-check --no-deps --no-build-isolation -e .
   echo "$stamp" > "$dir/.stamp"
 }

@@ -87,7 +87,7 @@ class Accounts:
             self.turned_away.note(self.clock.monotonic())
             raise
         if caller.key_id:
-            self.callers.used.add(caller.key_id)
+            self.callers.note_use(caller)
         return caller
 
     def look_up(self, headers: Mapping[str, str], peer: str, auth: Auth) -> Caller:
@@ -97,7 +97,7 @@ class Accounts:
     def let_in(self, caller: Caller, peer: str) -> Caller:
         """Who a caller counts as, which is known from now on: itself, or with all newcomers that there is no room for `OTHERS`."""
         if caller.key_id:
-            self.callers.used.add(caller.key_id)
+            self.callers.note_use(caller)
         if caller.device_id in self.known:
             return caller
         invited = caller.key is not KeyKind.NONE or self._kept(caller.device_id)

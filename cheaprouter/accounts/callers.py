@@ -40,10 +40,7 @@ class Keyring:
 
 
 class Callers:
-    """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings.
-
-    `used`: ids of keys that were used since the last round; whoever lets a caller in puts its key's there.
-    """
+    """Knows the keys; `admin_key_file` None: there is no admin key but the one in the settings."""
 
     def __init__(self, admin_key_file: Path | None) -> None:
         self._admin_key_file = admin_key_file
@@ -55,7 +52,7 @@ class Callers:
         self._next_end = math.inf
         self._uses: dict[str, int] = {}
         self._uses_written = -math.inf
-        self.used: set[str] = set()
+        self._used: set[str] = set()
         self.keyring = Keyring()
         self.admin_key = ""
 
@@ -72,6 +69,11 @@ class Callers:
             self._take_admin_key(admin_key or "")
         elif (found := self._look_at_admin_key()) is not None:
             self._take_admin_key(found)
+
+    def note_use(self, caller: Caller) -> None:
+        """A caller was let in by a key."""
+        if caller.key_id:
+            self._used.add(caller.key_id)
 
     def take(self, found: Mapping[str, Held], now: float) -> None:
         """Put these keys in force, and no others. `now`: Unix seconds."""
@@ -126,8 +128,8 @@ class Callers:
 
     def last_uses(self, now: float) -> Mapping[str, int]:
         """By their ids when keys were used that is not written down yet, in Unix seconds."""
-        self._uses |= dict.fromkeys(self.used, int(now))
-        self.used.clear()
+        self._uses |= dict.fromkeys(self._used, int(now))
+        self._used.clear()
         return self._uses
 
     async def write_uses(self, database: Database, now: float, monotonic: float) -> None:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 from collections.abc import Mapping
 from typing import Protocol
 
 from ..accounts.callers import Keyring
 from ..control import Control
+from ..core.access import ACCESS, log_request
 from ..core.errors import AuthenticationError, CheapRouterError
 from ..core.models import Caller
 from ..gateway import Reply, limit_headers
@@ -65,7 +67,7 @@ class ChatDoor:
                 checked.size = size
             del body  # it is not kept for as long as the answer takes
         except CheapRouterError as error:
-            self._refuse(client, error, caller)
+            self._refuse(client, head, error, caller)
             return
         request_id = gateway.new_id()
         try:
@@ -87,7 +89,7 @@ class ChatDoor:
         caller = None
         with contextlib.suppress(AuthenticationError):
             caller = self._identify(client, head)
-        self._refuse(client, error, caller, "Connection: close\r\n")
+        self._refuse(client, head, error, caller, "Connection: close\r\n")
 
     def _identify(self, client: Client, head: Head) -> Caller:
         """Who asks; found out anew only where the head, the keys or the settings are others. Raises AuthenticationError."""
@@ -99,9 +101,13 @@ class ChatDoor:
             client.known = known
         return accounts.let_in(known[4], known[3])
 
-    def _refuse(self, client: Client, error: CheapRouterError, caller: Caller | None, last: str = "") -> None:
+    def _refuse(
+        self, client: Client, head: Head, error: CheapRouterError, caller: Caller | None, last: str = ""
+    ) -> None:
         """Answer what never reached the gateway, and book it, unless nobody knows for whom: who has no key gets no row."""
         request_id = self._gateway.new_id() if caller is None else self._gateway.refused(error, caller, "")
+        if caller is None and ACCESS.isEnabledFor(logging.INFO):
+            log_request("POST", head.path.partition("?")[0], error.status, 0.0, id=request_id)
         client.send(error.status, {**error.headers, "x-request-id": request_id}, error_body(error), last)
 
 

@@ -58,7 +58,9 @@ def let_in(request: web.Request) -> Caller:
 def identify(request: web.Request) -> Caller:
     """Who asks for anything else: anyone in open mode, whoever has a key otherwise. Raises AuthenticationError."""
     gateway = request.app[CONTROL].gateway
-    return gateway.accounts.recognize(request.headers, seen(request).address, gateway.world.auth)
+    caller = gateway.accounts.recognize(request.headers, seen(request).address, gateway.world.auth)
+    request[CALLER] = caller
+    return caller
 
 
 def for_reader(request: web.Request) -> Control:

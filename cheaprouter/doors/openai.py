@@ -25,9 +25,9 @@ async def chat_completions(request: web.Request) -> web.StreamResponse:
     """Serve one chat completion, whole or as a stream."""
     control = request.app[CONTROL]
     gateway, caller = control.gateway, None
-    request[BOOKED] = True
     try:
         caller = let_in(request)
+        request[BOOKED] = True
         checked = protocol.parse(await read_json(request))
         checked.size = request[READING].size
     except CheapRouterError as error:
