@@ -58,7 +58,6 @@ def _json(schema: Json) -> dict[str, Json]:
 
 
 _EVENTS: Final[Json] = {
-    "type": "string",
     "description": "Server-sent events: `data: {chat.completion.chunk}`, a comment `: …` as a sign of life, at the end `data: [DONE]`. "
     'Where it breaks off, an event `data: {"error": …}` in the shape of Error comes before the end.',
 }

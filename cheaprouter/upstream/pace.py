@@ -19,7 +19,7 @@ _LEAST_TOKENS: Final = 20
 _LEAST_SECONDS: Final = 0.2
 _LEAST_CHARACTERS: Final = 80
 _TOKENS_A_CHARACTER: Final = 0.25
-_CLOUD_RATE: Final = 50.0
+_CLOUD_RATE: Final = 80.0
 _LOCAL_RATE: Final = 10.0
 """Tokens a second where nothing was seen yet: what usual models write in a quiet hour."""
 
