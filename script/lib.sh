@@ -43,7 +43,8 @@ lock_of() {
 # make_venv DIR EXTRAS: a virtual environment with the project in it, pinned, EXTRAS may be empty; made anew only when something changed
 make_venv() {
   local dir="$1" extras="$2" lock python stamp
-  python="$(find_python)"
+  # Not the one in an environment that is about to be removed, should it be the active one.
+  python="$("$(find_python)" -c 'import os, sys; print(os.path.realpath(sys.executable))')"
   lock="$(lock_of "$extras")"
   stamp="$("$python" -V) $extras $(cat pyproject.toml "$lock" locks/build.txt | cksum) $ROOT"
   if [ "$(cat "$dir/.stamp" 2>/dev/null)" = "$stamp" ]; then return; fi
