@@ -112,7 +112,7 @@ async def test_on_aiohttps_road_a_body_that_does_not_come_is_given_up_too(monkey
     monkeypatch.setattr(bodies, "_TICK", PATIENCE / 1e4)
     monkeypatch.setattr(bodies, "PATIENCE", PATIENCE / 1e3)
     wire = await api.connect()
-    await wire.say(a_post(b"{", {"CONTENT-LENGTH": str(size)}, usual=False))
+    await wire.say(a_post(b"{", {"CONTENT-LENGTH": str(size), "Content-Length": None}, usual=False))
     answer = (await wire.answers())[0]
     assert (answer.status, answer.code, answer.header("Connection")) == (408, "request_timeout", "close")
     assert [r.status for r in booked] == [408]

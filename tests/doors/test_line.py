@@ -149,6 +149,8 @@ async def test_who_sends_on_and_on_is_not_read_while_a_request_is_answered(home,
     await wire.say(a_post(SMALL), b"x" * 70_000)
     assert not wire.reading
     wire.leave()
+    await settle()
+    await home.gateway.left_behind.close()  # nobody reads on here
     await home.gateway.idle()
 
 
@@ -173,6 +175,8 @@ async def test_an_answer_that_is_slow_is_not_overtaken(home, api):
     await until(lambda: b"slow" in wire.sent)
     assert b"here" not in wire.sent
     wire.leave()
+    await settle()
+    await home.gateway.left_behind.close()  # nobody reads on here
     await home.gateway.idle()
 
 
@@ -186,6 +190,8 @@ async def test_a_client_that_leaves_a_stream_is_booked_once(home, api, booked, u
     await wire.say(a_post({**SMALL, "stream": True}, usual=usual))
     await until(lambda: b"lo" in wire.sent)
     wire.leave()
+    await settle()
+    await home.gateway.left_behind.close()  # nobody reads on here
     await home.gateway.idle()
     assert [(r.status, r.error) for r in booked] == [(499, "client_disconnected")]
     await asyncio.wait_for(home.upstream.gone.wait(), 5)
@@ -198,6 +204,8 @@ async def test_a_client_that_leaves_before_an_answer_is_booked_once(home, api, b
     await wire.say(a_post(SMALL, usual=usual))
     await home.upstream.waiting.wait()
     wire.leave()
+    await settle()
+    await home.gateway.left_behind.close()  # nobody reads on here
     await home.gateway.idle()
     assert [(r.status, r.error) for r in booked] == [(499, "client_disconnected")]
 
@@ -440,6 +448,8 @@ async def test_no_task_or_timer_is_left_of_a_connection(home, api):
         await wire.say(request)
         await settle()
         wire.leave()
+    await settle()
+    await home.gateway.left_behind.close()  # nobody reads on here
     await home.gateway.idle()
     await settle()
     assert asyncio.all_tasks() == before

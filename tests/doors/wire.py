@@ -27,7 +27,7 @@ def a_post(
     raw = body if isinstance(body, bytes) else json.dumps(a_body() if body is None else body).encode()
     given = {"Host": "192.168.1.2:4000", "Content-Type": "application/json", "X-Device-ID": "kitchen"} | (headers or {})
     lines = [f"POST {path} HTTP/1.1", *(f"{name}: {value}" for name, value in given.items() if value is not None)]
-    if not any(name.lower() == "content-length" for name in given):
+    if "Content-Length" not in given:
         lines.append(f"{'Content-Length' if usual else 'CONTENT-LENGTH'}: {len(raw)}")
     return ("\r\n".join(lines) + "\r\n\r\n").encode("utf-8", "surrogateescape") + raw
 
