@@ -20,9 +20,7 @@ from .values import AUTO, Kind, Reader, many, name, text
 
 _DEFAULTS: Final = "defaults"
 _LONGEST_URL: Final = 2000
-_ENDPOINT: Final = re.compile(
-    r"(?:/(?:chat/completions|completions|responses|embeddings|messages)|(?<=/v1)/models){1,4}/?\Z"
-)
+_ENDPOINTS: Final = ("/chat/completions", "/completions", "/responses", "/embeddings", "/messages")
 _TWICE: Final = re.compile(r"(?:/v1){2,}(?=/|\Z)")
 _NO_KEY: Final = re.compile(
     r"\$.*|<.*>|%.*%|[^{\n]*\{[^}\n]*\}.*|!\w+ .*|(?:env:|(?:os|process|import\.meta)\.env).*", re.IGNORECASE
@@ -129,10 +127,17 @@ _plain_url: Final = url(("http", "https"))
 def base_url(value: Any) -> str:
     """A provider's address, also where it was copied with more than belongs to it: the endpoint, `/v1` or a slash twice."""
     parts = urlsplit(str(_plain_url(value)))
-    path = re.sub(r"/{2,}", "/", parts.path)
-    path = _ENDPOINT.sub("", path)
+    path = _without_endpoints(re.sub(r"/{2,}", "/", parts.path).rstrip("/"))
     found = parts._replace(path=_TWICE.sub("/v1", path)).geturl().rstrip("/")
     return Hidden(found) if isinstance(value, Hidden) else found
+
+
+def _without_endpoints(path: str) -> str:
+    while True:
+        found = "/models" if path.endswith("/v1/models") else next(filter(path.endswith, _ENDPOINTS), "")
+        if not found:
+            return path
+        path = path.removesuffix(found)
 
 
 @of_form("a key as the provider gave it (${NAME} for an environment variable's, !secret NAME for one of secrets.yaml)")

@@ -32,7 +32,6 @@ USED_TO = {
 
 SHORT = {
     "config.strict_yaml._QUOTED": 500,  # PyYAML's sentence
-    "config.texts._ENDPOINT": 2000,  # an address in the configuration
     "routing.lexicon.TRAILING": 120,  # the end of an ask
     "routing.lexicon.FOLLOW_UP": 90,  # a short message
     "routing.lexicon.REFERS": 90,
