@@ -368,19 +368,9 @@ class Call:
         while limit > 0 and not self._complete and (data := await response.chunk()):
             limit -= len(data)
             self._take(data)
-            if self._unpaid:
+            reader = self.reading if self.gathering is None else self.gathering.reader
+            if reader is not None and unpaid(reader, self.meter):
                 break
-
-    @property
-    def _unpaid(self) -> bool:
-        """Whether a stream that is read on has all that may be spent on it: a budget holds for what nobody waits for, too."""
-        reader = self.reading if self.gathering is None else self.gathering.reader
-        meter = self.meter
-        if meter is None or reader is None:
-            return False
-        if reader.output_characters < meter.characters and reader.pieces < meter.pieces:
-            return False
-        return meter.more(reader.written) is not None
 
     @property
     def _complete(self) -> bool:
@@ -551,6 +541,13 @@ class Basin:
         """From now on it is the next piece that is waited for."""
         self._watch.flow(self._idle, _NEVER)
         self.began = self._watch.now()
+
+
+def unpaid(reader: StreamReader, meter: Meter | None) -> bool:
+    """Whether a stream that is read on has all that may be spent on it: a budget holds for what nobody waits for, too."""
+    if meter is None or (reader.output_characters < meter.characters and reader.pieces < meter.pieces):
+        return False
+    return meter.more(reader.written) is not None
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

@@ -193,7 +193,8 @@ class Pool:
             self.health.begin(target, self._clock.monotonic())
         learned = self.learned.of(model)
         meter, streamed = asker.meter, adapter.asks_stream(request, learned)
-        most = None if meter is None else meter.ceiling(model, whole=not streamed)
+        # What goes on writing once it is dropped cannot be ended either: it may have no more than is reserved.
+        most = None if meter is None else meter.ceiling(model, whole=not streamed or adapter.goes_on)
         request = request if most is None else request.capped(most)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
@@ -342,6 +343,7 @@ class Pool:
             lambda characters: self._weigh(call, characters, spent, whole=False),
             events=call.request.wire == "events",
             meter=call.meter,
+            lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply

@@ -241,6 +241,39 @@ async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_an
     assert row["cost_usd"] == near(bill.billed - billed, 0.5, 1.5)
 
 
+@pytest.mark.parametrize("aiohttps_road", [False, True])
+async def test_a_stream_that_goes_on_without_its_client_is_read_to_what_it_cost(tmp_path, aiohttps_road):
+    async with (
+        biller(m=Way(tokens=400, rate=400, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq")) as client,
+    ):
+        sent = a_body(SAY, "lab/m", stream=True)
+        async with client.http.post(client.url + ASK, json=sent, expect100=aiohttps_road) as reply:
+            await reply.content.readuntil(b"abc")
+            reply.close()
+        row = await booked(client, bill)
+    assert (row["status"], row["error"], row["completion_tokens"]) == (499, "client_disconnected", 400)
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
+
+
+async def test_streams_that_cannot_be_ended_stay_within_a_budget(tmp_path):
+    devices = {"kid": {"daily_budget": 0.005, "budget_action": "refuse"}}
+    async with (
+        biller(m=Way(tokens=1000, rate=1000, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq", devices=devices)) as client,
+    ):
+        for _ in range(3):
+            guest = a_body(SAY, "lab/m", stream=True, max_tokens=40)
+            async with client.http.post(client.url + ASK, json=guest) as reply:
+                await reply.read()
+        await client.app.house.gateway.idle()
+        bill.items.clear()
+        await asyncio.gather(*(ask(client, "m", stream=True, patience=0.3) for _ in range(8)))
+        await client.app.house.gateway.idle()
+        await bill.done()
+    assert 0.001 < bill.billed <= Decimal("0.005")
+
+
 async def test_what_a_stop_cuts_off_is_booked_at_its_estimate(tmp_path, monkeypatch):
     monkeypatch.setattr("cheaprouter.main.app.DRAIN_SECONDS", 0.01)
     async with biller(slow=Way(tokens=400, rate=100)) as bill:
