@@ -398,6 +398,12 @@ class Call:
         if self.response is not None:
             self.response.release() if self._complete else self.response.abort()
 
+    def writing_for(self, seconds: float) -> float:
+        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
+        return self.wrote or (
+            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
+        )
+
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
 
