@@ -27,6 +27,9 @@ _CLOUD_RATE: Final = 80.0
 _LOCAL_RATE: Final = 10.0
 """Tokens a second where nothing was seen yet: what usual models write in a quiet hour."""
 
+_FAST: Final = 500.0
+"""Tokens a second above which one answer alone is not believed: it may have come in a burst."""
+
 
 @dataclass(slots=True)
 class Manner:
@@ -100,5 +103,5 @@ class Pace:
         if not whole:
             # A rate from its sending on is less than that of its writing, most of all where answers are short. The first
             # piece was there at the beginning.
-            seen += NOTICED * max(known.rate, seen / (wrote + NOTICED) if wrote >= _LEAST_SECONDS else 0.0)
+            seen += NOTICED * max(known.rate, min(_FAST, seen / (wrote + NOTICED)) if wrote >= _LEAST_SECONDS else 0.0)
         return round(seen + min(known.hidden, by_time)) if thinks else round(seen)
