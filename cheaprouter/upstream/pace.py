@@ -103,5 +103,6 @@ class Pace:
         if not whole:
             # A rate from its sending on is less than that of its writing, most of all where answers are short. The first
             # piece was there at the beginning.
-            seen += NOTICED * max(known.rate, min(_FAST, seen / (wrote + NOTICED)) if wrote >= _LEAST_SECONDS else 0.0)
+            own = min(_FAST, seen / (wrote + NOTICED)) if wrote >= _LEAST_SECONDS else 0.0
+            seen += NOTICED * (max(known.rate, own) or (_LOCAL_RATE if model.local else _CLOUD_RATE))
         return round(seen + min(known.hidden, by_time)) if thinks else round(seen)
