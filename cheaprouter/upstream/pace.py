@@ -104,5 +104,5 @@ class Pace:
             # A rate from its sending on is less than that of its writing, most of all where answers are short. The first
             # piece was there at the beginning.
             own = min(_FAST, seen / (wrote + NOTICED)) if wrote >= _LEAST_SECONDS else 0.0
-            seen += NOTICED * (max(known.rate, own) or (_LOCAL_RATE if model.local else _CLOUD_RATE))
+            seen += NOTICED * max(known.rate, own)
         return round(seen + min(known.hidden, by_time)) if thinks else round(seen)
