@@ -260,10 +260,18 @@ class Gateway:
         return Reply(headers, body=reply.body, close=close)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
-        def close() -> None:
+        def end(_: Usage | None = None) -> None:
             reply.close()
             status, code = self._why_ended()
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
+
+        def close() -> None:
+            left = None if account.closed or self.cut_off else reply.left
+            if left is None or not self.left_behind.takes(left, account.caller.device_id):
+                end()
+            else:
+                account.free_slot()
+                self.left_behind.read_on(left, account.caller.device_id, end)
 
         async def pour(out: Output) -> None:
             await reply.pour(out)

@@ -11,7 +11,7 @@ from ..core.models import Usage
 from ..core.records import dataclass
 from . import totals as books
 from .database import Database
-from .rows import INDEX
+from .rows import INDEX, Row
 
 WEIGHT: Final = 0.05
 """How much one request moves an average once there are some: the last twenty or so count."""
@@ -80,12 +80,18 @@ class Habits:
         self.corrections: dict[str, float] = {}
         self.long: dict[Replies, int] = {}
 
-    def restore(self, database: Database) -> None:
-        """Begin with the output of the last requests; what their prompts were taken for is not in the books."""
+    def restore(self, database: Database) -> list[Row]:
+        """Begin with the output of the last requests; what their prompts were taken for is not in the books.
+
+        Returns those that tell something, oldest first: answers that were counted by their upstreams.
+        """
+        rows: list[Row] = []
         with suppress(sqlite3.Error):
             for row in reversed(database.read_sync(lambda c: books.recent(c, RECENT))):
                 if row[_STATUS] == 200 and row[_MODEL] and not row[_CACHED] and not row[_ESTIMATED]:
                     self.observe(row[_MODEL], 0, Usage(completion_tokens=row[_COMPLETION]))
+                    rows.append(row)
+        return rows
 
     def observe(
         self,

@@ -40,6 +40,7 @@ from ..routing.difficulty import DifficultyModel
 from ..routing.router import RouteContext, Router
 from ..routing.sticky import StickyStore
 from ..upstream.direct import DirectTransport
+from ..upstream.pace import Pace
 from ..upstream.plan import Upstreams
 from ..upstream.pool import Pool
 from ..world import Makings, World, make_catalog, make_upstreams, with_mock
@@ -244,11 +245,12 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     recorder.restore()
     admin_key, is_new = _admin_key(settings, data)
     redactor.register([admin_key])
+    habits, pace = _lessons(database)
     house: House
     accounts = Accounts(
         database,
         recorder,
-        _habits(database),
+        habits,
         calendar,
         bus,
         clock,
@@ -260,7 +262,8 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
     makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
-    gateway = Gateway(makings.world(settings, {}), accounts, Pool(DirectTransport(), MockTransport(), bus, clock))
+    pool = Pool(DirectTransport(), MockTransport(), bus, clock, pace=pace)
+    gateway = Gateway(makings.world(settings, {}), accounts, pool)
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)
@@ -276,10 +279,11 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     return house
 
 
-def _habits(database: Database) -> Habits:
-    habits = Habits()
-    habits.restore(database)
-    return habits
+def _lessons(database: Database) -> tuple[Habits, Pace]:
+    """What the books tell of how models write: after a crash, too, estimates are to be right at once."""
+    habits, pace = Habits(), Pace()
+    pace.restore(habits.restore(database))
+    return habits, pace
 
 
 def _admin_key(settings: Settings, data: Path) -> tuple[str, bool]:

@@ -368,6 +368,9 @@ class Call:
         while limit > 0 and not self._complete and (data := await response.chunk()):
             limit -= len(data)
             self._take(data)
+            reader = self.reading if self.gathering is None else self.gathering.reader
+            if reader is not None and unpaid(reader, self.meter):
+                break
 
     @property
     def _complete(self) -> bool:
@@ -394,6 +397,12 @@ class Call:
         self.abandon_exchange()
         if self.response is not None:
             self.response.release() if self._complete else self.response.abort()
+
+    def writing_for(self, seconds: float) -> float:
+        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
+        return self.wrote or (
+            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
+        )
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
@@ -538,6 +547,13 @@ class Basin:
         """From now on it is the next piece that is waited for."""
         self._watch.flow(self._idle, _NEVER)
         self.began = self._watch.now()
+
+
+def unpaid(reader: StreamReader, meter: Meter | None) -> bool:
+    """Whether a stream that is read on has all that may be spent on it: a budget holds for what nobody waits for, too."""
+    if meter is None or (reader.output_characters < meter.characters and reader.pieces < meter.pieces):
+        return False
+    return meter.more(reader.written) is not None
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

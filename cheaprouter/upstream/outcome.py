@@ -13,10 +13,10 @@ from ..core.records import dataclass
 from ..providers.adapter import Adapter
 from ..providers.failures import Action, Failure
 from ..providers.transport import TransportError
-from ..wire.events import Failed, Piece, Ping
+from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
-from .call import MOST_PAUSES, Meter, Streaming, transport_failure
+from .call import LONGEST_READ_ON, MOST_PAUSES, Meter, Streaming, transport_failure, unpaid
 from .left import Left
 from .watchdog import HEARTBEAT, Watchdog
 
@@ -86,6 +86,11 @@ class StreamReply:
     error_status: int = 502
     output_characters: int = 0
 
+    @property
+    def left(self) -> Left | None:
+        """What is to be read on where its client leaves in the middle: None where the upstream stops with us, or is to."""
+        return LeftStream(self.model, self.chunks) if isinstance(self.chunks, Relay) and self.chunks.lingers else None
+
     def pour(self, out: Output) -> Awaitable[None]:
         """Hand all of it to `out` as it comes; the same as to iterate, and cheaper."""
         chunks = self.chunks
@@ -105,12 +110,13 @@ class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
     `on_end` is called once, with the failure where there was one, and what was used as far as it was told. `weigh`: the tokens
-    that characters of an answer are which was cut short.
+    that characters of an answer are which was cut short. `lingers`: it is written and billed to its end, so that nothing is
+    lost by reading on; then it stays open where its client leaves, until it is closed.
     """
 
     __slots__ = (
         "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader",
-        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "reply",
+        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "lingers", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -124,8 +130,10 @@ class Relay:
         *,
         events: bool,
         meter: Meter | None = None,
+        lingers: bool = False,
     ) -> None:
         self._adapter = adapter
+        self.lingers = lingers
         self._meter = meter
         self._spent: LimitError | None = None
         self._response = call.response
@@ -163,7 +171,7 @@ class Relay:
                     await self._poured
                 finally:
                     out.on_resume = None
-                    self.close()
+                    self._leave()
                 return
             self._watch.flow(self._adapter.timeouts.idle, self._heartbeat)
         await pull(self, out)
@@ -343,7 +351,7 @@ class Relay:
         except asyncio.CancelledError:
             reason = watch.caught()
             if not reason:
-                self.close()
+                self._leave()
                 raise
             if reason == HEARTBEAT:
                 watch.beat = watch.now()
@@ -392,7 +400,28 @@ class Relay:
         """Stop now: the connection is dropped, what was used so far is told."""
         self._ended = True
         self._ready = iter(())
-        self._stop(keep=False)
+        self._stop(keep=self._reader.done)
+
+    def _leave(self) -> None:
+        """The client has gone."""
+        if self.lingers:
+            self._out = None
+        else:
+            self.close()
+
+    async def read_on(self) -> None:
+        """Take the rest for what it says of its use, as far as that may be spent. Raises TransportError."""
+        self._watch.stop()
+        rest = Rest(self._reader, self._meter)
+        if self._over or rest.read.done():
+            return
+        if not self._response.pipe(rest):
+            while not rest.read.done() and (data := await self._response.chunk()):
+                rest.feed(data)
+            return
+        if self._held:
+            self._response.resume()
+        await rest.read
 
     def _stop(self, *, keep: bool) -> bool:
         """Let go of the upstream and tell what was used; False where that was done before."""
@@ -419,6 +448,46 @@ class Relay:
         if usage is None:
             return Usage(completion_tokens=least, estimated=True) if least else None
         return replace(usage, completion_tokens=max(least, usage.completion_tokens), estimated=True)
+
+
+class Rest:
+    """What still comes of a stream that nobody waits for: called by the transport. `read`: done at its end."""
+
+    def __init__(self, reader: StreamReader, meter: Meter | None) -> None:
+        self._reader = reader
+        self._meter = meter
+        self._size = 0
+        self.read: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if reader.done or reader.trouble is not None:
+            self.end(None)
+
+    def feed(self, data: bytes) -> None:
+        if self.read.done():
+            return
+        reader = self._reader
+        reader.feed(data)
+        self._size += len(data)
+        if reader.done or reader.trouble is not None or self._size > LONGEST_READ_ON or unpaid(reader, self._meter):
+            self.end(None)
+
+    def end(self, error: TransportError | None) -> None:  # noqa: ARG002 - what is missing is estimated
+        if not self.read.done():
+            self.read.set_result(None)
+
+
+class LeftStream:
+    """See `Left`: its reply tells what was used, once it is ended."""
+
+    def __init__(self, model: Model, relay: Relay) -> None:
+        self.model = model
+        self._relay = relay
+
+    async def read_on(self) -> None:
+        await self._relay.read_on()
+
+    def end(self) -> Usage | None:
+        self._relay.close()
+        return None
 
 
 async def replay(pieces: Iterable[Piece]) -> AsyncIterator[Piece]:

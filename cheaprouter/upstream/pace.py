@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from typing import Final
 
+from ..books.rows import INDEX, Row
 from ..core.models import Capability, Model, Usage
 from ..core.records import dataclass
 
@@ -19,9 +21,14 @@ _LEAST_TOKENS: Final = 20
 _LEAST_SECONDS: Final = 0.2
 _LEAST_CHARACTERS: Final = 80
 _TOKENS_A_CHARACTER: Final = 0.25
+_MODEL, _LATENCY, _ATTEMPTS = (INDEX[name] for name in ("model_id", "latency_ms", "attempts"))
+_COMPLETION, _REASONING = INDEX["completion_tokens"], INDEX["reasoning_tokens"]
 _CLOUD_RATE: Final = 80.0
 _LOCAL_RATE: Final = 10.0
 """Tokens a second where nothing was seen yet: what usual models write in a quiet hour."""
+
+_FAST: Final = 500.0
+"""Tokens a second above which one answer alone is not believed: it may have come in a burst."""
 
 
 @dataclass(slots=True)
@@ -63,6 +70,13 @@ class Pace:
             known.density += _WEIGHT * (density - known.density)
         known.hidden += _WEIGHT * (usage.reasoning_tokens - known.hidden)
 
+    def restore(self, rows: Iterable[Row]) -> None:
+        """Begin with what the books tell of whole answers, oldest first. How dense a text was is not in them."""
+        for row in rows:
+            if row[_ATTEMPTS] == 1:
+                told = Usage(completion_tokens=row[_COMPLETION], reasoning_tokens=row[_REASONING])
+                self.answered(row[_MODEL], told, row[_LATENCY] / 1000, 0)
+
     def rate(self, model: Model) -> int:
         """Tokens a second, at least one."""
         known = self._known.get(model.id)
@@ -75,8 +89,8 @@ class Pace:
         known = self._known.get(model.id)
         return 0 if known is None else round(known.usual)
 
-    def written(self, model: Model, characters: int, seconds: float, *, whole: bool) -> int:
-        """Tokens that an answer will have of which so many characters were seen in so many seconds.
+    def written(self, model: Model, characters: int, seconds: float, wrote: float = 0.0, *, whole: bool) -> int:
+        """Tokens that an answer will have of which so many characters were seen in so many seconds, in `wrote` of them.
 
         Of one that is not `whole` more was written than came, and of thoughts that are not shown what the time allowed.
         """
@@ -87,5 +101,8 @@ class Pace:
         thinks = known.hidden or Capability.REASONING in model.capabilities
         seen = known.density * characters
         if not whole:
-            seen += NOTICED * (known.rate or 0.0)
+            # A rate from its sending on is less than that of its writing, most of all where answers are short. The first
+            # piece was there at the beginning.
+            own = min(_FAST, seen / (wrote + NOTICED)) if wrote >= _LEAST_SECONDS else 0.0
+            seen += NOTICED * max(known.rate, own)
         return round(seen + min(known.hidden, by_time)) if thinks else round(seen)

@@ -57,6 +57,7 @@ class Pool:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         jitter: Callable[[], float] = random.random,
         heartbeat: float = HEARTBEAT_SECONDS,
+        pace: Pace | None = None,
     ) -> None:
         self._transport = SchemeTransport(transport, mock)
         self._bus = bus
@@ -78,7 +79,7 @@ class Pool:
         self.thoughts = Memory()
         self._observer = Observer(self.health, bus, clock)
         bus.on(lambda up: self._may_be_able_now(up.provider), ProviderUp)
-        self._pace = Pace()
+        self._pace = pace or Pace()
         self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
@@ -193,7 +194,8 @@ class Pool:
             self.health.begin(target, self._clock.monotonic())
         learned = self.learned.of(model)
         meter, streamed = asker.meter, adapter.asks_stream(request, learned)
-        most = None if meter is None else meter.ceiling(model, whole=not streamed)
+        # What goes on writing once it is dropped cannot be ended either: it may have no more than is reserved.
+        most = None if meter is None else meter.ceiling(model, whole=not streamed or adapter.goes_on)
         request = request if most is None else request.capped(most)
         watch = Watchdog(self._watched or self._watches(), self._loop_time, end)
         call = Call(
@@ -253,16 +255,16 @@ class Pool:
             return usage
         if not told.written or not (call.accepted or seconds >= _WORKED_ON):
             return usage
-        output = self._weigh(call, told.characters, seconds, whole=told.whole)
+        output = self._weigh(call, told.characters, seconds, call.writing_for(seconds), whole=told.whole)
         if not told.characters:
             output = min(output, self._most(call))
         if usage is None:
             return Usage(completion_tokens=output, estimated=True)
         return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
 
-    def _weigh(self, call: Call, characters: int, seconds: float, *, whole: bool) -> int:
+    def _weigh(self, call: Call, characters: int, seconds: float, wrote: float, *, whole: bool) -> int:
         """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
-        output = self._pace.written(call.model, characters, seconds, whole=whole)
+        output = self._pace.written(call.model, characters, seconds, wrote, whole=whole)
         return max(output, self._most(call, 1)) if call.adapter.goes_on and not whole else output
 
     def _most(self, call: Call, times: int = 2) -> int:
@@ -339,9 +341,10 @@ class Pool:
             call.watch,
             lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
-            lambda characters: self._weigh(call, characters, spent, whole=False),
+            lambda characters: self._weigh(call, characters, spent, self._loop_time() - began, whole=False),
             events=call.request.wire == "events",
             meter=call.meter,
+            lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply

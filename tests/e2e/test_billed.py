@@ -108,6 +108,28 @@ async def test_an_impatient_client_cannot_pass_its_budget(tmp_path):
     assert spent == near(bill.billed)
 
 
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("limit", [{"daily_budget": 0.005, "budget_action": "refuse"}, {"tpm": 500}])
+async def test_what_is_read_on_is_dropped_where_a_limit_is_reached(tmp_path, stream, limit):
+    async with (
+        biller(slow=Way(tokens=4000, wait=0.3, rate=800)) as bill,
+        router(tmp_path, a_house(bill, devices={"kid": limit})) as client,
+    ):
+        guest = a_body(SAY, "lab/slow", stream=True, max_tokens=40)
+        for _ in range(3):  # by which it is known to hide nothing, and how long it writes
+            async with client.http.post(client.url + ASK, json=guest) as reply:
+                await reply.read()
+        await client.app.house.gateway.idle()
+        bill.items.clear()
+        await asyncio.gather(*(ask(client, "slow", stream=stream, patience=0.15) for _ in range(4)))
+        await client.app.house.gateway.idle()
+        await bill.done()
+        spent = sum(row["cost_usd"] for row in await client.audit() if row["device_id"] == "kid")
+    assert len(bill.items) == 4
+    assert 0.003 < bill.billed <= Decimal("0.005") + 800 * Decimal("0.00001")  # and a second of one request
+    assert spent == near(bill.billed, 0.8, 1.3)
+
+
 async def test_a_client_that_left_may_ask_again_at_once(tmp_path):
     devices = {"defaults": {"parallel": 1}}
     async with biller(slow=Way(wait=0.5)) as bill, router(tmp_path, a_house(bill, devices=devices)) as client:
@@ -217,6 +239,39 @@ async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_an
         row = await booked(client, bill, 5)
     assert row["status"] == 499
     assert row["cost_usd"] == near(bill.billed - billed, 0.5, 1.5)
+
+
+@pytest.mark.parametrize("aiohttps_road", [False, True])
+async def test_a_stream_that_goes_on_without_its_client_is_read_to_what_it_cost(tmp_path, aiohttps_road):
+    async with (
+        biller(m=Way(tokens=400, rate=400, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq")) as client,
+    ):
+        sent = a_body(SAY, "lab/m", stream=True)
+        async with client.http.post(client.url + ASK, json=sent, expect100=aiohttps_road) as reply:
+            await reply.content.readuntil(b"abc")
+            reply.close()
+        row = await booked(client, bill)
+    assert (row["status"], row["error"], row["completion_tokens"]) == (499, "client_disconnected", 400)
+    assert row["cost_usd"] == pytest.approx(float(bill.billed))
+
+
+async def test_streams_that_cannot_be_ended_stay_within_a_budget(tmp_path):
+    devices = {"kid": {"daily_budget": 0.005, "budget_action": "refuse"}}
+    async with (
+        biller(m=Way(tokens=1000, rate=1000, stops=False)) as bill,
+        router(tmp_path, a_house(bill, kind="groq", devices=devices)) as client,
+    ):
+        for _ in range(3):
+            guest = a_body(SAY, "lab/m", stream=True, max_tokens=40)
+            async with client.http.post(client.url + ASK, json=guest) as reply:
+                await reply.read()
+        await client.app.house.gateway.idle()
+        bill.items.clear()
+        await asyncio.gather(*(ask(client, "m", stream=True, patience=0.3) for _ in range(8)))
+        await client.app.house.gateway.idle()
+        await bill.done()
+    assert 0.001 < bill.billed <= Decimal("0.005")
 
 
 async def test_what_a_stop_cuts_off_is_booked_at_its_estimate(tmp_path, monkeypatch):

@@ -53,8 +53,10 @@ async def test_kill_9_loses_nothing_that_was_answered(tmp_path):
         rows = await audit(http, router.url)
         async with http.get(f"{router.url}/router/devices/kitchen") as reply:
             state = (await reply.json())["state"]
-    assert len(rows) == 25
-    assert (state["requests"], state["output_tokens"]) == (25, 100)
+    assert len(rows) == len({row["id"] for row in rows}) == 25
+    # The last may have left a moment before it was booked: its intent stands for it then.
+    assert [row["error"] for row in rows[1:]] == [None] * 24
+    assert (state["requests"], state["output_tokens"]) == (25, sum(row["completion_tokens"] for row in rows))
 
 
 async def test_the_admin_key_is_in_a_file_for_its_owner_only(tmp_path):

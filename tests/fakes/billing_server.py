@@ -76,7 +76,9 @@ class BillingServer:
                     await self._event(
                         response, [{"index": choice, "delta": {"content": self.word * some}, "finish_reason": None}]
                     )
-            for _ in range(20):  # whoever reads has its turn, and whoever was dropped is told
+            for _ in range(
+                20 * max(1, n // self.at_once)
+            ):  # whoever reads has its turn, and whoever was dropped is told
                 await asyncio.sleep(0)
             await self.go.wait()
 
