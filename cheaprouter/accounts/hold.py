@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -41,8 +42,14 @@ _SHARE: Final = 4
 _FIRST_SHARE: Final = 2
 """The same of one of which nobody knows yet whether it can be."""
 
+_FIRST_MOST: Final = 4 * START
+"""Output tokens that the first reply may have although they are more than its share: most are shorter, and are not cut short then."""
+
 _DENSE: Final = 1.5
 """By how much our count of a reply may be over its upstream's: where it was told how long it may be, it is trusted so far."""
+
+_SLACK: Final = 32
+"""Tokens of our count that one that is learned to be over may be off by."""
 
 
 def refused(
@@ -75,7 +82,7 @@ class Hold:
     """
 
     __slots__ = (
-        "_accounts", "_all", "_ample", "_device_id", "_limited", "_model", "_opened", "_operation", "_reservation", "_tariff", "_wanted", "characters", "output", "pieces",
+        "_accounts", "_all", "_ample", "_dense", "_device_id", "_limited", "_model", "_opened", "_operation", "_reservation", "_tariff", "_wanted", "characters", "output", "pieces",
         "prompt",
     )  # fmt: skip
 
@@ -97,6 +104,7 @@ class Hold:
         self._tariff: Tariff | None = None
         self._limited = self._all = False
         self._ample: tuple[Limits, Limits, float, int] | None = None
+        self._dense = 1.0
         self._wanted = 0
         self.prompt = prompt
         self.output = self.characters = self.pieces = 0
@@ -179,7 +187,7 @@ class Hold:
         if room is None:
             return None
         if blind:
-            share = room // (_SHARE if whole or hides else _FIRST_SHARE)
+            share = room // _SHARE if whole or hides else max(room // _FIRST_SHARE, min(room, _FIRST_MOST))
             self._raise(min(most, max(self.output, share)), mine.limits, house.limits, now, day)
             room = min(room, self.output)
         return None if room >= most else max(1, room // self._operation.n)
@@ -209,7 +217,8 @@ class Hold:
 
     def more(self, written: int) -> LimitError | None:
         """Reserve more for a reply that has so many characters, by the limits as they are now; the error where it must end."""
-        seen = -(-written // CHARACTERS_OF_A_TOKEN)
+        counted = -(-written // CHARACTERS_OF_A_TOKEN)
+        seen = counted if self._dense == 1 else math.ceil(max(0, counted - _SLACK) / self._dense)
         mine, house, now, day = self._in_force()
         limits, ceiling = mine.limits, house.limits
         self._price(mine, house)
@@ -272,6 +281,7 @@ class Hold:
 
     def _took(self, model: Model, cost: Tariff | None, output: int) -> None:
         self._model, self._tariff, self._ample = model, cost, None
+        self._dense = self._accounts.habits.dense.get(model.id, 1.0)
         self._holds(output)
 
     def _holds(self, output: int) -> None:
@@ -279,14 +289,13 @@ class Hold:
         self.output = output
         # All that it may have is there, and it is told so: only one that does not keep to that needs more.
         self._all = output == self._wanted
-        self.pieces = pieces = (
-            int(output * _DENSE) if self._all else output - (AHEAD if output > 4 * AHEAD else output // 4)
-        )
-        self.characters = pieces * CHARACTERS_OF_A_TOKEN
+        self._watch(self._end() if self._all else output - (AHEAD if output > 4 * AHEAD else output // 4))
 
     def _end(self) -> int:
-        """Tokens by our count at which what is reserved is used up."""
+        """Tokens at which what is reserved is used up."""
         return int(self.output * _DENSE) if self._all else self.output
 
     def _watch(self, tokens: int) -> None:
-        self.characters, self.pieces = tokens * CHARACTERS_OF_A_TOKEN, max(1, tokens)
+        """Ask again at so many tokens, be they more by our count."""
+        counted = max(1, tokens if self._dense == 1 else int(tokens * self._dense) + _SLACK)
+        self.characters, self.pieces = counted * CHARACTERS_OF_A_TOKEN, counted

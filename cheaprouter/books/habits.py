@@ -37,6 +37,12 @@ _HIDES: Final = 20
 _UNSEEN: Final = 64
 """Tokens more than were seen that say nothing yet: an end, a role, names of tools."""
 
+_MOST_DENSE: Final = 1.5
+"""By how much our count of a reply's tokens is over its upstream's, at most."""
+
+_SOME: Final = 200
+"""Tokens of a reply from which on the two counts are worth comparing."""
+
 _FULL: Final = round(1 / WEIGHT)
 _MOST: Final = 1000
 _LONGEST: Final = 2**40
@@ -69,13 +75,15 @@ class Habits:
     `outputs`: output tokens that a reply of a model usually has. `corrections`: by what to multiply an estimate of a prompt
     to get what the model's upstream counts. Both by model id, and only once they are believed. `long`: output tokens of which
     few replies have more, each for itself where there are several. `hiding`: above 0 for a model that is billed for more than
-    it shows, as those are that keep their thoughts; absent where nobody knows.
+    it shows, as those are that keep their thoughts; absent where nobody knows. `dense`: by how much
+    our count of a model's output is over its upstream's, 1 to 1.5; absent where nobody knows.
     """
 
     def __init__(self) -> None:
         self._means: OrderedDict[str, tuple[_Mean, _Mean]] = OrderedDict()
         self._last: OrderedDict[Replies, deque[int]] = OrderedDict()
         self.hiding: dict[str, int] = {}
+        self.dense: dict[str, float] = {}
         self.outputs: dict[str, int] = {}
         self.corrections: dict[str, float] = {}
         self.long: dict[Replies, int] = {}
@@ -123,6 +131,8 @@ class Habits:
         if seen:
             hidden = usage.completion_tokens > 2 * seen + _UNSEEN
             self.hiding[model_id] = _HIDES if hidden else max(0, self.hiding.get(model_id, 0) - 1)
+            if usage.completion_tokens >= _SOME:
+                self._compare(model_id, seen / usage.completion_tokens)
         if estimated_prompt >= _LEAST_PROMPT and usage.prompt_tokens:
             off = usage.prompt_tokens / estimated_prompt
             if ratio.add(off if 0.25 <= off <= 4.0 else min(4.0, max(0.25, off))):
@@ -143,6 +153,12 @@ class Habits:
             long = sorted(last)[int(count * LONG) if count > _HIDES else count - 1]
             self.long[replies] = long + long // 4 + _SPARE
 
+    def _compare(self, model_id: str, ratio: float) -> None:
+        """Our count of a reply by its upstream's. What was hidden, or written densely, lowers it at once: it must not be too high."""
+        ratio = min(_MOST_DENSE, max(1.0, ratio))
+        before = self.dense.get(model_id, ratio)
+        self.dense[model_id] = ratio if ratio < before else before + (ratio - before) * WEIGHT
+
     def _new(self, model_id: str) -> tuple[_Mean, _Mean]:
         means = self._means[model_id] = (_Mean(), _Mean())
         if len(self._means) > _MOST:
@@ -150,4 +166,5 @@ class Habits:
             self.outputs.pop(gone, None)
             self.corrections.pop(gone, None)
             self.hiding.pop(gone, None)
+            self.dense.pop(gone, None)
         return means

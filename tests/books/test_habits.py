@@ -101,3 +101,15 @@ async def test_after_a_restart_outputs_are_known_from_the_books(office):
     habits.restore(office.database)
     assert habits.outputs == {"lab/small": 20}
     assert habits.corrections == {}
+
+
+def test_by_how_much_our_count_of_replies_is_over_is_learned_and_never_too_high():
+    habits = Habits()
+    habits.observe("lab/small", 0, Usage(10, 1000), seen=1250)
+    assert habits.dense == {"lab/small": 1.25}
+    habits.observe("lab/small", 0, Usage(10, 1000), seen=9000)
+    assert habits.dense["lab/small"] == pytest.approx(1.2625)
+    habits.observe("lab/small", 0, Usage(10, 5), seen=5)  # too short to say anything
+    assert habits.dense["lab/small"] == pytest.approx(1.2625)
+    habits.observe("lab/small", 0, Usage(10, 1000), seen=400)
+    assert habits.dense["lab/small"] == 1
