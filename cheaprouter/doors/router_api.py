@@ -6,6 +6,7 @@ the admin key everyone's. Every change needs the admin key.
 
 from __future__ import annotations
 
+import asyncio
 import html
 from string import Template
 from typing import Final
@@ -18,6 +19,7 @@ from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
 from ..core.ids import clean_id, device_scope
 from ..core.models import Json
+from ..wire.written import written
 from .context import (
     CONTROL,
     for_admin,
@@ -34,6 +36,9 @@ from .context import (
 
 _PROVIDER: Final = ("name", "kind", "local", "state")
 """What a device may know of a provider."""
+
+_AT_ONCE: Final = 20
+"""Devices that are told until others have their turn: a tenth of a millisecond each."""
 
 _MOST_AUDIT_ROWS: Final = 10_000
 _MOST_DIGITS: Final = 9
@@ -59,8 +64,16 @@ async def clear_cooldowns(request: web.Request) -> web.Response:
 async def devices(request: web.Request) -> web.Response:
     """All known devices with their state and settings, or the one that asks."""
     control, own = request.app[CONTROL], sees(request)
-    ids = [i for i in ([own] if own is not None else control.device_ids()) if control.knows(i)]
-    return json_response({"data": [control.device_report(i) for i in ids]})
+    told = bytearray(b'{"data":[')
+    for at, device_id in enumerate([own] if own is not None else control.device_ids(), 1):
+        if control.knows(device_id):
+            told += written(control.device_report(device_id)) + b","
+        if at % _AT_ONCE == 0:
+            await asyncio.sleep(0)
+    if told.endswith(b","):
+        del told[-1:]
+    told += b"]}"
+    return web.Response(body=told, content_type="application/json")
 
 
 async def device(request: web.Request) -> web.Response:

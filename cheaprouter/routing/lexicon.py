@@ -239,21 +239,26 @@ LEADING: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+_MARKS: Final = r"\s,.;:!?()—–-"
+_CJK_MARKS: Final = r"\s,.!，。！"
+
 TRAILING: Final = re.compile(
-    r"""(?<=\S)(?:[\s,.;:!?()—–-]+(?:
+    rf"""(?:(\A\s*+[{_MARKS}]|(?<=[^{_MARKS}]))[{_MARKS}]+(?:
     (?:many\ )?thanks?(?:\ (?:you|a\ lot|so\ much|very\ much|in\ advance|again|a\ bunch|a\ million))*
     |thank\ you(?:\ (?:so\ much|very\ much|in\ advance|for\ your\ (?:help|time)))?|thx|ty|cheers|please|pls|plz|ta
-    |(?:best|kind|warm|many)?\ ?(?:regards|wishes),?(?:\s+\w+){0,3}|(?:best|cheers|sincerely|yours(?:\ truly)?|thanks),\s+\w+(?:\s\w+)?
+    |(?:best|kind|warm|many)?\ ?(?:regards|wishes),?(?:\s++\w++){{0,3}}|(?:best|cheers|sincerely|yours(?:\ truly)?|thanks),\s++\w++(?:\s\w++)?
     |(?:i\ need\ (?:this|it)|(?:it|this)\ is\ needed)\ (?:now|today|quickly|soon|fast)
     |(?:i\ need\ (?:this|it)\ |please\ answer\ |answer\ )?(?:asap|as\ soon\ as\ possible|a\.s\.a\.p|right\ away)
     |(?:it's|it\ is|this\ is)\ (?:very\ )?urgent|urgent|take\ your\ time|let\ me\ know|i\ (?:would\ |will\ )?(?:really\ )?appreciate\ (?:it|your\ help|any\ help)
     |much\ appreciated|hope\ you\ can\ help|any\ help\ (?:is|would\ be)\ appreciated
-    |sent\ from\ my\ [\w\s]{2,24}|--+\s*\w+(?:\s\w+){0,3}|[—–]\s*\w+(?:\s\w+)?
+    |sent\ from\ my\ [\w\s]{{2,24}}|--++\s*+\w++(?:\s\w++){{0,3}}|[—–]\s*+\w++(?:\s\w++)?
     |bitte|danke(?:\ schön)?|vielen\ dank|merci(?:\ (?:beaucoup|d'avance))?|s'il\ (?:te|vous)\ pla[iî]t|svp|gracias|por\ favor|grazie|per\ favore|obrigad[oa]
     |bedankt|alsjeblieft|alstublieft|dzięki|proszę|díky|prosím|спасибо|пожалуйста|дякую|tack|takk|tak|kiitos|köszönöm|teşekkürler|lütfen|ευχαριστώ|terima\ kasih
-    )|[\s,.!，。！]*(?:谢谢|謝謝|ありがとう(?:ございます)?|お願いします|감사합니다|고마워))[\s.!,;:)]*\Z""",
+    )|(\A\s*+[{_CJK_MARKS}]|(?<=[^{_CJK_MARKS}]))[{_CJK_MARKS}]*(?:谢谢|謝謝|ありがとう(?:ございます)?|お願いします|감사합니다|고마워))[\s.!,;:)]*+\Z""",
     re.IGNORECASE | re.VERBOSE,
 )
+"""Thanks and signatures at the end, with the marks before them: those of a text that is nothing but marks before it but for the first
+one, which is group 1 or 2. It begins where a run of marks does and nowhere within one, so that each run is gone through once."""
 
 LAST_WORDS: Final = tuple(
     sorted(

@@ -184,7 +184,7 @@ def _without_end(text: str) -> str:
     tail = text[-END:]
     if tail.isascii() and not _may_end(tail.lower()):
         return text
-    bare = lexicon.TRAILING.sub("", tail, count=1)
+    bare = lexicon.TRAILING.sub(r"\1\2", tail, count=1)
     return text if len(bare) == len(tail) else text[: len(text) - len(tail)] + bare
 
 

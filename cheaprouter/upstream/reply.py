@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
 from ..providers.transport import Response, Sink, TransportError
+from . import rounds
 from .inflate import STEP, Inflater
 
 READ_BUFFER: Final = 256 * 1024
@@ -124,7 +125,7 @@ class Reply(Response):
             self._discard()
         elif self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-        if self.held > READ_BUFFER and self._line is not None:
+        if self._line is not None and (self.held > READ_BUFFER or (self.held and self._rest is not None)):
             self._line.hold()
 
     # --- the reader's side -------------------------------------------------------------------------------------
@@ -245,6 +246,9 @@ class Reply(Response):
             self._rest = None
         loop = asyncio.get_running_loop()
         began = loop.time()
+        if (self.held > _QUICK or self._inflater is not None) and rounds.is_over(loop, began):
+            self._rest = loop.call_soon(self._push)
+            return
         while (sink := self._sink) is not None and not self._paused:
             if self._inflater is not None and self._inflater.ready:
                 data = self._inflate()
@@ -276,7 +280,7 @@ class Reply(Response):
             if self.held <= READ_BUFFER and self._line is not None and not self._paused:
                 self._line.go_on()
             return data[:most]
-        if self.held > READ_BUFFER and self._line is not None:
+        if self._line is not None and not self._paused:
             self._line.go_on()
         self.pieces, self.held = [], 0
         if self._inflater is None:

@@ -17,6 +17,9 @@ from .tally import DEEPEST
 MOST_VALUES: Final = 100_000
 """Of one reply, or one event of a stream, or one list. The longest real lists of models have some 30,000."""
 
+MOST_ESCAPES: Final = 400_000
+"""Backslashes of the same. Each takes ten times what a plain character does, and a model's longest answer has half as many letters."""
+
 _LIGHT: Final = 128 * 1024
 """Bytes that cannot hold enough to matter: they are not counted."""
 
@@ -32,18 +35,21 @@ class TooMuchError(ValueError):
 
 
 def refuse_too_many(raw: bytes) -> int:
-    """How many brackets open in `raw`. Raises TooMuchError where it may hold too many values: it stops where it is sure.
+    """How many brackets open in `raw`. Raises TooMuchError where it may hold too many values, or escapes: it stops where it is sure.
 
     Marks inside of texts count, too.
     """
     size = len(raw)
     if size <= _LIGHT:
         return 0 if size <= 2 * DEEPEST else raw.count(b"[") + raw.count(b"{")
-    commas = brackets = 0
+    commas = brackets = escapes = 0
     for start in range(0, size, _STEP):
         end = start + _STEP
         commas += raw.count(b",", start, end)
         brackets += raw.count(b"[", start, end) + raw.count(b"{", start, end)
+        escapes += raw.count(b"\\", start, end)
+        if escapes > MOST_ESCAPES:
+            raise TooMuchError("more escapes than are read")
         if commas + brackets > MOST_VALUES:
             if size <= _TEXTS_CUT_OUT:
                 return _exactly(raw)

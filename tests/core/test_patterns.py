@@ -38,7 +38,7 @@ SHORT = {
 }
 """Patterns that only meet texts of so many characters, for which `MOST` steps have to do."""
 
-MOST = 3_000_000
+MOST = 300_000
 ENDED_BY = {"providers.mock_script._MARKER": "]]"}
 """What the text that is searched has at its end, always."""
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+from itertools import pairwise
+
 import pytest
 
 from tests.builders import a_body
@@ -160,6 +163,21 @@ async def test_newcomers_past_the_limit_are_one_device_in_audit_and_usage(tmp_pa
         assert {row["id"] for row in (await home.get("/router/devices"))["data"]} == names
         usage = (await home.get("/router/usage?group_by=device"))["data"]
         assert {row["device"]: row["requests"] for row in usage} == dict.fromkeys(names, 1) | {"others": 7}
+
+
+async def test_a_list_of_many_devices_leaves_others_their_turn(tmp_path, monkeypatch):
+    """Counted by how often the loop comes round while the list is made."""
+    async with router(tmp_path, {"auth": "open", **MOCK}) as home:
+        control, told, rounds = home.app.house.control, [], []
+        monkeypatch.setattr(control, "device_ids", lambda: [f"device {n}" for n in range(200)])
+        monkeypatch.setattr(control, "knows", lambda _: True)
+        monkeypatch.setattr(control, "device_report", lambda name: told.append(name) or {"id": name})
+        asking = asyncio.ensure_future(home.get("/router/devices"))
+        while not asking.done():
+            rounds.append(len(told))
+            await asyncio.sleep(0)
+        assert [row["id"] for row in (await asking)["data"]] == told
+        assert max(after - before for before, after in pairwise([*rounds, len(told)])) <= 40
 
 
 async def test_205_newcomers_leave_the_tablet_with_what_it_spent(tmp_path):

@@ -204,3 +204,40 @@ async def test_a_stream_that_cannot_be_unpacked_ends_with_what_is_wrong(wire, he
     wire.comes(http_chunk(b"plain text"))
     assert [error.code for error in heard.ends] == ["invalid_reply"]
     assert wire.transport.aborted
+
+
+async def test_many_replies_at_once_leave_others_their_turn_as_one_does(heard):
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        ready = loop.time() + 0.003
+        while loop.time() < ready:
+            pass
+
+    heard.act = work
+    wires = [Wire() for _ in range(30)]
+    for wire in wires:
+        (await wire.ask(CHUNKED)).pipe(heard)
+    before = asyncio.Event()
+    loop.call_soon(before.set)
+    for wire in wires:
+        wire.comes(http_chunk(b"x" * 4000))
+    await before.wait()
+    assert 0 < len(heard.pieces) < 10
+    await until(lambda: len(heard.body) == 30 * 4000)
+
+
+async def test_a_reply_that_rests_is_not_read_until_it_goes_on(wire, heard):
+    loop = asyncio.get_running_loop()
+
+    def work() -> None:
+        ready = loop.time() + 0.003
+        while loop.time() < ready:
+            pass
+
+    heard.act = work
+    (await wire.ask(CHUNKED)).pipe(heard)
+    wire.comes(http_chunk(b"x" * 4000), http_chunk(b"x" * 4000))
+    assert not wire.transport.reading
+    await until(lambda: len(heard.body) == 8000)
+    assert wire.transport.reading

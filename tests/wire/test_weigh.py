@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.wire.decode import DEEPEST
 from cheaprouter.wire.openai_chat import lenient
-from cheaprouter.wire.weigh import MOST_VALUES, TooMuchError, loads
+from cheaprouter.wire.weigh import MOST_ESCAPES, MOST_VALUES, TooMuchError, loads
 
 EVERY = [loads, lenient.loads]
 
@@ -31,6 +31,18 @@ def test_it_is_refused_before_it_is_parsed(read):
     """What follows is no JSON at all, and nobody sees that."""
     with pytest.raises(TooMuchError):
         read(many(10 * MOST_VALUES)[:-1] + b"!")
+
+
+@pytest.mark.parametrize("read", EVERY)
+def test_more_escapes_than_any_answer_has_are_refused(read):
+    with pytest.raises(TooMuchError, match="escapes"):
+        read(b'{"a": "' + b"\\u00e9" * (MOST_ESCAPES + 1) + b'"}')
+
+
+@pytest.mark.parametrize("read", EVERY)
+def test_as_many_escapes_as_an_answer_may_have_are_read(read):
+    text = "é" * MOST_ESCAPES
+    assert read(b'{"a": "' + b"\\u00e9" * MOST_ESCAPES + b'"}') in ({"a": text}, ({"a": text}, True))
 
 
 @pytest.mark.parametrize("read", EVERY)
