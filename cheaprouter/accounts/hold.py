@@ -131,7 +131,8 @@ class Hold:
                     reservation, self.prompt + output, each.begun + output * each.each, limits, ceiling, now, day
                 )
         if refusal is None:
-            self._took(model, cost, output)
+            self._model, self._tariff, self._ample = model, cost, None
+            self._holds(output)
             if self._limited:
                 more = (self._wanted - output) * _SHARE
                 if ledger.ample(reservation, more, more * each.each, limits, ceiling):
@@ -156,7 +157,8 @@ class Hold:
             day,
         )
         if refusal is None:
-            self._took(model, cost, output)
+            self._model, self._tariff, self._ample = model, cost, None
+            self._holds(output)
         return refusal
 
     def ceiling(self, model: Model, *, whole: bool) -> int | None:
@@ -269,10 +271,6 @@ class Hold:
         if refusal is None and output > self.output:
             self._holds(output)
         return refusal
-
-    def _took(self, model: Model, cost: Tariff | None, output: int) -> None:
-        self._model, self._tariff, self._ample = model, cost, None
-        self._holds(output)
 
     def _holds(self, output: int) -> None:
         """So many tokens of output are reserved now."""

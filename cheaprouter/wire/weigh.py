@@ -17,7 +17,7 @@ from .tally import DEEPEST
 MOST_VALUES: Final = 100_000
 """Of one reply, or one event of a stream, or one list. The longest real lists of models have some 30,000."""
 
-_LIGHT: Final = 128 * 1024
+LIGHT: Final = 128 * 1024
 """Bytes that cannot hold enough to matter: they are not counted."""
 
 _STEP: Final = 256 * 1024
@@ -37,7 +37,7 @@ def refuse_too_many(raw: bytes) -> int:
     Marks inside of texts count, too.
     """
     size = len(raw)
-    if size <= _LIGHT:
+    if size <= LIGHT:
         return 0 if size <= 2 * DEEPEST else raw.count(b"[") + raw.count(b"{")
     commas = brackets = 0
     for start in range(0, size, _STEP):
