@@ -119,7 +119,7 @@ async def usage(request: web.Request) -> web.Response:
     if query.pop("format", "json") == "csv":
         headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
         return web.Response(text=await reports.usage_csv(query), content_type="text/csv", headers=headers)
-    return json_response(await reports.usage(query))
+    return web.Response(body=await reports.usage_json(query), content_type="application/json")
 
 
 async def route(request: web.Request) -> web.Response:
