@@ -127,6 +127,10 @@ class Control:
         """All that are known."""
         return self.accounts.known.ids()
 
+    def latest_devices(self, most: int) -> list[str]:
+        """So many of them, the one that called last first."""
+        return self.accounts.known.recent()[:most]
+
     def knows(self, device_id: str) -> bool:
         """Whether a device is known."""
         return device_id in self.accounts.known

@@ -11,7 +11,7 @@ from ..catalog.prices import Tariff, active_price, at_least, billed, charged, ta
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
 from ..core.events import FallbackUsed, RequestCompleted
-from ..core.models import Attempt, Caller, Model, Operation, Price, RouteDecision, Usage
+from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usage
 from ..core.money import charge
 from .hold import Hold, refused
 from .ledger import Refusal, Reservation, reached
@@ -187,7 +187,10 @@ class Account:
         asked = self.operation.max_tokens
         most = _LONG * usual if asked is None else asked * self.operation.n
         price = model.flat or active_price(model, self.at)
-        cost = None if price is None else charged(price, prompt, 0)
+        cost, each = None, 0
+        if price is not None:
+            cost = charged(price, prompt, 0)
+            each = pico[1] if (pico := price.rates.pico) and not price.tiers else charged(price, prompt, 1) - cost
         output, count = 0, 1
         if tries is not None:
             prompt, output, count = prompt + tries.prompt_tokens, tries.completion_tokens, 1 + tries.count
@@ -214,7 +217,7 @@ class Account:
                 rate,
                 min(most, usual),
                 most,
-                0 if price is None else _of_a_token(price, prompt),
+                each,
             )
         )
 
@@ -472,9 +475,3 @@ class Account:
         return charged(
             price, usage.prompt_tokens, usage.completion_tokens, usage.cached_tokens, usage.cache_write_tokens
         )
-
-
-def _of_a_token(price: Price, prompt: int) -> int:
-    """What a token of output costs after such a prompt, in pico-dollars."""
-    pico = price.rates.pico
-    return charged(price, prompt, 1) - charged(price, prompt, 0) if price.tiers or pico is None else pico[1]

@@ -139,7 +139,9 @@ class Hold:
                     reservation, self.prompt + output, each.begun + output * each.each, limits, ceiling, now, day
                 )
         if refusal is None:
-            self._took(model, cost, output)
+            self._model, self._tariff, self._ample = model, cost, None
+            self._dense = self._accounts.habits.dense.get(model.id, 1.0)
+            self._holds(output)
             if self._limited:
                 more = (self._wanted - output) * _SHARE
                 if ledger.ample(reservation, more, more * each.each, limits, ceiling):
@@ -164,7 +166,9 @@ class Hold:
             day,
         )
         if refusal is None:
-            self._took(model, cost, output)
+            self._model, self._tariff, self._ample = model, cost, None
+            self._dense = self._accounts.habits.dense.get(model.id, 1.0)
+            self._holds(output)
         return refusal
 
     def ceiling(self, model: Model, *, whole: bool) -> int | None:
@@ -278,11 +282,6 @@ class Hold:
         if refusal is None and output > self.output:
             self._holds(output)
         return refusal
-
-    def _took(self, model: Model, cost: Tariff | None, output: int) -> None:
-        self._model, self._tariff, self._ample = model, cost, None
-        self._dense = self._accounts.habits.dense.get(model.id, 1.0)
-        self._holds(output)
 
     def _holds(self, output: int) -> None:
         """So many tokens of output are reserved now."""

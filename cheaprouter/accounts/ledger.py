@@ -275,7 +275,7 @@ class Ledger:
         elif bucket is not None:
             balance.tokens = None
         reservation.refused = refusal is not None
-        if cost and refusal is None:  # `_hold`, without the call
+        if cost and refusal is None:
             reservation.cost += cost
             balance.reserved += cost
             self.everyone.reserved += cost
@@ -294,12 +294,16 @@ class Ledger:
         if most > 0 and (refusal := self._over_budget(reservation, most, limits, ceiling, day)) is not None:
             return refusal
         if more > 0 and limits.tpm is not None:
-            bucket = reservation.balance.tokens = _bucket(reservation.balance.tokens, limits.tpm, now)
+            bucket = reservation.balance.tokens
+            if bucket is None or bucket.capacity != limits.tpm:
+                bucket = reservation.balance.tokens = _bucket(bucket, limits.tpm, now)
             if wait := bucket.draw(more, now):
                 return Refusal("tokens", None if wait == float("inf") else wait)
             reservation.tokens = tokens
-        if most > 0:
-            self._hold(reservation, most)
+        if most > 0:  # as in `reserve`
+            reservation.cost += most
+            reservation.balance.reserved += most
+            self.everyone.reserved += most
         return None
 
     def ample(self, reservation: Reservation, tokens: int, cost: int, limits: Limits, ceiling: Limits) -> bool:
@@ -441,11 +445,6 @@ class Ledger:
             if of.monthly is not None and of.monthly - balance.month - cost < others:
                 return _no_room(f"{prefix}monthly_budget", of.monthly - balance.month - cost)
         return None
-
-    def _hold(self, reservation: Reservation, cost: int) -> None:
-        reservation.cost += cost
-        reservation.balance.reserved += cost
-        self.everyone.reserved += cost
 
 
 def _add(spent: dict[int, int], period: int, amount: int) -> None:

@@ -170,6 +170,7 @@ class Recorder:
         self._seq = 0
         self._waiting: deque[Row] = deque()
         self._recent: deque[Row] = deque(maxlen=_RECENT)
+        self.newest: Row = ()
         self._unsynced, self._unwritten, self._unmoved = asyncio.Event(), asyncio.Event(), asyncio.Event()
         self._woken = False  # both of the first two are set
         self._flushing = asyncio.Lock()
@@ -271,6 +272,7 @@ class Recorder:
             return self._seq
         self._waiting.append(row)
         self._recent.append(row)
+        self.newest = row
         if len(self._waiting) > MOST_WAITING:
             self._waiting.popleft()
             self._overflowed = True
@@ -445,11 +447,6 @@ class Recorder:
         await self.flush()
         await self._settled()
         self._journal.close()
-
-    @property
-    def newest(self) -> Row:
-        """The request that was booked last. Raises IndexError where there was none."""
-        return self._recent[-1]
 
     def waiting(self, limit: int, device_id: str | None = None) -> list[Row]:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""

@@ -16,6 +16,7 @@ from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
 from ..core.models import Json, RequestRecord
 from ..core.records import dataclass
+from ..wire.written import written
 from . import rollups
 from . import totals as books
 from .database import Database
@@ -24,7 +25,7 @@ from .reader import TooLongError
 from .recorder import Recorder
 from .rows import FIRST_AT, from_row, microseconds
 from .sums import Sums, usd
-from .usage import GROUPS, Query, answer
+from .usage import GROUPS, Answer, Query, answer
 
 PATIENCE: Final = 1.0
 """Seconds that a report waits for the newest bookings."""
@@ -90,28 +91,15 @@ class Reports:
 
     async def usage(self, query: Mapping[str, str]) -> Json:
         """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        parsed, rows, whole, partial = await self._rows(query)
-        return {
-            "from": to_date(parsed.first).isoformat(),
-            "to": to_date(parsed.last).isoformat(),
-            "group_by": ",".join(parsed.group_by),
-            "time_zone": zone_name(self._calendar.zone),
-            "data": rows,
-            "total": whole,
-            **({"partial": True} if partial else {}),
-        }
+        return await self._answer(query, self._report)
+
+    async def usage_json(self, query: Mapping[str, str]) -> bytes:
+        """The same as a client gets it."""
+        return await self._answer(query, lambda parsed, found: written(self._report(parsed, found)))
 
     async def usage_csv(self, query: Mapping[str, str]) -> str:
         """The same rows as CSV, with a heading."""
-        parsed, rows, whole, partial = await self._rows(query)
-        out = io.StringIO()
-        names = [*parsed.group_by, *whole]
-        writer = csv.DictWriter(out, names, lineterminator="\r\n")
-        writer.writeheader()
-        writer.writerows({key: _cell(value) for key, value in row.items()} for row in rows)
-        if partial:
-            writer.writerow({names[0]: "(there are more rows: ask for less at once)"})
-        return out.getvalue()
+        return await self._answer(query, _as_csv)
 
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
@@ -179,20 +167,25 @@ class Reports:
                 f"`{name}` must be a date such as 2026-11-22, not `{text[:40]}`.", param=name
             ) from error
 
-    async def _rows(self, asked: Mapping[str, str]) -> tuple[Query, list[Json], Json, bool]:
-        """What was asked for, its rows and all together as they are shown, and whether some rows are missing."""
+    async def _answer(self, asked: Mapping[str, str], shown: Callable[[Query, Answer], T]) -> T:
+        """What was asked for, as it is to be shown. Ten thousand rows take a while to become that: not in the event loop."""
         query = self._parse(asked)
         await self._flush()
+        return await self._read(lambda connection: shown(query, answer(connection, query, self._calendar)))
 
-        def rows(connection: sqlite3.Connection) -> tuple[list[Json], Json, bool]:
-            # Thousands of rows take a while to turn into objects: not in the event loop.
-            found = answer(connection, query, self._calendar)
-            labels = [dict(zip(query.group_by, key, strict=True)) for key in found.rows]
-            for label, sums in zip(labels, found.rows.values(), strict=True):
-                _show(label, sums)
-            return labels, _shown(found.whole), found.partial
-
-        return query, *await self._read(rows)
+    def _report(self, query: Query, found: Answer) -> Json:
+        rows = [dict(zip(query.group_by, key, strict=True)) for key in found.rows]
+        for row, sums in zip(rows, found.rows.values(), strict=True):
+            _show(row, sums)
+        return {
+            "from": to_date(query.first).isoformat(),
+            "to": to_date(query.last).isoformat(),
+            "group_by": ",".join(query.group_by),
+            "time_zone": zone_name(self._calendar.zone),
+            "data": rows,
+            "total": _shown(found.whole),
+            **({"partial": True} if found.partial else {}),
+        }
 
 
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
@@ -231,6 +224,20 @@ def _show(row: Json, sums: Sequence[int]) -> None:
     row["total_tokens"] = inputs + outputs
     row["cost_usd"] = usd(cost)
     row["saved_usd"] = usd(saved)
+
+
+def _as_csv(query: Query, found: Answer) -> str:
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\r\n")
+    names = [*query.group_by, *_shown(found.whole)]
+    writer.writerow(names)
+    writer.writerows(
+        [*map(_cell, key), *[_cell(value) if isinstance(value, float) else value for value in _shown(sums).values()]]
+        for key, sums in found.rows.items()
+    )
+    if found.partial:
+        writer.writerow(["(there are more rows: ask for less at once)", *[""] * (len(names) - 1)])
+    return out.getvalue()
 
 
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:

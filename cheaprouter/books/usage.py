@@ -154,7 +154,9 @@ def _select(connection: sqlite3.Connection, query: Query, most: int) -> sqlite3.
     ordered = sorted(query.group_by, key=_ORDER.index)
     keys = [GROUPS[group] for group in ordered]
     if "hour" in query.group_by:  # as these are kept; then nothing has to be sorted
-        keys = ["day", "at", *(["device_id"] if "device" in ordered or "model" in ordered else []), *keys[1:]]
+        keys = ["day", "at", *(["device_id"] if len(ordered) > 1 else []), *keys[1:]]
+        if "provider" in ordered:
+            keys.insert(3, "model_id")
         keys = list(dict.fromkeys(keys))
     columns = ", ".join(GROUPS[group] for group in query.group_by)
     order = ", ".join(keys)

@@ -101,10 +101,10 @@ def _devices(control: Control) -> list[Json]:
     """Those that called last come first; the others are counted by the page's totals alone."""
     rows = [
         {"id": device_id, "name": control.device_name(device_id)} | _pick(control.device_state(device_id), _DEVICE)
-        for device_id in control.device_ids()
+        for device_id in control.latest_devices(DEVICES)
     ]
     rows.sort(key=lambda row: str(row.get("last_seen") or ""), reverse=True)
-    return rows[:DEVICES]
+    return rows
 
 
 def _pick(values: Mapping[str, Any], names: Iterable[str]) -> Json:

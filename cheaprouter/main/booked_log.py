@@ -69,10 +69,10 @@ class BookedLog:
         now = int(time.time())
         if now != self._second:
             self._second, self._stamp = now, time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(now))
-        model, cost, error = row[_MODEL] or row[_ASKED], row[_COST], row[_ERROR]
+        model, cost, error, known = row[_MODEL] or row[_ASKED], row[_COST], row[_ERROR], self._known
         return (
-            f"{self._stamp} INFO {ACCESS.name}: {method} {path} {row[_STATUS]} {row[_MS]:.0f}ms device={self._fit(row[_DEVICE])[1]}"
-            f"{f' model={self._fit(model)[1]}' if model else ''} input_tokens={row[_INPUT]} output_tokens={row[_OUTPUT]}"
+            f"{self._stamp} INFO {ACCESS.name}: {method} {path} {row[_STATUS]} {row[_MS]:.0f}ms device={(known.get(row[_DEVICE]) or self._fit(row[_DEVICE]))[1]}"
+            f"{f' model={(known.get(model) or self._fit(model))[1]}' if model else ''} input_tokens={row[_INPUT]} output_tokens={row[_OUTPUT]}"
             f"{'' if cost is None else f' cost={usd_text(cost)}'}{'' if row[_ATTEMPTS] == 1 else f' attempts={row[_ATTEMPTS]}'}"
             f"{f' error={self._fit(error)[1]}' if error else ''} id={row[_ID]}\n"
         )

@@ -93,6 +93,11 @@ class Home:
     def hub_state(self) -> dict[str, Any]:
         return self.hub
 
+    def latest_devices(self, most: int) -> list[str]:
+        return sorted(self.devices, key=lambda name: str(self.devices[name].get("last_seen") or ""), reverse=True)[
+            :most
+        ]
+
     def device_ids(self) -> list[str]:
         return list(self.devices)
 

@@ -190,3 +190,27 @@ async def test_205_newcomers_leave_the_tablet_with_what_it_spent(tmp_path):
             await ask(home, {"X-Device-ID": f"spoof {n}"}, a_body(model="lab/small"))
         assert before > 0
         assert (await home.get("/router/devices/kitchen-tablet"))["state"]["cost_today"] == before
+
+
+async def test_others_have_their_turn_while_thousands_of_devices_are_told(tmp_path, monkeypatch):
+    """All at once, 10,000 devices were three seconds in which nobody else was served."""
+    async with router(tmp_path, {"auth": "open", **MOCK}) as home:
+        control = home.app.house.control
+        control.accounts.known.register(f"device {n}" for n in range(150))
+        told, report, most = 0, control.device_report, 0
+
+        def counted(device_id):
+            nonlocal told
+            told += 1
+            return report(device_id)
+
+        def turn():
+            nonlocal told, most
+            most, told = max(most, told), 0
+            asyncio.get_running_loop().call_soon(turn)
+
+        monkeypatch.setattr(control, "device_report", counted)
+        turn()
+        assert len((await home.get("/router/devices"))["data"]) == 150
+        turn = lambda: None  # noqa: E731
+        assert 0 < most <= 20

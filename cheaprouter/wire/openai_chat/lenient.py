@@ -8,7 +8,8 @@ from typing import Any, Final
 
 import orjson
 
-from ..weigh import refuse_too_deep, refuse_too_many
+from ..tally import DEEPEST
+from ..weigh import LIGHT, refuse_too_deep, refuse_too_many
 
 _TOO_LARGE: Final = "number is infinity"
 """orjson's words for 1e999."""
@@ -23,6 +24,8 @@ def loads(data: bytes) -> tuple[Any, bool]:
     Halves of characters (an emoji told in two pieces, each half escaped) stay halves. NaN and Infinity, in logprobs, become
     null, and so does a number beyond all others, in a bill.
     """
+    if len(data) <= LIGHT and data.count(b"[") + data.count(b"{") <= DEEPEST:
+        return _loads(data)  # as nearly all are: neither too many nor too deep
     brackets = refuse_too_many(data)
     value, strict = _loads(data)
     refuse_too_deep(brackets, value)
