@@ -30,10 +30,10 @@ GROUPS: Final = {
 
 MOST_ROWS: Final = 10_000
 MOST_COMBINED: Final = 4000
-"""Rows where devices are told apart by something else, too, or hours by models."""
+"""Rows where devices or hours are told apart by something else, too."""
 
 MOST_READ: Final = 5000
-"""Totals by day, device and model that are added up one by one for a report."""
+"""Totals by day, device and model that are added up one by one for a report, or by quarter of an hour and model."""
 
 _ORDER: Final = ("day", "month", "hour", "device", "model", "provider")
 """As roll-ups are kept; what is time comes first."""
@@ -81,8 +81,9 @@ def answer(connection: sqlite3.Connection, query: Query, calendar: Calendar) -> 
     elif not query.picked and {"device"} < groups <= {"device", "model", "provider"}:
         found, partial = _of_the_busiest(connection, query)
     if found is None:
-        fine = groups & {"hour", "device"} and len(groups) > 1 and groups & {"device", "model"}
-        most = MOST_COMBINED if fine else MOST_ROWS
+        most = MOST_COMBINED if groups & {"hour", "device"} and len(groups) > 1 else MOST_ROWS
+        if groups >= {"hour", "provider"} and not groups & {"device", "model"}:
+            most = MOST_READ  # what is read is finer than what is told
         rows = _select(connection, query, most).fetchall()
         found, partial = _merged(rows, query.group_by, calendar), len(rows) == most
     if len(found) > MOST_ROWS:
