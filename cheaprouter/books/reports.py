@@ -231,10 +231,7 @@ def _as_csv(query: Query, found: Answer) -> str:
     writer = csv.writer(out, lineterminator="\r\n")
     names = [*query.group_by, *_shown(found.whole)]
     writer.writerow(names)
-    writer.writerows(
-        [*map(_cell, key), *[_cell(value) if isinstance(value, float) else value for value in _shown(sums).values()]]
-        for key, sums in found.rows.items()
-    )
+    writer.writerows([*map(_cell, key), *map(_cell, _shown(sums).values())] for key, sums in found.rows.items())
     if found.partial:
         writer.writerow(["(there are more rows: ask for less at once)", *[""] * (len(names) - 1)])
     return out.getvalue()
@@ -251,6 +248,8 @@ def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
 
 def _cell(value: Any) -> Any:
     """A cell that no spreadsheet takes for a formula: names come from clients."""
+    if type(value) is int:  # as nearly all are
+        return value
     if isinstance(value, float):
         return f"{value:.12f}".rstrip("0").rstrip(".")
     return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value

@@ -33,7 +33,7 @@ MOST_COMBINED: Final = 4000
 """Rows where devices or hours are told apart by something else, too."""
 
 MOST_READ: Final = 5000
-"""Totals by day, device and model that are added up one by one for a report."""
+"""Totals by day, device and model that are added up one by one for a report, or by quarter of an hour and model."""
 
 _ORDER: Final = ("day", "month", "hour", "device", "model", "provider")
 """As roll-ups are kept; what is time comes first."""
@@ -82,6 +82,8 @@ def answer(connection: sqlite3.Connection, query: Query, calendar: Calendar) -> 
         found, partial = _of_the_busiest(connection, query)
     if found is None:
         most = MOST_COMBINED if groups & {"hour", "device"} and len(groups) > 1 else MOST_ROWS
+        if groups >= {"hour", "provider"} and not groups & {"device", "model"}:
+            most = MOST_READ  # what is read is finer than what is told
         rows = _select(connection, query, most).fetchall()
         found, partial = _merged(rows, query.group_by, calendar), len(rows) == most
     if len(found) > MOST_ROWS:
