@@ -171,13 +171,19 @@ def erase(connection: sqlite3.Connection, device_id: str) -> None:
     connection.execute("DELETE FROM device_key WHERE device_id = ?", (device_id,))
 
 
+SHORTEST_ADMIN_KEY: Final = 16
+"""Characters of an admin key that is believed of its file; ours are longer."""
+
+
 def admin_key(path: Path) -> tuple[str, bool]:
-    """The admin key in the file, made there if it is missing or empty; and whether it was made now. Raises OSError."""
+    """The admin key in the file, made there if it is missing or cut short; and whether it was made now. Raises OSError."""
     try:
         key = path.read_text("ascii").strip()
     except (FileNotFoundError, UnicodeDecodeError):
         key = ""
-    return (key, False) if key else (reset_admin_key(path), True)
+    # What is left of a damaged one could be guessed, or sent by nobody.
+    sound = len(key) >= SHORTEST_ADMIN_KEY and key.isprintable()
+    return (key, False) if sound else (reset_admin_key(path), True)
 
 
 def reset_admin_key(path: Path) -> str:

@@ -78,7 +78,7 @@ class WorldTime:
         now, there = elapsed(), wall()
         self._told, self._told_at = there, now  # the wall's time as it was seen last
         self._known, self._known_at = there, now  # the time that holds, and when that was
-        self._newest = EARLIEST
+        self._newest, self._newest_at = EARLIEST, now
         self._slack = float("inf")  # how far it may be ahead: nothing is known yet
         self._steady_since = now
         self._asked_at = -_ASK
@@ -94,6 +94,7 @@ class WorldTime:
         self._newest = max(EARLIEST, booked, ran)
         self._slack = AHEAD if ran else FAR if booked else float("inf")
         self._known, self._known_at = self._newest, self._elapsed()
+        self._newest_at = self._known_at
         self._judge(self._wall())
 
     # --- reading -----------------------------------------------------------------------------------------------
@@ -125,7 +126,7 @@ class WorldTime:
         wall = self._wall()
         if self._doubted:
             _LOG.warning("The clock is taken at its word: it is %s.", _shown(wall))
-        self._take(wall, self._elapsed(), newest=wall)
+        self._take(wall, self._elapsed(), sure=True)
         self._odd = ""
 
     def clock(self) -> Clock:
@@ -143,7 +144,9 @@ class WorldTime:
         self._told, self._told_at = wall, now
         expected = self._known + (now - self._known_at)
         ahead = wall - expected
-        if wall >= self._newest - BACK and ahead <= self._slack:
+        # A clock that was set back and is put right again has not jumped ahead of what was known before.
+        back_again = wall <= self._newest + (now - self._newest_at) + JUMP
+        if wall >= self._newest - BACK and (ahead <= self._slack or back_again):
             return self._take(wall, now)
         if now - self._asked_at >= _ASK:
             self._asked_at = now
@@ -155,13 +158,14 @@ class WorldTime:
         self._doubt_it()
         return expected
 
-    def _take(self, wall: float, now: float, newest: float | None = None) -> float:
-        """The wall is right."""
+    def _take(self, wall: float, now: float, *, sure: bool = False) -> float:
+        """The wall is right. `sure`: whatever was known to be newer."""
         if self._doubted:
             _LOG.info("The clock is right again: %s.", _shown(wall))
         self._doubted = False
         self._known, self._known_at, self._slack = wall, now, JUMP
-        self._newest = max(self._newest, wall) if newest is None else newest
+        if sure or wall >= self._newest:
+            self._newest, self._newest_at = wall, now
         self._low, self._high = max(wall - JUMP, self._newest - BACK), wall + LOOK
         return wall
 
@@ -172,7 +176,7 @@ class WorldTime:
                 "was ahead once, and what was booked then counts to days that are yet to come"
             )
             _LOG.warning("%s", self._odd)
-        return self._take(wall, now, newest=wall)
+        return self._take(wall, now, sure=True)
 
     def _doubt_it(self) -> None:
         self._low = self._high = 0.0

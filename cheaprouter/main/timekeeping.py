@@ -37,9 +37,11 @@ async def keep_time(clock: Clock, database: Database) -> None:
     """For ever."""
     while True:
         await write_down(clock, database)
+        doubted = bool(clock.problems())
         for _ in range(_LOOKS):
             await asyncio.sleep(LOOK_SECONDS)
-            clock.unix()
+            if bool(clock.problems()) != doubted:
+                break  # it is right again, as after a start without a battery: no crash may forget it
 
 
 async def write_down(clock: Clock, database: Database) -> None:

@@ -241,3 +241,16 @@ async def test_a_key_whose_end_cannot_be_read_is_lost_rather_than_good_for_ever(
     await home.restart()
     assert refusal(home, key).code == "invalid_api_key"
     assert (await only(home))["expires_at"] is not None  # the other one's end is still known
+
+
+@pytest.mark.parametrize(
+    "left",
+    [b"", b"x", b"cr-admin-abc", b"\xff" * 40, b"cr-admin-\0\0\0\0\0\0\0\0\0\0\0\0", b"a" * 20 + b"\n" + b"b" * 20],
+)
+def test_what_is_left_of_a_damaged_admin_key_is_none(tmp_path, left):
+    path = tmp_path / "admin_key"
+    path.write_bytes(left)
+    key, is_new = keys.admin_key(path)
+    assert is_new
+    assert len(key) > 40
+    assert keys.admin_key(path) == (key, False)

@@ -239,3 +239,22 @@ def test_without_a_server_time_never_falls_back_by_more_than_a_day_nor_leaps_wit
 def test_the_kernel_does_not_vouch_for_a_time_that_is_not_its_own() -> None:
     assert kernel_says(time.time() + DAY) is False
     assert kernel_says(0.0) is False
+
+
+def test_a_clock_that_was_set_back_by_hours_is_believed_once_it_is_put_right() -> None:
+    machine = Machine()
+    machine.wall -= 12 * HOUR
+    machine.later(HOUR)
+    assert machine.now == machine.wall
+    machine.wall += 12 * HOUR
+    assert machine.now == machine.wall == NOW + HOUR
+    assert machine.time.problems() == ()
+
+
+def test_a_clock_that_was_set_back_and_then_ahead_of_what_was_known_is_not() -> None:
+    machine = Machine()
+    machine.wall -= 12 * HOUR
+    machine.later(HOUR)
+    machine.wall += 14 * HOUR
+    assert machine.now == NOW - 11 * HOUR
+    assert machine.time.problems()
