@@ -23,6 +23,7 @@ from typing import Any, Self
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
+from _house_pulse import waiting
 from _judge import Verdict
 from _router import ROOT, Router
 
@@ -164,12 +165,14 @@ def request_of(path: str, body: bytes) -> bytes:
     return b"%b %b HTTP/1.1\r\nHost: localhost\r\n%b\r\n%b" % (b"POST" if body else b"GET", path.encode(), kind, body)
 
 
-async def heartbeat(port: int, gaps: list[float]) -> None:
-    """Ask another thing all the time, and note how long each answer took."""
+async def heartbeat(port: int, pid: int, gaps: list[float]) -> None:
+    """Ask another thing all the time, and note how long each answer took, less what either waited for a core."""
+    stats = (f"/proc/{pid}/task/{pid}/schedstat", "/proc/thread-self/schedstat")
     while True:
-        began = time.perf_counter()
+        began, before = time.perf_counter(), sum(map(waiting, stats))
         await ask(port, request_of("/health", b""))
-        gaps.append(time.perf_counter() - began)
+        took = time.perf_counter() - began
+        gaps.append(max(0.0, took - (sum(map(waiting, stats)) - before) / 1e9))
         await asyncio.sleep(0.003)
 
 
@@ -210,7 +213,7 @@ async def _one(router: Router, text: str) -> tuple[float, float, int]:
     body = {"model": "blockrun/auto", "messages": [{"role": "user", "content": text}]}
     request = request_of("/v1/chat/completions", json.dumps(body, ensure_ascii=False).encode())
     gaps: list[float] = []
-    beating = asyncio.create_task(heartbeat(router.port, gaps))
+    beating = asyncio.create_task(heartbeat(router.port, router.process.pid, gaps))
     await asyncio.sleep(0.02)
     gaps.clear()
     before = processor(router.process.pid)
