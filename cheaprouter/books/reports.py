@@ -79,9 +79,10 @@ class Reports:
         except sqlite3.Error:
             return [shown(record) for record in self._recorder.recent(limit, device)]
 
-    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+    async def _read(self, work: Callable[[sqlite3.Connection], T], *, short: bool = False) -> T:
+        """What comes of a look at the books. `short`: it waits for no long one."""
         try:
-            return await self._database.look(work)
+            return await self._database.look(work, short=short)
         except TooLongError as error:
             raise BooksBusyError(
                 f"This report is not there in time ({error}). Ask for fewer days, or for less at once."
@@ -108,7 +109,7 @@ class Reports:
         now = self._clock.utcnow()
         at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
         before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())  # in any zone
-        last_day = await self._read(lambda c: rollups.since(c, at, before))
+        last_day = await self._read(lambda c: rollups.since(c, at, before), short=True)
         return {
             "summary": _totals(total, self._metrics.latency_mean(), len(devices)),
             "last_24h": _shown(last_day),
@@ -124,7 +125,7 @@ class Reports:
         now = self._clock.utcnow()
         at = max(FIRST_AT, microseconds(now) - 86_400_000_000)
         before = from_date(self._calendar.local(now.timestamp() - 2 * 86_400).date())
-        last_day = await self._read(lambda c: rollups.since_of(c, at, before, device_id))
+        last_day = await self._read(lambda c: rollups.since_of(c, at, before, device_id), short=True)
         summary = _totals(total, periods["latency_ms"]["p50"], 1)
         return {
             "summary": summary,
