@@ -288,7 +288,10 @@ class Hold:
         self.output = output
         # All that it may have is there, and it is told so: only one that does not keep to that needs more.
         self._all = output == self._wanted
-        self._watch(self._end() if self._all else output - (AHEAD if output > 4 * AHEAD else output // 4))
+        tokens = int(output * _DENSE) if self._all else output - (AHEAD if output > 4 * AHEAD else output // 4)
+        if self._dense != 1:
+            tokens = int(tokens * self._dense) + _SLACK
+        self.characters, self.pieces = tokens * CHARACTERS_OF_A_TOKEN, tokens  # `_watch`, without the call
 
     def _end(self) -> int:
         """Tokens at which what is reserved is used up."""
