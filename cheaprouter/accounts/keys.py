@@ -9,6 +9,7 @@ import hashlib
 import secrets
 import sqlite3
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
@@ -179,6 +180,8 @@ def admin_key(path: Path) -> tuple[str, bool]:
     """The admin key in the file, made there if it is missing or cut short; and whether it was made now. Raises OSError."""
     try:
         key = path.read_text("ascii").strip()
+        with suppress(OSError):  # another user's, or a disk that cannot be written to
+            path.chmod(0o600)
     except (FileNotFoundError, UnicodeDecodeError):
         key = ""
     # What is left of a damaged one could be guessed, or sent by nobody.

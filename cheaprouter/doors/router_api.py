@@ -150,7 +150,7 @@ async def list_keys(request: web.Request) -> web.Response:
 async def add_key(request: web.Request) -> web.Response:
     """A new key for `{"device": "kitchen", "days": 90}`; shown this once."""
     control = for_admin(request)
-    body = _object(await read_json(request))
+    body = _only(_object(await read_json(request)), "device", "days")
     name = body.get("device")
     if not isinstance(name, str) or not name.strip():
         raise InvalidRequestError("`device` must name the device that gets the key.", param="device")
@@ -162,7 +162,7 @@ async def add_key(request: web.Request) -> web.Response:
 async def rotate_key(request: web.Request) -> web.Response:
     """A new key in place of a device's keys or of one: `{"grace_hours": 24, "days": 90}`; the old ones go on for that long."""
     control = for_admin(request)
-    body = _object(await read_json(request, empty={}))
+    body = _only(_object(await read_json(request, empty={})), "grace_hours", "days")
     grace = body.get("grace_hours", GRACE)
     if not isinstance(grace, int | float) or isinstance(grace, bool):
         raise InvalidRequestError("`grace_hours` must be a number of hours.", param="grace_hours")
@@ -234,6 +234,15 @@ def _days(body: Json) -> int | None:
 def _object(body: object) -> Json:
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
+    return body
+
+
+def _only(body: Json, *names: str) -> Json:
+    """The same. A field that is none is refused: a misspelt `days` would make a key for good."""
+    for name in body:
+        if name not in names:
+            allowed = " and ".join(f"`{each}`" for each in names)
+            raise InvalidRequestError(f"`{name[:64]}` is no field of this; {allowed} are.", param=name[:64])
     return body
 
 

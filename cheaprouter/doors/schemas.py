@@ -156,6 +156,7 @@ def schemas() -> Json:
         "NewKey": obj(
             {"device": {"type": "string", "minLength": 1}},
             {"days": _DAYS},
+            additionalProperties=False,
             examples=[{"device": "kitchen", "days": 365}],
         ),
         "MadeKey": obj(
@@ -164,6 +165,7 @@ def schemas() -> Json:
         "Rotation": obj(
             {},
             {"grace_hours": {"type": "number", "minimum": 0, "maximum": MOST_GRACE, "default": 24}, "days": _DAYS},
+            additionalProperties=False,
             examples=[{"grace_hours": 24}],
         ),
         "RotatedKey": obj(

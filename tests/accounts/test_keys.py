@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
+import stat
 from datetime import UTC, datetime
 
 import pytest
@@ -254,3 +255,11 @@ def test_what_is_left_of_a_damaged_admin_key_is_none(tmp_path, left):
     assert is_new
     assert len(key) > 40
     assert keys.admin_key(path) == (key, False)
+
+
+def test_an_admin_key_that_others_could_read_is_its_owners_alone_from_the_start(tmp_path):
+    path = tmp_path / "admin_key"
+    key, _ = keys.admin_key(path)
+    path.chmod(0o644)
+    assert keys.admin_key(path) == (key, False)
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600

@@ -48,6 +48,8 @@ async def test_a_rotation_needs_no_body(home, api):
         ("/router/keys", {"device": "kitchen", "days": True}, 400, "days"),
         ("/router/keys", {"device": "kitchen", "days": "90"}, 400, "days"),
         ("/router/keys", {"device": "\u200b"}, 400, "device"),
+        ("/router/keys", {"device": "kitchen", "dayz": 90}, 400, "dayz"),
+        ("/router/keys/kitchen/rotate", {"grace": 1}, 400, "grace"),
         ("/router/keys/kitchen/rotate", {"grace_hours": "1"}, 400, "grace_hours"),
         ("/router/keys/kitchen/rotate", {"grace_hours": -1}, 400, "grace_hours"),
         ("/router/keys/kitchen/rotate", {"grace_hours": 10**400}, 400, "grace_hours"),
