@@ -174,7 +174,8 @@ async def test_every_error_has_openais_shape(demo, method, path, kwargs, status,
 
 
 async def test_a_body_over_the_limit_is_a_413(demo, monkeypatch):
-    monkeypatch.setattr("cheaprouter.doors.server.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("cheaprouter.doors.context.MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr("cheaprouter.doors.bodies.MAX_BODY_BYTES", 1000)
     monkeypatch.setattr("cheaprouter.doors.heads.MOST_BODY", 1000)
     async with demo() as client, client.http.post(client.url + "/v1/chat/completions", json={"x": "y" * 2000}) as reply:
         assert reply.status == 413
