@@ -9,6 +9,7 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Final
 
+from ..core.ids import FORGOTTEN
 from . import rollups, totals
 from .rows import DAMAGED
 from .sums import REQUEST_SUMS, SUMS, TOTALS
@@ -49,14 +50,24 @@ def days(connection: sqlite3.Connection, first: int = 0) -> list[int]:
     return sorted((day for day in found if day >= first), reverse=True)
 
 
+_FORGOTTEN: Final = FORGOTTEN.encode()
+
+
 def different(connection: sqlite3.Connection, day: int) -> list[bytes]:
-    """Devices whose totals of a day are not the sum of their hours; as bytes, since a name may be damaged, too."""
+    """Devices whose totals of a day are not the sum of their hours; as bytes, since a name may be damaged, too.
+
+    Hours that were made from requests know a forgotten device by its name still, and its totals do not: that is no damage.
+    """
     query = f"""
         SELECT CAST(device_id AS BLOB) FROM (
             SELECT device_id, model_id, {_PLUS} FROM daily WHERE day = :day UNION ALL
             SELECT device_id, model_id, {_MINUS} FROM rollup WHERE kind = {rollups.HOUR_DEVICE} AND day = :day)
         GROUP BY device_id, model_id HAVING {_DIFFER}"""
-    return sorted({bytes(row[0]) for row in connection.execute(query, {"day": day})})
+    found = {bytes(row[0]) for row in connection.execute(query, {"day": day})}
+    if _FORGOTTEN in found:
+        named = "SELECT DISTINCT CAST(device_id AS BLOB) FROM daily WHERE day = ?"
+        found &= {bytes(row[0]) for row in connection.execute(named, (day,))} - {_FORGOTTEN}
+    return sorted(found)
 
 
 def mend(connection: sqlite3.Connection, day: int, devices: list[bytes]) -> Rows:

@@ -143,7 +143,12 @@ def _of_the_busiest(connection: sqlite3.Connection, query: Query) -> tuple[Found
             read += 1
         read += len(days) // 2  # a look costs, too, where there is nothing
         whole += 1
-    return dict(sorted(found.items(), key=lambda item: tuple(map(str, item[0])))), whole < len(names)
+    return _in_order(found), whole < len(names)
+
+
+def _in_order(found: Found) -> Found:
+    """By their names; what has none goes first, as in SQL."""
+    return dict(sorted(found.items(), key=lambda item: tuple([value or "" for value in item[0]])))
 
 
 def _select(connection: sqlite3.Connection, query: Query, most: int) -> sqlite3.Cursor:

@@ -98,7 +98,7 @@ async def test_what_was_said_by_a_stream_that_did_not_finish_is_estimated(make_b
     assert got.usage is not None
     assert got.usage.estimated
     assert (got.usage.prompt_tokens, got.usage.cached_tokens) == (1110, 1000)
-    assert got.usage.completion_tokens == got.output_characters // 4 > 200
+    assert got.usage.completion_tokens >= got.output_characters // 4 > 200
 
 
 async def test_what_a_finished_stream_counts_is_never_estimated(make_bench):
