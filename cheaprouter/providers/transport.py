@@ -93,6 +93,10 @@ class Response(Protocol):
     def release(self) -> None:
         """All that matters was read: keep the connection if the end of the body comes soon, else drop it."""
 
+    async def _part(self) -> bytes:
+        """What `read` takes at a time; nothing at the end. Raises TransportError."""
+        return await self.chunk()
+
     def pipe(self, sink: Sink) -> bool:
         """From now on push the body into `sink`; False: this reply can only be pulled.
 
@@ -116,7 +120,7 @@ class Response(Protocol):
         """
         parts: list[bytes] = [] if into is None else into
         size = 0
-        while part := await self.chunk():
+        while part := await self._part():
             parts.append(part)
             size += len(part)
             if size > limit:

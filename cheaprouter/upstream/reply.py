@@ -160,20 +160,11 @@ class Reply(Response):
     async def read(self, limit: int, *, cut: bool = False, into: list[bytes] | None = None) -> bytes:
         if self._finished and self._error is None and self._inflater is None and self.held <= limit:
             return self._take()  # it has come whole, as most do
-        parts, size = [] if into is None else into, 0
-        while True:
-            if self.pieces and self._inflater is None:
-                part = self._take()
-            elif not (part := await self.chunk()):
-                break
-            parts.append(part)
-            size += len(part)
-            if size > limit:
-                self.abort()
-                if cut:
-                    break
-                raise TransportError("invalid_reply", "The reply is too long.")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return await super().read(limit, cut=cut, into=into)
+
+    async def _part(self) -> bytes:
+        # All that is there: it is only put together, which takes no turn of others.
+        return self._take() if self.pieces and self._inflater is None else await self.chunk()
 
     def pipe(self, sink: Sink) -> bool:
         self._sink = sink
