@@ -139,7 +139,7 @@ class Pace:
         """Tokens a second, at least one; and the seconds until it begins to write them."""
         known = self._known.get(model.id)
         if known is None or (speed := known.speed) < 1:
-            return int(_LOCAL_RATE if model.local else _CLOUD_RATE), 0.0
+            return int(_LOCAL_RATE if model.local else _CLOUD_RATE), _WAIT / 2
         return int(speed), known.wait
 
     def usual(self, model: Model) -> int:
