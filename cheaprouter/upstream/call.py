@@ -27,6 +27,7 @@ from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
+from ..wire.tally import others_first
 from .watchdog import Watchdog
 
 LONGEST_REPLY: Final = 32 * 1024 * 1024
@@ -213,9 +214,9 @@ class Call:
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""
-        await asyncio.sleep(0)
+        await others_first()
         wire = self._prepared()
-        await asyncio.sleep(0)
+        await others_first()
         return wire
 
     def _begins(self, status: int) -> bool:
