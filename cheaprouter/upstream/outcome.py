@@ -16,8 +16,10 @@ from ..providers.transport import TransportError
 from ..wire.events import Failed, Piece, Ping, StreamReader
 from ..wire.openai_chat.encode import HEARTBEAT as BEAT
 from ..wire.openai_chat.encode import error_event
-from .call import LONGEST_READ_ON, MOST_PAUSES, Meter, Streaming, transport_failure, unpaid
+from .basin import Meter, unpaid
+from .call import MOST_PAUSES, Streaming, transport_failure
 from .left import Left
+from .unanswered import LONGEST_READ_ON
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
