@@ -27,6 +27,7 @@ from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
+from ..wire.tally import others_first
 from .basin import LONGEST_REPLY, Basin, Meter
 from .unanswered import LONGEST_ERROR
 from .watchdog import Watchdog
@@ -64,7 +65,8 @@ class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
-    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none. `affinity`: see
+    `RouteDecision`.
     """
 
     device_id: str = ""
@@ -72,6 +74,7 @@ class Asker:
     named: bool = False
     meter: Meter | None = None
     request_id: str = ""
+    affinity: int | None = None
 
 
 NOBODY: Final = Asker()
@@ -179,9 +182,9 @@ class Call:
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""
-        await asyncio.sleep(0)
+        await others_first()
         wire = self._prepared()
-        await asyncio.sleep(0)
+        await others_first()
         return wire
 
     def _begins(self, status: int) -> bool:
