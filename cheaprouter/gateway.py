@@ -167,7 +167,14 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account,
-                Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold, account.id),
+                Asker(
+                    account.caller.device_id,
+                    decision.expected_output,
+                    decision.named,
+                    account.hold,
+                    account.id,
+                    decision.affinity,
+                ),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts

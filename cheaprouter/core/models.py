@@ -321,7 +321,9 @@ class RouteDecision:
     the caller asked for this model itself. `difficulty`: None where it was not worked out, since it would have changed
     nothing; `score_later` then works it out. `prompt_tokens` and `expected_output` are estimates, by which the request is
     reserved; `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
-    `conversation_key`: None where conversations are not followed.
+    `conversation_key`: None where conversations are not followed. `affinity`: a number that requests have in common whose
+    prompts begin alike, so that they go by the same of several keys, whose account has that beginning in its cache; None for
+    prompts too short to be kept there.
     """
 
     model: Model
@@ -334,6 +336,7 @@ class RouteDecision:
     estimated_prompt: int = 0
     expected_output: int = 0
     conversation_key: int | None = None
+    affinity: int | None = None
     score_later: Callable[[], Difficulty] | None = None
 
     @property

@@ -64,7 +64,8 @@ class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
-    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none. `affinity`: see
+    `RouteDecision`.
     """
 
     device_id: str = ""
@@ -72,6 +73,7 @@ class Asker:
     named: bool = False
     meter: Meter | None = None
     request_id: str = ""
+    affinity: int | None = None
 
 
 NOBODY: Final = Asker()

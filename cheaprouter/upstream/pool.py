@@ -105,7 +105,7 @@ class Pool:
         """
         began = self._loop_time()
         adapter = upstreams.adapters.get(model.provider)
-        if adapter is None or (target := self._at_once(adapter, model)) is None:
+        if adapter is None or (target := self._at_once(adapter, model, asker.affinity)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
             tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
@@ -118,12 +118,14 @@ class Pool:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
         return self._reply(target, outcome, call, tries, self._loop_time() - began)
 
-    def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
-        """The target to ask without further thought; None where anything is unusual."""
+    def _at_once(self, adapter: Adapter, model: Model, affinity: int | None) -> Target | None:
+        """The target to ask without further thought; None where anything is unusual. `affinity`: see `RouteDecision`."""
         if model.provider in self._paused:
             return None
         keys = len(adapter.api_keys)
-        place = self._turns.get(model.provider, 0) % keys if keys > 1 else 0
+        place = 0
+        if keys > 1:
+            place = (self._turns.get(model.provider, 0) if affinity is None else affinity) % keys
         target = self._targets.get((model.id, place))
         if target is None or target.model is not model:
             target = self._targets[model.id, place] = Target(model, place)
@@ -143,7 +145,7 @@ class Pool:
     ) -> WholeReply | StreamReply:
         """One after the other. `failed`: the first was tried already, and whether it had gone out `again`."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
-        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
+        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named, affinity=asker.affinity)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         if failed is not None:
@@ -184,7 +186,7 @@ class Pool:
         model = target.model
         adapter = upstreams.adapters[model.provider]
         keys = adapter.api_keys
-        if len(keys) > 1:
+        if len(keys) > 1 and asker.affinity is None:
             self._turns[model.provider] = target.key + 1
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
