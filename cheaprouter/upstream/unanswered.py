@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from ..core.models import Model, Usage
+from ..providers.completion import Completion
 from ..providers.gathering import Gathering
-from ..wire.events import Trouble
+from ..wire.events import CHARACTERS_OF_A_TOKEN, Trouble
 from ..wire.sse import looks_like_events
 from .basin import unpaid
 from .pace import Pace
@@ -126,6 +127,13 @@ class Costs:
         if usage is None:
             return Usage(completion_tokens=output, estimated=True)
         return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
+
+    def answered(self, completion: Completion | None, call: Call) -> Usage:
+        """What an answer is billed, be it whole or, with None, as far as it has come."""
+        if completion is None:
+            return self.used(call, self._now()) or Usage(estimated=True)
+        output = -(-completion.output_characters // CHARACTERS_OF_A_TOKEN)
+        return completion.usage or Usage(completion_tokens=output, estimated=True)
 
     def lost(self, call: Call) -> Usage | None:
         """The same of a try that was lost with its connection before the call went out again."""

@@ -1,3 +1,4 @@
+# ruff: noqa: RUF001 - other scripts' letters are data here
 """Whether an answer is in another language than the question, where both are plain. By script, and by little words.
 
 Careful: whoever speaks of a language, of translating or of code may want what looks wrong. Then nothing is said.
