@@ -39,6 +39,8 @@ from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
+_TO_ITS_END: Final = 0, 0.0
+"""Of an upstream that writes an answer to its end, whoever reads it: no rate, and no wait."""
 
 
 class Pool:
@@ -110,7 +112,7 @@ class Pool:
         if adapter is None or (target := self._at_once(adapter, model, asker.affinity)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
-            tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
+            tab.top_up(model, *(_TO_ITS_END if adapter.goes_on else self._pace.rate(model)))
         end = began + adapter.timeouts.total
         outcome, call = await self._try(upstreams, target, request, asker, end, tab, asker.guard)
         if isinstance(outcome, Failure):
@@ -198,8 +200,7 @@ class Pool:
         better = None
         take_back = None
         if asker.guard is not None and not asker.guard.named and self._loop_time() < end:
-            used = self._costs.answered(_whole(answer.outcome), answer.call)
-            take_back = None if tab is None else tab.put_aside(target.model, used)
+            take_back = None if tab is None else tab.put_aside(target.model, self._billed(answer))
             better = self._better(upstreams, target.model, stand_ins(), tab, asker)
         if better is not None:
             self._observer.succeeded(target, None)
@@ -225,6 +226,15 @@ class Pool:
         reply.caught = Caught(target.model.id, fault, replaced=False)
         return reply
 
+    def _billed(self, answer: _Answer) -> Usage:
+        """What an answer is billed, be it whole or as far as it has come."""
+        whole, call = _whole(answer.outcome), answer.call
+        if whole is None:
+            used = self._costs.used(call, self._loop_time() - answer.spent, left=True)
+        else:
+            used = whole.usage or self._uncounted(call, whole, answer.spent)
+        return used or Usage(estimated=True)
+
     def _better(
         self, upstreams: Upstreams, than: Model, models: Iterable[Model], tab: Tab | None, asker: Asker
     ) -> Target | None:
@@ -240,7 +250,8 @@ class Pool:
 
     def _affordable(self, upstreams: Upstreams, model: Model, tab: Tab) -> bool:
         try:
-            tab.top_up(model, 0 if upstreams.adapters[model.provider].goes_on else self._pace.rate(model))
+            goes_on = upstreams.adapters[model.provider].goes_on
+            tab.top_up(model, *(_TO_ITS_END if goes_on else self._pace.rate(model)))
         except LimitError:
             return False
         return True
@@ -291,7 +302,7 @@ class Pool:
             call.recall = partial(self.thoughts.recall, asker.device_id)
         call.expected = asker.expected_output
         if tab is not None and adapter.pauses is not None:
-            call.before_each = partial(tab.go_on, model, self._pace.rate(model))
+            call.before_each = partial(tab.go_on, model, self._pace.rate(model)[0])
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -350,20 +361,16 @@ class Pool:
             self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
             if call.ignored:
                 self.learned.learn(model, IGNORED)
-            if outcome.usage is None:
+            usage = outcome.usage
+            if usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
+                usage = self._uncounted(call, outcome, spent)
             else:
-                self._pace.answered(model.id, outcome.usage, spent, outcome.output_characters)
+                self._pace.answered(model.id, model.provider, usage, spent, outcome.output_characters, call.wrote)
                 if call.wrote:
-                    self._observer.wrote(model.id, outcome.usage, call.wrote)
+                    self._observer.wrote(model.id, usage, call.wrote)
             return WholeReply(
-                model,
-                attempts,
-                outcome.body,
-                outcome.usage,
-                outcome.finish_reason,
-                outcome.output_characters,
-                call.spent,
+                model, attempts, outcome.body, usage, outcome.finish_reason, outcome.output_characters, call.spent
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -373,25 +380,40 @@ class Pool:
                 attempts,
                 replay(outcome.pieces),
                 lambda: None,
-                done.usage,
+                done.usage or self._uncounted(call, done, spent),
                 done.finish_reason,
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
         began, reader = self._loop_time(), outcome.reader
+
+        def weigh(characters: int, whole: bool) -> int:  # noqa: FBT001 - as `Relay` has it
+            seen = max(began, call.watch.seen)
+            if whole:
+                return self._costs.whole(call, characters, spent, seen - began)
+            late = None if reader.trouble is not None else self._loop_time() - seen
+            return self._costs.cut(call, characters, spent, seen - began, late)
+
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
             lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
-            lambda characters: self._costs.weigh(call, characters, spent, self._loop_time() - began, whole=False),
+            weigh,
             events=call.request.wire == "events",
             meter=call.meter,
             lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
+
+    def _uncounted(self, call: Call, answer: Completion, spent: float) -> Usage | None:
+        """What a whole answer used that nobody counted; None where nothing was written."""
+        if not answer.output_characters:
+            return None
+        output = self._costs.whole(call, answer.output_characters, spent - call.wrote, call.wrote)
+        return Usage(completion_tokens=output, estimated=True)
 
     def _ended(
         self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
@@ -401,7 +423,8 @@ class Pool:
             if used is not None:
                 wrote = self._loop_time() - began
                 self._observer.wrote(target.model.id, used, wrote)
-                self._pace.answered(target.model.id, used, spent + wrote, characters)
+                model = target.model
+                self._pace.answered(model.id, model.provider, used, spent + wrote, characters, wrote)
         else:
             self._observer.failed(target, failure)
 

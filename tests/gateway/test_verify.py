@@ -94,6 +94,11 @@ async def streamed(client, **fields: Any) -> tuple[Any, list[Any], str, list[tup
     return raw.headers, chunks, text, [(name, arguments) for name, arguments in calls.values()]
 
 
+async def last_reason(client) -> str:
+    """As the device's state tells it."""
+    return (await client.get("/router/devices/test", headers=client.admin()))["last_reason"]
+
+
 class Told(list):
     """The faults that were published."""
 
@@ -119,7 +124,7 @@ async def test_a_call_about_something_that_is_not_listed_is_made_by_a_better_mod
         else:
             headers, _, _, [(_, arguments)] = await streamed(client)
         row = (await client.audit())[0]
-        usage = await client.get("/router/usage?limit=1", headers=client.admin())
+        reason = await last_reason(client)
         metrics = await (await client.http.get(client.url + "/metrics", headers=client.admin())).text()
     assert json.loads(arguments) == RIGHT
     assert headers["x-cheaprouter-model"] == row["routed_model"] == "lab/big"
@@ -131,7 +136,7 @@ async def test_a_call_about_something_that_is_not_listed_is_made_by_a_better_mod
     assert row["total_tokens"] == 36
     if plain:
         assert Decimal(headers["x-cheaprouter-cost-usd"]) == Decimal("0.002525")
-    assert "lamp.kitchen" in json.dumps(usage)
+    assert "lamp.kitchen" in reason
     assert 'cheaprouter_answers_caught_total{model="lab/small",fault="unknown_entity",replaced="true"} 1' in metrics
 
 
@@ -150,7 +155,10 @@ FAULTS = {
 @pytest.mark.parametrize("plain", [True, False])
 async def test_whatever_is_wrong_with_a_call_is_caught_before_anything_left(tmp_path, fault, plain):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
-        ends = [CALLED, sse({**delta("tool_calls"), "choices": [{"index": 1, "delta": {}, "finish_reason": "tool_calls"}]})]
+        ends = [
+            CALLED,
+            sse({**delta("tool_calls"), "choices": [{"index": 1, "delta": {}, "finish_reason": "tool_calls"}]}),
+        ]
         choices = {"n": 2} if fault == "other choice" else {}
         server.script("small", stream(ROLE, *FAULTS[fault], *ends[: 1 + len(choices)], USAGE, DONE))
         server.script("big", calling(RIGHT))
@@ -173,8 +181,8 @@ async def test_a_right_call_goes_out_from_the_small_model(tmp_path, plain):
 
 @pytest.mark.parametrize("plain", [True, False])
 async def test_a_model_asked_for_by_name_is_reported_and_never_replaced(tmp_path, plain):
-    settings = house(server_less(), fallbacks={"lab/small": ["lab/big"]})
-    async with fault_server() as server, router(tmp_path, settings | house(server)) as client:
+    stand_ins = {"lab/small": ["lab/big"]}
+    async with fault_server() as server, router(tmp_path, house(server, fallbacks=stand_ins)) as client:
         told = Told(client)
         server.script("small", calling(WRONG))
         if plain:
@@ -182,24 +190,27 @@ async def test_a_model_asked_for_by_name_is_reported_and_never_replaced(tmp_path
             call_made = raw.parse().choices[0].message.tool_calls[0].function.arguments
         else:
             _, _, _, [(_, call_made)] = await streamed(client, model="lab/small")
-        usage = await client.get("/router/usage?limit=1", headers=client.admin())
+        reason = await last_reason(client)
     assert json.loads(call_made) == WRONG
     assert not server.asked("big")
     assert told.words == [("lab/small", "unknown_entity", False)]
-    assert "lamp.kitchen is not in the request's list" in json.dumps(usage)
-
-
-def server_less():
-    class _Nowhere:
-        url = "http://127.0.0.1:9"
-
-    return _Nowhere()
+    assert "lamp.kitchen is not in the request's list" in reason
 
 
 async def test_a_named_models_call_is_not_held_back(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
         begun = [ROLE, *call(RIGHT)[:2]]
-        server.script("small", stream(*begun, then=(Stall(), *(Send(http_chunk(piece)) for piece in [call(RIGHT)[2], CALLED, DONE]), Send(b"0\r\n\r\n"))))
+        server.script(
+            "small",
+            stream(
+                *begun,
+                then=(
+                    Stall(),
+                    *(Send(http_chunk(piece)) for piece in [call(RIGHT)[2], CALLED, DONE]),
+                    Send(b"0\r\n\r\n"),
+                ),
+            ),
+        )
         raw = await ask(client, model="lab/small", stream=True)
         chunks = raw.parse().__aiter__()
         while not (await anext(chunks)).choices[0].delta.tool_calls:
@@ -220,10 +231,10 @@ async def test_a_call_is_held_back_until_it_is_whole_and_text_never_is(tmp_path)
             pass  # the text has come although the call has not
         server.gate.set()
         later = [chunk async for chunk in chunks]
-        usage = await client.get("/router/usage?limit=1", headers=client.admin())
+        reason = await last_reason(client)
     assert any(choice.delta.tool_calls for chunk in later for choice in chunk.choices)
     assert told.words == [("lab/small", "unknown_entity", False)]  # too late to be replaced, and told all the same
-    assert "lamp.kitchen" in json.dumps(usage)
+    assert "lamp.kitchen" in reason
 
 
 async def test_off_looks_at_nothing(tmp_path):
@@ -288,7 +299,7 @@ async def test_where_nothing_is_better_the_answer_goes_out_and_is_told(tmp_path)
 
 
 async def test_the_device_may_not_use_the_better_model(tmp_path):
-    devices = {"test": {"models": ["lab/small", "blockrun/eco"]}}
+    devices = {"test": {"exclude": ["lab/big"]}}
     async with fault_server() as server, router(tmp_path, house(server, devices=devices)) as client:
         server.script("small", calling(WRONG))
         raw = await ask(client)
@@ -299,7 +310,9 @@ async def test_the_device_may_not_use_the_better_model(tmp_path):
 async def test_a_stand_ins_answer_is_looked_at_like_the_first_ones(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
         settings = house(server)
-        settings["providers"]["lab"]["models"].insert(0, a_model_row("lab/tiny", upstream="tiny", quality=30, price={"input": 0.1, "output": 0.1}))
+        settings["providers"]["lab"]["models"].insert(
+            0, a_model_row("lab/tiny", upstream="tiny", quality=30, price={"input": 0.1, "output": 0.1})
+        )
         (tmp_path / "more").mkdir()
         async with router(tmp_path / "more", settings) as other:
             server.script("tiny", error(500))
@@ -339,7 +352,10 @@ REFUSAL = "I'm sorry, but I can't help with that. Please ask somebody else."
     [
         (REFUSAL, "refused_answer"),
         ("Es tut mir leid, aber ich kann dabei nicht helfen. ", "refused_answer"),
-        ("Das Licht in der Küche ist nun an und wird von dir auch wieder ausgeschaltet, wenn du das möchtest. ", "wrong_language"),
+        (
+            "Das Licht in der Küche ist nun an und wird von dir auch wieder ausgeschaltet, wenn du das möchtest. ",
+            "wrong_language",
+        ),
     ],
 )
 @pytest.mark.parametrize("plain", [True, False])
@@ -348,7 +364,10 @@ async def test_on_looks_at_the_first_sentence_too(tmp_path, text, fault, plain):
         told = Told(client)
         server.script("small", saying_that(*(word + " " for word in text.split(" "))))
         server.script("big", saying_that("It is on now."))
-        fields = {"tools": None, "messages": saying("What is the best way to turn on the light in the kitchen, and how do I do it?")}
+        fields = {
+            "tools": None,
+            "messages": saying("What is the best way to turn on the light in the kitchen, and how do I do it?"),
+        }
         if plain:
             said = (await ask(client, **fields)).parse().choices[0].message.content
         else:
@@ -361,7 +380,20 @@ async def test_on_looks_at_the_first_sentence_too(tmp_path, text, fault, plain):
 
 async def test_on_holds_a_text_no_longer_than_its_first_sentence(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server, verify="on")) as client:
-        server.script("small", stream(ROLE, *words("It is on. ", "And "), then=(Stall(), Send(http_chunk(words("so on.")[0])), Send(http_chunk(sse(delta("stop")))), Send(http_chunk(DONE)), Send(b"0\r\n\r\n"))))
+        server.script(
+            "small",
+            stream(
+                ROLE,
+                *words("It is on. ", "And "),
+                then=(
+                    Stall(),
+                    Send(http_chunk(words("so on.")[0])),
+                    Send(http_chunk(sse(delta("stop")))),
+                    Send(http_chunk(DONE)),
+                    Send(b"0\r\n\r\n"),
+                ),
+            ),
+        )
         raw = await ask(client, tools=None, stream=True)
         chunks = raw.parse().__aiter__()
         said = ""
@@ -375,7 +407,20 @@ async def test_on_holds_a_text_no_longer_than_its_first_sentence(tmp_path):
 
 async def test_on_holds_a_text_no_longer_than_its_time(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server, verify="on")) as client:
-        server.script("small", stream(ROLE, *words("It is"), then=(Stall(), Send(http_chunk(words(" on.")[0])), Send(http_chunk(sse(delta("stop")))), Send(http_chunk(DONE)), Send(b"0\r\n\r\n"))))
+        server.script(
+            "small",
+            stream(
+                ROLE,
+                *words("It is"),
+                then=(
+                    Stall(),
+                    Send(http_chunk(words(" on.")[0])),
+                    Send(http_chunk(sse(delta("stop")))),
+                    Send(http_chunk(DONE)),
+                    Send(b"0\r\n\r\n"),
+                ),
+            ),
+        )
         raw = await ask(client, tools=None, stream=True)
         chunks = raw.parse().__aiter__()
         said = ""
@@ -412,7 +457,11 @@ async def test_an_upstream_in_anthropics_words_is_looked_at_too(tmp_path):
     events = [
         start,
         {"type": "content_block_start", "index": 0, "content_block": block},
-        {"type": "content_block_delta", "index": 0, "delta": {"type": "input_json_delta", "partial_json": json.dumps(WRONG)}},
+        {
+            "type": "content_block_delta",
+            "index": 0,
+            "delta": {"type": "input_json_delta", "partial_json": json.dumps(WRONG)},
+        },
         {"type": "content_block_stop", "index": 0},
         {"type": "message_delta", "delta": {"stop_reason": "tool_use"}, "usage": {"output_tokens": 7}},
         {"type": "message_stop"},

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
+import itertools
+
 import orjson
 import pytest
 from hypothesis import given
@@ -80,3 +83,24 @@ def test_what_is_counted_is_what_a_parser_makes_wherever_the_windows_are(value, 
             patch.setattr(room, "MOST_VALUES", groups + commas - 1)
             with pytest.raises(BodyTooLargeError):
                 at_once(room._count(raw, "The body"))
+
+
+async def test_between_long_steps_others_have_as_many_turns_as_a_small_request_takes():
+    turns, seen = 0, []
+
+    def work():
+        for _ in range(3):
+            seen.append(turns)
+            yield
+
+    async def beside() -> None:
+        nonlocal turns
+        while True:
+            turns += 1
+            await asyncio.sleep(0)
+
+    other = asyncio.create_task(beside())
+    await room.in_turns(work())
+    seen.append(turns)
+    other.cancel()
+    assert all(after - before >= 3 for before, after in itertools.pairwise(seen))
