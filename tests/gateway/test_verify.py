@@ -95,8 +95,8 @@ async def streamed(client, **fields: Any) -> tuple[Any, list[Any], str, list[tup
 
 
 async def last_reason(client) -> str:
-    """As the device's state tells it."""
-    return (await client.get("/router/devices/test", headers=client.admin()))["last_reason"]
+    """As the status page tells it."""
+    return (await client.app.house.control.reports.recent(1))[0]["reason"]
 
 
 class Told(list):
@@ -308,17 +308,15 @@ async def test_the_device_may_not_use_the_better_model(tmp_path):
 
 
 async def test_a_stand_ins_answer_is_looked_at_like_the_first_ones(tmp_path):
-    async with fault_server() as server, router(tmp_path, house(server)) as client:
+    tiny = a_model_row("lab/tiny", upstream="tiny", quality=30, price={"input": 0.1, "output": 0.1})
+    async with fault_server() as server:
         settings = house(server)
-        settings["providers"]["lab"]["models"].insert(
-            0, a_model_row("lab/tiny", upstream="tiny", quality=30, price={"input": 0.1, "output": 0.1})
-        )
-        (tmp_path / "more").mkdir()
-        async with router(tmp_path / "more", settings) as other:
+        settings["providers"]["lab"]["models"].insert(0, tiny)
+        async with router(tmp_path, settings) as client:
             server.script("tiny", error(500))
             server.script("small", calling(WRONG))
             server.script("big", calling(RIGHT))
-            raw = await ask(other)
+            raw = await ask(client)
     assert raw.headers["x-cheaprouter-model"] == "lab/big"
 
 
