@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Final, TypeVar
 
+from ..core import rounds
 from ..core.errors import BodyTooLargeError, InvalidRequestError
 
 DEEPEST: Final = 200
@@ -52,6 +53,7 @@ async def in_turns(work: Turns[T]) -> T:
         except StopIteration as done:
             return done.value  # type: ignore[no-any-return]  # as above
         await asyncio.sleep(0)
+        await rounds.turn()  # many bodies at once leave others their turn as one does
 
 
 def weigh(raw: bytes | bytearray, what: str) -> Turns[None]:

@@ -39,3 +39,10 @@ def is_over(loop: asyncio.AbstractEventLoop, now: float) -> bool:
     if found is None:
         found = _ROUNDS[loop] = Round()
     return found.is_over(loop, now)
+
+
+async def turn() -> None:
+    """Wait for the next round where this one is over: for work of many small steps, before each of them."""
+    loop = asyncio.get_running_loop()
+    while is_over(loop, loop.time()):  # noqa: ASYNC110 - there is nothing else to wait for: a round ends with the loop's
+        await asyncio.sleep(0)
