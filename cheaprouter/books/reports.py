@@ -12,7 +12,7 @@ from typing import Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
-from ..core.models import Json, RequestRecord
+from ..core.models import Json
 from ..core.records import dataclass
 from . import rollups, tables
 from . import totals as books
@@ -20,13 +20,14 @@ from .database import Database
 from .metrics import Metrics
 from .reader import TooLongError
 from .recorder import Recorder
-from .rows import FIRST_AT, from_row, microseconds
+from .rows import FIRST_AT, INDEX, Row, microseconds, moment
 from .sums import Sums, usd
 from .usage import GROUPS, Answer, Query, answer
 
 PATIENCE: Final = 1.0
 """Seconds that a report waits for the newest bookings."""
 
+_REASON: Final = INDEX["reason"]
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
 _MOST_RANKED: Final = 1000
@@ -52,7 +53,7 @@ class Reports:
 
     async def recent(self, limit: int = 100) -> list[Json]:
         """The same, with why each went where it did."""
-        return await self._newest(limit, lambda record: audit_row(record) | {"reason": record.reason})
+        return await self._newest(limit, lambda row: audit_row(row) | {"reason": row[_REASON]})
 
     async def _flush(self) -> None:
         """Have the newest bookings in the database, unless that is busy for long: then what is there is told."""
@@ -60,21 +61,22 @@ class Reports:
             async with asyncio.timeout(PATIENCE):
                 await self._recorder.flush()
 
-    async def _newest(
-        self, limit: int, shown: Callable[[RequestRecord], Json], device: str | None = None
-    ) -> list[Json]:
+    async def _newest(self, limit: int, shown: Callable[[Row], Json], device: str | None = None) -> list[Json]:
+        latest = self._recorder.latest(limit, device)
+        if len(latest) == limit:  # as usual: neither the disk nor another thread is waited for
+            return [shown(row) for row in latest]
         await self._flush()
         waiting = self._recorder.waiting(limit, device)
 
         def newest(connection: sqlite3.Connection) -> list[Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
             rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit, device))}
-            return [shown(from_row(rows[seq])) for seq in sorted(rows, reverse=True)[:limit]]
+            return [shown(rows[seq]) for seq in sorted(rows, reverse=True)[:limit]]
 
         try:
             return await self._database.look(newest, short=True)
         except sqlite3.Error:
-            return [shown(record) for record in self._recorder.recent(limit, device)]
+            return [shown(row) for row in self._recorder.latest(limit, device)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T], *, short: bool = False) -> T:
         """What comes of a look at the books. `short`: it waits for no long one."""
@@ -202,20 +204,21 @@ def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
     ]
 
 
-def audit_row(record: RequestRecord) -> Json:
+def audit_row(row: Row) -> Json:
     """One request as `/v1/audit` tells it."""
-    usage = record.usage
+    prompt, completion, cost = row[INDEX["prompt_tokens"]], row[INDEX["completion_tokens"]], row[INDEX["cost"]]
+    at = moment(row[INDEX["at"]])
     return {
-        "id": record.id,
-        "timestamp": record.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "device_id": record.device_id,
-        "model": record.requested_model,
-        "routed_model": record.model_id,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "latency_ms": round(record.latency_ms, 1),
-        "cost_usd": None if record.cost is None else float(record.cost),
-        "status": record.status,
-        "error": record.error,
+        "id": row[INDEX["id"]],
+        "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "device_id": row[INDEX["device_id"]],
+        "model": row[INDEX["requested_model"]],
+        "routed_model": row[INDEX["model_id"]],
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "latency_ms": round(row[INDEX["latency_ms"]], 1),
+        "cost_usd": None if cost is None else usd(cost),
+        "status": row[INDEX["status"]],
+        "error": row[INDEX["error"]],
     }

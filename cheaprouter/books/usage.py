@@ -15,7 +15,7 @@ from typing import Any, Final
 from ..core.calendar import Calendar
 from ..core.records import dataclass
 from . import columns, rollups, standings
-from .sums import SUMS, TOTALS
+from .sums import NAMED_SUMS, SUMS, TOTALS
 
 GROUPS: Final = {
     "day": "day",
@@ -33,6 +33,9 @@ MOST_COMBINED: Final = 4000
 
 MOST_READ: Final = 5000
 """Totals by day, device and model that are looked up one by one for a report, or by quarter of an hour and model."""
+
+MOST_PASSED: Final = 20_000
+"""Sums of all models that are passed over in search of those of one."""
 
 _ORDER: Final = ("day", "month", "hour", "device", "model", "provider")
 """As roll-ups are kept; what is time comes first."""
@@ -193,15 +196,29 @@ def _looks_of_one(days: Sequence[int], keys: Sequence[str], query: Query) -> str
 
 
 def _by_rollups(connection: sqlite3.Connection, query: Query, calendar: Calendar) -> Answer:
-    most = MOST_COMBINED if len(query.group_by) > 1 and {"hour", "device"} & {*query.group_by} else MOST_ROWS
-    if "provider" in query.group_by and {"hour", "day"} & {*query.group_by}:
-        most = min(most, MOST_READ)  # what is read is finer than what is told
-    found: Found = {}
-    read = _merge(_select(connection, query, most), found, query.group_by, calendar)
-    partial = read >= most
-    if partial:
-        _leave_out_what_was_cut(found, query)
-    return _told(connection, query, found, partial=partial)
+    groups = {*query.group_by}
+    most = MOST_COMBINED if len(groups) > 1 and {"hour", "device"} & groups else MOST_ROWS
+    if "hour" not in groups and ("model" in groups or "provider" not in groups):
+        named = [f"g{n}" for n in range(len(groups))]
+        text, parameters = _select(connection, query, most)
+        found = columns.select(connection, (*named, *TOTALS), text, parameters)
+        labels = [_labels(group, column) for group, column in zip(query.group_by, found, strict=False)]
+        partial = len(labels[0]) >= most or _is_cut(connection, query)
+        return _cut(connection, query, labels, found[len(groups) :], partial=partial)
+    most = min(most, MOST_READ) if "provider" in groups else most  # what is read is finer than what is told
+    rows: Found = {}
+    read = _merge(connection.execute(*_select(connection, query, most)), rows, query.group_by, calendar)
+    partial = read >= most or _is_cut(connection, query)
+    if partial and rows:
+        _leave_out_what_was_cut(rows, query)
+    return _told(connection, query, rows, partial=partial)
+
+
+def _labels(group: str, column: Sequence[Any]) -> list[str | None]:
+    if group not in {"day", "month"}:
+        return [name or None for name in column]
+    shown = {value: _month(value) if group == "month" else _day(value) for value in set(column)}
+    return [shown[value] for value in column]
 
 
 def _leave_out_what_was_cut(found: Found, query: Query) -> None:
@@ -217,19 +234,43 @@ def _leave_out_what_was_cut(found: Found, query: Query) -> None:
         del found[key]
 
 
-def _select(connection: sqlite3.Connection, query: Query, most: int) -> sqlite3.Cursor:
-    """Groups and sums, from the smallest roll-up that has them, the first `most` in the roll-up's order."""
-    needed = {_NEEDS[g] for g in query.group_by}.union(query.picked)
+def _kind(connection: sqlite3.Connection, query: Query) -> int:
+    """The smallest roll-up that tells apart what is asked for."""
+    needed = {_NEEDS[group] for group in query.group_by}.union(query.picked)
     if not rollups.whole_months(connection, query.first, query.last):
         needed.add("day")
-    kind = rollups.choose(needed)
-    source = rollups.source(kind, query.picked, rollups.unfilled(connection))
+    return rollups.choose(needed)
+
+
+def _source(connection: sqlite3.Connection, query: Query, kind: int) -> str:
+    if not _is_searched(query):
+        return rollups.source(kind, query.picked, rollups.unfilled(connection))
+    source = rollups.source(kind, (), rollups.unfilled(connection))
+    return f"SELECT * FROM ({source} LIMIT {MOST_PASSED}) WHERE model_id = :model_id"  # noqa: S608 - our own names
+
+
+def _is_searched(query: Query) -> bool:
+    """Whether those of one model have to be searched for among all devices, as they are not kept by it."""
+    return query.model is not None and query.device is None and "device" in query.group_by
+
+
+def _is_cut(connection: sqlite3.Connection, query: Query) -> bool:
+    """Whether there is more than is searched."""
+    if not _is_searched(query):
+        return False
+    source = rollups.source(_kind(connection, query), (), rollups.unfilled(connection))
+    more = f"SELECT 1 FROM ({source} LIMIT 1 OFFSET {MOST_PASSED})"  # noqa: S608 - our own names
+    return connection.execute(more, {"first": query.first, "last": query.last}).fetchone() is not None
+
+
+def _select(connection: sqlite3.Connection, query: Query, most: int) -> tuple[str, dict[str, Any]]:
+    """SQL for groups and sums, from the smallest roll-up that has them, the first `most` in the roll-up's order."""
+    kind = _kind(connection, query)
     order = ", ".join(_kept_by(query.group_by, kind))
-    groups = ", ".join(GROUPS[group] for group in query.group_by)
-    return connection.execute(
-        f"SELECT {groups}, {SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {most}",  # noqa: S608 - our own names
-        {"first": query.first, "last": query.last, **query.picked},
-    )
+    groups = ", ".join(f"{GROUPS[group]} AS g{n}" for n, group in enumerate(query.group_by))
+    source = _source(connection, query, kind)
+    text = f"SELECT {groups}, {NAMED_SUMS} FROM ({source}) GROUP BY {order} ORDER BY {order} LIMIT {most}"  # noqa: S608 - our own names
+    return text, {"first": query.first, "last": query.last, **query.picked}
 
 
 def _kept_by(group_by: Sequence[str], kind: int) -> list[str]:
@@ -321,12 +362,16 @@ def _hour(at: int, calendar: Calendar) -> str:
     return calendar.local(at).replace(minute=0).isoformat(timespec="minutes")
 
 
+def _day(day: int) -> str:
+    return f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}"
+
+
 def _month(month: int) -> str:
     return f"{month // 100:04d}-{month % 100:02d}"
 
 
 _LABELS: Final[Mapping[str, Callable[[Any, Calendar], Any]]] = {
-    "day": lambda day, _: f"{day // 10000:04d}-{day // 100 % 100:02d}-{day % 100:02d}",
+    "day": lambda day, _: _day(day),
     "month": lambda month, _: _month(month),
     "hour": _hour,
     "device": lambda name, _: name or None,
