@@ -195,6 +195,9 @@ class Recorder:
             self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
+        if self._journal.gone and self._database.killed:
+            words = f"The journal, {self._journal.folder}, is gone: what was booked in the last moment before the router was killed is lost."
+            self._database.add_damage([words])
         self._moved_aside = self._database.moved_aside
         last, safe = self._apply(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
