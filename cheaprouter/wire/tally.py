@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import Generator
 from typing import Final, TypeVar
 
+from ..core import rounds
 from ..core.errors import BodyTooLargeError, InvalidRequestError
 
 DEEPEST: Final = 200
@@ -64,6 +65,7 @@ async def others_first() -> None:
     """Let others have as many turns of the loop as a small request takes: so it waits for one long step here, and not for each."""
     for _ in range(_TURNS_OF_A_SMALL_REQUEST):
         await asyncio.sleep(0)
+        await rounds.turn()  # many bodies at once leave others their turn as one does
 
 
 def weigh(raw: bytes | bytearray, what: str) -> Turns[None]:
