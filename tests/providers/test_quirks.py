@@ -309,7 +309,12 @@ def test_an_answer_in_the_reasoning_is_brought_forward():
 
 
 def test_no_secret_of_a_provider_is_shown_in_what_it_says():
-    secrets = {"X-Custom-Auth": "Bearer  header-secret", "Cookie": "a=biscuit-9", "X-Team": Hidden("put-in-7"), "X-Title": "my home"}
+    secrets = {
+        "X-Custom-Auth": "Bearer  header-secret",
+        "Cookie": "a=biscuit-9",
+        "X-Team": Hidden("put-in-7"),
+        "X-Title": "my home",
+    }
     own = adapter("openai", headers=secrets, proxy="http://me:pro%40xy-5@10.0.0.1:3128")
     body = b'{"error": {"message": "%b", "code": "header-secret"}}' % b" ".join(
         [b"header-secret", *(value.encode() for value in secrets.values()), b"key-1", b"pro%40xy-5", b"pro@xy-5"]
