@@ -180,7 +180,7 @@ class Learning:
         await self._solve()
 
     def _take(self, one: Kept) -> None:
-        self._all.add(Lesson(one.device_id, one.residual, one.weight, one.vector))
+        self._all.add(Lesson(one.device_id, one.residual, one.weight, one.vector, one.source != "thumb"))
         self._sources[one.source] += 1
 
     async def _solve(self) -> None:

@@ -242,7 +242,7 @@ class Router:
     def _corrected(self, device_id: str, features: Features) -> Difficulty:
         """How hard a request is, its gain as this home has learned to expect it."""
         told = self._difficulty.judge(features)
-        gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told))
+        gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told), told.gain)
         return Difficulty(
             told.score, told.tier, told.contributions, max(0.0, min(1.0, round(gain, 6))), told.kind, told.row
         )
