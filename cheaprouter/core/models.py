@@ -305,12 +305,14 @@ class Dropped:
 class Difficulty:
     """How hard a request is: the calibrated probability (0..1) that a small model fails. Nobody changes one.
 
-    `contributions`: what it is made of, empty where nobody asked for that.
+    `contributions`: what it is made of, empty where nobody asked for that. `gain`: how much likelier (0..1) a large model
+    succeeds than a small one, by which models are chosen.
     """
 
     score: float
     tier: Tier
     contributions: Mapping[str, float] = field(default_factory=dict)
+    gain: float = 0.0
 
 
 @dataclass(slots=True, eq=False)

@@ -90,11 +90,11 @@ class DifficultyModel:
         own = self._own(features.said, features.images, features).score
         inherited = self._inherited(features) if features.previous else 0.0
         told = self._told(max(own, inherited))
-        return Difficulty(told.score, told.tier, Contributions(self, features, own, inherited))
+        return Difficulty(told.score, told.tier, Contributions(self, features, own, inherited), told.gain)
 
     def _told(self, score: float) -> Difficulty:
         score = round(score, 6)
-        return Difficulty(score, self.tier(score))
+        return Difficulty(score, self.tier(score), gain=score)
 
     def tier(self, score: float) -> Tier:
         """The word for a score."""

@@ -63,14 +63,18 @@ class RouteContext:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one."""
+    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one.
+
+    `worth`: USD that a failed answer counts for, 0 where the profile does not ask. `rule`: what it chooses by, in words.
+    """
 
     policy: DeviceSettings
     target: Resolution
     access: Access
     constraints: Constraints
-    cost_quality: float
+    worth: float
     who: str
+    rule: str
     shortlists: Ruled
 
 
@@ -148,7 +152,7 @@ class Router:
             choice = self._choice(route, features, needs, context)
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
-        decision, level = self._chosen(choice, route, needs, context), choice.raised(difficulty.score)
+        decision, level = self._chosen(choice, route, needs, context), choice.weigh(difficulty).level
         ranked = [at_place(choice.entries, place) for place in choice.order()]
         rows = [reasons.row(one, level, healthy=one.candidate.id not in context.down) for one in ranked]
         listed = {row["id"] for row in rows}
@@ -188,9 +192,10 @@ class Router:
             ceiling(routing.max_cost, alias.max_cost if alias else None),
             alias.max_first_token_ms if alias else None,
         )
+        shortlists, profile = self._shortlists.under(granted.bounds), granted.profile
+        worth = shortlists.dial(context.at).worth(slider) if profile is Profile.AUTO and granted.model is None else 0.0
         return Route(
-            policy, target, granted, constraints, slider, reasons.who(target, granted),
-            self._shortlists.under(granted.bounds),
+            policy, target, granted, constraints, worth, reasons.who(target, granted), reasons.rule(profile, worth), shortlists,
         )  # fmt: skip
 
     def _named(
@@ -230,7 +235,7 @@ class Router:
             _, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
             raise reasons.no_candidate(route.access, dropped)
         return Choice(
-            entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
+            entries, profile, route.worth, features, pin, context.down, self._fallbacks,
             self._difficulty.judge,
         )  # fmt: skip
 
@@ -247,7 +252,7 @@ class Router:
         place, entries = choice.place(), choice.entries
         one, profile, hard = entries.field.candidates[place], choice.profile, choice.difficulty
         reason = reasons.chosen(
-            route.who, profile, one, entries.costs[place], len(entries.costs), hard,
+            route.who, route.rule, one, entries.costs[place], len(entries.costs), hard,
             kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
         decision = RouteDecision(one.model, choice.stand_ins, reason, profile)
