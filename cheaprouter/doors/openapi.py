@@ -92,6 +92,8 @@ DOORS: Final = (
     Door("get", "/router/usage", "usage", "What was used", "callers", {**_json(ref("Usage")), "text/csv": TEXT}, query=_USAGE, errors=(503,)),
     Door("post", "/router/route", "router", "Explain where a request would go, without calling anyone", "callers", _json(ref("Route")),
          body="RouteRequest", errors=(404, *_BODY, 429, 503)),
+    Door("get", "/router/forecast", "router", "What each step of `cost_quality` would have meant for the last requests; with `auth: keys` for the admin key", "callers",
+         _json(ref("Forecast")), errors=(503,)),
     Door("get", "/router/keys", "keys", "The devices' keys, never the keys themselves", "admin", _json(data(ref("Key"))), errors=(503,)),
     Door("post", "/router/keys", "keys", "A new key for a device", "admin", _json(ref("MadeKey")), 201, "NewKey", errors=(*_BODY, 503)),
     Door("post", "/router/keys/{key}/rotate", "keys", "A new key in place of a device's or of one, which go on for a while", "admin",

@@ -142,6 +142,11 @@ async def route(request: web.Request) -> web.Response:
     return json_response(request.app[CONTROL].explain(body, device_id))
 
 
+async def forecast(request: web.Request) -> web.Response:
+    """What each step of `cost_quality` would have meant for the last requests."""
+    return json_response(await for_house(request).forecast())
+
+
 async def list_keys(request: web.Request) -> web.Response:
     """The devices' keys: names and dates, never the keys."""
     return json_response({"data": await for_admin(request).accounts.list_keys()})
@@ -289,6 +294,7 @@ ROUTES: Final = [
     web.patch("/router/settings", set_settings),
     web.get("/router/usage", usage),
     web.post("/router/route", route),
+    web.get("/router/forecast", forecast),
     web.get("/router/keys", list_keys),
     web.post("/router/keys", add_key),
     web.post("/router/keys/{key:.+}/rotate", rotate_key),

@@ -18,7 +18,7 @@ _LOOKED_AT: Final = 12
 _ESCALATED: Final = 0.6
 """Least difficulty of a question that came back, and least gain: whatever answered it before did not satisfy."""
 
-_UNASKED: Final = Weighed()
+_UNASKED: Final[Weighed] = (0.0, 0.0)
 """Where the profile asks neither how hard a request is, nor what a better model gains."""
 
 SCORED: Final = (Profile.AUTO, Profile.ECO)
@@ -88,7 +88,8 @@ class Choice:
     def _settled(self) -> int | None:
         """The place of the candidate that comes first however hard the request is; None where one has to know."""
         if self.profile is Profile.AUTO:
-            return settled(self.entries, self.worth)
+            kept, worth = self.entries.settled, self.worth
+            return kept[worth] if worth in kept else settled(self.entries, worth)
         return self.entries.sure if self.profile is Profile.ECO else None
 
     def order(self) -> list[int]:
@@ -151,7 +152,12 @@ class Choice:
                 return _UNASKED
             if self.difficulty is None:
                 self.difficulty = self.score(self.features)
-            self._weighed = self.weigh(self.difficulty)
+            hard = self.difficulty
+            if self.pin is None and not self.features.previous:  # `weigh`, without the call
+                gain = max(LEAST_GAIN, hard.gain)
+                self._weighed = hard.score, self.worth * gain
+            else:
+                self._weighed = self.weigh(hard)
         return self._weighed
 
     def weigh(self, hard: Difficulty) -> Weighed:
@@ -159,7 +165,7 @@ class Choice:
         level, gain = hard.score, max(LEAST_GAIN, hard.gain)
         if (self.pin is not None or self.features.previous) and self._again():
             level, gain = max(level, _ESCALATED), max(gain, _ESCALATED)
-        return Weighed(level, self.worth * gain)
+        return level, self.worth * gain
 
     def _again(self) -> bool:
         if self.came_back is None:

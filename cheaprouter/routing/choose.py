@@ -40,16 +40,9 @@ Rank = tuple[float | str, ...]
 """What candidates are sorted by, the best one's the least."""
 
 
-@dataclass(slots=True, eq=False)
-class Weighed:
-    """What a request is weighed by.
-
-    `level`: the chance that a small model fails. `weight`: USD that a large model's answer is worth more than a small one's;
-    infinite where cost does not count.
-    """
-
-    level: float = 0.0
-    weight: float = 0.0
+Weighed = tuple[float, float]
+"""What a request is weighed by: the chance that a small model fails; and USD that a large model's answer is worth more than a
+small one's, infinite where cost does not count."""
 
 
 class View:
@@ -155,7 +148,7 @@ class Entries:
         self.outputs = outputs
         self.sure = sure(self) if costs else None
         self.settled: dict[float, int | None] = {}
-        self.last: tuple[tuple[Profile, float, float], int] | None = None
+        self.last: tuple[tuple[Profile, Weighed], int] | None = None
 
 
 @dataclass(slots=True, eq=False)
@@ -235,18 +228,18 @@ def ranks(entries: Entries, profile: Profile, weighed: Weighed) -> list[Rank]:
     """The place of each candidate in the order of a profile's rule; equal ones by quality, then by name."""
     view, costs = entries.field.view, entries.costs
     standings = view.standings
-    if profile is Profile.AUTO and weighed.weight < inf:
-        losses = _losses(costs, view, weighed.weight)
+    if profile is Profile.AUTO and weighed[1] < inf:
+        losses = _losses(costs, view, weighed[1])
         return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
     if profile is Profile.ECO:
-        chances = view.chances(weighed.level)
+        chances = view.chances(weighed[0])
         return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
 
 
 def first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     """The place of the best candidate: the least of `ranks`. Of requests alike in everything looked for once."""
-    asked = (profile, weighed.level, weighed.weight)
+    asked = (profile, weighed)
     if entries.last is None or entries.last[0] != asked:
         entries.last = asked, _first(entries, profile, weighed)
     return entries.last[1]
@@ -254,8 +247,8 @@ def first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
 
 def _first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     # Without ranking the rest where `auto` needs no tie broken.
-    if profile is Profile.AUTO and weighed.weight < inf:
-        losses = _losses(entries.costs, entries.field.view, weighed.weight)
+    if profile is Profile.AUTO and weighed[1] < inf:
+        losses = _losses(entries.costs, entries.field.view, weighed[1])
         least = min(losses)
         if losses.count(least) == 1:
             return losses.index(least)
@@ -292,8 +285,8 @@ def settled(entries: Entries, worth: float) -> int | None:
     try:
         return entries.settled[worth]
     except KeyError:
-        low = first(entries, Profile.AUTO, Weighed(weight=worth * LEAST_GAIN))
-        high = first(entries, Profile.AUTO, Weighed(weight=worth))
+        low = first(entries, Profile.AUTO, (0.0, worth * LEAST_GAIN))
+        high = first(entries, Profile.AUTO, (0.0, worth))
         if len(entries.settled) >= _LEVELS:
             entries.settled.clear()
         found = entries.settled[worth] = low if low == high else None
@@ -303,11 +296,11 @@ def settled(entries: Entries, worth: float) -> int | None:
 def close(entries: Entries, profile: Profile, weighed: Weighed, held: int, best: int) -> bool:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     view, costs = entries.field.view, entries.costs
-    if profile is Profile.AUTO and weighed.weight < inf:
-        losses = _losses(costs, view, weighed.weight)
+    if profile is Profile.AUTO and weighed[1] < inf:
+        losses = _losses(costs, view, weighed[1])
         return losses[held] <= losses[best] * STICKY_SLACK
     if profile is Profile.ECO:
-        good = 1.0 - view.chances(weighed.level)[held] >= ECO_BAR
+        good = 1.0 - view.chances(weighed[0])[held] >= ECO_BAR
         return good and costs[held] <= costs[best] * STICKY_SLACK
     return view.qualities[held] >= view.qualities[best]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from typing import Final
@@ -17,11 +17,12 @@ from ..core.records import dataclass
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
-from .candidates import Constraints, Needs, ceiling, select, too_big
+from .candidates import Bounds, Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
-from .choose import at_place, fitting
+from .choose import Field, at_place, fitting
 from .difficulty import DifficultyModel
 from .features import Features, extract
+from .forecast import Past, forecast
 from .shortlist import Ruled, Shortlists
 from .sticky import CACHE_LIFE, RETRY_SPAN, Pin, StickyStore
 
@@ -152,12 +153,29 @@ class Router:
             choice = self._choice(route, features, needs, context)
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
-        decision, level = self._chosen(choice, route, needs, context), choice.weigh(difficulty).level
+        decision, level = self._chosen(choice, route, needs, context), choice.weigh(difficulty)[0]
         ranked = [at_place(choice.entries, place) for place in choice.order()]
         rows = [reasons.row(one, level, healthy=one.candidate.id not in context.down) for one in ranked]
         listed = {row["id"] for row in rows}
         beaten = [{"id": model.id, "beaten": True} for model in kept if model.id not in listed]
         return {**view, **reasons.outcome(decision, context.at), "candidates": [*rows, *beaten]}
+
+    def forecaster(
+        self, at: datetime, cost_quality: float | None = None
+    ) -> Callable[[int, Sequence[Sequence[float]]], Json]:
+        """What tells what the dial would have done with recorded requests, in any thread; see `forecast.forecast`.
+
+        It is given how many there are, and score and tokens in and out of those with a score. `at`: UTC, for prices.
+        """
+        now = self.settings.routing.cost_quality if cost_quality is None else cost_quality
+        ruled = self._shortlists.under(Bounds(exclude=self.settings.routing.exclude))
+        dial, field = ruled.dial(at), Field(ruled.get(frozenset(), at).best.candidates)  # nobody else's to change
+
+        def told(requests: int, rows: Sequence[Sequence[float]]) -> Json:
+            past = [Past(score, score, int(prompt), int(output)) for score, prompt, output in rows]
+            return forecast(field, dial, past if len(field) else (), requests, now)
+
+        return told
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 

@@ -61,6 +61,7 @@ DOORS = {
     ("PATCH", "/router/settings"): ADMIN,
     ("GET", "/router/usage"): CALL,
     ("POST", "/router/route"): CALL,
+    ("GET", "/router/forecast"): HOUSE,
     ("GET", "/router/keys"): ADMIN,
     ("POST", "/router/keys"): ADMIN,
     ("POST", "/router/keys/{key}/rotate"): ADMIN,

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import Profile, Quality
 from cheaprouter.routing.candidate import Candidate, factor
 from cheaprouter.routing.candidates import Constraints, Needs
-from cheaprouter.routing.choose import Field, Weighed, failing, fitting, mixed, ranks
+from cheaprouter.routing.choose import Field, failing, fitting, mixed, ranks
 from cheaprouter.routing.dial import fitted, typical_home
 from cheaprouter.routing.shortlist import moves
 from tests.builders import a_model
@@ -22,7 +22,7 @@ def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300
     field = Field(candidates)
     entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
     worth = fitted([moves(field, one) for one in typical_home()]).worth(slider)
-    weighed = Weighed(difficulty, worth * max(0.001, difficulty))
+    weighed = difficulty, worth * max(0.001, difficulty)
     places = sorted(zip(ranks(entries, profile, weighed), entries.field.ids, strict=True))
     return [name for _, name in places]
 

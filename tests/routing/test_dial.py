@@ -35,9 +35,7 @@ def curve(of):
     every = [moves(of, one) for one in typical_home()]
     dial = fitted(every)
     places = [[bisect_right(worths, dial.worth(step)) for worths in every] for step in range(STEPS + 1)]
-    changed = [
-        sum(a != b for a, b in zip(*two, strict=True)) / len(every) for two in zip(places, places[1:], strict=False)
-    ]
+    changed = [sum(a != b for a, b in zip(*two, strict=True)) / len(every) for two in pairwise(places)]
     return changed, places, every
 
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import PriceTier, Profile, Quality
 from cheaprouter.routing.candidate import Candidate, factor, share
 from cheaprouter.routing.candidates import Constraints, Needs
-from cheaprouter.routing.choose import ECO_BAR, Field, Weighed, failing, first, fitting, ranks, settled, sure
+from cheaprouter.routing.choose import ECO_BAR, Field, failing, first, fitting, ranks, settled, sure
 from cheaprouter.routing.dial import LEAST_GAIN
 from tests.builders import a_chat, a_model, saying
 from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router
@@ -45,8 +45,8 @@ def entered(models, outputs=None):
 @given(tables(), scored, levels, worths)
 def test_the_first_is_the_least_of_all_ranks(models, profile, level, weight):
     entries = entered(models)
-    order = ranks(entries, profile, Weighed(level, weight))
-    assert first(entries, profile, Weighed(level, weight)) == order.index(min(order))
+    order = ranks(entries, profile, (level, weight))
+    assert first(entries, profile, (level, weight)) == order.index(min(order))
 
 
 @settings(max_examples=200, deadline=None)
@@ -62,7 +62,7 @@ def test_the_order_is_by_what_its_rule_says(models, level, weight):
     fails = [failing(level, factor(quality)) for quality in shaded]
     most = max(share(quality) for quality in shaded)
     rows = list(zip(entries.costs, fails, shaded, [model.id for model in models], strict=True))
-    weighed = Weighed(level, weight)
+    weighed = (level, weight)
     assert ranks(entries, Profile.AUTO, weighed) == [
         (c + weight * (most - share(q)), -q, name) for c, _, q, name in rows
     ]
@@ -70,7 +70,7 @@ def test_the_order_is_by_what_its_rule_says(models, level, weight):
         (0, c, -q, name) if 1.0 - f >= ECO_BAR else (1, f, c, name) for c, f, q, name in rows
     ]
     best = [(-q, c, name) for c, _, q, name in rows]
-    assert ranks(entries, Profile.PREMIUM, weighed) == ranks(entries, Profile.AUTO, Weighed(level, inf)) == best
+    assert ranks(entries, Profile.PREMIUM, weighed) == ranks(entries, Profile.AUTO, (level, inf)) == best
 
 
 @settings(max_examples=400, deadline=None)
@@ -81,7 +81,7 @@ def test_who_is_sure_to_win_wins_however_hard_it_is(models, profile, hard, worth
     entries = entered(models)
     place = settled(entries, worth) if profile is Profile.AUTO else sure(entries)
     if place is not None:
-        every = [Weighed(level, worth * max(level, LEAST_GAIN)) for level in [0.0, 0.5, 1.0, *hard]]
+        every = [(level, worth * max(level, LEAST_GAIN)) for level in [0.0, 0.5, 1.0, *hard]]
         assert {first(entries, profile, weighed) for weighed in every} == {place}
 
 
@@ -131,7 +131,7 @@ def test_what_is_kept_of_requests_of_a_size_is_what_is_worked_out_anew(models, p
 
     def found(field, prompt, output, level, known):
         entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), known, {})
-        return entries.costs, entries.outputs, entries.sure, first(entries, profile, Weighed(level, weight))
+        return entries.costs, entries.outputs, entries.sure, first(entries, profile, (level, weight))
 
     candidates = [Candidate(model, model.prices[0]) for model in models]
     kept = Field(candidates)
