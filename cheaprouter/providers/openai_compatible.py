@@ -14,6 +14,7 @@ from ..wire.openai_chat.canon import Canon, is_usual
 from ..wire.openai_chat.chunks import characters, choices_of
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.lenient import loads
+from ..wire.openai_chat.marks import mark_cache
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
 from ..wire.openai_chat.whole import WholeChat, one_text
@@ -48,13 +49,21 @@ class OpenAICompatible(Adapter):
                 body["stream_options"] = self._stream_options(options, request)
         elif request.stream:  # it was refused, and what comes instead is made one
             del body["stream"]
-        if request.marked and not self.quirks.cache_control:
-            quirk_rules.unmark(body)
+        if request.marked is not self.quirks.cache_control:
+            self._mark(body, request, model)
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
             unsupported.apply(body, learned)
         return body
+
+    @staticmethod
+    def _mark(body: Json, request: Operation, model: Model) -> None:
+        """Take off the client's marks of what to cache, where they are not taken; set ours where it set none."""
+        if request.marked:
+            quirk_rules.unmark(body)
+        else:
+            mark_cache(body, model.upstream)
 
     def _stream_options(self, options: Json | None, request: Operation) -> Json:
         """The client's, and that usage is wanted; nothing is hidden from a reader of ours."""

@@ -51,7 +51,9 @@ class Choice:
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
         if self.pin is None and not self.down:
-            place = self._settled()
+            place = self.entries.settled.get(self.worth, -1) if self.profile is Profile.AUTO else -1
+            if place == -1:  # the first of its size
+                place = self._settled()
             return self._best() if place is None else place
         if (place := self._sure()) is not None:
             return place
@@ -88,8 +90,7 @@ class Choice:
     def _settled(self) -> int | None:
         """The place of the candidate that comes first however hard the request is; None where one has to know."""
         if self.profile is Profile.AUTO:
-            kept, worth = self.entries.settled, self.worth
-            return kept[worth] if worth in kept else settled(self.entries, worth)
+            return settled(self.entries, self.worth)
         return self.entries.sure if self.profile is Profile.ECO else None
 
     def order(self) -> list[int]:

@@ -20,6 +20,7 @@ from ..core.records import dataclass
 from .candidate import Candidate, factor, share
 from .candidates import Constraints, Needs, too_big
 from .dial import LEAST_GAIN
+from .sticky import Outlook, over_the_turns
 
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
@@ -136,16 +137,29 @@ class Entries:
     """A field with a request's numbers: each candidate's cost (USD) and expected reply (tokens). Nobody changes one.
 
     `guess`: the reply of all but those in `outputs`, by place, of whom more is known. `sure`: see there; `settled` keeps the
-    same for the worths that failed answers were counted at. `last`: what `first` found last, and for what.
+    same for the worths that failed answers were counted at. `last`: what `first` found last, and for what. `later`: within a
+    conversation what a further turn will cost each, once it has this one in its cache; `held`, `turns`: see `over_the_turns`.
     """
 
-    __slots__ = ("costs", "field", "guess", "last", "outputs", "settled", "sure")
+    __slots__ = ("costs", "field", "guess", "held", "last", "later", "outputs", "settled", "sure", "turns")
 
-    def __init__(self, field: Field, costs: list[float], guess: int, outputs: dict[int, int]) -> None:
+    def __init__(
+        self,
+        field: Field,
+        costs: list[float],
+        guess: int,
+        outputs: dict[int, int],
+        later: list[float] | None = None,
+        held: int | None = None,
+        turns: float = 0.0,
+    ) -> None:
         self.field = field
         self.costs = costs
         self.guess = guess
         self.outputs = outputs
+        self.later = later
+        self.held = held
+        self.turns = turns
         self.sure = sure(self) if costs else None
         self.settled: dict[float, int | None] = {}
         self.last: tuple[tuple[Profile, Weighed], int] | None = None
@@ -178,12 +192,12 @@ def fitting(
     constraints: Constraints,
     outputs: Mapping[str, int],
     latency: Mapping[str, float],
-    cached: tuple[str, int] | None = None,
+    outlook: Outlook | None = None,
 ) -> Entries:
     """Candidates that the request's size and the ceilings on cost and latency leave, each with its cost.
 
     `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
-    `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
+    `outlook`: of the conversation, where providers have some of it in their caches.
     """
     slowest, dearest = constraints.max_first_token_ms, constraints.max_cost
     if needs.largest() > field.window:
@@ -191,26 +205,29 @@ def fitting(
         field = _without(field, kept)
     if slowest is not None:
         field = _without(field, [one for one in field.candidates if latency.get(one.id, 0.0) <= slowest])
-    entries = _priced(field, needs, outputs, cached)
+    entries = _priced(field, needs, outputs, outlook)
     if dearest is None:
         return entries
     costs = zip(field.candidates, entries.costs, strict=True)
     fewer = _without(field, [one for one, cost in costs if cost <= dearest])
-    return entries if fewer is field else _priced(fewer, needs, outputs, cached)
+    return entries if fewer is field else _priced(fewer, needs, outputs, outlook)
 
 
 def _without(field: Field, kept: Sequence[Candidate]) -> Field:
     return field if len(kept) == len(field) else Field(kept)
 
 
-def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
+def _priced(field: Field, needs: Needs, usual: Mapping[str, int], outlook: Outlook | None) -> Entries:
     prompt, guess, places = needs.prompt_tokens, needs.reply(None), field.places
     outputs = {places[name]: needs.reply(usual[name]) for name in usual.keys() & places.keys()} if usual else {}
-    if cached is None or (held := places.get(cached[0])) is None:
+    if outlook is None:
         return field.entries(prompt, guess, outputs)
-    costs = field.costs(prompt, guess, outputs)
-    costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
-    return Entries(field, costs, guess, outputs)
+    costs, later = [], []
+    for place, one in enumerate(field.candidates):
+        output, warm = outputs.get(place, guess), min(prompt, outlook.warm.get(one.id, 0))
+        costs.append(one.in_talk(prompt, output, warm))
+        later.append(one.in_talk(prompt, output, prompt))
+    return Entries(field, costs, guess, outputs, later, places.get(outlook.held), outlook.turns)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
@@ -229,9 +246,10 @@ def ranks(entries: Entries, profile: Profile, weighed: Weighed) -> list[Rank]:
     view, costs = entries.field.view, entries.costs
     standings = view.standings
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(costs, view, weighed[1])
+        losses = _losses(entries, weighed[1])
         return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
     if profile is Profile.ECO:
+        costs = _in_the_long_run(entries, costs, entries.later)
         chances = view.chances(weighed[0])
         return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
@@ -248,7 +266,7 @@ def first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
 def _first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     # Without ranking the rest where `auto` needs no tie broken.
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(entries.costs, entries.field.view, weighed[1])
+        losses = _losses(entries, weighed[1])
         least = min(losses)
         if losses.count(least) == 1:
             return losses.index(least)
@@ -256,9 +274,17 @@ def _first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     return order.index(min(order))
 
 
-def _losses(costs: Sequence[float], view: View, weight: float) -> list[float]:
+def _losses(entries: Entries, weight: float) -> list[float]:
     """`auto`: what each candidate costs, and what the answers are worth that it fails at and the best would not (USD)."""
-    return [cost + weight * lack for cost, lack in zip(costs, view.lacks, strict=True)]
+    lacks, later = entries.field.view.lacks, entries.later
+    losses = [cost + weight * lack for cost, lack in zip(entries.costs, lacks, strict=True)]
+    if later is None:
+        return losses
+    return _in_the_long_run(entries, losses, [cost + weight * lack for cost, lack in zip(later, lacks, strict=True)])
+
+
+def _in_the_long_run(entries: Entries, now: list[float], later: list[float] | None) -> list[float]:
+    return now if later is None else over_the_turns(now, later, entries.held, entries.turns)
 
 
 def _above_a_bar(cost: float, fail: float, standing: tuple[float, str]) -> Rank:
@@ -272,7 +298,9 @@ def sure(entries: Entries) -> int | None:
     None is cheaper than it, none is better, and of equally good ones it is the first by name: so it comes first whatever a
     failure weighs and however likely one is.
     """
-    best = entries.field.view.best
+    best, later = entries.field.view.best, entries.later
+    if later is not None and later[best] > min(later):
+        return None
     return best if entries.costs[best] <= min(entries.costs) else None
 
 
@@ -280,8 +308,11 @@ def settled(entries: Entries, worth: float) -> int | None:
     """The place of the candidate that `auto` chooses however hard a request is, where a failed answer counts for so much (USD).
 
     What a candidate loses is a straight line over the request's weight, so whoever comes first at both ends comes first in
-    between. None where one has to know. Kept for requests of that size.
+    between. None where one has to know. Kept for requests of that size. Within a conversation, whose further turns count as
+    well, the lines bend: only who is `sure` is known there.
     """
+    if entries.later is not None and worth < inf:
+        return entries.sure
     try:
         return entries.settled[worth]
     except KeyError:
@@ -297,11 +328,12 @@ def close(entries: Entries, profile: Profile, weighed: Weighed, held: int, best:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     view, costs = entries.field.view, entries.costs
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(costs, view, weighed[1])
-        return losses[held] <= losses[best] * STICKY_SLACK
+        losses = _losses(entries, weighed[1])
+        return losses[held] <= losses[best] + (STICKY_SLACK - 1.0) * abs(losses[best])
     if profile is Profile.ECO:
         good = 1.0 - view.chances(weighed[0])[held] >= ECO_BAR
-        return good and costs[held] <= costs[best] * STICKY_SLACK
+        costs = _in_the_long_run(entries, costs, entries.later)
+        return good and costs[held] <= costs[best] + (STICKY_SLACK - 1.0) * abs(costs[best])
     return view.qualities[held] >= view.qualities[best]
 
 

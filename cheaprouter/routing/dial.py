@@ -26,14 +26,18 @@ FILE: Final = "typical.json"
 LEAST_GAIN: Final = 0.001
 """What a better model gains at least: where nothing is to be gained, no amount would move a request."""
 
+_ALIKE: Final = 15
+"""Typical requests that tell together what is usually gained."""
+
 _ROUNDS: Final = 14
 """Halvings of the share that a step moves: exact to less than a request."""
 
 
 @dataclass(frozen=True, slots=True)
 class Typical:
-    """A request of a typical home: what a large model gains over a small one, of which kind it is, tokens in and out."""
+    """A request of a typical home: the chance that a small model fails, what a large one gains, its kind, tokens in and out."""
 
+    fail: float
     gain: float
     kind: str
     prompt: int
@@ -44,7 +48,21 @@ class Typical:
 def typical_home() -> tuple[Typical, ...]:
     """The shipped sample, see script/training/typical.py."""
     read = orjson.loads(resources.files("cheaprouter.routing").joinpath("data", FILE).read_bytes())
-    return tuple(Typical(gain, kind, prompt, output) for gain, kind, prompt, output in read["requests"])
+    return tuple(Typical(*row) for row in read["requests"])
+
+
+@cache
+def _by_fail() -> tuple[tuple[float, ...], tuple[float, ...]]:
+    rows = sorted((one.fail, one.gain) for one in typical_home())
+    return tuple(fail for fail, _ in rows), tuple(gain for _, gain in rows)
+
+
+def usual_gain(fail: float) -> float:
+    """What a large model usually gains where a small one fails with that chance: the mean of those most alike."""
+    fails, gains = _by_fail()
+    first = min(max(0, bisect_right(fails, fail) - _ALIKE // 2), max(0, len(gains) - _ALIKE))
+    near = gains[first : first + _ALIKE]
+    return sum(near) / len(near)
 
 
 def turns(costs: Sequence[float], shares: Sequence[float]) -> list[tuple[float, int]]:

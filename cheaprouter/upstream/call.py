@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import field, replace
 from datetime import datetime
 from functools import partial
-from typing import Final, NamedTuple, Protocol
+from typing import Final
 
 import orjson
 
@@ -22,28 +22,21 @@ from ..providers.gathering import Gathering
 from ..providers.transport import Exchange, Response, Transport, TransportError, WireRequest
 from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
-from ..wire.events import Piece, StreamReader, Trouble
+from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
+from ..wire.tally import others_first
+from .basin import LONGEST_REPLY, Basin, Meter
+from .unanswered import LONGEST_ERROR
 from .watchdog import Watchdog
 
-LONGEST_REPLY: Final = 32 * 1024 * 1024
-"""Bytes, as of one event of a stream: ten pictures. To parse them takes a tenth of a second, in which nobody else is served."""
-
-LONGEST_ERROR: Final = 256 * 1024
 TIMEOUT_COOLDOWN: Final = 15.0
-_NEVER: Final = float("inf")
 _MOST_BLANK: Final = 1 << 20
 """Bytes of white space before a reply: some servers send a blank now and then while they think."""
 
-_LOOK_APART: Final = 256
-"""Bytes, at least, between two looks at how much of a gathered reply has come."""
 _NOT_SENT: Final = frozenset({"upstream_unreachable", "upstream_tls"})
-LONGEST_READ_ON: Final = 4 * 1024 * 1024
-"""Bytes that are read of an answer that nobody waits for any longer."""
-
 MOST_PAUSES: Final = 8
 """Times that a turn goes on which its upstream paused."""
 
@@ -67,26 +60,13 @@ class Streaming:
     go_on: Callable[[], Awaitable[Response | Failure | None]] | None = None
 
 
-class Meter(Protocol):
-    """What may still be written. Once a reply has `characters`, or as many `pieces`, ask for `more`. `prompt`: tokens, estimated."""
-
-    characters: int
-    pieces: int
-    prompt: int
-
-    def ceiling(self, model: Model, *, whole: bool) -> int | None:
-        """Tokens that each reply of a model may have; None where there is room enough. `whole`: it comes in one piece."""
-
-    def more(self, written: int) -> LimitError | None:
-        """Let a reply of so many characters go on; the error where it must end."""
-
-
 @dataclass(slots=True)
 class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
-    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none. `affinity`: see
+    `RouteDecision`.
     """
 
     device_id: str = ""
@@ -94,21 +74,10 @@ class Asker:
     named: bool = False
     meter: Meter | None = None
     request_id: str = ""
+    affinity: int | None = None
 
 
 NOBODY: Final = Asker()
-
-
-class Told(NamedTuple):
-    """What a try that is no answer told of its use, and the characters that were seen of it.
-
-    `written`: something may have been written, since the upstream took the request and did not refuse it. `whole`: to its end.
-    """
-
-    usage: Usage | None
-    characters: int = 0
-    written: bool = True
-    whole: bool = True
 
 
 @dataclass(slots=True)
@@ -163,7 +132,7 @@ class Call:
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. The watch is stopped by whoever made it.
 
-        A cancellation from outside goes on up, and leaves the connection as it is: `read_on`, or `abandon` it.
+        A cancellation from outside goes on up, and leaves the connection as it is: see `unanswered`.
         """
         watch = self.watch
         keep = False
@@ -213,9 +182,9 @@ class Call:
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""
-        await asyncio.sleep(0)
+        await others_first()
         wire = self._prepared()
-        await asyncio.sleep(0)
+        await others_first()
         return wire
 
     def _begins(self, status: int) -> bool:
@@ -331,78 +300,18 @@ class Call:
         self.spent = basin.spent
         return basin.error
 
-    # --- where it is no answer -----------------------------------------------------------------------------------
-
-    def told(self) -> Told:
-        """What is known of its cost."""
-        if self.filtered is not None:
-            return Told(self.filtered.usage, self.filtered.output_characters)
-        reader = self.reading if self.gathering is None else self.gathering.reader
-        if reader is not None:
-            written = reader.said or reader.trouble is not Trouble.ERROR
-            headers = {} if self.response is None else self.response.headers
-            usage = self.adapter.with_cost(reader.usage, headers) or self.refused
-            return Told(usage, reader.written, written=written, whole=reader.finish_reason is not None)
-        if self.refused is not None or not self.accepted:
-            return Told(self.refused, written=self.sent, whole=self.refused is not None)
-        usage, characters, written = self.adapter.use_in(b"".join((self.start, *self.parts)), self.request)
-        return Told(usage, characters, written=written, whole=usage is not None)
-
-    async def read_on(self) -> None:
-        """Take what is still to come, for what it says of its use. Raises TransportError."""
-        response = self.response
-        if self.exchange is not None:
-            exchange, self.exchange = self.exchange, None
-            self.response = response = await exchange.reply()
-            if response.status != 200:
-                self.sent = self.accepted = self.gathering is not None
-                self.refused = self.adapter.use_in(await response.read(LONGEST_ERROR, cut=True), self.request)[0]
-                return
-            self.accepted = True
-        if response is None:
-            return
-        if self.basin is not None:
-            await self.basin.rest()
-            return
-        limit = LONGEST_READ_ON
-        while limit > 0 and not self._complete and (data := await response.chunk()):
-            limit -= len(data)
-            self._take(data)
-            reader = self.reading if self.gathering is None else self.gathering.reader
-            if reader is not None and unpaid(reader, self.meter):
-                break
-
-    @property
-    def _complete(self) -> bool:
-        return self.gathering.over if self.gathering is not None else self.reading is not None and self.reading.done
-
-    def _take(self, data: bytes) -> None:
-        if self.gathering is not None:
-            self.gathering.feed(data)
-        elif self.reading is not None:
-            self.reading.feed(data)
-        elif self.streamed and not (self.parts or self.start) and looks_like_events(data):
-            self.gathering = Gathering(self.adapter, self.request, None, think=self.model.think_tags)
-            self.gathering.feed(data)
-        else:
-            self.parts.append(data)
-
     def abandon_exchange(self) -> None:
         """Wait for no headers any more."""
         if self.exchange is not None:
             self.exchange.abandon()
 
-    def abandon(self) -> None:
-        """Drop what is still under way."""
-        self.abandon_exchange()
-        if self.response is not None:
-            self.response.release() if self._complete else self.response.abort()
-
-    def writing_for(self, seconds: float) -> float:
-        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
-        return self.wrote or (
-            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
-        )
+    def timing(self) -> tuple[float, float | None]:
+        """Seconds for which its reply was seen to be written, and those since its last piece: None where it ended by itself."""
+        basin = self.basin
+        if basin is None or not basin.began:
+            return self.wrote, None if self.wrote else 0.0
+        seen = max(basin.began, self.watch.seen)
+        return seen - basin.began, None if basin.over else self.watch.now() - seen
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
@@ -462,98 +371,6 @@ class Call:
             return Answered(completion, [*(events if self.request.wire == "events" else made)])
         except orjson.JSONEncodeError:
             return degraded("invalid_reply", f"{self.adapter.name} answered with JSON that is nested too deep.")
-
-
-class Basin:
-    """Where a stream is gathered: called by the transport, so that nobody is woken before the end. `full`: done at the end.
-
-    `error`: why it broke off. `began`: when the first content was seen. `over`: nothing more is taken. `spent`: why it must
-    end here, see `Meter`.
-    """
-
-    __slots__ = (
-        "_gathering",
-        "_idle",
-        "_look_at",
-        "_meter",
-        "_size",
-        "_watch",
-        "began",
-        "error",
-        "full",
-        "over",
-        "spent",
-    )
-
-    def __init__(self, gathering: Gathering, watch: Watchdog, idle: float, meter: Meter | None) -> None:
-        self._gathering = gathering
-        self._watch = watch
-        self._idle = idle
-        self._meter = meter
-        self._size = 0
-        # As many bytes cannot have more characters, nor more pieces than a quarter of them.
-        self._look_at: float = _NEVER if meter is None else meter.characters
-        self.began = 0.0
-        self.error: TransportError | None = None
-        self.spent: LimitError | None = None
-        self.over = False
-        self.full: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        if gathering.said:
-            self._begin()
-
-    def feed(self, data: bytes) -> None:
-        if self.over:
-            return
-        self._watch.seen = self._watch.now()
-        gathering = self._gathering
-        gathering.feed(data)
-        self._size += len(data)
-        if gathering.said and not self.began:
-            self._begin()
-        if self._size > LONGEST_REPLY:
-            self.end(TransportError("invalid_reply", "The reply is too long."))
-        elif gathering.over:
-            self.end(None)
-        elif self._size >= self._look_at:
-            self._look()
-
-    def _look(self) -> None:
-        """See how much has been written, without reading it where that is plainly less than it may be; and when to look again."""
-        meter, gathering = self._meter, self._gathering
-        assert meter is not None
-        written = gathering.about()
-        if written >= meter.characters:
-            written = gathering.written()
-        if written >= meter.characters and (spent := meter.more(written)) is not None:
-            self.spent = spent
-            self.end(None)
-        # Half the way at most, by what a character has taken so far: what comes may be denser.
-        apart = max(1.0, self._size / max(1, written) / 2)
-        self._look_at = self._size + max(_LOOK_APART, (meter.characters - written) * apart)
-
-    def end(self, error: TransportError | None) -> None:
-        self.over = True
-        if not self.full.done():
-            self.error = error
-            self.full.set_result(None)
-
-    async def rest(self) -> None:
-        """Wait again, where whoever waited was cancelled."""
-        if not self.over:
-            self.full = asyncio.get_running_loop().create_future()
-            await self.full
-
-    def _begin(self) -> None:
-        """From now on it is the next piece that is waited for."""
-        self._watch.flow(self._idle, _NEVER)
-        self.began = self._watch.now()
-
-
-def unpaid(reader: StreamReader, meter: Meter | None) -> bool:
-    """Whether a stream that is read on has all that may be spent on it: a budget holds for what nobody waits for, too."""
-    if meter is None or (reader.output_characters < meter.characters and reader.pieces < meter.pieces):
-        return False
-    return meter.more(reader.written) is not None
 
 
 def transport_failure(adapter: Adapter, error: TransportError) -> Failure:

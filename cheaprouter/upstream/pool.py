@@ -11,7 +11,6 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from functools import partial
 from typing import Final
 
@@ -33,15 +32,13 @@ from .outcome import HEARTBEAT_SECONDS, Relay, StreamReply, Tab, UpstreamFailed,
 from .pace import Pace
 from .plan import SendPlan, Upstreams, final_error, make_plan
 from .thoughts import Memory
+from .unanswered import USUAL_OUTPUT, Costs, Unanswered, abandon
 from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
-_USUAL_OUTPUT: Final = 1000
-"""Tokens, where nobody knows better."""
-
-_WORKED_ON: Final = 0.25
-"""Seconds after which a request that was dropped without a word is taken to have been worked on."""
+_TO_ITS_END: Final = 0, 0.0
+"""Of an upstream that writes an answer to its end, whoever reads it: no rate, and no wait."""
 
 
 class Pool:
@@ -80,6 +77,7 @@ class Pool:
         self._observer = Observer(self.health, bus, clock)
         bus.on(lambda up: self._may_be_able_now(up.provider), ProviderUp)
         self._pace = pace or Pace()
+        self._costs = Costs(self._pace, self._loop_time)
         self.latency: Mapping[str, float] = self._observer.latency  # milliseconds to the first token, by model id
 
     def changed(self, before: Upstreams, now: Upstreams) -> None:
@@ -109,10 +107,10 @@ class Pool:
         """
         began = self._loop_time()
         adapter = upstreams.adapters.get(model.provider)
-        if adapter is None or (target := self._at_once(adapter, model)) is None:
+        if adapter is None or (target := self._at_once(adapter, model, asker.affinity)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
-            tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
+            tab.top_up(model, *(_TO_ITS_END if adapter.goes_on else self._pace.rate(model)))
         outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total, tab)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
@@ -122,12 +120,14 @@ class Pool:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
         return self._reply(target, outcome, call, tries, self._loop_time() - began)
 
-    def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
-        """The target to ask without further thought; None where anything is unusual."""
+    def _at_once(self, adapter: Adapter, model: Model, affinity: int | None) -> Target | None:
+        """The target to ask without further thought; None where anything is unusual. `affinity`: see `RouteDecision`."""
         if model.provider in self._paused:
             return None
         keys = len(adapter.api_keys)
-        place = self._turns.get(model.provider, 0) % keys if keys > 1 else 0
+        place = 0
+        if keys > 1:
+            place = (self._turns.get(model.provider, 0) if affinity is None else affinity) % keys
         target = self._targets.get((model.id, place))
         if target is None or target.model is not model:
             target = self._targets[model.id, place] = Target(model, place)
@@ -147,7 +147,7 @@ class Pool:
     ) -> WholeReply | StreamReply:
         """One after the other. `failed`: the first was tried already, and whether it had gone out `again`."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
-        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
+        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named, affinity=asker.affinity)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         if failed is not None:
@@ -171,7 +171,8 @@ class Pool:
 
     def _affordable(self, upstreams: Upstreams, model: Model, tab: Tab) -> bool:
         try:
-            tab.top_up(model, 0 if upstreams.adapters[model.provider].goes_on else self._pace.rate(model))
+            goes_on = upstreams.adapters[model.provider].goes_on
+            tab.top_up(model, *(_TO_ITS_END if goes_on else self._pace.rate(model)))
         except LimitError:
             return False
         return True
@@ -188,7 +189,7 @@ class Pool:
         model = target.model
         adapter = upstreams.adapters[model.provider]
         keys = adapter.api_keys
-        if len(keys) > 1:
+        if len(keys) > 1 and asker.affinity is None:
             self._turns[model.provider] = target.key + 1
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
@@ -213,14 +214,14 @@ class Pool:
             meter=meter,
         )
         if not call.streamed:
-            expected = asker.expected_output or request.max_tokens or _USUAL_OUTPUT
+            expected = asker.expected_output or request.max_tokens or USUAL_OUTPUT
             call.writing = expected / self._observer.rate(model.id, local=adapter.local)
         if (learned or adapter.quirks.models) and adapter.wants_thoughts(model, learned):
             call.keep = partial(self.thoughts.keep, asker.device_id)
             call.recall = partial(self.thoughts.recall, asker.device_id)
         call.expected = asker.expected_output
         if tab is not None and adapter.pauses is not None:
-            call.before_each = partial(tab.go_on, model, self._pace.rate(model))
+            call.before_each = partial(tab.go_on, model, self._pace.rate(model)[0])
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -228,9 +229,9 @@ class Pool:
             watch.stop()
             self.health.abandon(target)
             if tab is None:
-                call.abandon()
+                abandon(call)
             else:
-                tab.leave(_Unfinished(model, call, partial(self._used, call, began)))
+                tab.leave(Unanswered(call, self._costs, began))
             raise
         if not isinstance(outcome, Streaming):
             watch.stop()
@@ -241,37 +242,10 @@ class Pool:
     def _put_on(self, tab: Tab, call: Call, outcome: object, began: float) -> None:
         """What was no answer and is billed all the same: a try that failed, and one that was lost with its connection."""
         model = call.model
-        if call.lost >= _WORKED_ON:
-            output = min(self._pace.written(model, 0, call.lost, whole=False), self._most(call))
-            tab.tried(model, Usage(completion_tokens=output, estimated=True))
-        if isinstance(outcome, Failure) and (used := self._used(call, began + call.lost)) is not None:
+        if (used := self._costs.lost(call)) is not None:
             tab.tried(model, used)
-
-    def _used(self, call: Call, began: float) -> Usage | None:
-        """What a try that was no answer will be billed, as it was told or else estimated; None where that is nothing."""
-        told, seconds = call.told(), self._loop_time() - began
-        usage = told.usage
-        if usage is not None and (told.whole or usage.reported_cost is not None):
-            return usage
-        if not told.written or not (call.accepted or seconds >= _WORKED_ON):
-            return usage
-        output = self._weigh(call, told.characters, seconds, call.writing_for(seconds), whole=told.whole)
-        if not told.characters:
-            output = min(output, self._most(call))
-        if usage is None:
-            return Usage(completion_tokens=output, estimated=True)
-        return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
-
-    def _weigh(self, call: Call, characters: int, seconds: float, wrote: float, *, whole: bool) -> int:
-        """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
-        output = self._pace.written(call.model, characters, seconds, wrote, whole=whole)
-        return max(output, self._most(call, 1)) if call.adapter.goes_on and not whole else output
-
-    def _most(self, call: Call, times: int = 2) -> int:
-        """So many times the tokens that an answer usually has, or what its client allows."""
-        request = call.request
-        most = times * (self._pace.usual(call.model) or call.expected or _USUAL_OUTPUT)
-        return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
+        if isinstance(outcome, Failure) and (used := self._costs.used(call, began + call.lost)) is not None:
+            tab.tried(model, used)
 
     def _watches(self) -> Watches:
         """Made with the first request: a pool may be made before there is a loop."""
@@ -306,20 +280,16 @@ class Pool:
             self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
             if call.ignored:
                 self.learned.learn(model, IGNORED)
-            if outcome.usage is None:
+            usage = outcome.usage
+            if usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
+                usage = self._uncounted(call, outcome, spent)
             else:
-                self._pace.answered(model.id, outcome.usage, spent, outcome.output_characters)
+                self._pace.answered(model.id, model.provider, usage, spent, outcome.output_characters, call.wrote)
                 if call.wrote:
-                    self._observer.wrote(model.id, outcome.usage, call.wrote)
+                    self._observer.wrote(model.id, usage, call.wrote)
             return WholeReply(
-                model,
-                attempts,
-                outcome.body,
-                outcome.usage,
-                outcome.finish_reason,
-                outcome.output_characters,
-                call.spent,
+                model, attempts, outcome.body, usage, outcome.finish_reason, outcome.output_characters, call.spent
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -329,25 +299,40 @@ class Pool:
                 attempts,
                 replay(outcome.pieces),
                 lambda: None,
-                done.usage,
+                done.usage or self._uncounted(call, done, spent),
                 done.finish_reason,
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
         began, reader = self._loop_time(), outcome.reader
+
+        def weigh(characters: int, whole: bool) -> int:  # noqa: FBT001 - as `Relay` has it
+            seen = max(began, call.watch.seen)
+            if whole:
+                return self._costs.whole(call, characters, spent, seen - began)
+            late = None if reader.trouble is not None else self._loop_time() - seen
+            return self._costs.cut(call, characters, spent, seen - began, late)
+
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
             lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
-            lambda characters: self._weigh(call, characters, spent, self._loop_time() - began, whole=False),
+            weigh,
             events=call.request.wire == "events",
             meter=call.meter,
             lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
+
+    def _uncounted(self, call: Call, answer: Completion, spent: float) -> Usage | None:
+        """What a whole answer used that nobody counted; None where nothing was written."""
+        if not answer.output_characters:
+            return None
+        output = self._costs.whole(call, answer.output_characters, spent - call.wrote, call.wrote)
+        return Usage(completion_tokens=output, estimated=True)
 
     def _ended(
         self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
@@ -357,7 +342,8 @@ class Pool:
             if used is not None:
                 wrote = self._loop_time() - began
                 self._observer.wrote(target.model.id, used, wrote)
-                self._pace.answered(target.model.id, used, spent + wrote, characters)
+                model = target.model
+                self._pace.answered(model.id, model.provider, used, spent + wrote, characters, wrote)
         else:
             self._observer.failed(target, failure)
 
@@ -430,23 +416,6 @@ class Pool:
         if self._watched is not None:
             self._watched.stop()
         await self._transport.close()
-
-
-class _Unfinished:
-    """See `Left`."""
-
-    def __init__(self, model: Model, call: Call, used: Callable[[], Usage | None]) -> None:
-        self.model = model
-        self._call = call
-        self._used = used
-
-    async def read_on(self) -> None:
-        await self._call.read_on()
-
-    def end(self) -> Usage | None:
-        used = self._used()
-        self._call.abandon()
-        return used
 
 
 def _attempt(target: Target, failure: Failure) -> Attempt:

@@ -22,7 +22,7 @@ def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300
     field = Field(candidates)
     entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
     worth = fitted([moves(field, one) for one in typical_home()]).worth(slider)
-    weighed = difficulty, worth * max(0.001, difficulty)
+    weighed = difficulty, worth * max(0.001, 0.55 * difficulty)
     places = sorted(zip(ranks(entries, profile, weighed), entries.field.ids, strict=True))
     return [name for _, name in places]
 
