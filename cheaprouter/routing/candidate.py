@@ -14,6 +14,9 @@ SMALL_QUALITY: Final = 35.0
 QUALITY_PER_E: Final = 12.5
 """Points of quality that divide the odds of failing by e. An estimate: from 50 to 83 points, odds fall to a fourteenth."""
 
+LARGE_QUALITY: Final = 60.0
+"""Quality of the large models whose advantage over those small ones the gain was learned from: so `share` is 1 there."""
+
 _MILLION: Final = 1e6
 
 
@@ -66,3 +69,11 @@ def _per_token(rates: Rates) -> tuple[float, float, float]:
 def factor(quality: float) -> float:
     """What the odds of failing are multiplied with at a quality."""
     return exp((SMALL_QUALITY - quality) / QUALITY_PER_E)
+
+
+def share(quality: float) -> float:
+    """How much a model has of what a large one gains over a small one: 0 for a small one, 1 for a large one, more above.
+
+    Where failures are rare, they fall with quality as `factor` does; this is the same straight from the gain.
+    """
+    return (1.0 - factor(quality)) / (1.0 - factor(LARGE_QUALITY))

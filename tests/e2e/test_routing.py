@@ -171,6 +171,25 @@ async def test_pausing_the_cloud_leaves_local_models_only(tmp_path):
             assert await served(client, "blockrun/premium") == "ollama/tiny"
 
 
+async def test_what_the_dial_means_is_told_before_it_is_set(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        for number in range(24):
+            await served(
+                client, messages=[{"role": "user", "content": f"Why is the sky of planet {'x' * number} blue?"}]
+            )
+        await served(client, "lab/small")  # nobody chose
+        async with client.http.get(f"{client.url}/router/forecast") as reply:
+            told = await reply.json()
+        assert (told["cost_quality"], told["requests"], told["scored"]) == (5, 24, 24)
+        assert [row["cost_quality"] for row in told["steps"]] == list(range(11))
+        answers, prices = ([row[name] for row in told["steps"]] for name in ("answers_percent", "price_percent"))
+        assert answers == sorted(answers)
+        assert prices == sorted(prices)
+        assert (answers[-1], prices[-1]) == (100, 100)
+        assert told["text"].startswith("at 5: about ")
+        assert told["text"].endswith(" of its price, on your last 24 requests")
+
+
 async def test_the_routers_own_profile_changes_the_next_request(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
         url = f"{client.url}/router/settings"

@@ -20,19 +20,19 @@ LOCAL = a_model("home/llama", 36, ("0", "0"), local=True)
 class FixedDifficulty:
     """Says what it is told to, and counts how often it was asked."""
 
-    def __init__(self, score: float = 0.05) -> None:
+    def __init__(self, score: float = 0.01) -> None:
         self.value = score
         self.asked = 0
 
     def score(self, features: object) -> Difficulty:
         self.asked += 1
         tier = Tier.SIMPLE if self.value < 0.2 else Tier.REASONING if self.value > 0.8 else Tier.COMPLEX
-        return Difficulty(self.value, tier, {"wording": self.value})
+        return Difficulty(self.value, tier, {"wording": self.value}, gain=self.value)
 
     judge = score
 
 
-def router(*models: Model, difficulty: float = 0.05, clock: HandClock | None = None, **settings: Any) -> Router:
+def router(*models: Model, difficulty: float = 0.01, clock: HandClock | None = None, **settings: Any) -> Router:
     settings.setdefault("providers", {"ollama": {}})
     return Router(
         ModelTable(models or (SMALL, BIG)), build(settings), FixedDifficulty(difficulty), monotonic=clock or HandClock()

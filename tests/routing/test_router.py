@@ -474,7 +474,7 @@ class TestExplain:
 
     def test_it_shows_score_and_contributions(self):
         told = self.explain(router())
-        assert (told["score"], told["contributions"]) == (0.05, {"wording": 0.05})
+        assert (told["score"], told["contributions"]) == (0.01, {"wording": 0.01})
 
     @pytest.mark.parametrize("asked", ["blockrun/auto", "blockrun/premium"])
     def test_it_shows_each_candidates_chance_of_failing(self, asked):
