@@ -19,14 +19,16 @@ from ..wire import prompt_cache
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
+from .candidate import factor
 from .candidates import Bounds, Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
-from .choose import Field, at_place, fitting
+from .choose import Field, at_place, failing, fitting
 from .dial import usual_gain
 from .difficulty import DifficultyModel
 from .features import Features, extract
 from .forecast import Past, forecast
 from .home import Taught
+from .rehearse import Scenario
 from .shortlist import Ruled, Shortlists
 from .sticky import LEAST_KEPT, RETRY_SPAN, Pin, StickyStore, affinity
 
@@ -183,6 +185,19 @@ class Router:
             return forecast(field, dial, past if len(field) else (), requests, now)
 
         return told
+
+    def scenario(self, name: str, at: datetime, profile: Profile, cost_quality: float | None = None) -> Scenario:
+        """What recorded requests can be rehearsed with. `at`: UTC, for prices; `cost_quality` None: as configured."""
+        routing = self.settings.routing
+        ruled = self._shortlists.under(Bounds(exclude=routing.exclude, free_only=profile is Profile.FREE))
+        field = Field(ruled.get(frozenset(), at).best.candidates)  # nobody else's to change
+        wanted = routing.cost_quality if cost_quality is None else cost_quality
+        return Scenario(name, field, ruled.dial(at), profile, wanted)
+
+    def chance(self, model_id: str, score: float) -> float | None:
+        """That a model fails at a request so hard; None for one that is not there."""
+        model = self.table.get(model_id)
+        return None if model is None else failing(score, factor(model.quality.value))
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 
