@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -30,6 +31,13 @@ PLAIN = {
 }  # fmt: skip
 
 
+async def told(log, times=1):
+    """Tell it of bookings, and let what it puts off be done."""
+    for _ in range(times):
+        log._write(None)
+    await asyncio.sleep(0)
+
+
 def written(form, **values):
     """The line of the usual way, and of this one."""
     root = logging.getLogger()
@@ -46,7 +54,7 @@ def written(form, **values):
             handler.stream = io.StringIO()
             log = BookedLog(SimpleNamespace(newest=row), EventBus(), redactor)
             log.changed()
-            log_booked(from_row(row)) if way == "usual" else log._write(None)
+            log_booked(from_row(row)) if way == "usual" else asyncio.run(told(log))
             found.append(handler.stream.getvalue())
     finally:
         root.handlers[:] = before[0]
@@ -96,4 +104,13 @@ def test_a_closed_stream_is_no_reason_not_to_serve():
     )
     log._stream = logs_to
     logs_to.close()
-    log._write(None)
+    asyncio.run(told(log))
+
+
+def test_lines_of_one_round_go_out_in_one_write():
+    writes = []
+    row = make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))
+    log = BookedLog(SimpleNamespace(newest=row), EventBus(), Redactor())
+    log._stream = SimpleNamespace(write=writes.append, flush=lambda: None)
+    asyncio.run(told(log, times=3))
+    assert [each.count("\n") for each in writes] == [3]
