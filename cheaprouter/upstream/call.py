@@ -305,11 +305,13 @@ class Call:
         if self.exchange is not None:
             self.exchange.abandon()
 
-    def writing_for(self, seconds: float) -> float:
-        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
-        return self.wrote or (
-            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
-        )
+    def timing(self) -> tuple[float, float | None]:
+        """Seconds for which its reply was seen to be written, and those since its last piece: None where it ended by itself."""
+        basin = self.basin
+        if basin is None or not basin.began:
+            return self.wrote, None if self.wrote else 0.0
+        seen = max(basin.began, self.watch.seen)
+        return seen - basin.began, None if basin.over else self.watch.now() - seen
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
