@@ -86,10 +86,13 @@ INTERRUPTED: Final = "interrupted"
 _RULES: Final = tuple(SHAPE.values())
 _OF_USAGE: Final = tuple(field.name for field in fields(Usage) if field.name in SHAPE)
 _NUMBERS: Final = (int, float)
-_SHORTEST: Final = 64
-"""Characters that every column of text has room for."""
-
-_TEXTS: Final = itemgetter(*(index for name, index in INDEX.items() if SHAPE[name][0] is str and name != "reason"))
+_ROOM: Final = _TEXT[2]
+_NAMES: Final = itemgetter(*(index for name, index in INDEX.items() if SHAPE[name] in (_TEXT, _MAYBE)))
+_LITTLE: Final = SHAPE["via"][2]
+_WORDS: Final = itemgetter(
+    *(index for name, index in INDEX.items() if SHAPE[name][0] is str and SHAPE[name][2] == _LITTLE)
+)
+_TOLD: Final = SHAPE["reason"][2]
 _COUNTS: Final = itemgetter(*(INDEX[name] for name, rule in SHAPE.items() if rule is _TOKENS))
 _AT, _REASON, _LATENCY = INDEX["at"], INDEX["reason"], INDEX["latency_ms"]
 _FIRST_TOKEN, _SCORE = INDEX["first_token_ms"], INDEX["score"]
@@ -111,14 +114,10 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
     Texts are cut, and so are impossible counts and times. Whole numbers of our own (a status, a cost) are right already.
     """
     row = (seq, *values)
-    return row if _is_usual(row) else _bounded(row)
-
-
-def _is_usual(row: Row) -> bool:
-    """Whether all is plainly within its rule: few steps for all columns together, where `_bounded` takes one for each."""
-    counts, texts = _COUNTS(row), [text for text in _TEXTS(row) if text is not None]
+    # Few steps for all columns together, where `_bounded` takes one for each: all is plainly within its rule, as nearly always.
+    counts, names, words = _COUNTS(row), "".join(filter(None, _NAMES(row))), "".join(filter(None, _WORDS(row)))
     first, score, reason = row[_FIRST_TOKEN], row[_SCORE], row[_REASON]
-    return (
+    if (
         None not in counts
         and min(counts) >= 0
         and max(counts) <= _TOKENS[2]
@@ -126,11 +125,15 @@ def _is_usual(row: Row) -> bool:
         and 0 <= row[_LATENCY] <= _MOST_MS
         and (first is None or 0 <= first <= _MOST_MS)
         and (score is None or 0 <= score <= 1)
-        and len(reason) <= SHAPE["reason"][2]
+        and len(names) <= _ROOM
+        and len(words) <= _LITTLE
+        and len(reason) <= _TOLD
+        and names.isascii()
+        and words.isascii()
         and reason.isascii()
-        and "".join(texts).isascii()
-        and len(max(texts, key=len, default="")) <= _SHORTEST
-    )
+    ):
+        return row
+    return _bounded(row)
 
 
 def bounded_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:

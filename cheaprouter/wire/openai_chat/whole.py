@@ -153,12 +153,6 @@ _TEXT: Final = re.compile(rb'"content": ?"(?!")([^"\\]*(?:\\.[^"\\]*)*)"')
 """A text that is not empty. Linear: there is one way to read each byte."""
 
 
-def _told(chunk: Json, before: Any) -> Any:
-    """The usage as of this chunk: what tells nothing takes nothing back."""
-    usage = chunk.get("usage")
-    return usage if usage and (before is None or parse_usage(usage) is not None) else before
-
-
 def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> Json | None:
     """`number`: the chunk that tells `said`, the beginning of the text, and nothing else."""
     reply: Json = {"object": "chat.completion"}
@@ -167,7 +161,9 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
     for place, chunk in enumerate(chunks):
         if type(chunk) is not dict or chunk.get("error") or "x_groq" in chunk:
             return None
-        usage = _told(chunk, usage)
+        told = chunk.get("usage")  # what tells nothing takes nothing back
+        if told and (usage is None or parse_usage(told) is not None):
+            usage = told
         choices = chunk.get("choices")
         if type(choices) is not list or len(choices) > 1:
             return None
