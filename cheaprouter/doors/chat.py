@@ -88,9 +88,11 @@ class ChatDoor:
             await _stream(client.open(), reply)
 
     def _close_soon(self, reply: Reply) -> None:
-        """Book it once all that has come just now is looked at: nobody waits for it, and several in a row take half of what each takes alone."""
+        """Book it once all that has come just now is looked at: nobody waits for it, and several in a row take less than each alone."""
         self._left.append(reply)
-        if len(self._left) == 1:
+        if self._gateway.running <= 1:
+            self._close_all()
+        elif len(self._left) == 1:
             asyncio.get_running_loop().call_soon(self._close_all)
 
     def _close_all(self) -> None:

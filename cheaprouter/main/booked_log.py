@@ -28,12 +28,13 @@ _VIA: Final = INDEX["via"]
 class BookedLog:
     """Writes a line for each booked request where the level lets it; else nobody is told, and nothing is made for it.
 
-    What may hold anything (a device's name, a model's) is made fit to be shown once, and known from then on. Lines of the
-    same round of the event loop go out in one write.
+    What may hold anything (a device's name, a model's) is made fit to be shown once, and known from then on. While requests
+    are under way (`running` says how many, that one with them) lines of the same round of the event loop go out in one write.
     """
 
-    def __init__(self, recorder: Recorder, bus: EventBus, redactor: Redactor) -> None:
+    def __init__(self, recorder: Recorder, bus: EventBus, redactor: Redactor, running: Callable[[], int]) -> None:
         self._recorder = recorder
+        self._running = running
         self._bus = bus
         self._redactor = redactor
         self._leave: Callable[[], None] | None = None
@@ -63,7 +64,9 @@ class BookedLog:
             log_booked(from_row(row))
             return
         self._lines.append(self._as_json(row) if self._json else self._as_text(row))
-        if len(self._lines) == 1:
+        if self._running() <= 1:
+            self._flush()
+        elif len(self._lines) == 1:
             asyncio.get_running_loop().call_soon(self._flush)
 
     def _flush(self) -> None:
