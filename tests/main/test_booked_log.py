@@ -100,7 +100,10 @@ def test_both_ways_write_the_same_of_any_name(device, model, form):
 def test_a_closed_stream_is_no_reason_not_to_serve():
     logs_to = io.StringIO()
     log = BookedLog(
-        SimpleNamespace(newest=make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))), EventBus(), Redactor(), lambda: 1
+        SimpleNamespace(newest=make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))),
+        EventBus(),
+        Redactor(),
+        lambda: 1,
     )
     log._stream = logs_to
     logs_to.close()
