@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..core.records import dataclass
@@ -12,10 +13,14 @@ _LONGEST: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names under one base topic (`cheaprouter`) and one discovery prefix (`homeassistant`)."""
+    """Names under one base topic (`cheaprouter`) and one discovery prefix (`homeassistant`).
+
+    `answers`: filters of further topics that publishers may have their answers on.
+    """
 
     base: str
     prefix: str
+    answers: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -86,15 +91,33 @@ class Topics:
         return topic[len(self.base) + 1 :].split("/")
 
     def may_answer_on(self, topic: str) -> bool:
-        """Whether a publisher may have its answer there.
+        """Whether a publisher may have its answer there: where our answers are, and where `answers` lets them go.
 
-        Our own topics and discovery are out, or a request would write with our rights what its sender may not, or call itself.
+        Anywhere else a request would write with our rights what its sender may not, or call itself: our own topics and
+        discovery are out whatever `answers` says.
         """
         if not topic or len(topic.encode()) > _LONGEST or topic.startswith("$") or set(topic) & set("+#\0"):
             return False
-        if topic.startswith(f"{self.prefix}/"):
+        if topic == self.base or topic.startswith(f"{self.prefix}/"):
             return False
-        levels = self.inside(topic)
-        if levels is None:
-            return topic != self.base
-        return levels[0] == "response" or levels[-2:] == ["chat", "response"]
+        match self.inside(topic):
+            case None:
+                return any(fits(allowed, topic) for allowed in self.answers)
+            case ["response", _, *_] | ["chat", "response", *_] | ["device", _, "chat", "response", *_]:
+                return True
+            case _:
+                return False
+
+
+def fits(allowed: str, topic: str) -> bool:
+    """Whether a topic is among those of an MQTT filter: `+` is one level, `#` at the end any number, none included."""
+    return _fits(allowed.split("/"), topic.split("/"))
+
+
+def _fits(allowed: Sequence[str], levels: Sequence[str]) -> bool:
+    for place, wanted in enumerate(allowed):
+        if wanted == "#":
+            return True
+        if place >= len(levels) or wanted not in {"+", levels[place]}:
+            return False
+    return len(levels) == len(allowed)

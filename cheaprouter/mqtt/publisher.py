@@ -73,7 +73,7 @@ class Publisher:
     def __init__(
         self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[float], None]
     ) -> None:
-        self.topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self.topics = Topics(settings.base_topic, settings.discovery_prefix, settings.response_topics)
         self.outbox = Outbox()
         self._control = control
         self._memory = memory

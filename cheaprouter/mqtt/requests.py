@@ -78,13 +78,16 @@ class Commands:
         self._once = once
 
     def take(self, slug: str | None, setting: str, message: Incoming) -> None:
-        """`slug` None: the hub's setting."""
+        """`slug` None: the hub's setting. No payload at all is what everyone hears when a retained message is cleared."""
+        cleared = not message.payload
         device_id = None if slug is None else self._control.device_for_slug(slug)
         if slug is not None and device_id is None:
-            self._refuse(message.topic, "no such device")
+            if not cleared:
+                self._refuse(message.topic, "no such device")
             return
         try:
-            self._obey(device_id, setting, message)
+            if not cleared:
+                self._obey(device_id, setting, message)
         except CheapRouterError as error:
             self._refuse(message.topic, error.message)
         self._show(device_id)
