@@ -73,6 +73,15 @@ class Topics:
         last = self.status if slug is None else self.availability(slug)
         return (self.state(slug), self.details(slug), last)
 
+    def discovered(self, topic: str) -> str | None:
+        """The id that is announced on a topic of Home Assistant's device discovery; None for another topic."""
+        before, after = f"{self.prefix}/device/", "/config"
+        return topic[len(before) : -len(after)] if topic.startswith(before) and topic.endswith(after) else None
+
+    def own(self) -> list[str]:
+        """Where only we publish, and others are heard that do: see the room that watches it."""
+        return [self.status, self.details(None), self.availability("+")]
+
     def subscriptions(self, *, commands: bool, chat: bool, discovery: bool) -> list[str]:
         """What to listen to."""
         filters = [f"{self.base}/request/+"]

@@ -99,8 +99,9 @@ class House:
         return self.accounts.recorder
 
     def all_problems(self) -> tuple[str, ...]:
-        """What is wrong with the settings, with the books and the place for them, and with the clock."""
-        return (*self.problems, *self.recorder.problems(), *self.clock.problems())
+        """What is wrong with the settings, with the books and the place for them, with the clock, and at the broker."""
+        mqtt = () if self.bridge is None else self.bridge.problems()
+        return (*self.problems, *self.recorder.problems(), *self.clock.problems(), *mqtt)
 
     def task_states(self) -> Mapping[str, str]:
         """Background work by name, for `/health`."""

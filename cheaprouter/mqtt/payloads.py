@@ -50,11 +50,15 @@ def provider_states(providers: Sequence[Json]) -> dict[str, str]:
 
 
 def hub_details(
-    version: str, providers: Sequence[Json], tokens_per_second: float | None, latest_version: str = ""
+    router: str, version: str, providers: Sequence[Json], tokens_per_second: float | None, latest_version: str = ""
 ) -> Json:
-    """What the hub tells beyond its totals. `latest_version`: what the app store has, "" where nobody knows."""
+    """What the hub tells beyond its totals. `latest_version`: what the app store has, "" where nobody knows.
+
+    `router`: which one it is, the hub's id in Home Assistant, so that two on one base topic notice each other.
+    """
     states = provider_states(providers)
     return {
+        "router": router,
         "version": version,
         "latest_version": latest_version or version,
         "providers": states,

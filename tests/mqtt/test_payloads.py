@@ -41,12 +41,12 @@ def test_providers_tell_their_state_and_nothing_else():
         {"name": "c", "state": "available"},
     ]
     assert provider_states(providers) == {"a": "down", "b": "unknown", "c": "available"}
-    assert hub_details("1", providers, None)["providers_down"] == ["a"]
+    assert hub_details("hub", "1", providers, None)["providers_down"] == ["a"]
 
 
 def test_the_latest_version_is_the_stores_where_it_is_known():
-    assert hub_details("1", [], None)["latest_version"] == "1"
-    assert hub_details("1", [], None, "2")["latest_version"] == "2"
+    assert hub_details("hub", "1", [], None)["latest_version"] == "1"
+    assert hub_details("hub", "1", [], None, "2")["latest_version"] == "2"
 
 
 def test_the_mock_is_shown_only_while_there_is_nothing_else():
