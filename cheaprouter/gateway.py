@@ -128,22 +128,21 @@ class Gateway:
 
     def _abandoned(self, account: Account, left: Left | None) -> None:
         """The client left, or we end: book what went upstream, once it is known what became of it."""
+        why = self._why_ended()
         if left is None:
-            status, code = self._why_ended()
-            account.close(status, error=code)
+            account.close(why[0], error=why[1])
             return
         device_id = account.caller.device_id
         if self.cut_off or not self.left_behind.takes(left, device_id):
-            self._book_left(account, left.model, left.end())
+            self._book_left(account, left.model, why, left.end())
         else:
             account.free_slot()
-            self.left_behind.read_on(left, device_id, partial(self._book_left, account, left.model))
+            self.left_behind.read_on(left, device_id, partial(self._book_left, account, left.model, why))
 
-    def _book_left(self, account: Account, model: Model, used: Usage | None) -> None:
-        status, code = self._why_ended()
+    def _book_left(self, account: Account, model: Model, why: tuple[int, str], used: Usage | None) -> None:
         if used is not None:
             account.tried(model, used)
-        account.close(status, error=code)
+        account.close(why[0], error=why[1])
 
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
@@ -167,7 +166,14 @@ class Gateway:
                 lambda: decision.fallbacks,
                 account.operation,
                 account,
-                Asker(account.caller.device_id, decision.expected_output, decision.named, account.hold, account.id),
+                Asker(
+                    account.caller.device_id,
+                    decision.expected_output,
+                    decision.named,
+                    account.hold,
+                    account.id,
+                    decision.affinity,
+                ),
             )
         except UpstreamFailed as failed:
             account.attempts = failed.attempts
@@ -260,18 +266,19 @@ class Gateway:
         return Reply(headers, body=reply.body, close=close)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
-        def end(_: Usage | None = None) -> None:
+        def end(why: tuple[int, str], _: Usage | None = None) -> None:
             reply.close()
-            status, code = self._why_ended()
+            status, code = why
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
         def close() -> None:
             left = None if account.closed or self.cut_off else reply.left
+            why = self._why_ended()
             if left is None or not self.left_behind.takes(left, account.caller.device_id):
-                end()
+                end(why)
             else:
                 account.free_slot()
-                self.left_behind.read_on(left, account.caller.device_id, end)
+                self.left_behind.read_on(left, account.caller.device_id, partial(end, why))
 
         async def pour(out: Output) -> None:
             await reply.pour(out)
@@ -325,7 +332,7 @@ class Gateway:
         return account.id
 
     def _why_ended(self) -> tuple[int, str]:
-        """What to book for a reply that neither ended nor failed."""
+        """What to book for a reply that neither ended nor failed, in the moment in which it is given up."""
         return (ShuttingDownError.status, "shutting_down") if self.cut_off else (CLIENT_CLOSED, "client_disconnected")
 
     def _leave(self) -> None:

@@ -155,11 +155,11 @@ class Account:
         if refusal is not None:
             raise self._refused(refusal, prompt + hold.output)
 
-    def top_up(self, model: Model, rate: int = 0) -> None:
+    def top_up(self, model: Model, rate: int = 0, wait: float = 0.0) -> None:
         """Before each try: see that a stand-in, or a further try, can be paid, and write down what is about to be asked.
 
-        `rate`: tokens a second that the model writes, 0 for an answer that is written to its end whoever reads it. Raises
-        BudgetError.
+        `rate`: tokens a second that the model writes, from `wait` seconds on; 0 for an answer that is written to its end
+        whoever reads it. Raises BudgetError.
         """
         decision, tries, hold = self.decision, self._tries, self.hold
         assert decision is not None
@@ -169,7 +169,7 @@ class Account:
             refusal = hold.switch(model, prompt, cost, self.policy, self.policies.ceiling)
             if refusal is not None:
                 raise self._refused(refusal)
-        self._intend(model, decision, tries, rate)
+        self._intend(model, decision, tries, rate, wait)
 
     def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Before a turn that its upstream paused is asked to go on: what it used so far stands in the intent, too."""
@@ -179,7 +179,7 @@ class Account:
         assert self.decision is not None
         self._intend(model, self.decision, tries, rate)
 
-    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None, rate: int) -> None:
+    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None, rate: int, wait: float = 0.0) -> None:
         """What is booked should nothing more be heard of this request: what it cost so far, and this try's estimate."""
         first, habits = tries is None and model is decision.model, self._accounts.habits
         prompt = decision.prompt_tokens if first else self._prompt(model)
@@ -213,7 +213,7 @@ class Account:
                 decision.profile,
                 self.via,
                 caller.sub_identity,
-                round((self.opened if first else self._accounts.clock.unix()) * 1_000_000),
+                round(((self.opened if first else self._accounts.clock.unix()) + wait) * 1_000_000),
                 rate,
                 min(most, usual),
                 most,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from decimal import Decimal
@@ -47,6 +47,21 @@ class Tier(enum.StrEnum):
     MEDIUM = "MEDIUM"
     COMPLEX = "COMPLEX"
     REASONING = "REASONING"
+
+
+class Kind(enum.StrEnum):
+    """What a request is about, as far as models that are equally good in general differ at it.
+
+    `home`: switching and asking about a home's things; `tools`: other tools are offered; `long`: much has to be read.
+    """
+
+    GENERAL = "general"
+    CODE = "code"
+    MATHS = "maths"
+    HOME = "home"
+    TOOLS = "tools"
+    VISION = "vision"
+    LONG = "long"
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,12 +320,23 @@ class Dropped:
 class Difficulty:
     """How hard a request is: the calibrated probability (0..1) that a small model fails. Nobody changes one.
 
-    `contributions`: what it is made of, empty where nobody asked for that.
+    `contributions`: what it is made of, empty where nobody asked for that. `gain`: by how much a large model is likelier
+    (0..1) to do it than a small one, by which models are chosen. `kind`: what it is about. `row`: what a home may learn by:
+    the ask's counts, named and in the order of the model's `trained.counts`, logarithms of numbers and shares for the most
+    part, empty where nothing is asked; `DifficultyModel.vector` brings them to one scale.
     """
 
     score: float
     tier: Tier
     contributions: Mapping[str, float] = field(default_factory=dict)
+    gain: float = 0.0
+    kind: Kind = Kind.GENERAL
+    row: Sequence[float] = ()
+
+    @property
+    def fail(self) -> float:
+        """The score: the probability that a small model fails, by which tiers are made."""
+        return self.score
 
 
 @dataclass(slots=True, eq=False)
@@ -321,7 +347,9 @@ class RouteDecision:
     the caller asked for this model itself. `difficulty`: None where it was not worked out, since it would have changed
     nothing; `score_later` then works it out. `prompt_tokens` and `expected_output` are estimates, by which the request is
     reserved; `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
-    `conversation_key`: None where conversations are not followed.
+    `conversation_key`: None where conversations are not followed. `affinity`: a number that requests have in common whose
+    prompts begin alike, so that they go by the same of several keys, whose account has that beginning in its cache; None for
+    prompts too short to be kept there.
     """
 
     model: Model
@@ -334,6 +362,7 @@ class RouteDecision:
     estimated_prompt: int = 0
     expected_output: int = 0
     conversation_key: int | None = None
+    affinity: int | None = None
     score_later: Callable[[], Difficulty] | None = None
 
     @property

@@ -14,6 +14,7 @@ from ..wire.openai_chat.canon import Canon, is_usual
 from ..wire.openai_chat.chunks import characters, choices_of
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.lenient import loads
+from ..wire.openai_chat.marks import mark_cache
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
 from ..wire.openai_chat.whole import WholeChat, one_text
@@ -48,13 +49,21 @@ class OpenAICompatible(Adapter):
                 body["stream_options"] = self._stream_options(options, request)
         elif request.stream:  # it was refused, and what comes instead is made one
             del body["stream"]
-        if request.marked and not self.quirks.cache_control:
-            quirk_rules.unmark(body)
+        if request.marked is not self.quirks.cache_control:
+            self._mark(body, request, model)
         if self.quirks is not GENERIC:
             quirk_rules.apply(body, self.quirks, model.upstream)
         if learned:
             unsupported.apply(body, learned)
         return body
+
+    @staticmethod
+    def _mark(body: Json, request: Operation, model: Model) -> None:
+        """Take off the client's marks of what to cache, where they are not taken; set ours where it set none."""
+        if request.marked:
+            quirk_rules.unmark(body)
+        else:
+            mark_cache(body, model.upstream)
 
     def _stream_options(self, options: Json | None, request: Operation) -> Json:
         """The client's, and that usage is wanted; nothing is hidden from a reader of ours."""
@@ -72,7 +81,7 @@ class OpenAICompatible(Adapter):
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if (error := error_in(reply)) is not None:
-            return in_band(self.name, error, self.api_keys, self._now())
+            return in_band(self.name, error, self.secrets, self._now())
         canon = Canon(self.quirks, think=think)
         changed = canon.whole(reply)
         if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
@@ -91,7 +100,7 @@ class OpenAICompatible(Adapter):
         if not reply["choices"]:
             return self._degraded("no_choices", "answered without choices")
         if canon.failed:
-            return in_band(self.name, canon.failed, self.api_keys, self._now())
+            return in_band(self.name, canon.failed, self.secrets, self._now())
         if canon.failed is not None:
             return self._degraded("upstream_error", "broke off with an error")
         if not canon.said and reply["choices"][0]["finish_reason"] in EMPTY_ENDS and not is_tiny(max_tokens):

@@ -20,7 +20,7 @@ _MILLION: Final = 1e6
 class Candidate:
     """A model with its current rates, USD a token."""
 
-    __slots__ = ("brackets", "context", "free", "id", "measured", "model", "per_request", "quality", "shown")
+    __slots__ = ("brackets", "context", "free", "id", "measured", "model", "per_request", "quality", "shown", "writing")
 
     def __init__(self, model: Model, price: Price) -> None:
         self.model = model
@@ -31,6 +31,9 @@ class Candidate:
         self.free = model.free
         self.per_request = float(price.per_request)
         self.context = model.context
+        rates = price.rates
+        # Google's price of writing is that of storage, which comes on top of the input; nobody else's is lower than the input.
+        self.writing = max(1.0, float((rates.cache_write or 0) / rates.input)) if rates.input else 1.0
         tiers = [(tier.above_prompt_tokens, *_per_token(tier.rates)) for tier in reversed(price.tiers)]
         self.brackets = (*tiers, (-1, *_per_token(price.rates)))
         if self.free:
@@ -40,6 +43,12 @@ class Candidate:
         """USD expected for that many tokens, `cached` of the prompt read from the provider's cache."""
         rate_in, rate_out, rate_cached = self.rates(prompt)
         return (prompt - cached) * rate_in + cached * rate_cached + output * rate_out + self.per_request
+
+    def in_talk(self, prompt: int, output: int, cached: int) -> float:
+        """The same within a conversation, where what is new is written to the cache, at its own price where there is one."""
+        rate_in, rate_out, rate_cached = self.rates(prompt)
+        new = (prompt - cached) * rate_in * self.writing
+        return new + cached * rate_cached + output * rate_out + self.per_request
 
     def rates(self, prompt: int) -> tuple[float, float, float]:
         """USD for a token in, out, and in from the cache, where the prompt is of that length."""

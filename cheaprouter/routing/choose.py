@@ -17,6 +17,7 @@ from ..core.models import Model, Profile
 from ..core.records import dataclass
 from .candidate import Candidate, factor
 from .candidates import Constraints, Needs, too_big
+from .sticky import Outlook, over_the_turns
 
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
@@ -130,16 +131,29 @@ class Entries:
     """A field with a request's numbers: each candidate's cost (USD) and expected reply (tokens). Nobody changes one.
 
     `guess`: the reply of all but those in `outputs`, by place, of whom more is known. `sure`: see there. `last`: what `first`
-    found last, and for what.
+    found last, and for what. `later`: within a conversation what a further turn will cost each, once it has this one in its
+    cache; `held`, `turns`: see `over_the_turns`.
     """
 
-    __slots__ = ("costs", "field", "guess", "last", "outputs", "sure")
+    __slots__ = ("costs", "field", "guess", "held", "last", "later", "outputs", "sure", "turns")
 
-    def __init__(self, field: Field, costs: list[float], guess: int, outputs: dict[int, int]) -> None:
+    def __init__(
+        self,
+        field: Field,
+        costs: list[float],
+        guess: int,
+        outputs: dict[int, int],
+        later: list[float] | None = None,
+        held: int | None = None,
+        turns: float = 0.0,
+    ) -> None:
         self.field = field
         self.costs = costs
         self.guess = guess
         self.outputs = outputs
+        self.later = later
+        self.held = held
+        self.turns = turns
         self.sure = sure(self) if costs else None
         self.last: tuple[tuple[Profile, float, float], int] | None = None
 
@@ -171,12 +185,12 @@ def fitting(
     constraints: Constraints,
     outputs: Mapping[str, int],
     latency: Mapping[str, float],
-    cached: tuple[str, int] | None = None,
+    outlook: Outlook | None = None,
 ) -> Entries:
     """Candidates that the request's size and the ceilings on cost and latency leave, each with its cost.
 
     `outputs`: tokens that a reply of a model usually has; `latency`: milliseconds until its first token; as far as known.
-    `cached`: the id of the model whose provider still has that many tokens of the prompt in its cache.
+    `outlook`: of the conversation, where providers have some of it in their caches.
     """
     slowest, dearest = constraints.max_first_token_ms, constraints.max_cost
     if needs.largest() > field.window:
@@ -184,26 +198,29 @@ def fitting(
         field = _without(field, kept)
     if slowest is not None:
         field = _without(field, [one for one in field.candidates if latency.get(one.id, 0.0) <= slowest])
-    entries = _priced(field, needs, outputs, cached)
+    entries = _priced(field, needs, outputs, outlook)
     if dearest is None:
         return entries
     costs = zip(field.candidates, entries.costs, strict=True)
     fewer = _without(field, [one for one, cost in costs if cost <= dearest])
-    return entries if fewer is field else _priced(fewer, needs, outputs, cached)
+    return entries if fewer is field else _priced(fewer, needs, outputs, outlook)
 
 
 def _without(field: Field, kept: Sequence[Candidate]) -> Field:
     return field if len(kept) == len(field) else Field(kept)
 
 
-def _priced(field: Field, needs: Needs, usual: Mapping[str, int], cached: tuple[str, int] | None) -> Entries:
+def _priced(field: Field, needs: Needs, usual: Mapping[str, int], outlook: Outlook | None) -> Entries:
     prompt, guess, places = needs.prompt_tokens, needs.reply(None), field.places
     outputs = {places[name]: needs.reply(usual[name]) for name in usual.keys() & places.keys()} if usual else {}
-    if cached is None or (held := places.get(cached[0])) is None:
+    if outlook is None:
         return field.entries(prompt, guess, outputs)
-    costs = field.costs(prompt, guess, outputs)
-    costs[held] = field.candidates[held].cost(prompt, outputs.get(held, guess), min(prompt, cached[1]))
-    return Entries(field, costs, guess, outputs)
+    costs, later = [], []
+    for place, one in enumerate(field.candidates):
+        output, warm = outputs.get(place, guess), min(prompt, outlook.warm.get(one.id, 0))
+        costs.append(one.in_talk(prompt, output, warm))
+        later.append(one.in_talk(prompt, output, prompt))
+    return Entries(field, costs, guess, outputs, later, places.get(outlook.held), outlook.turns)
 
 
 def failing(difficulty: float, multiplier: float) -> float:
@@ -229,6 +246,7 @@ def ranks(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
         losses = _losses(entries, difficulty, cost_quality)
         return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
     if profile is Profile.ECO:
+        costs = _in_the_long_run(entries, costs, entries.later)
         chances = entries.field.chances(difficulty)
         return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
@@ -257,7 +275,16 @@ def _losses(entries: Entries, difficulty: float, cost_quality: float) -> list[fl
     """`auto`: the cost, and what a failure weighs. A good model's cost: the least that one of the best would take."""
     field, costs = entries.field, entries.costs
     lam = weight(cost_quality, min(map(costs.__getitem__, field.peers)))
-    return [cost + lam * fail for cost, fail in zip(costs, field.chances(difficulty), strict=True)]
+    chances = field.chances(difficulty)
+    losses = [cost + lam * fail for cost, fail in zip(costs, chances, strict=True)]
+    if entries.later is None:
+        return losses
+    later = [cost + lam * fail for cost, fail in zip(entries.later, chances, strict=True)]
+    return _in_the_long_run(entries, losses, later)
+
+
+def _in_the_long_run(entries: Entries, now: list[float], later: list[float] | None) -> list[float]:
+    return now if later is None else over_the_turns(now, later, entries.held, entries.turns)
 
 
 def _above_a_bar(cost: float, fail: float, standing: tuple[float, str]) -> Rank:
@@ -271,7 +298,9 @@ def sure(entries: Entries) -> int | None:
     None is cheaper than it, none is better, and of equally good ones it is the first by name: so it comes first whatever a
     failure weighs and however likely one is.
     """
-    best = entries.field.best
+    best, later = entries.field.best, entries.later
+    if later is not None and later[best] > min(later):
+        return None
     return best if entries.costs[best] <= min(entries.costs) else None
 
 
@@ -279,10 +308,11 @@ def close(entries: Entries, profile: Profile, difficulty: float, cost_quality: f
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
     if profile is Profile.AUTO:
         losses = _losses(entries, difficulty, cost_quality)
-        return losses[held] <= losses[best] * STICKY_SLACK
+        return losses[held] <= losses[best] + (STICKY_SLACK - 1.0) * abs(losses[best])
     if profile is Profile.ECO:
         good = 1.0 - entries.field.chances(difficulty)[held] >= ECO_BAR
-        return good and entries.costs[held] <= entries.costs[best] * STICKY_SLACK
+        costs = _in_the_long_run(entries, entries.costs, entries.later)
+        return good and costs[held] <= costs[best] + (STICKY_SLACK - 1.0) * abs(costs[best])
     return entries.field.qualities[held] >= entries.field.qualities[best]
 
 

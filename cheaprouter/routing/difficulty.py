@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import time
+from array import array
 from bisect import bisect_right
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import field
@@ -17,6 +18,7 @@ from typing import Any, Final, Self
 from ..core.models import Difficulty, Tier
 from ..core.records import dataclass
 from .features import Features, extract
+from .kinds import around, kind_of
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
 from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
@@ -27,10 +29,14 @@ INHERIT: Final = 0.85
 """What a short follow-up keeps of the difficulty of the question before it."""
 INHERIT_DEPTH: Final = 3
 """How many questions back a chain of follow-ups is traced."""
+GAIN: Final = 0.55
+"""Share of a small model's failures that a large one does not have, by and large."""
 SHOWN: Final = 0.004
 """Contributions smaller than this are left out of the explanation."""
 
 _LENGTH: Final = COUNTS.index("length")
+_WIDEST: Final = 8.0
+"""What hardly any count is above: the logarithm of 3,000."""
 _TIERS: Final = (Tier.SIMPLE, Tier.MEDIUM, Tier.COMPLEX, Tier.REASONING)
 
 
@@ -81,20 +87,38 @@ class DifficultyModel:
         A short follow-up keeps most of the difficulty of the question before it.
         """
         own = self._own(features.said, features.images, features)
-        if not features.previous or (inherited := self._inherited(features)) <= own.score:
-            return own.difficulty
-        return self._told(inherited)
+        if features.previous:
+            kept, earlier = self._inherited(features)
+            if earlier is not None and kept * earlier.score > own.score:
+                own = self._handed_down(earlier, kept)
+        return own.difficulty
 
     def score(self, features: Features) -> Difficulty:
         """The same with what it is made of."""
-        own = self._own(features.said, features.images, features).score
-        inherited = self._inherited(features) if features.previous else 0.0
-        told = self._told(max(own, inherited))
-        return Difficulty(told.score, told.tier, Contributions(self, features, own, inherited))
+        told, own = self.judge(features), self._own(features.said, features.images, features).score
+        kept, earlier = self._inherited(features) if features.previous else (0.0, None)
+        parts = Contributions(self, features, own, 0.0 if earlier is None else kept * earlier.score)
+        return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row)
 
-    def _told(self, score: float) -> Difficulty:
-        score = round(score, 6)
-        return Difficulty(score, self.tier(score))
+    def vector(self, difficulty: Difficulty) -> list[float]:
+        """What a home may learn by, on one scale: the chance of failing, the gain, and the counts, each about 0 to 1.
+
+        Of the same length and order for every request (`vector_names`), all counts 0 where nothing is asked.
+        """
+        row = difficulty.row or [0.0] * len(self.trained.counts)
+        return [difficulty.score, difficulty.gain, *[min(1.0, max(-1.0, count / _WIDEST)) for count in row]]
+
+    def vector_names(self) -> tuple[str, ...]:
+        """The names of a `vector`'s numbers, for whoever explains what was learned."""
+        return ("fail", "gain", *self.trained.counts)
+
+    def _handed_down(self, earlier: Judged, kept: float) -> Judged:
+        score, told = kept * earlier.score, earlier.difficulty
+        rounded = round(score, 6)
+        return Judged(
+            score,
+            Difficulty(rounded, self.tier(rounded), gain=round(kept * told.gain, 6), kind=told.kind, row=told.row),
+        )
 
     def tier(self, score: float) -> Tier:
         """The word for a score."""
@@ -102,21 +126,24 @@ class DifficultyModel:
 
     def _own(self, said: str, images: int, features: Features | None = None) -> Judged:
         """A message's difficulty by itself. `features`: those of the request, where it is the last message."""
-        key = self.recent.key(said, images)
+        key = self.recent.key(said, images, 0 if features is None else around(features))
         found = self.recent.get(key)
         if found is None:
-            score = self._score(find_ask(said) if features is None else features.asked, images)
-            found = Judged(score, self._told(score))
+            found = self._judged(find_ask(said) if features is None else features.asked, images, features)
             self.recent.put(key, found)
         return found
 
-    def _score(self, ask: Ask, images: int) -> float:
+    def _judged(self, ask: Ask, images: int, features: Features | None) -> Judged:
+        known, counted = self.trained, array("f")
         if _nothing_asked(ask):
-            return self.trained.calibrated[0]
-        known = self.trained
-        row, places = _measured(ask, images)
-        total = known.base + known.trees.grow(row) + known.slope * row[_LENGTH] + self._wording(places)
-        return interpolate(known.raw, known.calibrated, total)
+            score = known.calibrated[0]
+        else:
+            row, places = _measured(ask, images)
+            total = known.base + known.trees.grow(row) + known.slope * row[_LENGTH] + self._wording(places)
+            score, counted = interpolate(known.raw, known.calibrated, total), array("f", row)
+        rounded, kind = round(score, 6), kind_of(counted, features)
+        told = Difficulty(rounded, self.tier(rounded), gain=round(GAIN * score, 6), kind=kind, row=counted)
+        return Judged(score, told)
 
     def _wording(self, places: set[int]) -> float:
         if not places:
@@ -124,14 +151,18 @@ class DifficultyModel:
         weight = self.trained.weights.__getitem__
         return self.trained.scale * sum(map(weight, places)) / math.sqrt(len(places))
 
-    def _inherited(self, features: Features) -> float:
-        """The difficulty that the questions before hand down to this one, 0 where it stands alone."""
-        kept, said, best = 1.0, features.said, 0.0
+    def _inherited(self, features: Features) -> tuple[float, Judged | None]:
+        """The question before that hands down most difficulty to this one, and how much of it; None where it stands alone."""
+        kept, said = 1.0, features.said
+        best: tuple[float, Judged | None] = (0.0, None)
+        most = 0.0
         for earlier in features.previous[: -INHERIT_DEPTH - 1 : -1]:
             if not _leans(said):
                 break
             kept *= INHERIT
-            best = max(best, kept * self._own(earlier, 0).score)
+            own = self._own(earlier, 0)
+            if kept * own.score > most:
+                most, best = kept * own.score, (kept, own)
             said = earlier
         return best
 

@@ -14,7 +14,7 @@ MOST: Final = 512
 LONGEST: Final = 2000
 """Characters of a text whose score is kept: longer ones are pastes, and hardly come again."""
 
-Key = tuple[int, int, int]
+Key = tuple[int, int, int, int]
 
 _IN_ORDER: Final = b"0123456789"
 _NO_DIGITS: Final = bytes(at for at in range(256) if at not in _IN_ORDER)
@@ -43,7 +43,7 @@ class Judged:
 
 
 class RecentScores:
-    """Scores by text and number of images. Bounded.
+    """Scores by text, number of images and what else came with it. Bounded.
 
     No text stays in memory: a key holds Python's hash of it (64 bits, keyed anew in each process) and its length.
     """
@@ -56,10 +56,10 @@ class RecentScores:
         return len(self._scores)
 
     @staticmethod
-    def key(text: str, images: int) -> Key | None:
-        """By what a text's score is kept; None where it is too long for that."""
+    def key(text: str, images: int, around: int = 0) -> Key | None:
+        """By what a text's score is kept; None where it is too long for that. `around`: what came with it, as a number."""
         length = len(text)
-        return None if length > LONGEST else (hash(alike(text)), length, images)
+        return None if length > LONGEST else (hash(alike(text)), length, images, around)
 
     def get(self, key: Key | None) -> Judged | None:
         """The score, if it is still known."""

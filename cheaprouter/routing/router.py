@@ -14,6 +14,7 @@ from ..config.settings import BudgetAction, DeviceSettings, Settings
 from ..core.errors import BudgetError, NoCandidateError
 from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDecision, Usage
 from ..core.records import dataclass
+from ..wire import prompt_cache
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
@@ -23,7 +24,7 @@ from .choose import at_place, fitting
 from .difficulty import DifficultyModel
 from .features import Features, extract
 from .shortlist import Ruled, Shortlists
-from .sticky import CACHE_LIFE, RETRY_SPAN, Pin, StickyStore
+from .sticky import LEAST_KEPT, RETRY_SPAN, Pin, StickyStore, affinity
 
 _FEW: Final = 6
 """Where fewer of a short list fit a request, all candidates are looked at."""
@@ -91,6 +92,7 @@ class Router:
         self.sticky = StickyStore() if sticky is None else sticky
         self.baseline = table.baseline(settings)
         self._difficulty = difficulty
+        self._kinds = {provider.name: provider.kind for provider in settings.providers}
         self._resolver = Resolver(table, settings)
         self._shortlists = Shortlists(table)
         self._routes: dict[object, Route] = {}
@@ -214,18 +216,17 @@ class Router:
     def _choice(self, route: Route, features: Features, needs: Needs, context: RouteContext) -> Choice:
         """The request and all candidates that fit. Raises where there is none."""
         shortlist, profile = route.shortlists.get(needs.capabilities, context.at), route.access.profile
-        pin = cached = None
+        pin = outlook = None
         if self._sticky and profile is not Profile.PREMIUM and shortlist.count > 1:
             # Two chats may open with the same words: only a request that just failed counts as the same one again.
             opens = features.turns <= 1 and not features.in_tool_loop
             if not opens or context.now - self.sticky.last_failure <= RETRY_SPAN:
                 pin = self._pin(features, context, opens=opens)
-        if pin is not None and context.now - pin.at <= CACHE_LIFE:
-            # What the conversation's provider probably still has in its cache.
-            cached = pin.model_id, pin.prompt_tokens
-        entries = fitting(shortlist.best, needs, route.constraints, context.outputs, context.latency, cached)
+        if pin is not None:
+            outlook = pin.outlook(context.now, self._kept)
+        entries = fitting(shortlist.best, needs, route.constraints, context.outputs, context.latency, outlook)
         if len(entries.costs) < _FEW and shortlist.count > len(shortlist.best.ids):
-            entries = fitting(shortlist.every, needs, route.constraints, context.outputs, context.latency, cached)
+            entries = fitting(shortlist.every, needs, route.constraints, context.outputs, context.latency, outlook)
         if not entries.costs:
             _, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
             raise reasons.no_candidate(route.access, dropped)
@@ -233,6 +234,13 @@ class Router:
             entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
             self._difficulty.judge,
         )  # fmt: skip
+
+    def _kept(self, model_id: str) -> prompt_cache.PromptCache:
+        """What a model's provider keeps of prompts."""
+        model = self.table.get(model_id)
+        if model is None:
+            return prompt_cache.UNKNOWN
+        return prompt_cache.of(self._kinds.get(model.provider, ""), model.upstream)
 
     def _pin(self, features: Features, context: RouteContext, *, opens: bool) -> Pin | None:
         pin = self.sticky.find(context.device_id, features.conversation_key, context.now)
@@ -267,6 +275,8 @@ class Router:
         if estimate < 1 or decision.model.id in context.corrections:
             decision.prompt_tokens = max(1, round(estimate * context.corrections.get(decision.model.id, 1.0)))
         decision.expected_output = output
+        if estimate >= LEAST_KEPT and self.settings.routing.sticky:
+            decision.affinity = affinity(context.device_id, *features.opening)
         if self._sticky:
             decision.conversation_key = features.conversation_key
         return decision

@@ -27,6 +27,7 @@ from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
+from ..wire.tally import others_first
 from .basin import LONGEST_REPLY, Basin, Meter
 from .unanswered import LONGEST_ERROR
 from .watchdog import Watchdog
@@ -64,7 +65,8 @@ class Asker:
     """What is known of who asks. `expected_output`: tokens, 0 where that is unknown. `named`: the models are named by the user.
 
     `meter`: None where nothing is limited.
-    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none.
+    `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none. `affinity`: see
+    `RouteDecision`.
     """
 
     device_id: str = ""
@@ -72,6 +74,7 @@ class Asker:
     named: bool = False
     meter: Meter | None = None
     request_id: str = ""
+    affinity: int | None = None
 
 
 NOBODY: Final = Asker()
@@ -179,9 +182,9 @@ class Call:
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""
-        await asyncio.sleep(0)
+        await others_first()
         wire = self._prepared()
-        await asyncio.sleep(0)
+        await others_first()
         return wire
 
     def _begins(self, status: int) -> bool:
@@ -302,11 +305,13 @@ class Call:
         if self.exchange is not None:
             self.exchange.abandon()
 
-    def writing_for(self, seconds: float) -> float:
-        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
-        return self.wrote or (
-            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
-        )
+    def timing(self) -> tuple[float, float | None]:
+        """Seconds for which its reply was seen to be written, and those since its last piece: None where it ended by itself."""
+        basin = self.basin
+        if basin is None or not basin.began:
+            return self.wrote, None if self.wrote else 0.0
+        seen = max(basin.began, self.watch.seen)
+        return seen - basin.began, None if basin.over else self.watch.now() - seen
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)

@@ -28,8 +28,11 @@ HEARTBEAT_SECONDS: Final = 15.0
 class Tab(Protocol):
     """What a request's tries go on: an account."""
 
-    def top_up(self, model: Model, rate: int) -> None:
-        """Called before each try, with the tokens a second that the model writes (0: to its end, whoever reads). Raises a LimitError where the price of a stand-in cannot be reserved."""
+    def top_up(self, model: Model, rate: int, wait: float) -> None:
+        """Called before each try. Raises a LimitError where the price of a stand-in cannot be reserved.
+
+        `rate`: tokens a second that the model writes (0: to its end, whoever reads), from `wait` seconds on.
+        """
 
     def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Called before a paused turn is asked to go on."""
@@ -59,7 +62,7 @@ class Output(Protocol):
 
 @dataclass(slots=True)
 class WholeReply:
-    """A complete answer. `usage` None: the upstream told none. `spent`: the limit by which it was cut short."""
+    """A complete answer. `usage`: `estimated` where the upstream told none; None where nothing was written. `spent`: the limit by which it was cut short."""
 
     model: Model
     attempts: tuple[Attempt, ...]
@@ -112,7 +115,7 @@ class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
     `on_end` is called once, with the failure where there was one, and what was used as far as it was told. `weigh`: the tokens
-    that characters of an answer are which was cut short. `lingers`: it is written and billed to its end, so that nothing is
+    that characters of an answer are which was cut short, or is whole and was not counted. `lingers`: it is written and billed to its end, so that nothing is
     lost by reading on; then it stays open where its client leaves, until it is closed.
     """
 
@@ -128,7 +131,7 @@ class Relay:
         watch: Watchdog,
         on_end: Callable[[Failure | None, Usage | None], None],
         heartbeat: float,
-        weigh: Callable[[int], int],
+        weigh: Callable[[int, bool], int],
         *,
         events: bool,
         meter: Meter | None = None,
@@ -443,10 +446,10 @@ class Relay:
     def _usage(self) -> Usage | None:
         """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
         reader = self._reader
-        usage = reader.usage
-        if reader.finish_reason is not None:
+        usage, whole = reader.usage, reader.finish_reason is not None
+        if whole and (usage is not None or not reader.written):
             return usage
-        least = self._weigh(reader.written)
+        least = self._weigh(reader.written, whole)
         if usage is None:
             return Usage(completion_tokens=least, estimated=True) if least else None
         return replace(usage, completion_tokens=max(least, usage.completion_tokens), estimated=True)

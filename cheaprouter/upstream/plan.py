@@ -169,17 +169,25 @@ _STAYS: Final[Mapping[str, Callable[[Target, Target], bool]]] = {
 
 
 def make_plan(
-    chain: Sequence[Model], upstreams: Upstreams, health: Health, turns: Mapping[str, int], *, named: bool = False
+    chain: Sequence[Model],
+    upstreams: Upstreams,
+    health: Health,
+    turns: Mapping[str, int],
+    *,
+    named: bool = False,
+    affinity: int | None = None,
 ) -> SendPlan:
     """Each model behind each key of its provider, the key first whose turn it is (`turns`: by provider, its place).
 
-    Models of providers that are not there are left out. `named`: see `SendPlan`.
+    Or, where there is an `affinity` (see `RouteDecision`), the key that goes with it. Models of providers that are not there are
+    left out. `named`: see `SendPlan`.
     """
     targets: deque[Target] = deque()
     for model in chain:
         adapter = upstreams.adapters.get(model.provider)
         if adapter is not None:
-            keys, turn = len(adapter.api_keys) or 1, turns.get(model.provider, 0)
+            keys = len(adapter.api_keys) or 1
+            turn = turns.get(model.provider, 0) if affinity is None else affinity
             targets.extend(Target(model, (turn + place) % keys) for place in range(keys))
     return SendPlan(targets, health, upstreams.most_attempts, sole=len(targets) == 1, named=named)
 

@@ -37,6 +37,8 @@ from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
+_TO_ITS_END: Final = 0, 0.0
+"""Of an upstream that writes an answer to its end, whoever reads it: no rate, and no wait."""
 
 
 class Pool:
@@ -105,10 +107,10 @@ class Pool:
         """
         began = self._loop_time()
         adapter = upstreams.adapters.get(model.provider)
-        if adapter is None or (target := self._at_once(adapter, model)) is None:
+        if adapter is None or (target := self._at_once(adapter, model, asker.affinity)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
-            tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
+            tab.top_up(model, *(_TO_ITS_END if adapter.goes_on else self._pace.rate(model)))
         outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total, tab)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
@@ -118,12 +120,14 @@ class Pool:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
         return self._reply(target, outcome, call, tries, self._loop_time() - began)
 
-    def _at_once(self, adapter: Adapter, model: Model) -> Target | None:
-        """The target to ask without further thought; None where anything is unusual."""
+    def _at_once(self, adapter: Adapter, model: Model, affinity: int | None) -> Target | None:
+        """The target to ask without further thought; None where anything is unusual. `affinity`: see `RouteDecision`."""
         if model.provider in self._paused:
             return None
         keys = len(adapter.api_keys)
-        place = self._turns.get(model.provider, 0) % keys if keys > 1 else 0
+        place = 0
+        if keys > 1:
+            place = (self._turns.get(model.provider, 0) if affinity is None else affinity) % keys
         target = self._targets.get((model.id, place))
         if target is None or target.model is not model:
             target = self._targets[model.id, place] = Target(model, place)
@@ -143,7 +147,7 @@ class Pool:
     ) -> WholeReply | StreamReply:
         """One after the other. `failed`: the first was tried already, and whether it had gone out `again`."""
         usable = [m for m in chain if m.provider in upstreams.adapters and m.provider not in self._paused]
-        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named)
+        plan = make_plan(usable, upstreams, self.health, self._turns, named=asker.named, affinity=asker.affinity)
         end = began + (upstreams.adapters[usable[0].provider].timeouts.total if usable else 0.0)
         attempts: list[Attempt] = []
         if failed is not None:
@@ -167,7 +171,8 @@ class Pool:
 
     def _affordable(self, upstreams: Upstreams, model: Model, tab: Tab) -> bool:
         try:
-            tab.top_up(model, 0 if upstreams.adapters[model.provider].goes_on else self._pace.rate(model))
+            goes_on = upstreams.adapters[model.provider].goes_on
+            tab.top_up(model, *(_TO_ITS_END if goes_on else self._pace.rate(model)))
         except LimitError:
             return False
         return True
@@ -184,7 +189,7 @@ class Pool:
         model = target.model
         adapter = upstreams.adapters[model.provider]
         keys = adapter.api_keys
-        if len(keys) > 1:
+        if len(keys) > 1 and asker.affinity is None:
             self._turns[model.provider] = target.key + 1
         if self.health.breakers:
             self.health.begin(target, self._clock.monotonic())
@@ -216,7 +221,7 @@ class Pool:
             call.recall = partial(self.thoughts.recall, asker.device_id)
         call.expected = asker.expected_output
         if tab is not None and adapter.pauses is not None:
-            call.before_each = partial(tab.go_on, model, self._pace.rate(model))
+            call.before_each = partial(tab.go_on, model, self._pace.rate(model)[0])
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -275,20 +280,16 @@ class Pool:
             self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
             if call.ignored:
                 self.learned.learn(model, IGNORED)
-            if outcome.usage is None:
+            usage = outcome.usage
+            if usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
+                usage = self._uncounted(call, outcome, spent)
             else:
-                self._pace.answered(model.id, outcome.usage, spent, outcome.output_characters)
+                self._pace.answered(model.id, model.provider, usage, spent, outcome.output_characters, call.wrote)
                 if call.wrote:
-                    self._observer.wrote(model.id, outcome.usage, call.wrote)
+                    self._observer.wrote(model.id, usage, call.wrote)
             return WholeReply(
-                model,
-                attempts,
-                outcome.body,
-                outcome.usage,
-                outcome.finish_reason,
-                outcome.output_characters,
-                call.spent,
+                model, attempts, outcome.body, usage, outcome.finish_reason, outcome.output_characters, call.spent
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -298,25 +299,40 @@ class Pool:
                 attempts,
                 replay(outcome.pieces),
                 lambda: None,
-                done.usage,
+                done.usage or self._uncounted(call, done, spent),
                 done.finish_reason,
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
         began, reader = self._loop_time(), outcome.reader
+
+        def weigh(characters: int, whole: bool) -> int:  # noqa: FBT001 - as `Relay` has it
+            seen = max(began, call.watch.seen)
+            if whole:
+                return self._costs.whole(call, characters, spent, seen - began)
+            late = None if reader.trouble is not None else self._loop_time() - seen
+            return self._costs.cut(call, characters, spent, seen - began, late)
+
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
             lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
-            lambda characters: self._costs.weigh(call, characters, spent, self._loop_time() - began, whole=False),
+            weigh,
             events=call.request.wire == "events",
             meter=call.meter,
             lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
+
+    def _uncounted(self, call: Call, answer: Completion, spent: float) -> Usage | None:
+        """What a whole answer used that nobody counted; None where nothing was written."""
+        if not answer.output_characters:
+            return None
+        output = self._costs.whole(call, answer.output_characters, spent - call.wrote, call.wrote)
+        return Usage(completion_tokens=output, estimated=True)
 
     def _ended(
         self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
@@ -326,7 +342,8 @@ class Pool:
             if used is not None:
                 wrote = self._loop_time() - began
                 self._observer.wrote(target.model.id, used, wrote)
-                self._pace.answered(target.model.id, used, spent + wrote, characters)
+                model = target.model
+                self._pace.answered(model.id, model.provider, used, spent + wrote, characters, wrote)
         else:
             self._observer.failed(target, failure)
 

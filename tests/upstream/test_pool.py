@@ -13,6 +13,7 @@ from cheaprouter.core.errors import BudgetError, LimitError, UpstreamError
 from cheaprouter.core.events import ProviderDown, ProviderUp
 from cheaprouter.core.models import Model, Usage
 from cheaprouter.providers.adapters import adapter_for
+from cheaprouter.upstream.call import Asker
 from cheaprouter.upstream.outcome import StreamReply, UpstreamFailed, WholeReply
 from tests.builders import free_port, joined, sse, until
 from tests.fakes.fault_server import (
@@ -596,6 +597,21 @@ async def test_keys_take_turns(make_bench):
         await bench.pool.send([bench.faulty], chat())
     used = [request.headers["authorization"].removeprefix("Bearer ") for request in bench.server.requests]
     assert [used.count(key) for key in keys] == [10, 10, 10]
+
+
+async def test_what_begins_alike_goes_by_one_key_and_by_another_where_that_is_refused(make_bench):
+    keys = ("sk-one-aaaaaaaaaaaa", "sk-two-bbbbbbbbbbbb", "sk-three-cccccccccc")
+    bench = make_bench(keys=keys)
+    bench.server.script("faulty", GOOD)
+    alike = Asker("tablet", affinity=7)
+    for _ in range(5):
+        await bench.pool.send([bench.faulty], chat(), asker=alike)
+    await bench.pool.send([bench.faulty], chat())
+    bench.server.script("faulty", error(401), GOOD)
+    await bench.pool.send([bench.faulty], chat(), asker=alike)
+    await bench.pool.send([bench.faulty], chat(), asker=alike)
+    used = [request.headers["authorization"].removeprefix("Bearer ") for request in bench.server.requests]
+    assert [keys.index(key) for key in used] == [1, 1, 1, 1, 1, 0, 1, 2, 2]
 
 
 async def test_a_stream_whose_provider_is_removed_while_it_waits_goes_on(make_bench):
