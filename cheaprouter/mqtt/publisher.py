@@ -13,6 +13,7 @@ import datetime as dt
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import islice
 from typing import Final
 
@@ -94,7 +95,7 @@ class Publisher:
         self._sender = Sender(settings, control, self.topics, memory, self._retained)
         self._states: Throttle[str] = Throttle(settings.interval, min(GATHER_SECONDS, settings.interval))
         self._announcements: Throttle[str] = Throttle(DEBOUNCE_SECONDS)
-        self._notices = Notices(self.topics, self._own_slug, control.device_name)
+        self._notices = Notices(self.topics, self._own_slug, control.device_name, self._money)
         self._settle = SETTLE_SECONDS + settings.interval
         self._active: OrderedDict[str, float] = OrderedDict()
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
@@ -189,6 +190,10 @@ class Publisher:
         self._sender.limit_resets.pop(device_id, None)
         if device_id in self._memory.known:
             self._gone[device_id] = None
+
+    def _money(self) -> tuple[str, Decimal]:
+        settings = self._control.world.settings
+        return settings.currency, settings.usd_rate
 
     def _own_slug(self, device_id: str) -> str | None:
         return self._control.slug(device_id) if device_id in self._places else None

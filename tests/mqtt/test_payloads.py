@@ -57,7 +57,7 @@ def test_the_mock_is_shown_only_while_there_is_nothing_else():
 
 @pytest.fixture
 def notices():
-    return Notices(Topics("cheaprouter", "homeassistant"), str.lower, str.title)
+    return Notices(Topics("cheaprouter", "homeassistant"), str.lower, str.title, lambda: ("EUR", Decimal(2)))
 
 
 def test_a_device_event_to_the_byte(notices):
@@ -78,9 +78,9 @@ def test_a_device_event_to_the_byte(notices):
     ("event", "fields"),
     [
         (BudgetWarning("k", "daily", Decimal("0.8"), Decimal(1), 80.04, NOON),
-         {"event_type": "budget_warning", "period": "daily", "spent": 0.8, "budget": 1, "percent": 80.0}),
+         {"event_type": "budget_warning", "period": "daily", "spent": 1.6, "budget": 2, "percent": 80.0, "currency": "EUR"}),
         (BudgetReached("k", "monthly", Decimal(5), Decimal(4), "eco", NOON),
-         {"event_type": "budget_reached", "period": "monthly", "spent": 5, "budget": 4, "percent": 125.0, "action": "eco"}),
+         {"event_type": "budget_reached", "period": "monthly", "spent": 10, "budget": 8, "percent": 125.0, "action": "eco", "currency": "EUR"}),
         (FallbackUsed("k", "a/x", "b/y", "upstream_error", NOON),
          {"event_type": "fallback_used", "from_model": "a/x", "to_model": "b/y", "code": "upstream_error", "repeats": 0}),
     ],
