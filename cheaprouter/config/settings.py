@@ -161,6 +161,7 @@ class RoutingSettings:
 
     `cost_quality`: 0 (cost) .. 10 (quality) for `auto`. `max_cost`: USD ceiling for one request, fallbacks included.
     `exclude`: ids or `provider/*` never chosen by a profile. `sticky`: keep a conversation on its model where that pays.
+    `learn`: correct what a better model gains by answers of this home that somebody judged.
     `fallback_on_content_filter`: try another model where one refuses by filter.
     """
 
@@ -170,6 +171,7 @@ class RoutingSettings:
     max_cost: Decimal | None = setting(values.money(), None)
     exclude: tuple[str, ...] = setting(texts.models, ())
     sticky: bool = setting(values.flag, default=True)
+    learn: bool = setting(values.flag, default=True)
     max_attempts: int = setting(values.whole(1, 20), 6)
     fallback_on_content_filter: bool = setting(values.flag, default=False)
 
