@@ -214,6 +214,8 @@ def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, J
         "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget", choices.currency),
         "enabled": _switch(topics, slug, "enabled", "Enabled", "mdi:power", default="true"),
         "reset_today": _button(topics, slug, "reset_today", "Reset today", "mdi:restore"),
+        "good_answer": _button(topics, slug, "good_answer", "Good answer", "mdi:thumb-up-outline") | _OFF_AT_FIRST,
+        "bad_answer": _button(topics, slug, "bad_answer", "Bad answer", "mdi:thumb-down-outline") | _OFF_AT_FIRST,
     }
 
 

@@ -34,7 +34,7 @@ from .publisher import Publisher
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
 
-_CHANGES: Final = ("set_device", "set_hub", "reset_budget")
+_CHANGES: Final = ("set_device", "set_hub", "reset_budget", "feedback")
 """Verbs that need `mqtt.commands`."""
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
@@ -65,7 +65,11 @@ def _commands(table: Mapping[str, Field]) -> dict[str, Command]:
     return settings | {"reset_today": Command(pressed=lambda control, device: control.reset_budget(device, "day"))}
 
 
-DEVICE_COMMANDS: Final[Mapping[str, Command]] = _commands(fields.DEVICE)
+DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
+    **_commands(fields.DEVICE),
+    "good_answer": Command(pressed=lambda control, device: control.judge_last(device, good=True)),
+    "bad_answer": Command(pressed=lambda control, device: control.judge_last(device, good=False)),
+}
 HUB_COMMANDS: Final[Mapping[str, Command]] = {
     **_commands(fields.HUB),
     "clear_cooldowns": Command(pressed=lambda control, _: control.clear_cooldowns()),
@@ -143,6 +147,7 @@ class Requests:
             "set_device": self._set_device,
             "set_hub": self._set_hub,
             "reset_budget": self._reset_budget,
+            "feedback": self._feedback,
         }
 
     def topic(self, what: str | None) -> str:
@@ -206,6 +211,15 @@ class Requests:
         self._control.reset_budget(device_id)
         self._show(device_id)
         return {"device": device_id}
+
+    async def _feedback(self, body: Json) -> Json:
+        """How an answer was. MQTT shows nobody's identity: whoever the broker lets publish may judge all answers."""
+        request_id, good = body.get("request_id"), body.get("good")
+        if not isinstance(request_id, str) or not request_id:
+            raise InvalidRequestError("`request_id` must be the id of an answer.", param="request_id")
+        if not isinstance(good, bool):
+            raise InvalidRequestError("`good` must be true or false.", param="good")
+        return self._control.judge(request_id, None, good=good)
 
     def _device(self, body: Json) -> str:
         """The device meant, by its id or its slug."""
