@@ -194,7 +194,8 @@ class MqttSettings:
 
     `protocol`: `5`, `3.1.1` or `auto` (5 first). `interval`: least seconds between two states of the same device.
     `discovery`: announce to Home Assistant. `max_devices`: how many have topics of their own, beside those that something
-    is set for. `commands` / `chat`: whether publishers may set things / ask models.
+    is set for. `commands` / `chat`: whether publishers may set things / ask models. `response_topics`: where else than under
+    the base topic they may have answers. `deleted_devices`: what becomes of one that somebody deletes in Home Assistant.
     """
 
     host: str = setting(texts.host, "", option="mqtt.host")
@@ -213,6 +214,8 @@ class MqttSettings:
     interval: float = setting(values.number(0, 3600, unit="seconds"), 10.0)
     commands: bool = setting(values.flag, default=True, option="mqtt.commands")
     chat: bool = setting(values.flag, default=True, option="mqtt.chat")
+    response_topics: tuple[str, ...] = setting(values.many(texts.topic_filter, "a list of topics"), ())
+    deleted_devices: str = setting(values.one_of(("return", "stay_away")), "return")
     embedded: bool = setting(values.flag, default=False)
     enabled: bool = setting(values.flag, default=True, option="mqtt.enabled")
 
