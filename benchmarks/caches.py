@@ -357,7 +357,10 @@ async def run(
 
 
 async def main() -> int:
-    """Print the table; 1 where a session saves less than 70 % at a vendor that keeps only what is marked."""
+    """Print the table; 1 where a session saves less than 70 % at a vendor that keeps only what is marked.
+
+    Where the dial leans to quality, a part of what is saved goes into better answers.
+    """
     logging.disable()
     parser = argparse.ArgumentParser(description="What prompt caches save in a conversation of 30 turns.")
     parser.add_argument("--home", choices=HOMES, help="only this one")
@@ -375,7 +378,7 @@ async def main() -> int:
             blind, _, _ = await run(home, made(), blind=True, dial=dial)
             ours, books, _ = await run(home, made(), blind=False, dial=dial)
             saved = 1 - ours.usd / blind.usd
-            short = short or (saved < Decimal("0.7") and [*home] == ["anthropic"])
+            short = short or (saved < Decimal("0.7") and name == "Anthropic")
             share = ours.cached / ours.prompt
             plain = 1 - ours.usd / ours.plain
             print(
