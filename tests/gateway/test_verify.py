@@ -348,9 +348,14 @@ async def test_a_plain_answer_that_writes_its_call_down_is_replaced_and_a_stream
         server.script("small", saying_that("Use this: ", "HassTurnOn('Kitchen Light')"))
         server.script("big", calling(RIGHT))
         raw = await ask(client)
-        headers, *_ = await streamed(client)
+        rest = [Send(http_chunk(piece)) for piece in [*words("HassTurnOn('TV')"), sse(delta("stop")), DONE]]
+        server.script("small", stream(ROLE, *words("Use this: "), then=(Stall(), *rest, Send(b"0\r\n\r\n"))))
+        going = await ask(client, stream=True)
+        server.gate.set()
+        async for _ in going.parse():
+            pass
     assert raw.headers["x-cheaprouter-model"] == "lab/big"
-    assert headers["x-cheaprouter-model"] == "lab/small"
+    assert going.headers["x-cheaprouter-model"] == "lab/small"
     assert told.words == [("lab/small", "written_call", True)]
 
 
