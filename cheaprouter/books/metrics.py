@@ -18,6 +18,7 @@ from ..core.models import Json
 from ..core.records import dataclass
 from . import rollups
 from . import totals as books
+from .caught import CaughtCounts
 from .database import Database
 from .rows import INDEX, Row, moment
 from .sums import TOTALS, Sums, usd
@@ -168,6 +169,7 @@ class Metrics:
         self._new: list[Row] = []
         self._latency = Histogram()
         self._first_token = Histogram()
+        self.caught = CaughtCounts()
 
     def restore(self, database: Database) -> list[Row]:
         """Begin with what the database holds; an empty or broken one is a fresh start. Returns the newest bookings, in order."""

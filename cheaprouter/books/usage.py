@@ -83,7 +83,7 @@ def answer(connection: sqlite3.Connection, query: Query, calendar: Calendar) -> 
         found = _by_device(connection, query)
     elif groups == {"device", "month"} and not query.picked:
         found = _by_month_and_device(connection, query)
-    elif groups <= {"month", "model", "provider"} and groups != {"month"} and not query.picked:
+    elif groups <= {"month", "model", "provider"} and not query.picked:
         found = _by_model(connection, query)
     elif "device" in groups and groups <= {"device", "month", "model", "provider"} and query.device is None:
         found = _of_the_busiest(connection, query)
@@ -164,7 +164,7 @@ def _of_the_busiest(connection: sqlite3.Connection, query: Query) -> Answer | No
         for rows, *row in connection.execute(of_one, {"device_id": name, **query.picked}):
             _add(found, tuple(row[: len(keys)]), row[len(keys) :])
             read += rows
-        read += len(days) // 2  # a look costs, too, where there is nothing
+        read += len(days)  # a look costs, too, where there is nothing
         seen += 1
         if not seen % _AT_ONCE:
             columns.give_way()
@@ -209,8 +209,8 @@ def _by_rollups(connection: sqlite3.Connection, query: Query, calendar: Calendar
     rows: Found = {}
     read = _merge(connection.execute(*_select(connection, query, most)), rows, query.group_by, calendar)
     partial = read >= most or _is_cut(connection, query)
-    if partial and rows:
-        _leave_out_what_was_cut(rows, query)
+    if partial and rows and not _leave_out_what_was_cut(rows, query):
+        rows = _of_the_first_hour(connection, query, calendar, most) or rows
     return _told(connection, query, rows, partial=partial)
 
 
@@ -221,17 +221,42 @@ def _labels(group: str, column: Sequence[Any]) -> list[str | None]:
     return [shown[value] for value in column]
 
 
-def _leave_out_what_was_cut(found: Found, query: Query) -> None:
-    """What is read last may go on where nothing is read any more: of an hour all that is told, else one row."""
+def _leave_out_what_was_cut(found: Found, query: Query) -> bool:
+    """What is read last may go on where nothing is read any more: of an hour all that is told, else one row.
+
+    False: there is one hour alone.
+    """
     last = next(reversed(found))
     if "hour" not in query.group_by:
         del found[last]
-        return
+        return True
     place = query.group_by.index("hour")
-    if all(key[place] == last[place] for key in found):
-        return
-    for key in [key for key in found if key[place] == last[place]]:
+    cut = [key for key in found if key[place] == last[place]]
+    if len(cut) == len(found):
+        return False
+    for key in cut:
         del found[key]
+    return True
+
+
+def _of_the_first_hour(connection: sqlite3.Connection, query: Query, calendar: Calendar, most: int) -> Found:
+    """The first rows of the first hour, whole: it has more than are read in order. Nothing: that cannot be told yet."""
+    kind = _kind(connection, query)
+    if rollups.unfilled(connection):
+        return {}
+    known = {"first": query.first, "last": query.last, **query.picked}
+    first = f"SELECT day, at FROM ({_source(connection, query, kind)}) ORDER BY day, at LIMIT 1"  # noqa: S608 - our own names
+    day, at = connection.execute(first, known).fetchone()
+    ats = [
+        at + n * rollups.QUARTER for n in range(4) if _hour(at + n * rollups.QUARTER, calendar) == _hour(at, calendar)
+    ]
+    groups = [str(at) if group == "hour" else GROUPS[group] for group in query.group_by]
+    order = ", ".join(str(n) for n, group in enumerate(query.group_by, 1) if group != "hour")
+    text = f"""SELECT {", ".join(groups)}, {SUMS} FROM ({rollups.quarters(kind, query.picked, ats)})
+        GROUP BY {order} ORDER BY {order} LIMIT {most}"""  # noqa: S608 - our own names and numbers
+    found: Found = {}
+    _merge(connection.execute(text, known | {"first": day}), found, query.group_by, calendar)
+    return found
 
 
 def _kind(connection: sqlite3.Connection, query: Query) -> int:
