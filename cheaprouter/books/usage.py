@@ -206,11 +206,13 @@ def _by_rollups(connection: sqlite3.Connection, query: Query, calendar: Calendar
         partial = len(labels[0]) >= most or _is_cut(connection, query)
         return _cut(connection, query, labels, found[len(groups) :], partial=partial)
     most = min(most, MOST_READ) if "provider" in groups else most  # what is read is finer than what is told
+    if "hour" in groups and (first := _of_the_first_hour(connection, query, calendar, most)) is not None:
+        return first
     rows: Found = {}
     read = _merge(connection.execute(*_select(connection, query, most)), rows, query.group_by, calendar)
     partial = read >= most or _is_cut(connection, query)
-    if partial and rows and not _leave_out_what_was_cut(rows, query):
-        rows = _of_the_first_hour(connection, query, calendar, most) or rows
+    if partial and rows:
+        _leave_out_what_was_cut(rows, query)
     return _told(connection, query, rows, partial=partial)
 
 
@@ -221,42 +223,41 @@ def _labels(group: str, column: Sequence[Any]) -> list[str | None]:
     return [shown[value] for value in column]
 
 
-def _leave_out_what_was_cut(found: Found, query: Query) -> bool:
-    """What is read last may go on where nothing is read any more: of an hour all that is told, else one row.
-
-    False: there is one hour alone.
-    """
+def _leave_out_what_was_cut(found: Found, query: Query) -> None:
+    """What is read last may go on where nothing is read any more: of an hour all that is told, else one row."""
     last = next(reversed(found))
-    if "hour" not in query.group_by:
-        del found[last]
-        return True
-    place = query.group_by.index("hour")
-    cut = [key for key in found if key[place] == last[place]]
-    if len(cut) == len(found):
-        return False
-    for key in cut:
-        del found[key]
-    return True
+    place = query.group_by.index("hour") if "hour" in query.group_by else None
+    cut = [last] if place is None else [key for key in found if key[place] == last[place]]
+    if len(cut) < len(found):
+        for key in cut:
+            del found[key]
 
 
-def _of_the_first_hour(connection: sqlite3.Connection, query: Query, calendar: Calendar, most: int) -> Found:
-    """The first rows of the first hour, whole: it has more than are read in order. Nothing: that cannot be told yet."""
+def _of_the_first_hour(connection: sqlite3.Connection, query: Query, calendar: Calendar, most: int) -> Answer | None:
+    """The first rows of the first hour, each whole, where that hour has more than are read in order. None: it has not."""
     kind = _kind(connection, query)
-    if rollups.unfilled(connection):
-        return {}
+    if rollups.unfilled(connection) or query.device is not None:
+        return None
+    first = f"SELECT day, at FROM ({rollups.source(kind, (), 0)}) ORDER BY day, at LIMIT 1"  # noqa: S608 - our own names
     known = {"first": query.first, "last": query.last, **query.picked}
-    first = f"SELECT day, at FROM ({_source(connection, query, kind)}) ORDER BY day, at LIMIT 1"  # noqa: S608 - our own names
-    day, at = connection.execute(first, known).fetchone()
+    day, at = connection.execute(first, known).fetchone() or (0, 0)
     ats = [
         at + n * rollups.QUARTER for n in range(4) if _hour(at + n * rollups.QUARTER, calendar) == _hour(at, calendar)
     ]
-    groups = [str(at) if group == "hour" else GROUPS[group] for group in query.group_by]
-    order = ", ".join(str(n) for n, group in enumerate(query.group_by, 1) if group != "hour")
-    text = f"""SELECT {", ".join(groups)}, {SUMS} FROM ({rollups.quarters(kind, query.picked, ats)})
-        GROUP BY {order} ORDER BY {order} LIMIT {most}"""  # noqa: S608 - our own names and numbers
-    found: Found = {}
-    _merge(connection.execute(text, known | {"first": day}), found, query.group_by, calendar)
-    return found
+    known["first"] = day
+    count = f"SELECT count(*) FROM ({rollups.quarters(kind, (), ats)})"  # noqa: S608 - likewise
+    if connection.execute(count, known).fetchone()[0] <= most:
+        return None
+    groups = [f"{at if group == 'hour' else GROUPS[group]} AS g{n}" for n, group in enumerate(query.group_by)]
+    order = ", ".join([f"g{n}" for n in range(len(groups))])
+    text = f"""SELECT {", ".join(groups)}, {NAMED_SUMS} FROM ({rollups.quarters(kind, query.picked, ats)})
+        GROUP BY {order} ORDER BY {order} LIMIT {most}"""  # noqa: S608 - likewise
+    found = columns.select(connection, (*[f"g{n}" for n in range(len(groups))], *TOTALS), text, known)
+    labels = [
+        [_hour(at, calendar)] * len(column) if group == "hour" else _labels(group, column)
+        for group, column in zip(query.group_by, found, strict=False)
+    ]
+    return _cut(connection, query, labels, found[len(groups) :], partial=True)
 
 
 def _kind(connection: sqlite3.Connection, query: Query) -> int:
