@@ -38,7 +38,7 @@ _FAST: Final = 500.0
 _WAIT: Final = 0.5
 """Seconds until a model writes, where nothing is known of any of its provider: that much silence is no sign of thoughts."""
 
-_SILENT: Final = 1.25
+_SILENT: Final = 1.35
 """So many times its provider's quickest model's, and `_WAIT` / 5 more, a model's silence must be that is taken for thoughts."""
 
 _UNSEEN: Final = 64
