@@ -184,7 +184,7 @@ async def test_without_a_budget_in_the_way_nothing_is_added_to_a_request(tmp_pat
 )  # fmt: skip
 async def test_a_budget_that_changes_while_an_answer_runs_holds_for_it(tmp_path, at_first, tokens, begun, then, end):
     async with billing_server() as server:
-        server.tokens, server.obeys = tokens, False
+        server.tokens, server.obeys, server.together = tokens, False, 10
         async with router(tmp_path, a_house(server.url, ROW, **at_first)) as client:
             asked = asyncio.create_task(ask(client, stream=True))
             await until(lambda: server.written and server.written[0] > begun)
