@@ -13,18 +13,20 @@ from typing import Any, Final
 
 from .accounts.account import Account
 from .accounts.accounts import Accounts
-from .config.settings import BudgetAction, DeviceSettings
+from .config.settings import BudgetAction, DeviceSettings, Verify
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import LONGEST_HEADER, ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .core.money import usd_text
 from .core.records import dataclass
+from .learning import Learning
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.call import Asker
 from .upstream.left import Left, LeftBehind
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
 from .upstream.pool import Pool
+from .upstream.verify import Guard
 from .wire.events import Piece
 from .world import World
 
@@ -92,6 +94,7 @@ class Gateway:
         self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
         self.left_behind = LeftBehind()
+        self.learning: Learning | None = None
         self._idle: asyncio.Event | None = None
 
     def new_id(self) -> str:
@@ -159,6 +162,11 @@ class Gateway:
             account.reserve(decision)
         except BudgetError as error:
             decision = self._afford(world, account, error)
+        operation, verify = account.operation, world.settings.verify
+        body, chat = operation.body, operation.kind == "chat"
+        # Without a call: hardly any request has what can be exactly wrong.
+        exact = chat and ("tools" in body or "response_format" in body or "functions" in body)
+        looks = exact if verify is Verify.TOOLS else chat and verify is Verify.ON
         try:
             reply = await self.pool.send(
                 world.upstreams,
@@ -173,6 +181,7 @@ class Gateway:
                     account.hold,
                     account.id,
                     decision.affinity,
+                    Guard(operation, texts=verify is Verify.ON, named=decision.named) if looks else None,
                 ),
             )
         except UpstreamFailed as failed:
@@ -182,6 +191,8 @@ class Gateway:
         account.model, account.attempts = reply.model, reply.attempts
         if reply.model is not decision.model:
             account.tell_fallback()
+        if reply.caught is not None:
+            _tell_caught(account, reply)
         account.token()
         # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
         key = _key(account, reply.model) if caches else None
@@ -268,6 +279,8 @@ class Gateway:
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
         def end(why: tuple[int, str], _: Usage | None = None) -> None:
             reply.close()
+            if reply.caught is not None:
+                _tell_caught(account, reply)
             status, code = why
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
@@ -292,6 +305,8 @@ class Gateway:
     def _score_later(self, world: World, account: Account) -> None:
         """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
         decision = account.decision
+        if self.learning is not None and decision is not None and account.model is not None:
+            self.learning.served(account.id, account.caller.device_id, decision, account.model)
         if decision is None or decision.score_later is None:
             return
 
@@ -360,8 +375,17 @@ async def _relay(world: World, account: Account, reply: StreamReply, key: bytes 
 
 def _ended(account: Account, reply: StreamReply) -> None:
     """Book a stream that came to its end, a good one or the upstream's."""
+    if reply.caught is not None:
+        _tell_caught(account, reply)
     status = 200 if reply.error_code is None else reply.error_status
     account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
+
+
+def _tell_caught(account: Account, reply: WholeReply | StreamReply) -> None:
+    """Tell once what was wrong with an answer."""
+    caught, reply.caught = reply.caught, None
+    if caught is not None:
+        account.tell_caught(caught.model_id, caught.fault.kind.value, caught.fault.why, replaced=caught.replaced)
 
 
 async def _each(chunks: Iterable[Piece]) -> AsyncIterator[Piece]:

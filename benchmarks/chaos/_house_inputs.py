@@ -53,7 +53,7 @@ async def files(stand: Stand) -> AsyncIterator[Line]:
             "options.json without a bottom": b"[" * 100_000 + b"]" * 100_000,
             "options.json of values": b'{"a": ' + evil.nested(MB) + b"}",
         }
-        for name in stand.some([*FILES, *deep], 3):
+        for name in stand.some([*FILES, *deep], 2):
             async with product.attack(f"file: {name}", size=1) as line:
                 if name in FILES:
                     path.write_bytes(FILES[name])
@@ -94,10 +94,29 @@ async def files(stand: Stand) -> AsyncIterator[Line]:
 # --- bodies and texts ---------------------------------------------------------------------------------------------
 
 
+START = b'{"model": "good/good", "messages": [{"role": "user", "content": "hi"}], "x": '
+MOST_VALUES, MOST_MEMBERS = 99_000, 49_000
+"""Just below what a body may hold: these are read."""
+
+
+def heavy() -> dict[str, bytes]:
+    """As much as is taken, of what takes a parser longest."""
+    digits = b"2.2250738585072011360574e-308"
+    return {
+        "members with long names": b"{" + b",".join('"é%055d":0'.encode() % n for n in range(MOST_MEMBERS)) + b"}",
+        "texts with letters": b"[" + b",".join('"é%055d"'.encode() % n for n in range(MOST_VALUES)) + b"]",
+        "numbers between two": b"[" + b",".join([digits] * MOST_VALUES) + b"]",
+        "numbers of 800 digits": b"[" + b",".join([b"9007199254740993." + b"0" * 780 + b"1"] * 7_000) + b"]",
+        "objects in a row": b"[" + b",".join([b'{"a":{}}'] * 9_900) + b"]",
+        "emojis": '"😀a"'.replace("😀a", "😀a" * 1_200_000).encode(),
+        "escapes": b'"' + b"\\ud83d\\ude00" * 500_000 + b'"',
+    }  # fmt: skip
+
+
 def bodies(quick: bool) -> dict[str, tuple[bytes, dict[str, str]]]:  # noqa: FBT001
     """Bodies that a client sends, with their headers."""
     size = 4 if quick else 20
-    start = b'{"model": "good/good", "messages": [{"role": "user", "content": "hi"}], "x": '
+    start = START
     text = b'{"model": "good/good", "messages": [{"role": "user", "content": "%s"}]}'
     message = b'{"role": "user", "content": "hi"},'
     picture = b'{"model": "good/good", "messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:image/png;base64,%s"}}]}]}'
@@ -145,8 +164,18 @@ async def body_bombs(stand: Stand) -> AsyncIterator[Line]:
                 status, _ = await ask(product, body, line, **headers)
                 line.said = str(status)
             yield line
+        every = heavy()
+        for name in stand.some([*every], 2):
+            body = START + every[name] + b"}"
+            async with product.attack(f"body: {name}", size=len(body) / MB) as line:
+                status, _ = await ask(product, body, line)
+                line.said = str(status)
+                line.lost += [] if status == 200 else ["it was not taken"]
+            yield line
         length = 100_000 if stand.quick else 1_000_000
-        for name, text in texts(length).items():
+        shapes = texts(length)
+        for name in stand.some([*shapes], 5):
+            text = shapes[name]
             async with product.attack(f"text: {length:,} {name}", size=length / MB) as line:
                 status, _ = await ask(product, chat("blockrun/auto", text=text), line)
                 line.said = str(status)

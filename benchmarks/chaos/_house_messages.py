@@ -122,7 +122,7 @@ async def mqtt(stand: Stand) -> AsyncIterator[Line]:
                 await warm(product)
                 await ask(product, chat("good/good"), **{"X-Device-ID": "tablet"})
                 every = payloads(stand.quick)
-                for name in stand.some([*every], 4):
+                for name in stand.some([*every], 2):
                     yield await _publish(product, broker, protocol, name, every[name])
 
 

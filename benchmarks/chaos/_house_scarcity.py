@@ -37,7 +37,7 @@ async def descriptors(stand: Stand) -> AsyncIterator[Line]:
         await warm(product)
         async with product.attack("descriptors gone (RLIMIT_NOFILE 96)") as line:
             opened = []
-            for _ in range(150):
+            for _ in range(150 if stand.quick else 600):
                 try:
                     async with asyncio.timeout(1):
                         opened.append(await asyncio.open_connection("127.0.0.1", product.port))
@@ -55,7 +55,7 @@ async def descriptors(stand: Stand) -> AsyncIterator[Line]:
 
 async def strangers(stand: Stand) -> AsyncIterator[Line]:
     """Thousands who each give themselves another name: the house's own devices stay."""
-    number = 300 if stand.quick else 3000
+    number = 150 if stand.quick else 3000
     with running(
         stand.folder / "strangers", stand.settings(devices={"kitchen-tablet": {"daily_budget": 5}})
     ) as product:

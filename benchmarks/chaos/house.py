@@ -76,7 +76,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-            requests = given.requests or (4_000 if given.quick else 100_000)
+            requests = given.requests or (3_000 if given.quick else 100_000)
             stand = Stand(
                 Path(folder),
                 int(upstream.stdout.readline()),

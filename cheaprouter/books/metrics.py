@@ -18,6 +18,7 @@ from ..core.models import Json
 from ..core.records import dataclass
 from . import rollups
 from . import totals as books
+from .caught import CaughtCounts
 from .database import Database
 from .rows import INDEX, Row, moment
 from .sums import TOTALS, Sums, usd
@@ -168,13 +169,14 @@ class Metrics:
         self._new: list[Row] = []
         self._latency = Histogram()
         self._first_token = Histogram()
+        self.caught = CaughtCounts()
 
-    def restore(self, database: Database) -> None:
-        """Begin with what the database holds; an empty or broken one is a fresh start."""
+    def restore(self, database: Database) -> list[Row]:
+        """Begin with what the database holds; an empty or broken one is a fresh start. Returns the newest bookings, in order."""
         try:
             kept = database.read_sync(partial(_load, day=self._today()))
         except sqlite3.Error:
-            return
+            return []
         self._all.roll(kept.day)
         for name, found in kept.sums.items():
             if found:
@@ -191,6 +193,7 @@ class Metrics:
         self._all_times.note(_answered(kept.rows))
         for row in kept.rows:
             self._note([row], row[_DEVICE], kept.day)
+        return kept.rows
 
     def add(self, row: Row) -> None:
         """Count one booking, once somebody looks: a request does not wait for it."""

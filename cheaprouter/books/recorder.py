@@ -58,7 +58,7 @@ FEWER_DAYS: Final = (200, 100, 62)
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
-_DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
+_AT, _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("at", "device_id", "tier", "score"))
 _ASKED, _PERSON = INTENT.index("requested_model"), INTENT.index("sub_identity")
 _SHORT: Final = 64
 
@@ -78,8 +78,7 @@ class Retention:
 
         What is too old only by a clock that can be believed.
         """
-        gone, settled = 0, self.clock.settled()
-        before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
+        gone, settled, before = 0, self.clock.settled(), self.before()
         while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
         most = await asyncio.to_thread(self.make_room, database)
@@ -93,6 +92,17 @@ class Retention:
             pass
         await self._tell(database, most)
         return gone
+
+    def before(self) -> int:
+        """What came in before this is too old; microseconds since 1970."""
+        if not self.clock.settled():
+            return FIRST_AT
+        return max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
+
+    @property
+    def journal_share(self) -> int:
+        """Bytes that the journal takes before the database's file is brought up to date, so that it can be forgotten."""
+        return space.journal_share(self.settings.max_mb)
 
     def make_room(self, database: Database) -> int:
         """Remove copies beyond their share; returns what the database's file may take, in bytes. Reads the folder."""
@@ -177,9 +187,10 @@ class Recorder:
         self._handed_over = 0
         self._failing = False
         self._held_up = ""
-        self._lost = 0
+        self._lost = self._told_lost = 0
         self._untidy = False
         self._rows_unmoved = 0
+        self._kept = 0
         self._overflowed = False
         self._moved_aside: Path | None = None
 
@@ -206,7 +217,7 @@ class Recorder:
         if safe and not self._database.volatile:
             self._journal.forget(last)
             self._journal.put_aside()
-        self._metrics.restore(self._database)
+        self._recent.extend([*self._metrics.restore(self._database), *self._waiting])
 
     def _apply(self, rows: list[Row]) -> tuple[int, bool]:
         """Bring rows into SQLite; the last number there, 0 where it fails, and whether all of it is in the file itself."""
@@ -322,9 +333,11 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
-            if self._lost:
-                words = f"{self._lost} booking(s) found no room, neither on the disk nor in memory, and are lost."
-                self._lost = 0
+            if self._lost >= max(1, 2 * self._told_lost):  # as a list of losses that grows for ever tells nothing
+                self._told_lost = self._lost
+                words = (
+                    f"{self._lost} booking(s) so far found no room, neither on the disk nor in memory, and are lost."
+                )
                 await asyncio.to_thread(self._database.add_damage, [words])
             self._handed_over = rows[-1][0]
             if self._overflowed or self._database.moved_aside != self._moved_aside:
@@ -339,6 +352,7 @@ class Recorder:
                     _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
                 self._held_up = str(error) if isinstance(error, WalFullError) else ""
+                await self._bound_journal()
                 return
             self._failing = self._overflowed = False
             self._unmoved.set()
@@ -395,7 +409,7 @@ class Recorder:
             self._unwritten.clear()
             self._woken = False
             await self.flush()
-            if self._rows_unmoved >= MOST_UNMOVED:
+            if self._rows_unmoved >= MOST_UNMOVED or self._journal.size - self._kept > self._retention.journal_share:
                 await self._settled()
             if self._failing:
                 # Try again before long, also where nothing new comes in.
@@ -419,11 +433,18 @@ class Recorder:
         try:
             await self._database.fill_hours()
             await self._retention.apply(self._database)
+            self._forget_old()
             await self._database.fill_standings()
         except sqlite3.Error as error:
             self._complain(error)
         else:
             await self._settled()
+
+    def _forget_old(self) -> None:
+        """What is deleted is not told from memory either."""
+        before = self._retention.before()
+        while self._recent and self._recent[0][_AT] < before:
+            self._recent.popleft()
 
     async def _settled(self) -> None:
         """Move the WAL into the file, and let the journal forget what is safe there."""
@@ -439,6 +460,20 @@ class Recorder:
         self._untidy = False
         if safe and not self._database.volatile:
             self._journal.forget(applied)
+        self._kept = self._journal.size
+        if self._database.volatile:
+            await self._bound_journal()
+
+    async def _bound_journal(self) -> None:
+        """While the database takes nothing the journal grows, but not beyond what everything together may take."""
+        folder = self._journal.folder
+        if folder is None:
+            return
+        if self._journal.rotate():
+            self._unsynced.set()
+        over = await asyncio.to_thread(space.over, folder.parent, self._retention.settings.max_mb)
+        if over > 0:
+            self._lost += self._journal.shed(over)
 
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._untidy:
@@ -455,9 +490,13 @@ class Recorder:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""
         return _newest(self._waiting, limit, device_id)
 
+    def latest(self, limit: int, device_id: str | None = None) -> list[Row]:
+        """The newest rows, newest first, as many as are in memory: all there is to tell of them without a database."""
+        return _newest(self._recent, limit, device_id)
+
     def recent(self, limit: int, device_id: str | None = None) -> list[RequestRecord]:
-        """The newest requests of this run, newest first, from memory: what there is without a database."""
-        return [from_row(row) for row in _newest(self._recent, limit, device_id)]
+        """The same as records."""
+        return [from_row(row) for row in self.latest(limit, device_id)]
 
 
 def _newest(rows: deque[Row], limit: int, device_id: str | None) -> list[Row]:

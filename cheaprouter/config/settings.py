@@ -45,7 +45,16 @@ class BudgetAction(StrEnum):
     ECO = "eco"
 
 
+class Verify(StrEnum):
+    """What of an answer is looked at before it leaves. `tools`: calls, and whole answers' formats; `on`: texts, too."""
+
+    OFF = "off"
+    TOOLS = "tools"
+    ON = "on"
+
+
 _action: Final = values.choice(BudgetAction)
+_verify: Final = values.choice(Verify, flags=(Verify.OFF, Verify.ON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +161,7 @@ class RoutingSettings:
 
     `cost_quality`: 0 (cost) .. 10 (quality) for `auto`. `max_cost`: USD ceiling for one request, fallbacks included.
     `exclude`: ids or `provider/*` never chosen by a profile. `sticky`: keep a conversation on its model where that pays.
+    `learn`: correct what a better model gains by answers of this home that somebody judged.
     `fallback_on_content_filter`: try another model where one refuses by filter.
     """
 
@@ -161,6 +171,7 @@ class RoutingSettings:
     max_cost: Decimal | None = setting(values.money(), None)
     exclude: tuple[str, ...] = setting(texts.models, ())
     sticky: bool = setting(values.flag, default=True)
+    learn: bool = setting(values.flag, default=True)
     max_attempts: int = setting(values.whole(1, 20), 6)
     fallback_on_content_filter: bool = setting(values.flag, default=False)
 
@@ -183,7 +194,8 @@ class MqttSettings:
 
     `protocol`: `5`, `3.1.1` or `auto` (5 first). `interval`: least seconds between two states of the same device.
     `discovery`: announce to Home Assistant. `max_devices`: how many have topics of their own, beside those that something
-    is set for. `commands` / `chat`: whether publishers may set things / ask models.
+    is set for. `commands` / `chat`: whether publishers may set things / ask models. `response_topics`: where else than under
+    the base topic they may have answers. `deleted_devices`: what becomes of one that somebody deletes in Home Assistant.
     """
 
     host: str = setting(texts.host, "", option="mqtt.host")
@@ -202,6 +214,8 @@ class MqttSettings:
     interval: float = setting(values.number(0, 3600, unit="seconds"), 10.0)
     commands: bool = setting(values.flag, default=True, option="mqtt.commands")
     chat: bool = setting(values.flag, default=True, option="mqtt.chat")
+    response_topics: tuple[str, ...] = setting(values.many(texts.topic_filter, "a list of topics"), ())
+    deleted_devices: str = setting(values.one_of(("return", "stay_away")), "return")
     embedded: bool = setting(values.flag, default=False)
     enabled: bool = setting(values.flag, default=True, option="mqtt.enabled")
 
@@ -254,6 +268,7 @@ class HttpSettings:
 class Settings:
     """Everything. `auth` None: keys as soon as a provider can cost money, else open. `usd_rate`: units of `currency` a USD.
 
+    `verify`: what of an answer is looked at before it leaves, so that a better model can be asked where something is wrong.
     `time_zone`: where days and months of budgets begin; "": the system's. `max_devices`: how many are remembered.
     """
 
@@ -273,6 +288,7 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     prices: PricesSettings = field(default_factory=PricesSettings)
+    verify: Verify = setting(_verify, Verify.TOOLS, option="verify", shipped="tools")
     http: HttpSettings = field(default_factory=HttpSettings)
     currency: str = setting(texts.currency, "USD", option="currency", shipped="USD")
     usd_rate: Decimal = setting(

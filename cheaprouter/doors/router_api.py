@@ -6,8 +6,8 @@ the admin key everyone's. Every change needs the admin key.
 
 from __future__ import annotations
 
-import asyncio
 import html
+from collections.abc import AsyncIterator
 from string import Template
 from typing import Final
 
@@ -15,6 +15,7 @@ from aiohttp import web
 
 from ..accounts.keys import GRACE, hash_key
 from ..control import Control
+from ..core import rounds
 from ..core.const import VERSION
 from ..core.errors import InvalidRequestError, NotFoundError
 from ..core.ids import clean_id, device_scope
@@ -39,8 +40,8 @@ _PROVIDER: Final = ("name", "kind", "local", "state")
 
 _MOST_AUDIT_ROWS: Final = 10_000
 _MOST_DIGITS: Final = 9
-_AT_ONCE: Final = 20
-"""Devices told of until others have their turn: a few milliseconds."""
+_AT_ONCE: Final = 50
+"""Devices told in one piece."""
 
 _FOR_ADMINS: Final = "There are problems: ask with the admin key, or see the log or the status page, for what they are."
 
@@ -64,13 +65,22 @@ async def clear_cooldowns(request: web.Request) -> web.Response:
 async def devices(request: web.Request) -> web.Response:
     """All known devices with their state and settings, or the one that asks."""
     control, own = request.app[CONTROL], sees(request)
-    rows = []
-    for number, device_id in enumerate([own] if own is not None else control.device_ids(), 1):
+    ids = [own] if own is not None else control.device_ids()
+    return web.Response(body=_devices(control, ids), content_type="application/json")
+
+
+async def _devices(control: Control, ids: list[str]) -> AsyncIterator[bytes]:
+    """The list, in pieces and in turns: thousands take seconds, and megabytes."""
+    yield b'{"data":['
+    mark, rows = b"", []
+    for device_id in ids:
+        await rounds.turn()
         if control.knows(device_id):
             rows.append(written(control.device_report(device_id)))
-        if number % _AT_ONCE == 0:  # there may be thousands, which take seconds
-            await asyncio.sleep(0)
-    return web.Response(body=b'{"data":[%b]}' % b",".join(rows), content_type="application/json")
+        if len(rows) == _AT_ONCE:
+            yield mark + b",".join(rows)
+            mark, rows = b",", []
+    yield (mark + b",".join(rows) if rows else b"") + b"]}"
 
 
 async def device(request: web.Request) -> web.Response:
@@ -128,8 +138,10 @@ async def usage(request: web.Request) -> web.Response:
         raise not_yours(own)
     if query.pop("format", "json") == "csv":
         headers = {"Content-Disposition": 'attachment; filename="usage.csv"'}
-        return web.Response(text=await reports.usage_csv(query), content_type="text/csv", headers=headers)
-    return web.Response(body=await reports.usage_json(query), content_type="application/json")
+        return web.Response(
+            body=await reports.usage_csv(query), content_type="text/csv", charset="utf-8", headers=headers
+        )
+    return web.Response(body=await reports.usage(query), content_type="application/json")
 
 
 async def route(request: web.Request) -> web.Response:
@@ -140,6 +152,29 @@ async def route(request: web.Request) -> web.Response:
     if own not in {None, device_id}:
         raise not_yours(str(own))
     return json_response(request.app[CONTROL].explain(body, device_id))
+
+
+async def feedback(request: web.Request) -> web.Response:
+    """How an answer was: `{"request_id": "req_…", "good": true}`, by the device that got it, or with the admin key."""
+    caller, control = identify(request), request.app[CONTROL]
+    body = _only(_object(await read_json(request)), "request_id", "good")
+    request_id, good = body.get("request_id"), body.get("good")
+    if not isinstance(request_id, str) or not request_id:
+        raise InvalidRequestError("`request_id` must be the `x-request-id` of an answer.", param="request_id")
+    if not isinstance(good, bool):
+        raise InvalidRequestError("`good` must be true or false.", param="good")
+    return json_response(control.judge(request_id, None if caller.admin else caller.device_id, good=good))
+
+
+async def learned(request: web.Request) -> web.Response:
+    """What this home has taught the router, in numbers and in words."""
+    return json_response(for_house(request).learned())
+
+
+async def forget_learned(request: web.Request) -> web.Response:
+    """Forget it, and all judged answers."""
+    for_admin(request).forget_learned()
+    return json_response({"ok": True})
 
 
 async def list_keys(request: web.Request) -> web.Response:
@@ -289,6 +324,9 @@ ROUTES: Final = [
     web.patch("/router/settings", set_settings),
     web.get("/router/usage", usage),
     web.post("/router/route", route),
+    web.post("/router/feedback", feedback),
+    web.get("/router/learning", learned),
+    web.delete("/router/learning", forget_learned),
     web.get("/router/keys", list_keys),
     web.post("/router/keys", add_key),
     web.post("/router/keys/{key:.+}/rotate", rotate_key),

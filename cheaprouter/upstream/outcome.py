@@ -20,6 +20,7 @@ from .basin import Meter, unpaid
 from .call import MOST_PAUSES, Streaming, transport_failure
 from .left import Left
 from .unanswered import LONGEST_READ_ON
+from .verify import Caught
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -39,6 +40,9 @@ class Tab(Protocol):
 
     def tried(self, model: Model, usage: Usage) -> None:
         """A try was no answer, and is billed all the same. A prompt or completion that nobody told is `estimated`."""
+
+    def put_aside(self, model: Model, usage: Usage) -> Callable[[], None]:
+        """As `tried`, of an answer that goes out after all if nothing better comes: what is returned takes it back."""
 
     def leave(self, left: Left) -> None:
         """The request is cancelled during a try, which whoever cancelled it must `end`."""
@@ -62,7 +66,10 @@ class Output(Protocol):
 
 @dataclass(slots=True)
 class WholeReply:
-    """A complete answer. `usage`: `estimated` where the upstream told none; None where nothing was written. `spent`: the limit by which it was cut short."""
+    """A complete answer. `usage`: `estimated` where the upstream told none; None where nothing was written.
+
+    `spent`: the limit by which it was cut short. `caught`: what was seen to be wrong, with it or with the one that it replaces.
+    """
 
     model: Model
     attempts: tuple[Attempt, ...]
@@ -71,6 +78,7 @@ class WholeReply:
     finish_reason: str | None = None
     output_characters: int = 0
     spent: LimitError | None = None
+    caught: Caught | None = None
 
 
 @dataclass(slots=True)
@@ -78,7 +86,8 @@ class StreamReply:
     """An answer that is coming, in the wire that the operation names. Its first content is at hand, so the status is 200.
 
     Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
-    while it runs; an `error_code` means that an error went out last, of that `error_status`.
+    while it runs; an `error_code` means that an error went out last, of that `error_status`. `caught`: as of a whole one;
+    what is seen as it goes by is known at its end.
     """
 
     model: Model
@@ -90,6 +99,7 @@ class StreamReply:
     error_code: str | None = None
     error_status: int = 502
     output_characters: int = 0
+    caught: Caught | None = None
 
     @property
     def left(self) -> Left | None:
@@ -121,7 +131,7 @@ class Relay:
 
     __slots__ = (
         "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader",
-        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "lingers", "reply",
+        "_ready", "_response", "_spent", "_tap", "_used", "_watch", "_weigh", "lingers", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -152,6 +162,9 @@ class Relay:
         self._events = events
         # An iterator lets go of what it was over once that has been handed on: a first piece may be large, and streams are long.
         self._ready: Iterator[Piece] = iter(call.first)
+        self._tap = call.tap
+        if self._tap is not None:
+            self._tap.see(call.first)
         self._ended = call.ended
         self._over = self._held = False
         self._pauses = 0
@@ -188,7 +201,10 @@ class Relay:
             return
         watch = self._watch
         watch.seen = watch.now()
-        if not self._write(reader.feed(data)):
+        pieces = reader.feed(data)
+        if self._tap is not None:
+            self._tap.see(pieces)
+        if not self._write(pieces):
             return
         meter = self._meter
         if reader.done or reader.trouble is not None:
@@ -294,7 +310,8 @@ class Relay:
             if isinstance(data, Failure):
                 return self._broken(data)
             self._ended = not data
-            self._ready = iter(reader.feed(data) if data else reader.finish())
+            pieces = reader.feed(data) if data else reader.finish()
+            self._ready = iter(pieces if self._tap is None else self._tap.see(pieces))
             self._spent = self._measure()
 
     def _last(self) -> Piece | None:
@@ -441,6 +458,8 @@ class Relay:
             self._used = reply.usage = self._adapter.with_cost(self._usage(), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.written
+            if self._tap is not None and (fault := self._tap.fault()) is not None:
+                reply.caught = Caught(reply.model.id, fault, replaced=False)
         return True
 
     def _usage(self) -> Usage | None:
