@@ -281,7 +281,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     bus.on(metrics.caught.count, AnswerCaught)
     bus.on(lambda _: house.models_changed(), AbilitiesChanged)
     control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
-    booked_log = BookedLog(recorder, bus, redactor)
+    booked_log = BookedLog(recorder, bus, redactor, lambda: gateway.running)
     house = House(loaded, data, redactor, makings, gateway, control, retention, booked_log)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)
