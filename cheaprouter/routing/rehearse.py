@@ -13,8 +13,8 @@ from typing import Final, NamedTuple
 
 from ..core.models import Profile
 from ..core.records import dataclass
-from .choose import Field, first
-from .dial import LEAST_GAIN, Dial, usual_gain
+from .choose import ECO_BAR, Field
+from .dial import LEAST_GAIN, Dial, turns, usual_gain
 
 MOST: Final = 10_000
 """Requests that are replayed at most: the last ones."""
@@ -82,9 +82,7 @@ def rehearse(scenario: Scenario, past: Sequence[Recorded]) -> Outcome:
         score = level if one.score is None else one.score
         place = field.places.get(one.model_id)
         if one.chosen and len(field):
-            entries = field.entries(one.prompt, one.output, {})
-            weighed = (score, worth * max(LEAST_GAIN, usual_gain(score)))
-            place = first(entries, scenario.profile, weighed)
+            place = _place(scenario, field.costs(one.prompt, one.output, {}), worth, score)
             candidate = field.candidates[place]
             models[candidate.id] += 1
             usd += candidate.cost(one.prompt, one.output, min(one.prompt, one.cached))
@@ -94,6 +92,21 @@ def rehearse(scenario: Scenario, past: Sequence[Recorded]) -> Outcome:
         if place is not None:
             good, known = good + 1.0 - field.view.chances(score)[place], known + 1
     return Outcome(scenario.name, usd, good / known if known else None, models)
+
+
+def _place(scenario: Scenario, costs: Sequence[float], worth: float, score: float) -> int:
+    """Whom the profile takes, at these costs (USD), where a failed answer counts for `worth`."""
+    view = scenario.field.view
+    if scenario.profile is Profile.AUTO:
+        most = worth * max(LEAST_GAIN, usual_gain(score))
+        return [place for least, place in turns(costs, view.shares) if least <= most][-1]
+    if scenario.profile is Profile.ECO:
+        fails = view.chances(score)
+        will_do = [place for place, chance in enumerate(fails) if 1.0 - chance >= ECO_BAR]
+        if not will_do:
+            return fails.index(min(fails))
+        return min(will_do, key=lambda place: (costs[place], view.standings[place]))
+    return min(range(len(costs)), key=view.standings.__getitem__)
 
 
 def usual(past: Sequence[Recorded]) -> float:
