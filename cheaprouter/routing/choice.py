@@ -51,8 +51,9 @@ class Choice:
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
         if self.pin is None and not self.down:
-            place = self.entries.settled.get(self.worth, -1) if self.profile is Profile.AUTO else -1
-            if place == -1:  # the first of its size
+            try:
+                place = self.entries.settled[self.worth] if self.profile is Profile.AUTO else self._settled()
+            except KeyError:  # the first of its size
                 place = self._settled()
             return self._best() if place is None else place
         if (place := self._sure()) is not None:
