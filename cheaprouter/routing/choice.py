@@ -31,7 +31,8 @@ class Choice:
 
     `worth`: USD that a failed answer counts for, infinite where cost does not count. `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
     `most`: how many may stand in. `difficulty`: None until it is needed. `kept_on`: the conversation stays where it is;
-    `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed.
+    `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed;
+    `why_back`: what in it says so, see `comeback`.
     """
 
     entries: Entries
@@ -46,6 +47,7 @@ class Choice:
     kept_on: bool = False
     escalated: bool = False
     came_back: bool | None = None
+    why_back: str = ""
     _weighed: Weighed | None = None
 
     def place(self) -> int:
@@ -155,7 +157,7 @@ class Choice:
             if self.difficulty is None:
                 self.difficulty = self.score(self.features)
             hard = self.difficulty
-            if self.pin is None and not self.features.previous:  # `weigh`, without the call
+            if self.pin is None and not self.features.previous and not self.why_back:  # `weigh`, without the call
                 gain = max(LEAST_GAIN, hard.gain)
                 self._weighed = hard.score, self.worth * gain
             else:
@@ -165,11 +167,11 @@ class Choice:
     def weigh(self, hard: Difficulty) -> Weighed:
         """What a request counts as that is so hard; or more where the question came back: it is harder than it looks."""
         level, gain = hard.score, max(LEAST_GAIN, hard.gain)
-        if (self.pin is not None or self.features.previous) and self._again():
+        if (self.pin is not None or self.features.previous or self.why_back) and self._again():
             level, gain = max(level, _ESCALATED), max(gain, _ESCALATED)
         return level, self.worth * gain
 
     def _again(self) -> bool:
         if self.came_back is None:
-            self.came_back = (self.pin is not None and self.pin.failed) or self.features.repeats
+            self.came_back = bool(self.why_back) or (self.pin is not None and self.pin.failed) or self.features.repeats
         return self.came_back
