@@ -49,6 +49,7 @@ class Control:
         self.instance_id = instance_id
         self._metrics = metrics
         self._page = Page(metrics)
+        metrics.cache_saves = self._cache_saves
         self.facts = Facts()
 
     @property
@@ -113,6 +114,14 @@ class Control:
             "usage": self._metrics.periods(device_id),
             "sources": self.world.policies.sources(device_id),
         }
+
+    def _cache_saves(self, model_id: str) -> float:
+        """USD that each token read from a model's cache costs less than one read anew, at its present price; 0 where unknown."""
+        model = self.world.table.get(model_id)
+        rates = None if model is None else price_at(model, self.accounts.clock.utcnow(), 0)
+        if rates is None or rates.cached_input is None:
+            return 0.0
+        return float(rates.input - rates.cached_input) / 1e6
 
     def _shown(self, state: Mapping[str, Any]) -> Json:
         """The state with money in the display currency."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from .accounts.account import Account
 from .accounts.accounts import Accounts
-from .config.settings import BudgetAction, DeviceSettings
+from .config.settings import BudgetAction, DeviceSettings, Verify
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
 from .core.ids import LONGEST_HEADER, ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
@@ -25,6 +25,7 @@ from .upstream.call import Asker
 from .upstream.left import Left, LeftBehind
 from .upstream.outcome import Output, StreamReply, UpstreamFailed, WholeReply, pull
 from .upstream.pool import Pool
+from .upstream.verify import Guard
 from .wire.events import Piece
 from .world import World
 
@@ -128,22 +129,21 @@ class Gateway:
 
     def _abandoned(self, account: Account, left: Left | None) -> None:
         """The client left, or we end: book what went upstream, once it is known what became of it."""
+        why = self._why_ended()
         if left is None:
-            status, code = self._why_ended()
-            account.close(status, error=code)
+            account.close(why[0], error=why[1])
             return
         device_id = account.caller.device_id
         if self.cut_off or not self.left_behind.takes(left, device_id):
-            self._book_left(account, left.model, left.end())
+            self._book_left(account, left.model, why, left.end())
         else:
             account.free_slot()
-            self.left_behind.read_on(left, device_id, partial(self._book_left, account, left.model))
+            self.left_behind.read_on(left, device_id, partial(self._book_left, account, left.model, why))
 
-    def _book_left(self, account: Account, model: Model, used: Usage | None) -> None:
-        status, code = self._why_ended()
+    def _book_left(self, account: Account, model: Model, why: tuple[int, str], used: Usage | None) -> None:
         if used is not None:
             account.tried(model, used)
-        account.close(status, error=code)
+        account.close(why[0], error=why[1])
 
     async def _serve(self, world: World, account: Account) -> Reply:
         if self.draining:
@@ -160,6 +160,11 @@ class Gateway:
             account.reserve(decision)
         except BudgetError as error:
             decision = self._afford(world, account, error)
+        operation, verify = account.operation, world.settings.verify
+        body, chat = operation.body, operation.kind == "chat"
+        # Without a call: hardly any request has what can be exactly wrong.
+        exact = chat and ("tools" in body or "response_format" in body or "functions" in body)
+        looks = exact if verify is Verify.TOOLS else chat and verify is Verify.ON
         try:
             reply = await self.pool.send(
                 world.upstreams,
@@ -174,6 +179,7 @@ class Gateway:
                     account.hold,
                     account.id,
                     decision.affinity,
+                    Guard(operation, texts=verify is Verify.ON, named=decision.named) if looks else None,
                 ),
             )
         except UpstreamFailed as failed:
@@ -183,6 +189,8 @@ class Gateway:
         account.model, account.attempts = reply.model, reply.attempts
         if reply.model is not decision.model:
             account.tell_fallback()
+        if reply.caught is not None:
+            _tell_caught(account, reply)
         account.token()
         # Kept as the answer of whoever gave it: a stand-in's is never told as the chosen model's.
         key = _key(account, reply.model) if caches else None
@@ -267,18 +275,21 @@ class Gateway:
         return Reply(headers, body=reply.body, close=close)
 
     def _stream(self, world: World, account: Account, reply: StreamReply, key: bytes | None) -> Reply:
-        def end(_: Usage | None = None) -> None:
+        def end(why: tuple[int, str], _: Usage | None = None) -> None:
             reply.close()
-            status, code = self._why_ended()
+            if reply.caught is not None:
+                _tell_caught(account, reply)
+            status, code = why
             account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=code)
 
         def close() -> None:
             left = None if account.closed or self.cut_off else reply.left
+            why = self._why_ended()
             if left is None or not self.left_behind.takes(left, account.caller.device_id):
-                end()
+                end(why)
             else:
                 account.free_slot()
-                self.left_behind.read_on(left, account.caller.device_id, end)
+                self.left_behind.read_on(left, account.caller.device_id, partial(end, why))
 
         async def pour(out: Output) -> None:
             await reply.pour(out)
@@ -332,7 +343,7 @@ class Gateway:
         return account.id
 
     def _why_ended(self) -> tuple[int, str]:
-        """What to book for a reply that neither ended nor failed."""
+        """What to book for a reply that neither ended nor failed, in the moment in which it is given up."""
         return (ShuttingDownError.status, "shutting_down") if self.cut_off else (CLIENT_CLOSED, "client_disconnected")
 
     def _leave(self) -> None:
@@ -360,8 +371,17 @@ async def _relay(world: World, account: Account, reply: StreamReply, key: bytes 
 
 def _ended(account: Account, reply: StreamReply) -> None:
     """Book a stream that came to its end, a good one or the upstream's."""
+    if reply.caught is not None:
+        _tell_caught(account, reply)
     status = 200 if reply.error_code is None else reply.error_status
     account.close(status, usage=reply.usage, output_characters=reply.output_characters, error=reply.error_code)
+
+
+def _tell_caught(account: Account, reply: WholeReply | StreamReply) -> None:
+    """Tell once what was wrong with an answer."""
+    caught, reply.caught = reply.caught, None
+    if caught is not None:
+        account.tell_caught(caught.model_id, caught.fault.kind.value, caught.fault.why, replaced=caught.replaced)
 
 
 async def _each(chunks: Iterable[Piece]) -> AsyncIterator[Piece]:

@@ -8,8 +8,11 @@ their own: a router in `tests/fakes/router.py`, an upstream in `tests/fakes/faul
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
+import itertools
 import json
+import os
 import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
@@ -224,7 +227,18 @@ def a_house(base_url: str, *models: Json, **settings: Any) -> Json:
 
 
 def free_port() -> int:
-    """A port of 127.0.0.1 where nobody listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A port of 127.0.0.1 where nobody listens, and that the system gives to nobody meanwhile: below those that it gives away.
+
+    Tests that run side by side (pytest-xdist) have ranges of their own, and none is given twice.
+    """
+    for port in _PORTS:
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("every port is taken")
+
+
+_RANGE = 1000
+_WORKER = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw")) % 20
+_FIRST, _START = 10_000 + _WORKER * _RANGE, os.getpid() % _RANGE
+_PORTS = (_FIRST + (_START + n) % _RANGE for n in itertools.count())

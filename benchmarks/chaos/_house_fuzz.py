@@ -12,7 +12,6 @@ import json
 import os
 import random
 import re
-import subprocess
 import sys
 import time
 from collections import Counter
@@ -22,10 +21,10 @@ from typing import Any
 from urllib.parse import quote
 
 import _house_stand
-import aiomqtt
-import lab
-from _house_attacks import INTERNAL, Stand, ask, chat, warm
+from _house_asking import INTERNAL, Stand, ask, chat, warm
+from _house_messages import broker_of, messages
 from _house_mutate import Mutator
+from _house_samples import FULL, SETTINGS, SMALL
 from _house_stand import Line, Product, running
 
 AT_ONCE = 16
@@ -34,41 +33,6 @@ PATIENCE = 20.0
 
 STATUS = re.compile(rb"^HTTP/1\.[01] (\d{3})")
 LENGTH = re.compile(rb"(?i)\r\ncontent-length: *(\d+)")
-MESSAGES = [
-    {"role": "system", "content": "You are a home."},
-    {"role": "user", "content": [{"type": "text", "text": "What is this?"}, {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}]},
-    {"role": "assistant", "content": None, "tool_calls": [{"id": "c1", "type": "function", "function": {"name": "f", "arguments": "{}"}}]},
-    {"role": "tool", "tool_call_id": "c1", "content": "on"},
-    {"role": "user", "content": "Thanks"},
-]  # fmt: skip
-TOOL = {
-    "type": "function",
-    "function": {
-        "name": "f",
-        "description": "d",
-        "parameters": {"type": "object", "properties": {"a": {"type": "string"}}},
-    },
-}
-FULL = {
-    "model": "good/good", "messages": MESSAGES, "stream": False, "max_tokens": 20, "max_completion_tokens": 20, "temperature": 0.5,
-    "top_p": 0.9, "presence_penalty": 0, "frequency_penalty": 0, "top_k": 5, "top_logprobs": 2, "logprobs": True, "n": 1, "seed": 7,
-    "tools": [TOOL], "tool_choice": "auto", "parallel_tool_calls": True, "response_format": {"type": "json_object"}, "stop": ["x"],
-    "user": "u", "logit_bias": {"50256": -100}, "metadata": {"a": "b"}, "reasoning_effort": "low", "service_tier": "auto",
-    "modalities": ["text"], "store": False, "prediction": {"type": "content", "content": "x"}, "cache_control": {"type": "ephemeral"},
-}  # fmt: skip
-SMALL = {"model": "blockrun/auto", "messages": [{"role": "user", "content": "Turn on the light"}]}
-SETTINGS = {
-    "rpm": 10,
-    "tpm": 1000,
-    "parallel": 2,
-    "daily_budget": 1.5,
-    "monthly_budget": 10,
-    "profile": "eco",
-    "enabled": True,
-    "model": "auto",
-    "cost_quality": 5,
-    "name": "A",
-}
 CHAT = "/v1/chat/completions"
 BODIES: tuple[tuple[str, str, Any], ...] = (
     ("POST", CHAT, SMALL),
@@ -251,94 +215,12 @@ async def requests(
     await asyncio.gather(*[worker(dice.randrange(1 << 32)) for _ in range(AT_ONCE)])
 
 
-VERBS: dict[str, Any] = {
-    "usage": {"from": "2026-11-01", "to": "2026-11-30", "group_by": "day"}, "route": SMALL, "providers": {}, "devices": {},
-    "models": {}, "health": {}, "set_device": {"device": "tablet", **SETTINGS}, "set_hub": {"profile": "eco"}, "reset_budget": {"device": "tablet"},
-}  # fmt: skip
-SET = (
-    "profile",
-    "model",
-    "rpm",
-    "tpm",
-    "parallel",
-    "daily_budget",
-    "monthly_budget",
-    "enabled",
-    "cost_quality",
-    "reset_today",
-    "x",
-)
-
-
-async def messages(broker: int, dice: random.Random, number: int) -> None:
-    """So many MQTT messages of all kinds."""
-    mutate = Mutator(dice)
-    async with aiomqtt.Client("127.0.0.1", broker) as client:
-        for turn in range(number):
-            kind = dice.randrange(4)
-            if kind == 0:
-                verb = dice.choice([*VERBS])
-                topic, payload = f"cheaprouter/request/{verb}", mutate.body({**VERBS[verb], "transaction": turn})
-            elif kind == 1:
-                topic = dice.choice(("cheaprouter/chat/request", "cheaprouter/device/tablet/chat/request"))
-                payload = mutate.body({**dice.choice((SMALL, FULL)), "transaction": "t"})
-            else:
-                where = dice.choice(("cheaprouter", "cheaprouter/device/tablet", "cheaprouter/device/nobody"))
-                topic = f"{where}/{dice.choice(SET)}/set"
-                payload = dice.choice((mutate.text(), mutate.number())).encode("utf-8", "surrogatepass")
-            with contextlib.suppress(ValueError):
-                await client.publish(topic, payload, qos=0, retain=dice.random() < 0.02)
-            if turn % 20 == 19:
-                await asyncio.sleep(0.02)
-
-
-CONFIG: dict[str, Any] = {
-    "auth": "open", "time_zone": "Europe/Berlin", "currency": "EUR", "usd_rate": 0.9, "max_devices": 100,
-    "http": {"port": 4000, "allowed_hosts": ["a.b"], "allowed_origins": []},
-    "providers": {"lab": {"kind": "openai", "base_url": "http://127.0.0.1:1/v1", "api_keys": ["sk-1"], "headers": {"X-A": "b"},
-                  "timeouts": {"connect": 5, "first_token": 30, "idle": 60, "total": 600},
-                  "models": [{"id": "lab/a", "upstream": "a", "price": {"input": 0.1, "output": 0.4, "tiers": [{"above": 200000, "input": 1, "output": 2}]}, "context": 128000, "quality": 40, "capabilities": ["tools"]}]}},
-    "aliases": {"a": {"target": "blockrun/auto:3", "max_cost": 0.01}, "*": "lab/a"}, "fallbacks": {"lab/a": ["lab/a"]},
-    "devices": {"defaults": {"rpm": 60, "tpm": 100000}, "t": {**SETTINGS, "schedule": ["mon-fri 15:00-19:30"], "budget_action": "refuse"}},
-    "budget": {"daily": 2, "monthly": 30, "action": "refuse", "warn_percent": 80}, "routing": {"profile": "auto", "max_cost": 0.25, "max_attempts": 6},
-    "mqtt": {"url": "mqtt://u:p@h:1883", "interval": 10, "max_devices": 20}, "storage": {"requests_days": 90}, "log_level": "info",
-}  # fmt: skip
-
-CHILD = """
-import json, os, random, sys, tempfile, traceback
-from pathlib import Path
-sys.path[:0] = [{here!r}, {root!r}]
-from _house_mutate import Mutator
-from _house_fuzz import CONFIG
-from cheaprouter.config import files, loader
-from cheaprouter.core.errors import ConfigurationError
-dice = random.Random({seed}); mutate = Mutator(dice)
-folder = Path(tempfile.mkdtemp(dir={folder!r}))
-for turn in range({number}):
-    name = dice.choice(("cheaprouter.yaml", "cheaprouter.yaml", "options.json", "last_good.json"))
-    value = CONFIG if name == "cheaprouter.yaml" else {{"version": 1, "files": [{{"path": "cheaprouter.yaml", "text": json.dumps(CONFIG)}}]}} if name == "last_good.json" else {{"auth": "open", "log_level": "info", "rpm": 60, "daily_budget": 1, "providers": []}}
-    content = mutate.body(value)
-    (folder / name).write_bytes(content)
-    environ = {{}} if dice.random() < .8 else {{dice.choice(("CHEAPROUTER_AUTH", "CHEAPROUTER_LOG_LEVEL", "CHEAPROUTER_HTTP_PORT", "CHEAPROUTER_USD_RATE")): dice.choice((mutate.text(), mutate.number())).replace("\\0", "")}}
-    try:
-        loader.start(folder, environ, files.read_last_good(folder))
-        loader.load(folder / name, folder, environ)
-    except ConfigurationError:
-        pass
-    except Exception as error:
-        where = traceback.extract_tb(error.__traceback__)[-1]
-        print(f"{{type(error).__name__}} in {{where.name}} ({{Path(where.filename).name}}:{{where.lineno}}) of {{name}}: {{content[:200]!r}} {{environ}}")
-    (folder / name).unlink(missing_ok=True)
-"""
-
-
 async def files(stand: Stand, number: int) -> Line:
     """Configuration files, as `serve` reads them: in another process, with what it says in the end."""
     began = time.monotonic()
-    script = CHILD.format(here=str(_house_stand.HERE), root=str(_house_stand.ROOT), seed=stand.dice.randrange(1 << 32), folder=str(stand.folder), number=number)  # fmt: skip
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT,
-        env={**os.environ, "PYTHONPATH": os.pathsep.join((str(_house_stand.ROOT), str(_house_stand.HERE), str(_house_stand.HERE.parent)))},
+        sys.executable, str(_house_stand.HERE / "_house_files.py"), str(stand.dice.randrange(1 << 32)), str(stand.folder), str(number),
+        stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT, env={**os.environ, "PYTHONPATH": str(_house_stand.ROOT)},
     )  # fmt: skip
     out, _ = await child.communicate()
     lines = out.decode("utf-8", "replace").splitlines()
@@ -350,29 +232,10 @@ def kinds(seen: Counter[str]) -> str:
     return " ".join(f"{status}:{count}" for status, count in sorted(seen.items()))
 
 
-@contextlib.contextmanager
-def _broker(folder: Path):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    found = lab.find("mosquitto")
-    if found is None:
-        yield None
-        return
-    port = _house_stand.free_port()
-    (folder / "mosquitto.conf").write_text(f"listener {port} 127.0.0.1\nallow_anonymous true\npersistence false\n")
-    process = subprocess.Popen(
-        [found, "-c", str(folder / "mosquitto.conf")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
-    )
-    try:
-        time.sleep(0.5)
-        yield port
-    finally:
-        process.kill()
-        process.wait()
-
-
 async def fuzz(stand: Stand) -> AsyncIterator[Line]:
     """Nineteen in twenty are requests, the others MQTT messages and files."""
     few = max(1, stand.requests // 20)
-    with _broker(stand.folder) as broker:
+    with broker_of(stand.folder) as broker:
         given = stand.settings(
             **({} if broker is None else {"mqtt": {"url": f"mqtt://127.0.0.1:{broker}", "interval": 1}})
         )

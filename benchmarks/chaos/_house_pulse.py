@@ -2,7 +2,8 @@
 
     python benchmarks/chaos/_house_pulse.py PORT PID
 
-For each line on standard input a line of JSON on standard output, about the time since the line before. From each answer's time is
+For each line on standard input a line of JSON on standard output, about the time since the line before; after the line `rest` it
+asks nothing until the next. From each answer's time is
 taken what its router and this client spent waiting for a core: on a machine that others use, too, it is the router that is judged.
 """
 
@@ -64,12 +65,15 @@ class Pulse:
     def __init__(self, port: int, pid: int) -> None:
         self.port, self.pid = port, pid
         self.beats = Beats()
+        self.resting = False
         self.sock: socket.socket | None = None
 
     def run(self) -> None:
         """For ever."""
         theirs, mine = f"/proc/{self.pid}/task/{self.pid}/schedstat", "/proc/thread-self/schedstat"
         while True:
+            while self.resting:
+                time.sleep(EVERY)
             before = waiting(theirs) + waiting(mine)
             began = time.perf_counter()
             answered = self.ask()
@@ -104,7 +108,8 @@ class Pulse:
 def main(port: int, pid: int) -> None:
     pulse = Pulse(port, pid)
     threading.Thread(target=pulse.run, daemon=True).start()
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        pulse.resting = line.startswith("rest")
         beats, pulse.beats = pulse.beats, Beats()
         print(json.dumps(asdict(beats)), flush=True)
 

@@ -18,6 +18,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from _house_watch import Watch, create
+
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 READY = re.compile(rb"serves on port (\d+)")
@@ -33,7 +35,8 @@ LONGEST_LOG = 64
 
 @dataclass
 class Line:
-    """What one attack did. `silence`: ms; `peak`: MB more than before; `size`: MB of the input; `lost`: what went wrong."""
+    """What one attack did. `silence`: ms as somebody else saw it; `turn`: ms that the longest callback of the loop had a core, and
+    `whose` it was; `peak`: MB more than before; `size`: MB of the input; `lost`: what went wrong."""
 
     name: str
     silence: float
@@ -41,6 +44,8 @@ class Line:
     size: float = 0.0
     large: bool = False
     waited: float = 0.0
+    turn: float = 0.0
+    whose: str = ""
     said: str = ""
     lost: list[str] = field(default_factory=list)
 
@@ -48,16 +53,18 @@ class Line:
         """Which promises it broke. `silence`: ms that are allowed."""
         most, memory = (max(silence, SILENCE_LARGE) if self.large else silence), 3 * self.size + BASE
         found = [f"silent for more than {most:.0f} ms"] if self.silence > most else []
+        found += [f"a callback took more than {most:.0f} ms ({self.whose})"] if self.turn > most else []
         found += [f"took more than {memory:.0f} MB"] if self.peak > memory else []
         return [*found, *self.lost]
 
     def told(self, silence: float = SILENCE) -> str:
         """As it is printed."""
         verdict = "; ".join(self.faults(silence)) or "held"
-        return f"{self.name:<46} {self.silence:6.0f} ms  {max(0.0, self.peak):6.1f} MB  {self.said:<28} {verdict}"
+        figures = f"{self.silence:6.0f} ms  {self.turn:6.1f} ms  {max(0.0, self.peak):6.1f} MB"
+        return f"{self.name:<46} {figures}  {self.said:<28} {verdict}"
 
 
-HEAD = f"{'attack':<46} {'silence':>9}  {'memory':>9}  {'':<28} verdict"
+HEAD = f"{'attack':<46} {'silence':>9}  {'callback':>9}  {'memory':>9}  {'':<28} verdict"
 
 
 def free_port() -> int:
@@ -70,8 +77,8 @@ def free_port() -> int:
 class Product:
     """A running `cheaprouter serve`."""
 
-    def __init__(self, process: subprocess.Popen[bytes], port: int, data: Path, log: Path) -> None:
-        self.process, self.port, self.data, self.log = process, port, data, log
+    def __init__(self, process: subprocess.Popen[bytes], port: int, data: Path, log: Path, watch: Watch) -> None:
+        self.process, self.port, self.data, self.log, self.watch = process, port, data, log, watch
         self._seen = 0
         self._pulse = subprocess.Popen(
             [sys.executable, str(HERE / "_house_pulse.py"), str(port), str(process.pid)],
@@ -85,11 +92,11 @@ class Product:
         """Headers that may change things."""
         return {"Authorization": f"Bearer {(self.data / 'admin_key').read_text().strip()}"}
 
-    def pulse(self) -> dict[str, Any]:
-        """The heartbeat since the last call."""
+    def pulse(self, *, rest: bool = False) -> dict[str, Any]:
+        """The heartbeat since the last call; with `rest` there is none until the next."""
         assert self._pulse.stdin is not None
         assert self._pulse.stdout is not None
-        self._pulse.stdin.write(b"?\n")
+        self._pulse.stdin.write(b"rest\n" if rest else b"go on\n")
         self._pulse.stdin.flush()
         found: dict[str, Any] = json.loads(self._pulse.stdout.readline())
         return found
@@ -114,10 +121,12 @@ class Product:
         """Judge what happens in the block; what was before it has a moment to go."""
         await asyncio.sleep(0.2)
         before = (await asyncio.to_thread(self.pulse))["now"]
+        self.watch.told()
         line = Line(name, 0.0, 0.0, size, large)
         yield line
         await asyncio.sleep(0.05)
         beats = await asyncio.to_thread(self.pulse)
+        line.turn, line.whose = self.watch.told()
         line.silence, line.waited, line.peak = beats["longest"], beats["waited"], beats["peak"] - before
         if beats["failed"]:
             line.lost.append(f"{beats['failed']} heartbeats were not answered")
@@ -139,14 +148,22 @@ class Product:
 
 
 def start(
-    data: Path, settings: dict[str, Any] | None, *, limit: tuple[int, int] | None = None, patience: float = 30.0
+    data: Path,
+    settings: dict[str, Any] | None,
+    *,
+    limit: tuple[int, int] | None = None,
+    patience: float = 30.0,
+    product: Path = ROOT,
 ) -> Product:
-    """Serve; `limit`: a resource of the system and how much of it there is. Raises RuntimeError where it does not come up."""
+    """Serve; `limit`: a resource of the system and how much of it there is; `product`: the checkout. Raises RuntimeError where it
+    does not come up."""
     data.mkdir(parents=True, exist_ok=True)
     if settings is not None:
         (data / "cheaprouter.yaml").write_text(json.dumps(settings))
-    log = data.parent / f"{data.name}.log"
-    command = [sys.executable, "-m", "cheaprouter", "serve", "--data", str(data), "--host", "127.0.0.1", "--port", "0"]
+    log, watch = data.parent / f"{data.name}.log", data.parent / f"{data.name}.watch"
+    create(watch)
+    command = [sys.executable, str(HERE / "_house_watch.py"), str(watch)]
+    command += ["serve", "--data", str(data), "--host", "127.0.0.1", "--port", "0"]
 
     def limited() -> None:
         if limit is not None:
@@ -158,16 +175,16 @@ def start(
             command,
             stderr=file,
             stdout=subprocess.DEVNULL,
-            cwd=ROOT,
+            cwd=product,
             preexec_fn=limited,  # noqa: PLW1509 - no threads of ours hold a lock here
-            env={**environment, "PYTHONPATH": str(ROOT)},
+            env={**environment, "PYTHONPATH": str(product)},
         )
     began = time.monotonic()
     while time.monotonic() - began < patience:
         with log.open("rb") as file:
             found = [*READY.finditer(file.read())]
         if found and process.poll() is None:
-            return Product(process, int(found[-1][1]), data, log)
+            return Product(process, int(found[-1][1]), data, log, Watch(watch))
         if process.poll() is not None:
             break
         time.sleep(0.05)

@@ -12,17 +12,35 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 sys.path.insert(1, str(Path(__file__).resolve().parent.parent))
 
-from _house_attacks import ALL, Stand
+from _house_asking import Stand
+from _house_attacks import lists, replies, streams
 from _house_fuzz import fuzz
+from _house_inputs import body_bombs, files
+from _house_messages import mqtt
+from _house_scarcity import descriptors, disk_full, stalled_readers, strangers
 from _house_stand import HEAD, SILENCE, Line
 
 HERE = Path(__file__).resolve().parent
-ALL["fuzz"] = fuzz
+Attacks = Callable[[Stand], AsyncIterator[Line]]
+ALL: dict[str, Attacks] = {
+    "bodies": body_bombs,
+    "streams": streams,
+    "replies": replies,
+    "lists": lists,
+    "files": files,
+    "mqtt": mqtt,
+    "disk": disk_full,
+    "descriptors": descriptors,
+    "strangers": strangers,
+    "stalled": stalled_readers,
+    "fuzz": fuzz,
+}
 
 
 def verdict(lines: list[Line], silence: float = SILENCE) -> int:
@@ -58,7 +76,7 @@ def main(arguments: list[str]) -> int:
     began = time.monotonic()
     try:
         with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
-            requests = given.requests or (4_000 if given.quick else 100_000)
+            requests = given.requests or (3_000 if given.quick else 100_000)
             stand = Stand(
                 Path(folder),
                 int(upstream.stdout.readline()),

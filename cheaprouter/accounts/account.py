@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any, Final
 from ..catalog.prices import Tariff, active_price, at_least, billed, charged, tariff
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
-from ..core.events import FallbackUsed, RequestCompleted
+from ..core.events import AnswerCaught, FallbackUsed, RequestCompleted
+from ..core.ids import ascii_header
 from ..core.models import Attempt, Caller, Model, Operation, RouteDecision, Usage
 from ..core.money import charge
 from .hold import Hold, refused
@@ -155,11 +156,11 @@ class Account:
         if refusal is not None:
             raise self._refused(refusal, prompt + hold.output)
 
-    def top_up(self, model: Model, rate: int = 0) -> None:
+    def top_up(self, model: Model, rate: int = 0, wait: float = 0.0) -> None:
         """Before each try: see that a stand-in, or a further try, can be paid, and write down what is about to be asked.
 
-        `rate`: tokens a second that the model writes, 0 for an answer that is written to its end whoever reads it. Raises
-        BudgetError.
+        `rate`: tokens a second that the model writes, from `wait` seconds on; 0 for an answer that is written to its end
+        whoever reads it. Raises BudgetError.
         """
         decision, tries, hold = self.decision, self._tries, self.hold
         assert decision is not None
@@ -169,7 +170,7 @@ class Account:
             refusal = hold.switch(model, prompt, cost, self.policy, self.policies.ceiling)
             if refusal is not None:
                 raise self._refused(refusal)
-        self._intend(model, decision, tries, rate)
+        self._intend(model, decision, tries, rate, wait)
 
     def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Before a turn that its upstream paused is asked to go on: what it used so far stands in the intent, too."""
@@ -179,7 +180,7 @@ class Account:
         assert self.decision is not None
         self._intend(model, self.decision, tries, rate)
 
-    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None, rate: int) -> None:
+    def _intend(self, model: Model, decision: RouteDecision, tries: Tries | None, rate: int, wait: float = 0.0) -> None:
         """What is booked should nothing more be heard of this request: what it cost so far, and this try's estimate."""
         first, habits = tries is None and model is decision.model, self._accounts.habits
         prompt = decision.prompt_tokens if first else self._prompt(model)
@@ -213,7 +214,7 @@ class Account:
                 decision.profile,
                 self.via,
                 caller.sub_identity,
-                round((self.opened if first else self._accounts.clock.unix()) * 1_000_000),
+                round(((self.opened if first else self._accounts.clock.unix()) + wait) * 1_000_000),
                 rate,
                 min(most, usual),
                 most,
@@ -226,13 +227,32 @@ class Account:
 
         `usage`: as told, or `estimated`; a prompt that nobody counted is as estimated.
         """
+        self._put_down(model, usage)
+
+    def put_aside(self, model: Model, usage: Usage) -> Callable[[], None]:
+        """As `tried`, of an answer that goes out after all if nothing better comes: what is returned takes it back."""
+        before = None if self._tries is None else replace(self._tries)
+        tokens, paid = self._put_down(model, usage)
+
+        def take_back() -> None:
+            self._tries = before
+            self._charge_now(-tokens, -paid)
+
+        return take_back
+
+    def _put_down(self, model: Model, usage: Usage) -> tuple[int, int]:
+        """Charge a try; returns its tokens and what it cost."""
         if not usage.prompt_tokens:
             usage = replace(usage, prompt_tokens=self._prompt(model), estimated=True)
         if self._tries is None:
             self._tries = Tries(model)
         paid = self._add(self._tries, model, usage)
+        tokens = usage.prompt_tokens + usage.completion_tokens
+        self._charge_now(tokens, paid)
+        return tokens, paid
+
+    def _charge_now(self, tokens: int, paid: int) -> None:
         if self._reservation is not None:
-            tokens = usage.prompt_tokens + usage.completion_tokens
             self._accounts.ledger.charge(self._reservation, tokens, paid, self._accounts.clock.monotonic(), self.day)
 
     def _add(self, tries: Tries, model: Model, usage: Usage) -> int:
@@ -297,6 +317,15 @@ class Account:
             failed = next((a.outcome for a in reversed(self.attempts) if a.outcome != "ok"), "unknown")
             chosen, device_id = self.decision.model.id, self.caller.device_id
             self._accounts.bus.publish(FallbackUsed(device_id, chosen, self.model.id, failed, self.at))
+
+    def tell_caught(self, model_id: str, fault: str, why: str, *, replaced: bool) -> None:
+        """Say in the request's reason what was wrong with a model's answer, and publish it. See `AnswerCaught`."""
+        if self.decision is not None:
+            told = f"{model_id}: {why}" + (", so a better model was asked instead" if replaced else "")
+            self.decision.reason = (
+                f"{ascii_header(told)}; {self.decision.reason}"  # a header shows no more than its beginning
+            )
+        self._accounts.bus.publish(AnswerCaught(self.id, self.caller.device_id, model_id, fault, replaced))
 
     def rate_headers(self) -> dict[str, str]:
         """`x-ratelimit-{limit,remaining,reset}-{requests,tokens}`, as far as there are limits."""

@@ -72,6 +72,7 @@ class Database:
         self.volatile = path is None
         self.taken = False
         self.moved_aside: Path | None = None
+        self.killed = False  # whoever had the file open last did not close it
 
     @property
     def damage(self) -> tuple[str, ...]:
@@ -229,6 +230,7 @@ class Database:
         try:
             self._damage.load()
             gone = _gone(self.path)
+            self.killed = Path(f"{self.path}-wal").exists()
             self._connection = self._connect_patiently(self.path)
             if gone:
                 self.add_damage([f"The books, {self.path}, are gone: they begin anew. A backup may still hold them."])

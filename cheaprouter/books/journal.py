@@ -35,8 +35,8 @@ class Journal:
     """Segments `<folder>/<first seq>.log`, in order. A disk that refuses is told once, and appending goes on trying.
 
     `folder` None: nothing is read or written. `dirty`: something was appended since the last `sync`. `orphans`: intents that
-    the last whole `replay` found no rows of, by id; `seen`: the last moment that it found (microseconds since 1970). `open`: the
-    lines of those that have no row yet.
+    the last whole `replay` found no rows of, by id; `seen`: the last moment that it found (microseconds since 1970); `gone`: it
+    found no segment at all. `open`: the lines of those that have no row yet.
     """
 
     def __init__(self, folder: Path | None) -> None:
@@ -50,7 +50,7 @@ class Journal:
         self._left: list[int] = []
         self._new = False
         self._damaged: set[Path] = set()
-        self.dirty = False
+        self.dirty = self.gone = False
         self.failing = False
         self.damage: list[str] = []
         self.orphans: dict[str, dict[str, Any]] = {}
@@ -62,7 +62,9 @@ class Journal:
         self.damage = []
         orphans: dict[str, dict[str, Any]] = {}
         closed: set[str] = set()
-        for path in self._segments():
+        segments = self._segments()
+        self.gone = self.folder is not None and not segments
+        for path in segments:
             try:
                 data = path.read_bytes()
             except OSError as error:

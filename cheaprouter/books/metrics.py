@@ -18,9 +18,10 @@ from ..core.models import Json
 from ..core.records import dataclass
 from . import rollups
 from . import totals as books
+from .caught import CaughtCounts
 from .database import Database
 from .rows import INDEX, Row, moment
-from .sums import Sums, usd
+from .sums import TOTALS, Sums, usd
 
 MOST_RECENT: Final = 200
 """Devices whose last times of answers are kept: those that asked last. What else is counted is kept of all."""
@@ -45,6 +46,8 @@ _AT, _DAY, _DEVICE, _MODEL = (INDEX[name] for name in ("at", "day", "device_id",
 _COUNTS: Final = ("requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits")
 _REASON, _STATUS = INDEX["reason"], INDEX["status"]
 _LATENCY, _FIRST = INDEX["latency_ms"], INDEX["first_token_ms"]
+
+_CACHED: Final = TOTALS.index("cached_tokens")
 
 Limits = Callable[[str | None], Json]
 
@@ -78,11 +81,15 @@ class Times:
 
 @dataclass(slots=True)
 class Figures:
-    """One device's, or all devices', figures; `month` and `today` None: nothing yet, as of most devices on most days."""
+    """One device's, or all devices', figures; `month` and `today` None: nothing yet, as of most devices on most days.
+
+    `from_cache`: tokens of this month that a model's vendor read from its cache, by model; None where there are none.
+    """
 
     total: Sums = field(default_factory=Sums)
     month: Sums | None = None
     today: Sums | None = None
+    from_cache: dict[str, int] | None = None
     day: int = 0
     last_model: str | None = None
     last_reason: str | None = None
@@ -92,7 +99,7 @@ class Figures:
         """Begin a new day, and month, where one has come; a clock that steps back changes nothing."""
         if day > self.day:
             if day // 100 != self.day // 100:
-                self.month = None
+                self.month = self.from_cache = None
             self.day, self.today = day, None
 
     def count(self, values: Sequence[int], day: int) -> None:
@@ -102,6 +109,12 @@ class Figures:
             self.today = _plus(self.today, values)
         if day // 100 == self.day // 100:
             self.month = _plus(self.month, values)
+
+    def note_cached(self, model_id: str, tokens: int, day: int) -> None:
+        """Add tokens that were read from a cache on that day."""
+        if day // 100 == self.day // 100:
+            self.from_cache = self.from_cache or {}
+            self.from_cache[model_id] = self.from_cache.get(model_id, 0) + tokens
 
     def note(self, row: Row) -> None:
         """Remember what was last."""
@@ -138,7 +151,8 @@ class Metrics:
     """Counters in memory, of every device that is known, so that none ever begins anew while its device is.
 
     `limits`: asks what is left of a device's limits (None: the budget above all). `knows`: whether a device is known; what
-    others used counts for everyone's sums alone.
+    others used counts for everyone's sums alone. `cache_saves`: USD that a model's cache saves for each token read from it, at
+    the present prices.
     """
 
     def __init__(self, calendar: Calendar, clock: Clock, *, limits: Limits = _no_limits) -> None:
@@ -146,6 +160,7 @@ class Metrics:
         self._clock = clock
         self.limits = limits
         self.knows: Callable[[str], bool] = lambda _: True
+        self.cache_saves: Callable[[str], float] = lambda _: 0.0
         self._devices: dict[str, Figures] = {}
         self._times: OrderedDict[str, Times] = OrderedDict()
         self._all = Figures()
@@ -154,13 +169,14 @@ class Metrics:
         self._new: list[Row] = []
         self._latency = Histogram()
         self._first_token = Histogram()
+        self.caught = CaughtCounts()
 
-    def restore(self, database: Database) -> None:
-        """Begin with what the database holds; an empty or broken one is a fresh start."""
+    def restore(self, database: Database) -> list[Row]:
+        """Begin with what the database holds; an empty or broken one is a fresh start. Returns the newest bookings, in order."""
         try:
             kept = database.read_sync(partial(_load, day=self._today()))
         except sqlite3.Error:
-            return
+            return []
         self._all.roll(kept.day)
         for name, found in kept.sums.items():
             if found:
@@ -168,12 +184,16 @@ class Metrics:
             for device_id, values in found.items():
                 for figures in self._figures(device_id, kept.day)[1:]:
                     setattr(figures, name, Sums(*values))
+        for device_id, model_id, tokens in kept.from_cache:
+            for figures in self._figures(device_id, kept.day):
+                figures.note_cached(model_id, tokens, kept.day)
         for model_id, values in kept.models.items():
             self._model(model_id).add(values)
         kept.rows.reverse()
         self._all_times.note(_answered(kept.rows))
         for row in kept.rows:
             self._note([row], row[_DEVICE], kept.day)
+        return kept.rows
 
     def add(self, row: Row) -> None:
         """Count one booking, once somebody looks: a request does not wait for it."""
@@ -197,8 +217,12 @@ class Metrics:
             self._all.count(books.summed(rows), day)
         for (day, device_id, model_id), rows in alike.items():
             values = books.summed(rows)
-            for figures in self._note(rows, device_id, day)[1:]:
+            found = self._note(rows, device_id, day)
+            for figures in found[1:]:
                 figures.count(values, day)
+            if model_id and values[_CACHED]:
+                for figures in found:
+                    figures.note_cached(model_id, values[_CACHED], day)
             if model_id:
                 self._model(model_id).add(values)
         self._all_times.note(_answered(new))
@@ -250,6 +274,8 @@ class Metrics:
             "cost_month": usd(month.cost),
             "cost_total": usd(figures.total.cost),
             "saved_month": usd(month.saved),
+            "saved_cache_month": round(sum(n * self.cache_saves(m) for m, n in (figures.from_cache or {}).items()), 9),
+            "cached_percent": round(100 * month.cached_tokens / month.input_tokens, 1) if month.input_tokens else None,
             "latency_p50_ms": _rounded(percentile(times.latency, 0.5)),
             "first_token_p50_ms": _rounded(percentile(times.first_token, 0.5)),
             **self.limits(device_id),
@@ -335,6 +361,7 @@ class _Kept:
     sums: Mapping[str, Mapping[str, tuple[int, ...]]]
     models: Mapping[str, tuple[int, ...]]
     rows: list[Row]
+    from_cache: list[tuple[str, str, int]]
 
 
 def _load(connection: sqlite3.Connection, day: int) -> _Kept:
@@ -343,9 +370,13 @@ def _load(connection: sqlite3.Connection, day: int) -> _Kept:
         "month": rollups.device_totals(connection, day // 100),
         "today": books.totals(connection, day, day),
     }
-    return _Kept(day, sums, rollups.model_totals(connection), books.recent(connection, RECENT))
+    cached = connection.execute(_FROM_CACHE, (day // 100 * 100,)).fetchall()
+    return _Kept(day, sums, rollups.model_totals(connection), books.recent(connection, RECENT), cached)
 
 
+_FROM_CACHE: Final = """
+    SELECT device_id, model_id, sum(cached_tokens) FROM daily WHERE day > ? AND cached_tokens > 0 AND model_id != ''
+    GROUP BY device_id, model_id"""
 _NOTHING: Final = Sums()
 
 

@@ -48,6 +48,7 @@ class Page:
         whole, first = metrics.times()
         lines += _histogram("request_duration_seconds", "From the first byte in to the last byte out.", whole)
         lines += _histogram("first_token_seconds", "From the first byte in to the first content out.", first)
+        lines += metrics.caught.lines()
         lines += _providers(providers)
         return "\n".join(lines) + "\n"
 

@@ -58,7 +58,7 @@ FEWER_DAYS: Final = (200, 100, 62)
 _DAY_US: Final = 86_400 * 1_000_000
 _MEGABYTE: Final = 1024 * 1024
 _RECENT: Final = 200
-_DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("device_id", "tier", "score"))
+_AT, _DEVICE, _TIER, _SCORE = (INDEX[name] for name in ("at", "device_id", "tier", "score"))
 _ASKED, _PERSON = INTENT.index("requested_model"), INTENT.index("sub_identity")
 _SHORT: Final = 64
 
@@ -78,8 +78,7 @@ class Retention:
 
         What is too old only by a clock that can be believed.
         """
-        gone, settled = 0, self.clock.settled()
-        before = max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
+        gone, settled, before = 0, self.clock.settled(), self.before()
         while settled and (step := await database.run(lambda c: _delete(c, "WHERE at < ?", before))):
             gone += step
         most = await asyncio.to_thread(self.make_room, database)
@@ -93,6 +92,12 @@ class Retention:
             pass
         await self._tell(database, most)
         return gone
+
+    def before(self) -> int:
+        """What came in before this is too old; microseconds since 1970."""
+        if not self.clock.settled():
+            return FIRST_AT
+        return max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
 
     def make_room(self, database: Database) -> int:
         """Remove copies beyond their share; returns what the database's file may take, in bytes. Reads the folder."""
@@ -190,6 +195,9 @@ class Recorder:
             self._journal.folder = None  # it is another router's, too
         rows = list(self._journal.replay())
         self._database.add_damage(self._journal.damage)
+        if self._journal.gone and self._database.killed:
+            words = f"The journal, {self._journal.folder}, is gone: what was booked in the last moment before the router was killed is lost."
+            self._database.add_damage([words])
         self._moved_aside = self._database.moved_aside
         last, safe = self._apply(rows)
         # Microseconds since 1970: above every number ever given, also where the database that knew them is gone.
@@ -203,7 +211,7 @@ class Recorder:
         if safe and not self._database.volatile:
             self._journal.forget(last)
             self._journal.put_aside()
-        self._metrics.restore(self._database)
+        self._recent.extend([*self._metrics.restore(self._database), *self._waiting])
 
     def _apply(self, rows: list[Row]) -> tuple[int, bool]:
         """Bring rows into SQLite; the last number there, 0 where it fails, and whether all of it is in the file itself."""
@@ -416,11 +424,18 @@ class Recorder:
         try:
             await self._database.fill_hours()
             await self._retention.apply(self._database)
+            self._forget_old()
             await self._database.fill_standings()
         except sqlite3.Error as error:
             self._complain(error)
         else:
             await self._settled()
+
+    def _forget_old(self) -> None:
+        """What is deleted is not told from memory either."""
+        before = self._retention.before()
+        while self._recent and self._recent[0][_AT] < before:
+            self._recent.popleft()
 
     async def _settled(self) -> None:
         """Move the WAL into the file, and let the journal forget what is safe there."""
@@ -452,9 +467,13 @@ class Recorder:
         """The newest rows that are not in SQLite yet, of one device or (None) of all, newest first."""
         return _newest(self._waiting, limit, device_id)
 
+    def latest(self, limit: int, device_id: str | None = None) -> list[Row]:
+        """The newest rows, newest first, as many as are in memory: all there is to tell of them without a database."""
+        return _newest(self._recent, limit, device_id)
+
     def recent(self, limit: int, device_id: str | None = None) -> list[RequestRecord]:
-        """The newest requests of this run, newest first, from memory: what there is without a database."""
-        return [from_row(row) for row in _newest(self._recent, limit, device_id)]
+        """The same as records."""
+        return [from_row(row) for row in self.latest(limit, device_id)]
 
 
 def _newest(rows: deque[Row], limit: int, device_id: str | None) -> list[Row]:

@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-import csv
-import io
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from datetime import date, datetime
 from heapq import nsmallest
-from typing import Any, Final, TypeVar
+from typing import Final, TypeVar
 
 from ..core.calendar import Calendar, Clock, from_date, to_date, zone_name
 from ..core.errors import BooksBusyError, BooksUnavailableError, InvalidRequestError
-from ..core.models import Json, RequestRecord
+from ..core.models import Json
 from ..core.records import dataclass
-from ..wire.written import written
-from . import rollups
+from . import rollups, tables
 from . import totals as books
 from .database import Database
 from .metrics import Metrics
 from .reader import TooLongError
 from .recorder import Recorder
-from .rows import FIRST_AT, from_row, microseconds
+from .rows import FIRST_AT, INDEX, Row, microseconds, moment
 from .sums import Sums, usd
 from .usage import GROUPS, Answer, Query, answer
 
 PATIENCE: Final = 1.0
 """Seconds that a report waits for the newest bookings."""
 
+_REASON: Final = INDEX["reason"]
 _DEFAULT_DAYS: Final = 30
 _MOST_DAYS: Final = 3660
 _MOST_RANKED: Final = 1000
@@ -55,7 +53,7 @@ class Reports:
 
     async def recent(self, limit: int = 100) -> list[Json]:
         """The same, with why each went where it did."""
-        return await self._newest(limit, lambda record: audit_row(record) | {"reason": record.reason})
+        return await self._newest(limit, lambda row: audit_row(row) | {"reason": row[_REASON]})
 
     async def _flush(self) -> None:
         """Have the newest bookings in the database, unless that is busy for long: then what is there is told."""
@@ -63,21 +61,22 @@ class Reports:
             async with asyncio.timeout(PATIENCE):
                 await self._recorder.flush()
 
-    async def _newest(
-        self, limit: int, shown: Callable[[RequestRecord], Json], device: str | None = None
-    ) -> list[Json]:
+    async def _newest(self, limit: int, shown: Callable[[Row], Json], device: str | None = None) -> list[Json]:
+        latest = self._recorder.latest(limit, device)
+        if len(latest) == limit:  # as usual: neither the disk nor another thread is waited for
+            return [shown(row) for row in latest]
         await self._flush()
         waiting = self._recorder.waiting(limit, device)
 
         def newest(connection: sqlite3.Connection) -> list[Json]:
             # Thousands of rows take a while to turn into objects: not in the event loop.
             rows = {row[0]: row for row in (*waiting, *books.recent(connection, limit, device))}
-            return [shown(from_row(rows[seq])) for seq in sorted(rows, reverse=True)[:limit]]
+            return [shown(rows[seq]) for seq in sorted(rows, reverse=True)[:limit]]
 
         try:
             return await self._database.look(newest, short=True)
         except sqlite3.Error:
-            return [shown(record) for record in self._recorder.recent(limit, device)]
+            return [shown(row) for row in self._recorder.latest(limit, device)]
 
     async def _read(self, work: Callable[[sqlite3.Connection], T], *, short: bool = False) -> T:
         """What comes of a look at the books. `short`: it waits for no long one."""
@@ -90,17 +89,13 @@ class Reports:
         except sqlite3.Error as error:
             raise BooksUnavailableError(f"The books cannot be read just now: {error}") from error
 
-    async def usage(self, query: Mapping[str, str]) -> Json:
-        """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`. Raises InvalidRequestError."""
-        return await self._answer(query, self._report)
+    async def usage(self, query: Mapping[str, str]) -> bytes:
+        """Sums for `from`, `to` (local days, included), `group_by`, `device`, `model`, as JSON. Raises InvalidRequestError."""
+        return await self._answer(query, self._as_json)
 
-    async def usage_json(self, query: Mapping[str, str]) -> bytes:
-        """The same as a client gets it."""
-        return await self._answer(query, lambda parsed, found: written(self._report(parsed, found)))
-
-    async def usage_csv(self, query: Mapping[str, str]) -> str:
+    async def usage_csv(self, query: Mapping[str, str]) -> bytes:
         """The same rows as CSV, with a heading."""
-        return await self._answer(query, _as_csv)
+        return await self._answer(query, lambda parsed, found: tables.as_csv(parsed.group_by, found))
 
     async def summary(self) -> Json:
         """The predecessor's `/v1/metrics`: its fields, counted truly, and the last 24 hours."""
@@ -112,7 +107,7 @@ class Reports:
         last_day = await self._read(lambda c: rollups.since(c, at, before), short=True)
         return {
             "summary": _totals(total, self._metrics.latency_mean(), len(devices)),
-            "last_24h": _shown(last_day),
+            "last_24h": tables.row(last_day),
             **self._metrics.periods(None),
             "byModel": _ranked("model", self._metrics.models()),
             "byDevice": _ranked("device_id", devices),
@@ -129,7 +124,7 @@ class Reports:
         summary = _totals(total, periods["latency_ms"]["p50"], 1)
         return {
             "summary": summary,
-            "last_24h": _shown(last_day),
+            "last_24h": tables.row(last_day),
             **periods,
             "byModel": [],
             "byDevice": _ranked("device_id", {device_id: total}),
@@ -174,19 +169,14 @@ class Reports:
         await self._flush()
         return await self._read(lambda connection: shown(query, answer(connection, query, self._calendar)))
 
-    def _report(self, query: Query, found: Answer) -> Json:
-        rows = [dict(zip(query.group_by, key, strict=True)) for key in found.rows]
-        for row, sums in zip(rows, found.rows.values(), strict=True):
-            _show(row, sums)
-        return {
+    def _as_json(self, query: Query, found: Answer) -> bytes:
+        said = {
             "from": to_date(query.first).isoformat(),
             "to": to_date(query.last).isoformat(),
             "group_by": ",".join(query.group_by),
             "time_zone": zone_name(self._calendar.zone),
-            "data": rows,
-            "total": _shown(found.whole),
-            **({"partial": True} if found.partial else {}),
         }
+        return tables.as_json(query.group_by, found, said)
 
 
 _PARAMETERS: Final = ("from", "to", "group_by", "device", "model")
@@ -205,39 +195,6 @@ def _totals(total: Sums, latency: float | None, devices: int) -> Json:
     }
 
 
-def _shown(sums: Sequence[int]) -> Json:
-    """Sums in the order of `TOTALS` by name, money in USD, and all tokens together."""
-    row: Json = {}
-    _show(row, sums)
-    return row
-
-
-def _show(row: Json, sums: Sequence[int]) -> None:
-    """The same into a row that is there already: ten thousand of these are made for one report."""
-    requests, inputs, outputs, cached, errors, limit_hits, cost, saved, unpriced = sums
-    row["requests"] = requests
-    row["input_tokens"] = inputs
-    row["output_tokens"] = outputs
-    row["cached_tokens"] = cached
-    row["errors"] = errors
-    row["limit_hits"] = limit_hits
-    row["unpriced"] = unpriced
-    row["total_tokens"] = inputs + outputs
-    row["cost_usd"] = usd(cost)
-    row["saved_usd"] = usd(saved)
-
-
-def _as_csv(query: Query, found: Answer) -> str:
-    out = io.StringIO()
-    writer = csv.writer(out, lineterminator="\r\n")
-    names = [*query.group_by, *_shown(found.whole)]
-    writer.writerow(names)
-    writer.writerows([*map(_cell, key), *map(_cell, _shown(sums).values())] for key, sums in found.rows.items())
-    if found.partial:
-        writer.writerow(["(there are more rows: ask for less at once)", *[""] * (len(names) - 1)])
-    return out.getvalue()
-
-
 def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
     """The busiest first, `_MOST_RANKED` of them."""
     busiest = nsmallest(_MOST_RANKED, found.items(), key=lambda item: (-item[1].requests, item[0]))
@@ -247,29 +204,21 @@ def _ranked(name: str, found: Mapping[str, Sums]) -> list[Json]:
     ]
 
 
-def _cell(value: Any) -> Any:
-    """A cell that no spreadsheet takes for a formula: names come from clients."""
-    if type(value) is int:  # as nearly all are
-        return value
-    if isinstance(value, float):
-        return f"{value:.12f}".rstrip("0").rstrip(".")
-    return f"'{value}" if isinstance(value, str) and value[:1] in "=+-@\t\r" and value else value
-
-
-def audit_row(record: RequestRecord) -> Json:
+def audit_row(row: Row) -> Json:
     """One request as `/v1/audit` tells it."""
-    usage = record.usage
+    prompt, completion, cost = row[INDEX["prompt_tokens"]], row[INDEX["completion_tokens"]], row[INDEX["cost"]]
+    at = moment(row[INDEX["at"]])
     return {
-        "id": record.id,
-        "timestamp": record.timestamp.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
-        "device_id": record.device_id,
-        "model": record.requested_model,
-        "routed_model": record.model_id,
-        "prompt_tokens": usage.prompt_tokens,
-        "completion_tokens": usage.completion_tokens,
-        "total_tokens": usage.total_tokens,
-        "latency_ms": round(record.latency_ms, 1),
-        "cost_usd": None if record.cost is None else float(record.cost),
-        "status": record.status,
-        "error": record.error,
+        "id": row[INDEX["id"]],
+        "timestamp": at.isoformat(timespec="milliseconds").replace("+00:00", "Z"),
+        "device_id": row[INDEX["device_id"]],
+        "model": row[INDEX["requested_model"]],
+        "routed_model": row[INDEX["model_id"]],
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+        "latency_ms": round(row[INDEX["latency_ms"]], 1),
+        "cost_usd": None if cost is None else usd(cost),
+        "status": row[INDEX["status"]],
+        "error": row[INDEX["error"]],
     }

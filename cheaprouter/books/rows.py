@@ -75,7 +75,7 @@ INTENT: Final = (
 """Of a request that is about to go upstream: what it would be booked with if nothing more were heard of it, all else being empty.
 
 `seq`: the last booking's before it, so that its own is higher. `at`, `day`: of when it came in. Tokens and `cost`: of tries
-before this one, and of the prompt. What this try writes is added by the time that it had: `began` (microseconds since 1970),
+before this one, and of the prompt. What this try writes is added by the time that it had: `began` to write (microseconds since 1970),
 `rate` (tokens a second, 0: it is written to its end whoever reads it), `usual` and `most` (tokens), `each` (pico-dollars).
 """
 

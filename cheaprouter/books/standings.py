@@ -13,14 +13,14 @@ import sqlite3
 import zlib
 from array import array
 from collections.abc import Collection, Mapping, Sequence
-from itertools import accumulate
+from itertools import accumulate, compress, pairwise, repeat
 from operator import add, sub
-from typing import Final
+from typing import Any, Final
 
 from ..core.ids import FORGOTTEN
 from ..core.records import dataclass
-from . import rollups
-from .sums import SUMS, TOTALS
+from . import columns, rollups
+from .sums import NAMED_SUMS, SUMS, TOTALS
 
 DEVICE, MODEL = range(2)
 """What lines are: devices, or models with their providers."""
@@ -30,83 +30,150 @@ MOST_LINES: Final = 50_000
 """With more there are no standings: each would be megabytes."""
 
 Name = tuple[str, str]
-"""A device and "", or a model and its provider."""
+"""A device and "", or a model and its provider: as lines are kept."""
+
+Told = Any
+"""A line by what tells it apart: a device, or a model and its provider."""
 
 _OF_A_DAY: Final = {
     DEVICE: f"SELECT device_id, '', {SUMS} FROM daily WHERE day = ? GROUP BY device_id",
     MODEL: f"SELECT model_id, provider, {', '.join(TOTALS)} FROM rollup WHERE kind = {rollups.DAY_MODEL} AND day = ?",
 }
+_NAMED: Final = {DEVICE: ("name",), MODEL: ("name", "provider")}
 _OF_A_MONTH: Final = {
-    DEVICE: f"SELECT device_id, '', {', '.join(TOTALS)} FROM rollup WHERE kind = {rollups.MONTH_DEVICE} AND day = ?1",
-    MODEL: f"""SELECT model_id, max(provider), {SUMS} FROM rollup
-               WHERE kind = {rollups.DAY_MODEL} AND day BETWEEN ?1 AND ?1 + 99 GROUP BY model_id""",
+    DEVICE: f"""SELECT device_id AS name, {", ".join(TOTALS)} FROM rollup
+                WHERE kind = {rollups.MONTH_DEVICE} AND day = ?1 ORDER BY device_id""",
+    MODEL: f"""SELECT model_id AS name, max(provider) AS provider, {NAMED_SUMS} FROM rollup
+               WHERE kind = {rollups.DAY_MODEL} AND day BETWEEN ?1 AND ?1 + 99 GROUP BY model_id ORDER BY model_id""",
 }
+_LINES: Final = {
+    DEVICE: "SELECT name, n FROM line WHERE kind = ? ORDER BY name",
+    MODEL: "SELECT name, provider, n FROM line WHERE kind = ? ORDER BY name, provider",
+}
+"""Of devices the index of names has all that is needed."""
+
 _WIDTH: Final = len(TOTALS)
 
 
 # --- reading -------------------------------------------------------------------------------------------------------
 
 
-def between(connection: sqlite3.Connection, kind: int, first: int, last: int) -> dict[Name, tuple[int, ...]] | None:
+@dataclass(frozen=True, slots=True)
+class Lines:
+    """Who used something, each once and in the order of their names, and what: a column for each of `TOTALS`."""
+
+    names: Sequence[Told]
+    sums: Sequence[Sequence[int]]
+
+    def whole(self) -> tuple[int, ...]:
+        """What all of them used."""
+        return tuple(map(sum, self.sums))
+
+
+Parts = tuple[list[Told], list[list[int]]]
+"""Names and columns of sums that may hold some who used nothing."""
+
+NOBODY: Final = Lines((), [()] * _WIDTH)
+
+
+def between(connection: sqlite3.Connection, kind: int, first: int, last: int) -> Lines | None:
     """What each line used on these days, both included; None where that is not to be had from standings."""
     (newest,) = connection.execute("SELECT max(day) FROM daily WHERE day BETWEEN ? AND ?", (first, last)).fetchone()
     if newest is None:
-        return {}
+        return NOBODY
     try:
-        upper = _up_to(connection, kind, newest)
-        lower = _before(connection, kind, first)
-    except (zlib.error, ValueError, TypeError):
+        parts = _parts(connection, kind, first, newest)
+        if parts is None:
+            return None
+        upper, lower, more = parts
+        names, sums = _of_lines(connection, kind, upper, lower) if upper or lower else _nothing()
+        return _used(*_with(names, sums, *more))
+    except (zlib.error, ValueError, TypeError, OverflowError):
         return None
-    if upper is None or lower is None:
-        return None
-    columns, more = upper
-    if lower:
-        short = len(columns[0]) if columns else 0
-        columns = columns or [array("q") for _ in TOTALS]
-        if short < len(lower[0]):
-            columns = [array("q", [*column, *[0] * (len(lower[0]) - short)]) for column in columns]
-        columns = [
-            array("q", [*map(sub, column, under), *column[len(under) :]])
-            for column, under in zip(columns, lower, strict=True)
-        ]
-    return _named(connection, kind, columns, more)
 
 
-def _named(
-    connection: sqlite3.Connection, kind: int, columns: Sequence[array[int]], more: dict[Name, tuple[int, ...]]
-) -> dict[Name, tuple[int, ...]]:
-    """By name, what was used; `more` comes on top. Thousands of lines: one pass."""
-    found: dict[Name, tuple[int, ...]] = {}
-    names = connection.execute("SELECT name, provider FROM line WHERE kind = ? ORDER BY n", (kind,))
-    take = more.pop
-    for name, sums in zip(names, zip(*columns, strict=True), strict=False):
-        extra = take(name, None)
-        if extra is not None:
-            sums = tuple(map(add, sums, extra))  # noqa: PLW2901 - the sums of this line are both
-        if sums[0]:
-            found[name] = sums if name not in found else _added(found[name], sums)
-    found |= {name: _added(found.get(name), sums) for name, sums in more.items()}
-    return found
-
-
-def _added(one: tuple[int, ...] | None, other: tuple[int, ...]) -> tuple[int, ...]:
-    return other if one is None else tuple(map(add, one, other))
-
-
-def _up_to(
-    connection: sqlite3.Connection, kind: int, day: int
-) -> tuple[list[array[int]], dict[Name, tuple[int, ...]]] | None:
-    """The standing at the end of a day that has totals, and what comes on top of it."""
-    month = day // 100 * 100
+def _parts(
+    connection: sqlite3.Connection, kind: int, first: int, newest: int
+) -> tuple[list[array[int]], list[array[int]], Parts] | None:
+    """The standing at the end of the newest day, the one before the first, and what comes on top of the difference."""
+    month = newest // 100 * 100
     later = "SELECT 1 FROM daily WHERE day > ? AND day <= ? LIMIT 1"
-    if connection.execute(later, (day, month + 99)).fetchone() is not None:
-        found = _before(connection, kind, day + 1)
-        return None if found is None else (found, {})
-    found = _before(connection, kind, month)
-    if found is None:
-        return None
-    rows = connection.execute(_OF_A_MONTH[kind], (month,))
-    return found, {row[:2]: row[2:] for row in rows}
+    if connection.execute(later, (newest, month + 99)).fetchone() is not None:
+        upper, more = _before(connection, kind, newest + 1), _nothing()
+    else:
+        more = _of_the_month(connection, kind, month)
+        if first // 100 * 100 == month and first <= month + 1:
+            return [], [], more
+        upper = _before(connection, kind, month)
+    lower = _before(connection, kind, first)
+    return None if upper is None or lower is None else (upper, lower, more)
+
+
+def _of_the_month(connection: sqlite3.Connection, kind: int, month: int) -> Parts:
+    """What each line used in a month, by its roll-up."""
+    named = _NAMED[kind]
+    found = columns.select(connection, (*named, *TOTALS), _OF_A_MONTH[kind], (month,))
+    return _names(found[: len(named)]), found[len(named) :]
+
+
+def _of_lines(
+    connection: sqlite3.Connection, kind: int, upper: Sequence[array[int]], lower: Sequence[array[int]]
+) -> Parts:
+    """The difference of two standings, in the order of the lines' names."""
+    *named, numbers = columns.select(connection, (*_NAMED[kind], "n"), _LINES[kind], (kind,))
+    names, places = _names(named), [n - 1 for n in numbers]
+    sums = columns.picked(upper or [()] * _WIDTH, places)
+    if lower:
+        sums = columns.combined(sub, sums, columns.picked(lower, places))
+    if len(set(names)) < len(names):
+        _join(names, sums)
+    return names, sums
+
+
+def _names(named: Sequence[list[str]]) -> list[Told]:
+    return list(zip(*named, strict=True)) if len(named) > 1 else list(named[0])
+
+
+def _join(names: list[Told], sums: list[list[int]]) -> None:
+    """Lines of the same name, which are neighbours, become one: those of forgotten devices."""
+    starts = [n for n, name in enumerate(names) if not n or name != names[n - 1]]
+    for start, end in reversed([*pairwise([*starts, len(names)])]):
+        if end - start > 1:
+            names[start:end] = [names[start]]
+            for column in sums:
+                column[start:end] = [sum(column[start:end])]
+
+
+def _with(names: list[Told], sums: list[list[int]], others: list[Told], more: list[list[int]]) -> Parts:
+    """Two sets of lines added up, by their names."""
+    if not names or not others:
+        return (names, sums) if names else (others, more)
+    known = set(names)
+    new = [name for name in others if name not in known]
+    if new:
+        everyone = sorted([*names, *new])
+        sums = columns.picked(sums, _places(names, everyone))
+    else:
+        everyone = names
+    return everyone, columns.combined(add, sums, columns.picked(more, _places(others, everyone)))
+
+
+def _places(names: list[Told], everyone: list[Told]) -> list[int]:
+    """Where in `names` each of all is; behind its end where it is not."""
+    at = dict(zip(names, range(len(names)), strict=True))
+    return list(map(at.get, everyone, repeat(len(names))))
+
+
+def _used(names: list[Told], sums: list[list[int]]) -> Lines:
+    """Without those who used nothing."""
+    if 0 in sums[0]:
+        asked = sums[0]
+        names, sums = list(compress(names, asked)), [list(compress(column, asked)) for column in sums]
+    return Lines(names, sums)
+
+
+def _nothing() -> Parts:
+    return [], [[] for _ in TOTALS]
 
 
 def _before(connection: sqlite3.Connection, kind: int, day: int) -> list[array[int]] | None:
@@ -118,8 +185,8 @@ def _before(connection: sqlite3.Connection, kind: int, day: int) -> list[array[i
     return None if row is None else _unpacked(row[0])
 
 
-def _packed(columns: Sequence[array[int]]) -> bytes:
-    return zlib.compress(b"".join(column.tobytes() for column in columns), 1)
+def _packed(sums: Sequence[array[int]]) -> bytes:
+    return zlib.compress(b"".join(column.tobytes() for column in sums), 1)
 
 
 def _unpacked(data: bytes) -> list[array[int]]:
@@ -154,13 +221,13 @@ def make(connection: sqlite3.Connection, kind: int) -> Made | None:
     known = connection.execute("SELECT name, provider, n FROM line WHERE kind = ? ORDER BY n", (kind,)).fetchall()
     lines = {(name, provider): n for name, provider, n in known}
     try:
-        columns = _before(connection, kind, day)
+        by_total = _before(connection, kind, day)
     except (zlib.error, ValueError, TypeError):
-        columns = None
-    if columns is None:
+        by_total = None
+    if by_total is None:
         return Made(kind, day, before, -1, {}, b"")  # damaged: all begin anew
-    if not columns:
-        columns = [array("q") for _ in TOTALS]
+    if not by_total:
+        by_total = [array("q") for _ in TOTALS]
     rows = connection.execute(_OF_A_DAY[kind], (day,)).fetchall()
     new = [(row[0], row[1]) for row in rows if (row[0], row[1]) not in lines]
     fresh = dict(zip(new, accumulate(new, lambda n, _: n + 1, initial=len(known) + 1), strict=False))
@@ -168,13 +235,13 @@ def make(connection: sqlite3.Connection, kind: int) -> Made | None:
     size = len(known) + len(fresh)
     if size > MOST_LINES:
         return None
-    for column in columns:
+    for column in by_total:
         column.extend([0] * (size - len(column)))
     for name, provider, *sums in rows:
         place = lines[name, provider] - 1
-        for column, value in zip(columns, sums, strict=True):
+        for column, value in zip(by_total, sums, strict=True):
             column[place] += value
-    return Made(kind, day, before, _requests(connection, day), fresh, _packed(columns))
+    return Made(kind, day, before, _requests(connection, day), fresh, _packed(by_total))
 
 
 def keep(connection: sqlite3.Connection, made: Made) -> bool:

@@ -67,6 +67,9 @@ ADDS: Final = "ON CONFLICT DO UPDATE SET " + ", ".join(
 SUMS: Final = ", ".join(f"sum({name})" for name in TOTALS)
 """SQL for them, over rows of `daily`."""
 
+NAMED_SUMS: Final = ", ".join(f"sum({name}) AS {name}" for name in TOTALS)
+"""The same, each under its name."""
+
 REQUEST_SUMS: Final = """
     count(*), sum(prompt_tokens), sum(completion_tokens), sum(cached_tokens),
     sum(status >= 400 AND status != 499 AND NOT (status = 429 AND attempts = 0)), sum(status = 429 AND attempts = 0),

@@ -8,12 +8,10 @@ is for its `!secret NAME`. Of the texts of files only what they say by reference
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import unquote, urlsplit
 
 import orjson
 
@@ -28,11 +26,11 @@ from .layers import Layer, merge, without
 from .origins import Origins
 from .references import SECRETS, put_in, uses_secrets
 from .schema import MOST_TOLD, check
+from .secret import secrets_of
 from .settings import Settings, lock
 from .strict_yaml import DEEPEST, parse_secrets, parse_yaml
 
 _ELSEWHERE: Final = (files.CONFIG_VARIABLE, "CHEAPROUTER_DATA")
-_SECRET_HEADER: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
 _ROUNDS: Final = 20
 
 
@@ -121,12 +119,7 @@ def start(data: Path, environ: Mapping[str, str], last_good: Mapping[Path, str])
 
 def secrets(settings: Settings) -> set[str]:
     """Every value that no log, page or message may show, beside what was put in by reference (`Loaded.secrets`)."""
-    headers = [header for provider in settings.providers for header in provider.headers.items()]
-    found = {value for name, value in headers if _SECRET_HEADER.search(name)}
-    found |= {key for provider in settings.providers for key in provider.api_keys}
-    found |= {part.rsplit(" ", 1)[-1] for part in found}
-    for login in (urlsplit(provider.proxy) for provider in settings.providers if provider.proxy):
-        found |= {login.password or "", unquote(login.password or "")}
+    found = {secret for provider in settings.providers for secret in secrets_of(provider)}
     return {value for value in (*found, settings.admin_key, settings.mqtt.password) if value}
 
 

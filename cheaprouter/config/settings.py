@@ -45,7 +45,16 @@ class BudgetAction(StrEnum):
     ECO = "eco"
 
 
+class Verify(StrEnum):
+    """What of an answer is looked at before it leaves. `tools`: calls, and whole answers' formats; `on`: texts, too."""
+
+    OFF = "off"
+    TOOLS = "tools"
+    ON = "on"
+
+
 _action: Final = values.choice(BudgetAction)
+_verify: Final = values.choice(Verify, flags=(Verify.OFF, Verify.ON))
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,6 +263,7 @@ class HttpSettings:
 class Settings:
     """Everything. `auth` None: keys as soon as a provider can cost money, else open. `usd_rate`: units of `currency` a USD.
 
+    `verify`: what of an answer is looked at before it leaves, so that a better model can be asked where something is wrong.
     `time_zone`: where days and months of budgets begin; "": the system's. `max_devices`: how many are remembered.
     """
 
@@ -273,6 +283,7 @@ class Settings:
     storage: StorageSettings = field(default_factory=StorageSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     prices: PricesSettings = field(default_factory=PricesSettings)
+    verify: Verify = setting(_verify, Verify.TOOLS, option="verify", shipped="tools")
     http: HttpSettings = field(default_factory=HttpSettings)
     currency: str = setting(texts.currency, "USD", option="currency", shipped="USD")
     usd_rate: Decimal = setting(

@@ -206,12 +206,14 @@ slider: Final = number(0, 10, words=" (0: cost, 10: quality)")
 port: Final = whole(0, 65535, store="port")
 
 
-def choice(kind: type[_E], *, prefix: str = "") -> Kind:
-    """One of an enumeration's values; `prefix` may stand before it."""
+def choice(kind: type[_E], *, prefix: str = "", flags: tuple[_E, _E] | None = None) -> Kind:
+    """One of an enumeration's values; `prefix` may stand before it. `flags`: what false and true stand for, as YAML reads off and on."""
     names = [member.value for member in kind]
     allowed = "one of " + ", ".join(names)
 
     def check(value: Any) -> _E:
+        if flags is not None and isinstance(value, bool):
+            return flags[value]
         try:
             return kind(value.removeprefix(prefix) if isinstance(value, str) else value)
         except ValueError:

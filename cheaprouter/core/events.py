@@ -84,6 +84,17 @@ class FallbackUsed(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerCaught(Event):
+    """Something was wrong with a model's answer. `fault`: a word of `wire.checks.fault`. `replaced`: another's went out instead."""
+
+    request_id: str
+    device_id: str
+    model_id: str
+    fault: str
+    replaced: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderDown(Event):
     """A provider (or one of its keys or models) stopped being usable. `until`: seconds of cool-down, None: until changed."""
 

@@ -20,8 +20,8 @@ _SHORTEST: Final = 6
 _KEY_SHAPES: Final = re.compile(r"\b(?:cr|sk|gsk|brk_live|xai|nvapi)[-_][A-Za-z0-9_\-]{12,}")
 """Keys by their looks, for those that nobody registered: a caller's own, say."""
 
-_LOGIN: Final = re.compile(r"://[^\s/?#@]{1,256}@")
-"""The login in a URL."""
+_LOGIN: Final = re.compile(r"(//|/(?=[^\s/?#@:]{0,64}:))[^\s/?#@]{1,256}@")
+"""The login in a URL, or in a path that somebody took for one: `/name:password@host/`."""
 
 _UNSEEN: Final = {
     n: f"\\u{n:04x}" if n > 0xFF else f"\\x{n:02x}"
@@ -50,8 +50,8 @@ class Redactor(logging.Filter):
         """The same text without secrets; for errors and pages as well as logs."""
         if self._pattern is not None:
             text = self._pattern.sub(MASK, text)
-        if "://" in text:
-            text = _LOGIN.sub(f"://{MASK}@", text)
+        if "@" in text:
+            text = _LOGIN.sub(rf"\1{MASK}@", text)
         return _KEY_SHAPES.sub(MASK, text)
 
     def filter(self, record: logging.LogRecord) -> bool:

@@ -19,12 +19,12 @@ DEVICES: Final = 50
 
 _HUB: Final = (
     "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost_today", "cost_month",
-    "cost_total", "saved_month", "latency_p50_ms", "first_token_p50_ms", "budget_percent", "profile", "cost_quality",
+    "cost_total", "saved_month", "saved_cache_month", "cached_percent", "latency_p50_ms", "first_token_p50_ms", "budget_percent", "profile", "cost_quality",
     "daily_budget", "monthly_budget", "cloud_paused",
 )  # fmt: skip
 _DEVICE: Final = (
     "requests", "input_tokens", "output_tokens", "errors", "limit_hits", "cost_today", "cost_month", "saved_month",
-    "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen", "profile", "model", "enabled",
+    "saved_cache_month", "cached_percent", "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen", "profile", "model", "enabled",
     "requests_remaining", "tokens_remaining",
 )  # fmt: skip
 _HEALTH: Final = ("status", "demo", "mqtt")

@@ -36,6 +36,7 @@ _ID_LENGTH: Final = 12
 """Digits of the instance id in names at the broker: 48 bits keep two homes apart."""
 
 _SUPPORT_URL: Final = "https://github.com/cheaprouter/cheaprouter"
+_OFF_AT_FIRST: Final = {"enabled_by_default": False}
 _TODAY: Final = "{{ today_at('00:00').isoformat() }}"
 _MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
 
@@ -168,6 +169,8 @@ def _measurements(currency: str, details: str) -> dict[str, Json]:
         "cost_month": _money("Cost this month", currency, last_reset=_MONTH),
         "cost_total": _money("Total cost", currency),
         "saved_month": _money("Saved this month", currency, last_reset=_MONTH),
+        "saved_cache_month": _money("Saved by caches this month", currency, last_reset=_MONTH) | _OFF_AT_FIRST,
+        "cached_percent": _now("Read from caches", "%", "mdi:cached") | _OFF_AT_FIRST,
         "requests_remaining": _now("Requests remaining", "requests", "mdi:gauge"),
         "tokens_remaining": _now("Tokens remaining", "tokens", "mdi:gauge"),
         "budget_percent": _now("Budget used", "%", "mdi:piggy-bank-outline"),

@@ -128,6 +128,7 @@ class App:
 async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator[App]:
     """A router that serves while the block runs. `tasks`: what its background work runs under, for tests."""
     sites.raise_file_limit()
+    sites.tell_of_no_more_files(asyncio.get_running_loop())
     await asyncio.to_thread(files.make_folder, options.data)
     redactor = Redactor()
     loaded = _first_load(options)

@@ -29,7 +29,7 @@ from ..config.settings import MqttSettings, Settings
 from ..control import Control, Facts
 from ..core import logs
 from ..core.calendar import Calendar, Clock, find_zone
-from ..core.events import AbilitiesChanged, DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
+from ..core.events import AbilitiesChanged, AnswerCaught, DeviceRemoved, EventBus, ModelsChanged, SettingsChanged
 from ..core.logs import Redactor
 from ..core.models import Json
 from ..core.records import dataclass
@@ -267,6 +267,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)
+    bus.on(metrics.caught.count, AnswerCaught)
     bus.on(lambda _: house.models_changed(), AbilitiesChanged)
     control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
     booked_log = BookedLog(recorder, bus, redactor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import logging
@@ -21,6 +22,9 @@ from .assembly import House
 _LOG: Final = logging.getLogger(__name__)
 _BACKLOG: Final = 1024
 _MOST_FILES: Final = 65_536
+_NO_MORE: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+_TOLD_AGAIN: Final = 60.0
+"""Seconds."""
 _SERVER: Final[dict[str, Any]] = {
     "access_log": None,
     "handler_cancellation": True,
@@ -54,6 +58,28 @@ def raise_file_limit() -> None:
     if soft < wanted:
         with contextlib.suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def tell_of_no_more_files(loop: asyncio.AbstractEventLoop) -> None:
+    """Have it told once in a while that no more connections can be taken.
+
+    asyncio tells it of each that waits, up to `_BACKLOG` in a turn and again each second, with a traceback: that takes seconds and
+    fills the log.
+    """
+    told = -_TOLD_AGAIN
+
+    def handle(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        nonlocal told
+        error = context.get("exception")
+        if not isinstance(error, OSError) or error.errno not in _NO_MORE or "socket" not in context:
+            loop.default_exception_handler(context)
+        elif loop.time() - told >= _TOLD_AGAIN:
+            told = loop.time()
+            most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+            words = "New connections wait: %s. At most %d files and connections may be open at a time"
+            _LOG.warning(words, error.strerror, most)
+
+    loop.set_exception_handler(handle)
 
 
 def open_sockets(host: str, port: int) -> list[socket.socket]:

@@ -22,7 +22,13 @@ _INCOMING: Final = 1000
 """Messages that wait to be read; what comes beyond is dropped with a line in the log."""
 
 _LARGEST_PACKET: Final = 4 * 1024 * 1024
-"""Told to an MQTT 5 broker, which then keeps larger ones from us."""
+"""Told to an MQTT 5 broker, which then keeps larger ones from us. Of one that MQTT 3.1.1 brings, up to 256 MB, only the beginning and
+the end are kept: more than any message may have, so that it is refused like others that are too large."""
+
+_PIECE: Final = 64 * 1024
+"""Bytes that are read at once, a hundred times in a turn at most: paho would ask for all that is still to come."""
+
+_BEGINNING: Final = 2 * 1024 * 1024
 
 _V5: Final = aiomqtt.ProtocolVersion.V5
 _V311: Final = aiomqtt.ProtocolVersion.V311
@@ -142,12 +148,26 @@ class Connector:
 
 
 class _Client(aiomqtt.Client):
-    """Tells two things more than its parent: that the broker refused a message, and that it hung up without an answer.
+    """Tells that the broker refused a message, and that it hung up without an answer; reads in turns, and keeps nothing too large.
 
-    aiomqtt drops both, so its private callbacks are extended here; the tests against a real broker hold them in place.
+    aiomqtt and paho do none of it, so their private parts are extended here; the tests against a real broker hold them in place.
     """
 
     _refusal: str | None = None
+
+    def __init__(self, *given: Any, **named: Any) -> None:
+        super().__init__(*given, **named)
+        paho, receive, read = self._client, self._client._sock_recv, self._client._packet_read  # noqa: SLF001 - as above
+
+        def read_some() -> Any:
+            state = read()
+            packet = paho._in_packet  # noqa: SLF001 - as above
+            if packet["remaining_length"] > _LARGEST_PACKET:
+                del packet["packet"][_BEGINNING:]
+            return state
+
+        paho._sock_recv = lambda bufsize: receive(min(bufsize, _PIECE))  # type: ignore[method-assign]  # noqa: SLF001 - as above
+        paho._packet_read = read_some  # type: ignore[method-assign]  # noqa: SLF001 - as above
 
     async def tell(self, message: Outgoing, properties: Properties | None) -> str | None:
         """Publish and wait for the receipt; why the broker refused."""

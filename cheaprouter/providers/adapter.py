@@ -15,6 +15,7 @@ import orjson
 
 from ..config.kinds import ProviderKind, Timeouts, is_local
 from ..config.references import Hidden
+from ..config.secret import secrets_of
 from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..wire.bill import parse_amount
@@ -67,6 +68,7 @@ class Adapter(ABC):
         self.timeouts = settings.timeouts or kind.timeouts
         self.headers_within = header_limit(self.timeouts, stream=True)
         self.api_keys = settings.api_keys
+        self.secrets = tuple(sorted(secrets_of(settings), key=len, reverse=True))
         self.quirks = kind.quirks
         self.url = f"{self.base_url}{self.chat_path}"
         self.link = Link(settings.ca_file or "", settings.verify_tls, settings.proxy or "")
@@ -227,7 +229,7 @@ class Adapter(ABC):
         self, status: int, headers: Mapping[str, str], body: bytes, now: float, asked: Asked = NOT_KNOWN
     ) -> Failure:
         """Say what a status of 400 or more means. `now`: seconds since the epoch. `asked`: what it is an answer to."""
-        return judge(self.name, status, headers, body, now=now, secrets=self.api_keys, asked=asked)
+        return judge(self.name, status, headers, body, now=now, secrets=self.secrets, asked=asked)
 
     def judge_stream(self, reader: StreamReader, max_tokens: int | None = None) -> Failure | None:
         """Say what a stream's trouble means; None where there is none."""
@@ -237,7 +239,7 @@ class Adapter(ABC):
         if trouble is None or (trouble is Trouble.EMPTY and is_tiny(max_tokens)):
             return None
         if reader.error:
-            return in_band(self.name, reader.error, self.api_keys, self._now())
+            return in_band(self.name, reader.error, self.secrets, self._now())
         code, words = _TROUBLES[trouble]
         if trouble is Trouble.EARLY and not reader.said:
             code = "empty_reply"
@@ -250,8 +252,8 @@ class Adapter(ABC):
         return usage if cost is None else replace(usage or Usage(), reported_cost=cost)
 
     def clean(self, text: str) -> str:
-        """The same text without any of this provider's keys."""
-        return clean_message(text, self.api_keys)
+        """The same text without any of this provider's secrets."""
+        return clean_message(text, self.secrets)
 
     def models_request(self, api_key: str | None) -> WireRequest:
         """How to ask which models there are."""

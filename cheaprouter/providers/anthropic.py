@@ -61,7 +61,7 @@ class Anthropic(Adapter):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         content = message.get("content")
         if (content is None or message.get("error")) and (error := error_in(message)) is not None:
-            return in_band(self.name, error, self.api_keys, self._now())
+            return in_band(self.name, error, self.secrets, self._now())
         if not isinstance(content, list):
             return self._degraded("no_choices", "answered without content")
         reader = MessageReader(created=int(self._now()), tool=json_tool(request.body))

@@ -81,7 +81,7 @@ class OpenAICompatible(Adapter):
         if not isinstance(reply, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no completion")
         if (error := error_in(reply)) is not None:
-            return in_band(self.name, error, self.api_keys, self._now())
+            return in_band(self.name, error, self.secrets, self._now())
         canon = Canon(self.quirks, think=think)
         changed = canon.whole(reply)
         if (failure := self._judged(reply, canon, request.max_tokens)) is not None:
@@ -100,7 +100,7 @@ class OpenAICompatible(Adapter):
         if not reply["choices"]:
             return self._degraded("no_choices", "answered without choices")
         if canon.failed:
-            return in_band(self.name, canon.failed, self.api_keys, self._now())
+            return in_band(self.name, canon.failed, self.secrets, self._now())
         if canon.failed is not None:
             return self._degraded("upstream_error", "broke off with an error")
         if not canon.said and reply["choices"][0]["finish_reason"] in EMPTY_ENDS and not is_tiny(max_tokens):

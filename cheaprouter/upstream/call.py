@@ -22,16 +22,20 @@ from ..providers.gathering import Gathering
 from ..providers.transport import Exchange, Response, Transport, TransportError, WireRequest
 from ..providers.unsupported import Changes
 from ..wire import UntranslatableError
+from ..wire.checks.fault import Fault
 from ..wire.events import Piece, StreamReader
 from ..wire.openai_chat.chunks import explode
 from ..wire.openai_chat.encode import to_stream
 from ..wire.openai_chat.thoughts import Keep, Recall, hear
 from ..wire.sse import looks_like_events
-from .basin import LONGEST_REPLY, Basin, Meter
+from ..wire.tally import others_first
+from .basin import LONGEST_REPLY, Basin, Meter, unpaid
 from .unanswered import LONGEST_ERROR
+from .verify import Guard, Tap
 from .watchdog import Watchdog
 
 TIMEOUT_COOLDOWN: Final = 15.0
+_NEVER: Final = float("inf")
 _MOST_BLANK: Final = 1 << 20
 """Bytes of white space before a reply: some servers send a blank now and then while they think."""
 
@@ -50,13 +54,18 @@ class Answered:
 
 @dataclass(slots=True)
 class Streaming:
-    """An answer whose first content is at hand. `ended`: all of it is. `go_on`: asks for the rest where it only paused."""
+    """An answer whose first content is at hand. `ended`: all of it is. `go_on`: asks for the rest where it only paused.
+
+    `fault`: what is wrong with it, where it was held back and looked at. `tap`: where it is looked at as it goes by.
+    """
 
     response: Response
     reader: StreamReader
     first: list[Piece]
     ended: bool
     go_on: Callable[[], Awaitable[Response | Failure | None]] | None = None
+    fault: Fault | None = None
+    tap: Tap | None = None
 
 
 @dataclass(slots=True)
@@ -65,7 +74,7 @@ class Asker:
 
     `meter`: None where nothing is limited.
     `request_id`: ours, sent along so that a provider's log can be compared with ours; "" for none. `affinity`: see
-    `RouteDecision`.
+    `RouteDecision`. `guard`: what is looked at in an answer before it leaves, None for nothing.
     """
 
     device_id: str = ""
@@ -74,6 +83,7 @@ class Asker:
     meter: Meter | None = None
     request_id: str = ""
     affinity: int | None = None
+    guard: Guard | None = None
 
 
 NOBODY: Final = Asker()
@@ -127,6 +137,7 @@ class Call:
     parts: list[bytes] = field(default_factory=list)
     filtered: Completion | None = None
     refused: Usage | None = None
+    guard: Guard | None = None
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. The watch is stopped by whoever made it.
@@ -181,9 +192,9 @@ class Call:
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""
-        await asyncio.sleep(0)
+        await others_first()
         wire = self._prepared()
-        await asyncio.sleep(0)
+        await others_first()
         return wire
 
     def _begins(self, status: int) -> bool:
@@ -304,11 +315,13 @@ class Call:
         if self.exchange is not None:
             self.exchange.abandon()
 
-    def writing_for(self, seconds: float) -> float:
-        """For how long its upstream has written of the `seconds` since it was asked, as far as that is known."""
-        return self.wrote or (
-            seconds if self.basin is None or not self.basin.began else self.watch.now() - self.basin.began
-        )
+    def timing(self) -> tuple[float, float | None]:
+        """Seconds for which its reply was seen to be written, and those since its last piece: None where it ended by itself."""
+        basin = self.basin
+        if basin is None or not basin.began:
+            return self.wrote, None if self.wrote else 0.0
+        seen = max(basin.began, self.watch.seen)
+        return seen - basin.began, None if basin.over else self.watch.now() - seen
 
     def _next_part(self, reader: StreamReader) -> WireRequest | None:
         return self.adapter.go_on(reader, self.request, self.model, self.api_key, self.learned)
@@ -348,6 +361,13 @@ class Call:
             return failure
         if reader.finish_reason == "content_filter" and self.filter_fails:
             return degraded("content_filter", f"{self.adapter.name} filtered the answer.")
+        fault = tap = None
+        if self.guard is not None:
+            if self.guard.holds:
+                fault, ended = await self._held(self.guard, response, reader, pieces, ended=ended)
+                if reader.trouble is not None and (failure := self.adapter.judge_stream(reader)) is not None:
+                    return failure  # nothing of it has left
+            tap = None if fault is not None else self.guard.tap()
         if self.request.wire != "events" and len(pieces) != 1:
             pieces = [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
         go_on = (
@@ -355,7 +375,28 @@ class Call:
             if self.adapter.pauses is not None and self.adapter.pauses(self.request.body)
             else None
         )
-        return Streaming(response, reader, pieces, ended, go_on)
+        return Streaming(response, reader, pieces, ended, go_on, fault, tap)
+
+    async def _held(
+        self, guard: Guard, response: Response, reader: StreamReader, pieces: list[Piece], *, ended: bool
+    ) -> tuple[Fault | None, bool]:
+        """What is wrong with a stream that is held back for it, and whether it has ended meanwhile."""
+        self.watch.flow(self.adapter.timeouts.idle, _NEVER)
+
+        async def feed() -> list[Piece] | None:
+            nonlocal ended
+            if ended:
+                return None
+            data = await response.chunk()
+            self.watch.seen = self.watch.now()
+            made = reader.feed(data) if data else reader.finish()
+            ended = not data or reader.done
+            return made
+
+        fault = await guard.hold(feed, pieces, reader, lambda: not unpaid(reader, self.meter))
+        if ended:
+            self.watch.what = "read"
+        return fault, ended
 
     async def _whole_for_stream(self, start: bytes, response: Response) -> Answered | Failure:
         """A whole reply came though a stream was asked for."""

@@ -20,6 +20,7 @@ from .basin import Meter, unpaid
 from .call import MOST_PAUSES, Streaming, transport_failure
 from .left import Left
 from .unanswered import LONGEST_READ_ON
+from .verify import Caught
 from .watchdog import HEARTBEAT, Watchdog
 
 HEARTBEAT_SECONDS: Final = 15.0
@@ -28,14 +29,20 @@ HEARTBEAT_SECONDS: Final = 15.0
 class Tab(Protocol):
     """What a request's tries go on: an account."""
 
-    def top_up(self, model: Model, rate: int) -> None:
-        """Called before each try, with the tokens a second that the model writes (0: to its end, whoever reads). Raises a LimitError where the price of a stand-in cannot be reserved."""
+    def top_up(self, model: Model, rate: int, wait: float) -> None:
+        """Called before each try. Raises a LimitError where the price of a stand-in cannot be reserved.
+
+        `rate`: tokens a second that the model writes (0: to its end, whoever reads), from `wait` seconds on.
+        """
 
     def go_on(self, model: Model, rate: int, used: Usage | None) -> None:
         """Called before a paused turn is asked to go on."""
 
     def tried(self, model: Model, usage: Usage) -> None:
         """A try was no answer, and is billed all the same. A prompt or completion that nobody told is `estimated`."""
+
+    def put_aside(self, model: Model, usage: Usage) -> Callable[[], None]:
+        """As `tried`, of an answer that goes out after all if nothing better comes: what is returned takes it back."""
 
     def leave(self, left: Left) -> None:
         """The request is cancelled during a try, which whoever cancelled it must `end`."""
@@ -59,7 +66,10 @@ class Output(Protocol):
 
 @dataclass(slots=True)
 class WholeReply:
-    """A complete answer. `usage` None: the upstream told none. `spent`: the limit by which it was cut short."""
+    """A complete answer. `usage`: `estimated` where the upstream told none; None where nothing was written.
+
+    `spent`: the limit by which it was cut short. `caught`: what was seen to be wrong, with it or with the one that it replaces.
+    """
 
     model: Model
     attempts: tuple[Attempt, ...]
@@ -68,6 +78,7 @@ class WholeReply:
     finish_reason: str | None = None
     output_characters: int = 0
     spent: LimitError | None = None
+    caught: Caught | None = None
 
 
 @dataclass(slots=True)
@@ -75,7 +86,8 @@ class StreamReply:
     """An answer that is coming, in the wire that the operation names. Its first content is at hand, so the status is 200.
 
     Iterate `chunks` to the end, or `close` it. `usage`, `finish_reason`, `error_code` and `output_characters` grow
-    while it runs; an `error_code` means that an error went out last, of that `error_status`.
+    while it runs; an `error_code` means that an error went out last, of that `error_status`. `caught`: as of a whole one;
+    what is seen as it goes by is known at its end.
     """
 
     model: Model
@@ -87,6 +99,7 @@ class StreamReply:
     error_code: str | None = None
     error_status: int = 502
     output_characters: int = 0
+    caught: Caught | None = None
 
     @property
     def left(self) -> Left | None:
@@ -112,13 +125,13 @@ class Relay:
     """The rest of a stream, from the first content to its end: iterates over what goes to the client, or is poured.
 
     `on_end` is called once, with the failure where there was one, and what was used as far as it was told. `weigh`: the tokens
-    that characters of an answer are which was cut short. `lingers`: it is written and billed to its end, so that nothing is
+    that characters of an answer are which was cut short, or is whole and was not counted. `lingers`: it is written and billed to its end, so that nothing is
     lost by reading on; then it stays open where its client leaves, until it is closed.
     """
 
     __slots__ = (
         "_adapter", "_ended", "_events", "_go_on_in", "_heartbeat", "_held", "_meter", "_on_end", "_out", "_over", "_pauses", "_poured", "_reader",
-        "_ready", "_response", "_spent", "_used", "_watch", "_weigh", "lingers", "reply",
+        "_ready", "_response", "_spent", "_tap", "_used", "_watch", "_weigh", "lingers", "reply",
     )  # fmt: skip
 
     def __init__(
@@ -128,7 +141,7 @@ class Relay:
         watch: Watchdog,
         on_end: Callable[[Failure | None, Usage | None], None],
         heartbeat: float,
-        weigh: Callable[[int], int],
+        weigh: Callable[[int, bool], int],
         *,
         events: bool,
         meter: Meter | None = None,
@@ -149,6 +162,9 @@ class Relay:
         self._events = events
         # An iterator lets go of what it was over once that has been handed on: a first piece may be large, and streams are long.
         self._ready: Iterator[Piece] = iter(call.first)
+        self._tap = call.tap
+        if self._tap is not None:
+            self._tap.see(call.first)
         self._ended = call.ended
         self._over = self._held = False
         self._pauses = 0
@@ -185,7 +201,10 @@ class Relay:
             return
         watch = self._watch
         watch.seen = watch.now()
-        if not self._write(reader.feed(data)):
+        pieces = reader.feed(data)
+        if self._tap is not None:
+            self._tap.see(pieces)
+        if not self._write(pieces):
             return
         meter = self._meter
         if reader.done or reader.trouble is not None:
@@ -291,7 +310,8 @@ class Relay:
             if isinstance(data, Failure):
                 return self._broken(data)
             self._ended = not data
-            self._ready = iter(reader.feed(data) if data else reader.finish())
+            pieces = reader.feed(data) if data else reader.finish()
+            self._ready = iter(pieces if self._tap is None else self._tap.see(pieces))
             self._spent = self._measure()
 
     def _last(self) -> Piece | None:
@@ -438,15 +458,17 @@ class Relay:
             self._used = reply.usage = self._adapter.with_cost(self._usage(), response.headers)
             reply.finish_reason = reader.finish_reason
             reply.output_characters = reader.written
+            if self._tap is not None and (fault := self._tap.fault()) is not None:
+                reply.caught = Caught(reply.model.id, fault, replaced=False)
         return True
 
     def _usage(self) -> Usage | None:
         """Its counts. Those of a stream that did not finish are from its beginning, so the output is at least what came."""
         reader = self._reader
-        usage = reader.usage
-        if reader.finish_reason is not None:
+        usage, whole = reader.usage, reader.finish_reason is not None
+        if whole and (usage is not None or not reader.written):
             return usage
-        least = self._weigh(reader.written)
+        least = self._weigh(reader.written, whole)
         if usage is None:
             return Usage(completion_tokens=least, estimated=True) if least else None
         return replace(usage, completion_tokens=max(least, usage.completion_tokens), estimated=True)

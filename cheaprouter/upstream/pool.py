@@ -12,7 +12,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Final
+from typing import Final, NamedTuple
 
 from ..core.calendar import Clock
 from ..core.errors import LimitError
@@ -25,6 +25,7 @@ from ..providers.mock import SchemeTransport
 from ..providers.refusals import IGNORED, NEVER_COUNTED, UNCOUNTED
 from ..providers.transport import Transport
 from ..providers.unsupported import Learned
+from ..wire.checks.fault import Fault
 from . import survey
 from .call import NOBODY, Answered, Asker, Call, Streaming
 from .health import Health, Observer, Target
@@ -33,10 +34,13 @@ from .pace import Pace
 from .plan import SendPlan, Upstreams, final_error, make_plan
 from .thoughts import Memory
 from .unanswered import USUAL_OUTPUT, Costs, Unanswered, abandon
+from .verify import Caught, Guard
 from .watchdog import Watchdog, Watches
 
 _LOG = logging.getLogger(__name__)
 _NOBODY: Final[frozenset[str]] = frozenset()
+_TO_ITS_END: Final = 0, 0.0
+"""Of an upstream that writes an answer to its end, whoever reads it: no rate, and no wait."""
 
 
 class Pool:
@@ -108,15 +112,20 @@ class Pool:
         if adapter is None or (target := self._at_once(adapter, model, asker.affinity)) is None:
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began)
         if tab is not None:
-            tab.top_up(model, 0 if adapter.goes_on else self._pace.rate(model))
-        outcome, call = await self._try(upstreams, target, request, asker, began + adapter.timeouts.total, tab)
+            tab.top_up(model, *(_TO_ITS_END if adapter.goes_on else self._pace.rate(model)))
+        end = began + adapter.timeouts.total
+        outcome, call = await self._try(upstreams, target, request, asker, end, tab, asker.guard)
         if isinstance(outcome, Failure):
             failed = target, outcome, call.again
             return await self._fail_over(upstreams, (model, *stand_ins()), request, tab, asker, began, failed)
         tries = target.answered
         if call.again or call.pauses:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
-        return self._reply(target, outcome, call, tries, self._loop_time() - began)
+        spent = self._loop_time() - began
+        if asker.guard is not None and (fault := _fault(asker.guard, outcome)) is not None:
+            answer = _Answer(target, outcome, call, tries, spent)
+            return await self._instead(upstreams, answer, fault, stand_ins, request, tab, asker, end)
+        return self._reply(target, outcome, call, tries, spent)
 
     def _at_once(self, adapter: Adapter, model: Model, affinity: int | None) -> Target | None:
         """The target to ask without further thought; None where anything is unusual. `affinity`: see `RouteDecision`."""
@@ -158,18 +167,91 @@ class Pool:
                 plan.pass_over(target)
                 continue
             tried = self._loop_time()
-            outcome, call = await self._try(upstreams, target, request, asker, end, tab)
+            outcome, call = await self._try(upstreams, target, request, asker, end, tab, asker.guard)
             spent = self._loop_time() - tried
             attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
-                return self._reply(target, outcome, call, (*attempts, *target.answered * (1 + call.pauses)), spent)
+                tries = (*attempts, *target.answered * (1 + call.pauses))
+                if asker.guard is not None and (fault := _fault(asker.guard, outcome)) is not None:
+                    answer = _Answer(target, outcome, call, tries, spent)
+                    left = [one.model for one in plan.targets]
+                    return await self._instead(upstreams, answer, fault, partial(tuple, left), request, tab, asker, end)
+                return self._reply(target, outcome, call, tries, spent)
             attempts.append(_attempt(target, outcome))
             await self._after(plan, target, outcome, end - self._loop_time())
         raise UpstreamFailed(tuple(attempts), self._final(plan))
 
+    async def _instead(
+        self,
+        upstreams: Upstreams,
+        answer: _Answer,
+        fault: Fault,
+        stand_ins: Callable[[], Sequence[Model]],
+        request: Operation,
+        tab: Tab | None,
+        asker: Asker,
+        end: float,
+    ) -> WholeReply | StreamReply:
+        """Ask a better model once, where there is one that may be asked: nothing has left yet. Where that comes to nothing, the answer goes out as it is.
+
+        It was an answer all the same: its upstream is well, and bills it.
+        """
+        target, tries = answer.target, answer.tries
+        better = None
+        take_back = None
+        if asker.guard is not None and not asker.guard.named and self._loop_time() < end:
+            take_back = None if tab is None else tab.put_aside(target.model, self._billed(answer))
+            better = self._better(upstreams, target.model, stand_ins(), tab, asker)
+        if better is not None:
+            self._observer.succeeded(target, None)
+            tries = (*tries[:-1], _faulty(target, fault))
+            began = self._loop_time()
+            try:
+                outcome, call = await self._try(upstreams, better, request, asker, end, tab)
+            except BaseException:
+                answer.drop()
+                raise
+            lost = (_unanswered(better),) * call.again
+            if not isinstance(outcome, Failure):
+                answer.drop()
+                tries = (*tries, *lost, *better.answered * (1 + call.pauses))
+                reply = self._reply(better, outcome, call, tries, self._loop_time() - began)
+                reply.caught = Caught(target.model.id, fault, replaced=True)
+                return reply
+            self._observer.failed(better, outcome)
+            tries = (*tries[:-1], *lost, _attempt(better, outcome), _faulty(target, fault))
+        if take_back is not None:
+            take_back()
+        reply = self._reply(target, answer.outcome, answer.call, tries, answer.spent)
+        reply.caught = Caught(target.model.id, fault, replaced=False)
+        return reply
+
+    def _billed(self, answer: _Answer) -> Usage:
+        """What an answer is billed, be it whole or as far as it has come."""
+        whole, call = _whole(answer.outcome), answer.call
+        if whole is None:
+            used = self._costs.used(call, self._loop_time() - answer.spent, left=True)
+        else:
+            used = whole.usage or self._uncounted(call, whole, answer.spent)
+        return used or Usage(estimated=True)
+
+    def _better(
+        self, upstreams: Upstreams, than: Model, models: Iterable[Model], tab: Tab | None, asker: Asker
+    ) -> Target | None:
+        """The first of better models that is well and can be paid."""
+        for model in models:
+            adapter = upstreams.adapters.get(model.provider)
+            if adapter is None or model.quality.value <= than.quality.value:
+                continue
+            target = self._at_once(adapter, model, asker.affinity)
+            if target is not None and (tab is None or self._affordable(upstreams, model, tab)):
+                return target
+        return None
+
     def _affordable(self, upstreams: Upstreams, model: Model, tab: Tab) -> bool:
         try:
-            tab.top_up(model, 0 if upstreams.adapters[model.provider].goes_on else self._pace.rate(model))
+            goes_on = upstreams.adapters[model.provider].goes_on
+            tab.top_up(model, *(_TO_ITS_END if goes_on else self._pace.rate(model)))
         except LimitError:
             return False
         return True
@@ -182,6 +264,7 @@ class Pool:
         asker: Asker,
         end: float,
         tab: Tab | None,
+        guard: Guard | None = None,
     ) -> tuple[Completion | Answered | Streaming | Failure, Call]:
         model = target.model
         adapter = upstreams.adapters[model.provider]
@@ -209,6 +292,7 @@ class Pool:
             upstreams.filter_fails,
             asker.request_id,
             meter=meter,
+            guard=guard,
         )
         if not call.streamed:
             expected = asker.expected_output or request.max_tokens or USUAL_OUTPUT
@@ -218,7 +302,7 @@ class Pool:
             call.recall = partial(self.thoughts.recall, asker.device_id)
         call.expected = asker.expected_output
         if tab is not None and adapter.pauses is not None:
-            call.before_each = partial(tab.go_on, model, self._pace.rate(model))
+            call.before_each = partial(tab.go_on, model, self._pace.rate(model)[0])
         began = self._loop_time()
         try:
             outcome = await call.run()
@@ -277,20 +361,16 @@ class Pool:
             self._observer.succeeded(target, spent - call.wrote if call.gathered else None)
             if call.ignored:
                 self.learned.learn(model, IGNORED)
-            if outcome.usage is None:
+            usage = outcome.usage
+            if usage is None:
                 self.learned.learn(model, UNCOUNTED if call.gathered else NEVER_COUNTED)
+                usage = self._uncounted(call, outcome, spent)
             else:
-                self._pace.answered(model.id, outcome.usage, spent, outcome.output_characters)
+                self._pace.answered(model.id, model.provider, usage, spent, outcome.output_characters, call.wrote)
                 if call.wrote:
-                    self._observer.wrote(model.id, outcome.usage, call.wrote)
+                    self._observer.wrote(model.id, usage, call.wrote)
             return WholeReply(
-                model,
-                attempts,
-                outcome.body,
-                outcome.usage,
-                outcome.finish_reason,
-                outcome.output_characters,
-                call.spent,
+                model, attempts, outcome.body, usage, outcome.finish_reason, outcome.output_characters, call.spent
             )
         if isinstance(outcome, Answered):
             self._observer.succeeded(target, spent)
@@ -300,25 +380,40 @@ class Pool:
                 attempts,
                 replay(outcome.pieces),
                 lambda: None,
-                done.usage,
+                done.usage or self._uncounted(call, done, spent),
                 done.finish_reason,
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
         began, reader = self._loop_time(), outcome.reader
+
+        def weigh(characters: int, whole: bool) -> int:  # noqa: FBT001 - as `Relay` has it
+            seen = max(began, call.watch.seen)
+            if whole:
+                return self._costs.whole(call, characters, spent, seen - began)
+            late = None if reader.trouble is not None else self._loop_time() - seen
+            return self._costs.cut(call, characters, spent, seen - began, late)
+
         relay = Relay(
             call.adapter,
             outcome,
             call.watch,
             lambda failure, used: self._ended(target, failure, used, began, spent, reader.written),
             self._heartbeat,
-            lambda characters: self._costs.weigh(call, characters, spent, self._loop_time() - began, whole=False),
+            weigh,
             events=call.request.wire == "events",
             meter=call.meter,
             lingers=call.adapter.goes_on and not model.free,
         )
         relay.reply = StreamReply(model, attempts, relay, relay.close)
         return relay.reply
+
+    def _uncounted(self, call: Call, answer: Completion, spent: float) -> Usage | None:
+        """What a whole answer used that nobody counted; None where nothing was written."""
+        if not answer.output_characters:
+            return None
+        output = self._costs.whole(call, answer.output_characters, spent - call.wrote, call.wrote)
+        return Usage(completion_tokens=output, estimated=True)
 
     def _ended(
         self, target: Target, failure: Failure | None, used: Usage | None, began: float, spent: float, characters: int
@@ -328,7 +423,8 @@ class Pool:
             if used is not None:
                 wrote = self._loop_time() - began
                 self._observer.wrote(target.model.id, used, wrote)
-                self._pace.answered(target.model.id, used, spent + wrote, characters)
+                model = target.model
+                self._pace.answered(model.id, model.provider, used, spent + wrote, characters, wrote)
         else:
             self._observer.failed(target, failure)
 
@@ -401,6 +497,38 @@ class Pool:
         if self._watched is not None:
             self._watched.stop()
         await self._transport.close()
+
+
+class _Answer(NamedTuple):
+    """An answer that is not sent on yet. `spent`: seconds that it took, of a stream to its first content."""
+
+    target: Target
+    outcome: Completion | Answered | Streaming
+    call: Call
+    tries: tuple[Attempt, ...]
+    spent: float
+
+    def drop(self) -> None:
+        """It is not wanted any more."""
+        if isinstance(self.outcome, Streaming):
+            self.call.watch.stop()
+            abandon(self.call)
+
+
+def _whole(outcome: Completion | Answered | Streaming) -> Completion | None:
+    return outcome if isinstance(outcome, Completion) else outcome.completion if isinstance(outcome, Answered) else None
+
+
+def _fault(guard: Guard, outcome: Completion | Answered | Streaming) -> Fault | None:
+    """What is wrong with an answer that has come whole, or was held back."""
+    whole = _whole(outcome)
+    if whole is not None:
+        return guard.of_completion(whole)
+    return outcome.fault if isinstance(outcome, Streaming) else None
+
+
+def _faulty(target: Target, fault: Fault) -> Attempt:
+    return Attempt(target.model.id, target.model.provider, fault.kind.value, None, fault.why)
 
 
 def _attempt(target: Target, failure: Failure) -> Attempt:

@@ -7,8 +7,8 @@ import zlib
 from collections.abc import Iterator, Mapping
 from typing import Final, Protocol
 
+from ..core import rounds
 from ..providers.transport import Response, Sink, TransportError
-from . import rounds
 from .inflate import STEP, Inflater
 
 READ_BUFFER: Final = 256 * 1024

@@ -25,6 +25,7 @@ LONGEST_ERROR: Final = 256 * 1024
 USUAL_OUTPUT: Final = 1000
 """Tokens, where nobody knows better."""
 
+_NO_END: Final = 2**40
 _WORKED_ON: Final = 0.25
 """Seconds after which a request that was dropped without a word is taken to have been worked on."""
 
@@ -112,17 +113,18 @@ class Costs:
         self._pace = pace
         self._now = now
 
-    def used(self, call: Call, began: float) -> Usage | None:
-        """What a try that was no answer will be billed, as it was told or else estimated; None where that is nothing."""
+    def used(self, call: Call, began: float, *, left: bool = False) -> Usage | None:
+        """What a try that was no answer will be billed, as it was told or else estimated; None where that is nothing.
+
+        `left`: it is given up, and did not fail. What was sent is read then, and billed, though nothing is answered yet.
+        """
         of, seconds = told(call), self._now() - began
         usage = of.usage
         if usage is not None and (of.whole or usage.reported_cost is not None):
             return usage
-        if not of.written or not (call.accepted or seconds >= _WORKED_ON):
+        if not of.written or not (left or call.accepted or seconds >= _WORKED_ON):
             return usage
-        output = self.weigh(call, of.characters, seconds, call.writing_for(seconds), whole=of.whole)
-        if not of.characters:
-            output = min(output, self._most(call))
+        output = self._written(call, of, seconds)
         if usage is None:
             return Usage(completion_tokens=output, estimated=True)
         return replace(usage, completion_tokens=max(usage.completion_tokens, output), estimated=True)
@@ -131,19 +133,40 @@ class Costs:
         """The same of a try that was lost with its connection before the call went out again."""
         if call.lost < _WORKED_ON:
             return None
-        output = min(self._pace.written(call.model, 0, call.lost, whole=False), self._most(call))
+        output = min(self._pace.silent(call.model, call.lost), self._most(call))
         return Usage(completion_tokens=output, estimated=True)
 
-    def weigh(self, call: Call, characters: int, seconds: float, wrote: float, *, whole: bool) -> int:
-        """Tokens of an answer of which so much was seen: what some write when nobody reads is billed like the rest."""
-        output = self._pace.written(call.model, characters, seconds, wrote, whole=whole)
-        return max(output, self._most(call, 1)) if call.adapter.goes_on and not whole else output
+    def _written(self, call: Call, of: Told, seconds: float) -> int:
+        """Tokens that were written in a call of so many seconds."""
+        wrote, late = call.timing()
+        before = seconds - wrote - (late or 0.0)
+        if of.characters and of.whole:
+            return self.whole(call, of.characters, before, wrote)
+        if of.characters:
+            return self.cut(call, of.characters, before, wrote, late)
+        output = 0 if of.whole else self._pace.silent(call.model, seconds)
+        return self._all(call, min(output, self._most(call)), cut=not of.whole)
+
+    def whole(self, call: Call, characters: int, before: float, wrote: float) -> int:
+        """Tokens of a whole answer that nobody counted; see `Pace`."""
+        return min(self._pace.whole(call.model, characters, before, wrote), self._allowed(call))
+
+    def cut(self, call: Call, characters: int, before: float, wrote: float, late: float | None) -> int:
+        """Tokens of an answer that came to no end; see `Pace`."""
+        return self._all(call, self._pace.cut(call.model, characters, before, wrote, late), cut=True)
+
+    def _all(self, call: Call, output: int, *, cut: bool) -> int:
+        """What some write when nobody reads is billed like the rest."""
+        return max(output, self._most(call, 1)) if cut and call.adapter.goes_on else output
 
     def _most(self, call: Call, times: int = 2) -> int:
         """So many times the tokens that an answer usually has, or what its client allows."""
+        return min(times * (self._pace.usual(call.model) or call.expected or USUAL_OUTPUT), self._allowed(call))
+
+    def _allowed(self, call: Call) -> int:
+        """Tokens that all of its replies may have."""
         request = call.request
-        most = times * (self._pace.usual(call.model) or call.expected or USUAL_OUTPUT)
-        return most if request.max_tokens is None else min(most, request.max_tokens * request.n)
+        return _NO_END if request.max_tokens is None else request.max_tokens * request.n
 
 
 class Unanswered:
@@ -159,6 +182,6 @@ class Unanswered:
         await read_on(self._call)
 
     def end(self) -> Usage | None:
-        used = self._costs.used(self._call, self._began)
+        used = self._costs.used(self._call, self._began, left=True)
         abandon(self._call)
         return used

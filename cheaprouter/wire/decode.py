@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 from typing import Any, Final
 
@@ -10,7 +9,7 @@ import orjson
 
 from ..core.errors import InvalidRequestError
 from .embedded import LONG, cut, put_back
-from .tally import DEEPEST, at_once, in_turns, weigh
+from .tally import DEEPEST, at_once, in_turns, others_first, weigh
 
 _PASSES: Final = 16
 _NOT_BRACKETS: Final = bytes(set(range(256)) - set(b"[]{}"))
@@ -41,8 +40,9 @@ async def decode_in_turns(raw: bytearray, what: str = "The body") -> Any:
     await in_turns(weigh(rest, what))
     value = _loads(rest, what)
     del rest
-    await in_turns(put_back(value, embedded))
-    await asyncio.sleep(0)
+    await others_first()
+    if embedded:
+        await in_turns(put_back(value, embedded))
     return value
 
 

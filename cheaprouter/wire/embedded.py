@@ -77,12 +77,21 @@ def _read(raw: bytearray, view: memoryview, start: int, end: int) -> Turns[str |
             return None
         start += comma
     if raw.find(b"\\", first, end) >= 0:
+        if not _may_be_the_end(bytes(view[max(start, end - _LONGEST_PREFIX) : end])):
+            return None
         return (yield from _unescaped(raw, view, start, end, prefix))
     for at in range(start, end, _WINDOW):
         if bytes(view[at : min(at + _WINDOW, end)]).translate(None, _LETTERS):
             return None
         yield
     return str(view[first:end], "ascii")
+
+
+def _may_be_the_end(tail: bytes) -> bool:
+    """Whether a file may end like that: a long text with escapes in it is mostly told from one by its last words."""
+    for written, _ in _ESCAPES:
+        tail = tail.replace(written, b"")
+    return not tail[_LONGEST_ESCAPE:].translate(None, _LETTERS)
 
 
 def _unescaped(raw: bytearray, view: memoryview, start: int, end: int, prefix: str) -> Turns[str | None]:

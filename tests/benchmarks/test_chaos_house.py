@@ -88,10 +88,9 @@ def test_mutations_hold_numbers_texts_and_shapes_of_every_kind(house) -> None:
 
 
 def test_a_small_run_holds_on_the_running_product(run) -> None:
-    code, said = run("--only", "strangers", "--only", "fuzz", "--requests", "120", "--silence", "5000")
+    code, said = run("--only", "fuzz", "--requests", "120", "--silence", "5000")
     assert code == 0, said
     assert "seed 7" in said
-    assert "300 strangers" in said
     assert "fuzz: " in said
 
 

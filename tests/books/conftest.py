@@ -3,6 +3,7 @@ from __future__ import annotations
 import itertools
 from zoneinfo import ZoneInfo
 
+import orjson
 import pytest
 
 from cheaprouter.books.database import Database
@@ -47,6 +48,9 @@ class Office:
         record = make(**{"id": f"req_{next(self.numbers)}", "timestamp": self.time.at, **changes})
         self.recorder.record(row_values(record, self.calendar.day(self.time.at.timestamp())))
         return record
+
+    async def usage(self, query):
+        return orjson.loads(await self.reports.usage(query))
 
     def refuse(self, **changes):
         return self.book(a_refusal, **changes)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import shutil
 from decimal import Decimal
 
 import pytest
 
 from cheaprouter.books import totals as books
 from cheaprouter.core.models import Usage
+from tests.books.conftest import Office
 
 
 def intend(office, name="req_long", **changes):
@@ -122,3 +124,30 @@ async def test_it_is_no_more_than_can_be_and_all_of_what_nobody_stops(office, ra
     crash(office)
     row = next(row for row in await office.reports.audit() if row["error"] == "interrupted")
     assert row["completion_tokens"] == 20 + written
+
+
+@pytest.mark.parametrize("killed", [True, False])
+@pytest.mark.parametrize("how", ["deleted", "emptied", "replaced"])
+async def test_a_journal_that_is_gone_is_damage_where_the_router_was_killed(tmp_path, killed, how):
+    office = Office(tmp_path / "first")
+    office.book(usage=Usage(1, 1), cost=Decimal("0.001"))
+    await office.recorder.flush()
+    if not killed:
+        await office.recorder.close()
+        office.database.close_sync()
+    folder = shutil.copytree(tmp_path / "first", tmp_path / "second")
+    if killed:
+        office.journal.close()
+        office.database.close_sync()
+    journal = folder / "journal"
+    if how == "emptied":
+        next(journal.glob("*.log")).unlink()
+    else:
+        shutil.rmtree(journal)
+    if how == "replaced":
+        journal.write_text("not a folder")
+    again = Office(folder)
+    assert ["is gone" in words for words in again.database.damage] == [True] * killed
+    assert len(await again.reports.audit()) == 1
+    again.journal.close()
+    again.database.close_sync()

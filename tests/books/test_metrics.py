@@ -24,6 +24,8 @@ STATE_KEYS = [
     "cost_month",
     "cost_total",
     "saved_month",
+    "saved_cache_month",
+    "cached_percent",
     "latency_p50_ms",
     "first_token_p50_ms",
     "requests_remaining",
@@ -235,3 +237,19 @@ def test_many_bookings_counted_at_once_give_what_each_of_them_alone_gives(found)
             )
         )
     assert counted[0] == counted[1]
+
+
+@pytest.mark.parametrize("restart", [False, True])
+async def test_what_caches_saved_this_month_is_told_of_each_device_at_the_present_prices(office, restart):
+    office = office(at="2026-11-30T12:00:00")
+    office.book()  # 10 of 100 tokens in came from a cache
+    office.book(device_id="den", model_id="lab/big")
+    if restart:
+        await office.restart()
+    office.metrics.cache_saves = lambda model_id: {"lab/small": 0.25, "lab/big": 2.0}[model_id]
+    kitchen, whole = office.metrics.snapshot("kitchen"), office.metrics.snapshot(None)
+    assert (kitchen["cached_percent"], kitchen["saved_cache_month"]) == (10.0, 2.5)
+    assert whole["saved_cache_month"] == 22.5
+    office.later(days=1)
+    kitchen = office.metrics.snapshot("kitchen")
+    assert (kitchen["cached_percent"], kitchen["saved_cache_month"]) == (None, 0)

@@ -34,7 +34,7 @@ async def test_no_clock_makes_the_books_fail(office, at, zone):
     await office.recorder.tidy()
     assert len(await office.reports.audit(5)) == 1
     await office.reports.summary()
-    await office.reports.usage({"group_by": "hour"})
+    await office.usage({"group_by": "hour"})
     assert office.metrics.snapshot("kitchen")["requests"] == 1
     assert office.database.damage == ()
     await office.restart()
@@ -54,7 +54,7 @@ async def test_bookings_of_a_wrong_clock_do_not_count_to_today_after_a_restart(o
 
 @pytest.mark.parametrize("query", [{"to": "0001-01-05"}, {"from": "9999-12-31", "to": "9999-12-31"}])
 async def test_the_ends_of_the_calendar_can_be_asked_for(office, query):
-    assert (await office().reports.usage(query))["data"] == []
+    assert (await office().usage(query))["data"] == []
 
 
 @pytest.mark.parametrize("text", ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-12:00"])

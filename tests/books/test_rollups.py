@@ -319,12 +319,12 @@ async def test_damage_that_a_report_meets_is_mended_and_reports_go_on_with_the_n
         await office.reports.audit(1000)
     assert office.database.moved_aside is not None
     assert [row["id"] for row in await office.reports.audit(3)] == ["req_403", "req_402", "req_401"]
-    assert (await office.reports.usage({}))["total"]["requests"] == 403
-    by_hour = await office.reports.usage({"group_by": "hour"})
+    assert (await office.usage({}))["total"]["requests"] == 403
+    by_hour = await office.usage({"group_by": "hour"})
     assert await office.database.look(rollups.unfilled)
     await office.recorder.tidy()
     assert not await office.database.look(rollups.unfilled)
-    assert await office.reports.usage({"group_by": "hour"}) == by_hour
+    assert await office.usage({"group_by": "hour"}) == by_hour
 
 
 def test_noon_is_a_quarter():

@@ -294,6 +294,7 @@ async def test_what_is_read_on_is_estimated_at_a_stop(tmp_path):
             await ask(client, "slow", patience=0.6)
         async with router(tmp_path, a_house(bill)) as client:
             row = await booked(client, bill)
+    assert (row["status"], row["error"]) == (499, "client_disconnected")  # its client left before we did
     assert row["cost_usd"] == near(bill.billed, 0.5, 2)
 
 
@@ -304,6 +305,28 @@ async def test_only_so_many_answers_are_read_on_for_one_device(tmp_path):
         await until(lambda: sum(item.open for item in bill.items) == 8)
         await booked(client, bill, 12)
     assert sorted(item.output == 100 for item in bill.items) == [False] * 4 + [True] * 8
+
+
+async def test_the_prompts_of_those_that_are_dropped_at_once_are_booked(tmp_path):
+    async with biller(slow=Way(tokens=20, wait=0.5)) as bill, router(tmp_path, a_house(bill)) as client:
+        await asyncio.gather(*(ask(client, "slow", patience=0.2) for _ in range(12)))
+        await until(lambda: len(bill.items) == 12)
+        await booked(client, bill, 12)
+        rows = await client.audit()
+    assert min(row["prompt_tokens"] for row in rows) == bill.items[0].prompt
+    assert sum(row["cost_usd"] for row in rows) == near(bill.billed, 0.995, 2)  # nothing is known of the model yet
+
+
+@pytest.mark.parametrize("stream", [False, True])
+async def test_thoughts_that_are_neither_shown_nor_counted_are_booked_by_the_time_they_took(tmp_path, stream):
+    ways = {"quick": Way(tokens=100, rate=200), "deep": Way(tokens=300, hidden=200, rate=200, usage=False)}
+    async with biller(**ways) as bill, router(tmp_path, a_house(bill)) as client:
+        await ask(client, "quick", stream=stream)
+        for _ in range(3):
+            await ask(client, "deep", stream=stream)
+        await booked(client, bill, 4)
+        spent = sum(row["cost_usd"] for row in await client.audit())
+    assert spent == near(bill.billed, 0.9, 1.2)
 
 
 @pytest.mark.parametrize("stream", [False, True])

@@ -9,7 +9,7 @@ from __future__ import annotations
 import aiohttp
 
 STATE_OF_TODAY = {
-    "cost_today", "cost_month", "saved_month", "requests_remaining", "tokens_remaining", "budget_percent", "rate_limited",
+    "cost_today", "cost_month", "saved_month", "saved_cache_month", "cached_percent", "requests_remaining", "tokens_remaining", "budget_percent", "rate_limited",
     "latency_p50_ms", "first_token_p50_ms",
 }  # fmt: skip
 """Left out of a device's state: they tell of now, or of a sample."""

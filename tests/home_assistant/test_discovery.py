@@ -91,7 +91,7 @@ def test_no_entity_name_holds_the_name_of_its_device():
 
 def test_money_is_monetary_and_total_in_an_iso_currency(announced):
     money = [e for e in components(announced).values() if e.get("device_class") == "monetary"]
-    assert len(money) == 4
+    assert len(money) == 5
     assert {(e["state_class"], e["unit_of_measurement"]) for e in money} == {("total", "EUR")}
 
 
@@ -104,7 +104,7 @@ def test_all_keys_are_known_to_home_assistant(announced):
     known = {
         "p", "name", "icon", "unique_id", "default_entity_id", "value_template", "state_topic", "command_topic", "options",
         "state_class", "unit_of_measurement", "device_class", "entity_category", "suggested_display_precision",
-        "last_reset_value_template", "mode", "min", "max", "step", "payload_press", "event_types",
+        "last_reset_value_template", "enabled_by_default", "mode", "min", "max", "step", "payload_press", "event_types",
     }  # fmt: skip
     for entity in components(announced).values():
         assert entity.keys() <= known

@@ -113,6 +113,7 @@ def test_private_attributes_that_are_not_ours_are_used_in_one_file_each(root):
         **{name: {PRIVATE["aiohttp"]} for name in OF_AIOHTTP},
         "_connected": {PRIVATE["aiomqtt"]},
         "_disconnected": {PRIVATE["aiomqtt"]},
+        "_in_packet": {PRIVATE["paho-mqtt"]},
         "_servers": {PRIVATE["amqtt"]},
         "_sock_close": {PRIVATE["paho-mqtt"]},
     }

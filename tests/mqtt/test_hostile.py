@@ -20,7 +20,9 @@ from cheaprouter.mqtt.messages import Incoming
 from cheaprouter.mqtt.pacing import Once
 from cheaprouter.mqtt.publisher import Publisher
 from cheaprouter.mqtt.retained import Memory
+from tests.builders import until
 from tests.builders_house import make_house
+from tests.fakes.mosquitto import watching
 
 NAMES = Topics("cheaprouter", "homeassistant")
 LEVELS = st.sampled_from(
@@ -142,3 +144,26 @@ def test_what_was_kept_of_topics_counts_as_empty_where_no_topic_can_be_made_of_i
     memory = Memory(path)
     memory.load()
     assert (memory.place, memory.known) == (None, {})
+
+
+@pytest.mark.parametrize(("protocol", "megabytes"), [("3.1.1", 5), ("3.1.1", 20), ("5", 20)])
+async def test_of_a_message_that_is_too_large_not_all_is_kept_and_the_next_ones_come(broker, run, protocol, megabytes):
+    taken = []
+    async with run(broker, mqtt={"protocol": protocol}) as running, watching(broker.port) as watcher:
+        await until(lambda: running.bridge.state == "connected")
+        take = running.bridge._inbox.take
+
+        def noted(message):
+            taken.append(len(message.payload))
+            take(message)
+
+        running.bridge._inbox.take = noted
+        for size in (megabytes * 1024 * 1024, 2, 3):
+            await watcher.client.publish("cheaprouter/request/health", b"{" + b" " * (size - 2) + b"}", qos=1)
+        wanted = 3 if protocol == "3.1.1" else 2  # the newer broker is told what we take, and keeps the first from us
+        await until(lambda: [m.topic.value for m in watcher.seen].count("cheaprouter/response/health") == wanted)
+    assert all(size < 9 * 1024 * 1024 for size in taken)
+    assert len(taken) == wanted
+    told = [json.loads(m.payload) for m in watcher.seen if m.topic.value == "cheaprouter/response/health"]
+    codes = [one["error"]["code"] if one["error"] else "ok" for one in told]
+    assert codes == ["request_too_large", "ok", "ok"][-wanted:]

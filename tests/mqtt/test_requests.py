@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-from decimal import Decimal
-
+import orjson
 import pytest
 
 from cheaprouter.core.errors import LimitError
@@ -22,7 +21,7 @@ async def ask(broker, run, home):
 
 async def test_the_envelope_to_the_byte(broker, run, home, monkeypatch):
     async def report(query):
-        return {"query": query, "cost": Decimal("1.5")}
+        return orjson.dumps({"query": query, "cost": 1.5})
 
     monkeypatch.setattr(home.control.reports, "usage", report)
     async with watching(broker.port) as seen, run(broker):

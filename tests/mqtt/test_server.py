@@ -22,7 +22,7 @@ STATE = "cheaprouter/device/kitchen/state"
 SETTINGS = {"profile", "model", "rpm", "tpm", "parallel", "daily_budget", "monthly_budget", "enabled"}
 FIGURES = {
     "requests", "input_tokens", "output_tokens", "cached_tokens", "errors", "limit_hits", "cost_today", "cost_month",
-    "cost_total", "saved_month", "latency_p50_ms", "first_token_p50_ms", "requests_remaining", "tokens_remaining",
+    "cost_total", "saved_month", "saved_cache_month", "cached_percent", "latency_p50_ms", "first_token_p50_ms", "requests_remaining", "tokens_remaining",
     "budget_percent", "rate_limited", "last_model", "last_reason", "last_seen",
 }  # fmt: skip
 CONNECTED = re.compile(rb"Connected to the MQTT broker")

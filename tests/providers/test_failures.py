@@ -138,6 +138,7 @@ def test_vendors_errors(status, body, action, code):
         "use brk_live_abcdefghijklmnop",
         "AIzaSyA-1234567890abcdefgh",
         "mine is my-own-secret",
+        "cannot reach http://me:abcdefgh@10.0.0.1/v1",
     ],
 )
 def test_keys_are_blotted_out_of_messages(text):

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from cheaprouter.config.kinds import CLOUD, KINDS, LOCAL, LOCAL_PORTS, MOCK, NEEDS_URL, Timeouts
+from cheaprouter.config.references import Hidden
 from cheaprouter.config.settings import ProviderSettings
 from cheaprouter.core.models import Model
 from cheaprouter.providers.adapter import Adapter
@@ -305,3 +306,20 @@ def test_zai_has_a_word_of_its_own_for_the_filter():
 def test_an_answer_in_the_reasoning_is_brought_forward():
     assert complete("qwen", {"content": "", "reasoning_content": "42"}, "stop")["message"]["content"] == "42"
     assert complete("openai", {"content": "", "reasoning_content": "42"}, "stop")["message"]["content"] == ""
+
+
+def test_no_secret_of_a_provider_is_shown_in_what_it_says():
+    secrets = {
+        "X-Custom-Auth": "Bearer  header-secret",
+        "Cookie": "a=biscuit-9",
+        "X-Team": Hidden("put-in-7"),
+        "X-Title": "my home",
+    }
+    own = adapter("openai", headers=secrets, proxy="http://me:pro%40xy-5@10.0.0.1:3128")
+    body = b'{"error": {"message": "%b", "code": "header-secret"}}' % b" ".join(
+        [b"header-secret", *(value.encode() for value in secrets.values()), b"key-1", b"pro%40xy-5", b"pro@xy-5"]
+    )
+    failure = own.judge(400, {}, body, 0.0)
+    assert "my home" in failure.message
+    shown = f"{failure.message} {failure.code}"
+    assert [part for part in ("header-secret", "biscuit", "put-in-7", "key-1", "xy-5") if part in shown] == []

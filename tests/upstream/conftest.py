@@ -91,7 +91,7 @@ class Bill:
         self.left: Any = None
         self._refuse = refuse
 
-    def top_up(self, model: Model, rate: int) -> None:
+    def top_up(self, model: Model, rate: int, wait: float) -> None:
         if self._refuse is not None:
             self._refuse(model)
         self.begun.append(model.id)

@@ -100,6 +100,9 @@ function drawSpend({ hub }) {
     tile("cost_today", money(hub.cost_today ?? 0)),
     tile("cost_month", money(hub.cost_month ?? 0), t("cost_total", { cost: money(hub.cost_total ?? 0) })),
     tile("saved_month", money(hub.saved_month ?? 0), t("saved_hint")),
+    ...(hub.cached_percent > 0
+      ? [tile("saved_cache_month", money(hub.saved_cache_month ?? 0), t("cached_percent", { percent: number(hub.cached_percent) }))]
+      : []),
     tile("requests", number(hub.requests ?? 0), tokens),
     tile("first_token", duration(hub.first_token_p50_ms), t("first_token_hint")),
     tile("errors", number(hub.errors ?? 0), t("limit_hits", { count: number(hub.limit_hits ?? 0) })),
@@ -132,6 +135,7 @@ function drawDevice(device) {
   const facts = [
     t("requests_count", { count: number(device.requests ?? 0) }),
     t("today_month", { today: money(device.cost_today ?? 0), month: money(device.cost_month ?? 0) }),
+    device.cached_percent > 0 ? t("cached_percent", { percent: number(device.cached_percent) }) : null,
     device.model && device.model !== "auto" ? device.model : device.profile ? t("profile", { profile: device.profile }) : null,
   ].filter(Boolean).map((fact) => el("span", "", fact));
   return el("li", "",

@@ -16,6 +16,8 @@ _CREDENTIAL: Final = re.compile(
     r"(?i:\bbearer\s+)[^\s\"',;]{6,}|\b(?:cr|sk|gsk|brk_live|xai|nvapi|AIza|rk|pk|hf|r8)[-_]?[A-Za-z0-9][A-Za-z0-9_*.\-]{10,}"
 )
 
+_LOGIN: Final = re.compile(r"//[^\s/?#@]{1,256}@")
+
 
 def clean_message(text: str, secrets: tuple[str, ...] = ()) -> str:
     """One line that a client may see: no key, registered or by its looks, no control characters, not too long."""
@@ -23,7 +25,7 @@ def clean_message(text: str, secrets: tuple[str, ...] = ()) -> str:
     for secret in secrets:
         if secret:
             text = text.replace(secret, "***")
-    text = _CREDENTIAL.sub("***", text)
+    text = _LOGIN.sub("//***@", _CREDENTIAL.sub("***", text))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
 
