@@ -134,5 +134,7 @@ def _beats(one: Candidate, other: Candidate) -> bool:
     (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
     if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
         return False
+    if any(known.value > one.model.quality_at(kind).value for kind, known in other.model.abilities):
+        return False
     better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
     return better or one.id < other.id
