@@ -286,7 +286,11 @@ def ranks(entries: Entries, profile: Profile, weighed: Weighed) -> list[Rank]:
         chances = view.chances(weighed[0])
         bar = weighed[2]
         return [_above_a_bar(bar, *each) for each in zip(costs, chances, standings, strict=True)]
-    if (peers := view.peers) is not None:
+    if profile is Profile.AUTO:  # its end of the dial: the best, whatever it is about
+        standings, peers = entries.field.view.standings, None
+    else:
+        peers = view.peers
+    if peers is not None:
         rows = enumerate(zip(costs, standings, strict=True))
         return [(0, cost, *own) if place in peers else (1, own[0], cost, own[1]) for place, (cost, own) in rows]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
@@ -366,6 +370,8 @@ def _settled(entries: Entries, profile: Profile, worth: float) -> int | None:
         ends = (worth * LEAST_GAIN, worth * STEP)
     if profile is Profile.ECO or (profile is Profile.AUTO and entries.later is not None and worth < inf):
         return entries.sure
+    if worth == inf:
+        return _first(entries, profile, (0.0, inf, ECO_BAR, Kind.GENERAL))
     winners = {_first(entries, profile, (0.0, end, ECO_BAR, view.kind)) for view in entries.field.every for end in ends}
     return winners.pop() if len(winners) == 1 else None
 
