@@ -6,7 +6,7 @@ from math import exp
 from typing import Final
 
 from ..catalog.quality import measured
-from ..core.models import Model, Price, Rates
+from ..core.models import Kind, Model, Price, Rates
 
 SMALL_QUALITY: Final = 35.0
 """Quality of the small models whose failures the difficulty was learned from."""
@@ -59,6 +59,10 @@ class Candidate:
             if prompt > above:
                 return rate_in, rate_out, rate_cached
         return 0.0, 0.0, 0.0
+
+    def good_at(self, kind: Kind) -> float | None:
+        """Its quality at a kind of request, where that was measured."""
+        return next((known.value for one, known in self.model.abilities if one is kind), None)
 
 
 def _per_token(rates: Rates) -> tuple[float, float, float]:

@@ -7,9 +7,10 @@ from typing import Final
 
 from ..core.models import Difficulty, Model, Profile
 from ..core.records import dataclass
-from .choose import Entries, Weighed, close, first, mixed, ranks, settled
+from .choose import ECO_BAR, HIGH_BAR, UNASKED, Entries, Weighed, close, first, mixed, ranks, settled
 from .dial import LEAST_GAIN
 from .features import Features
+from .stakes import STEP
 from .sticky import Pin
 
 _LOOKED_AT: Final = 12
@@ -17,9 +18,6 @@ _LOOKED_AT: Final = 12
 
 _ESCALATED: Final = 0.6
 """Least difficulty of a question that came back, and least gain: whatever answered it before did not satisfy."""
-
-_UNASKED: Final[Weighed] = (0.0, 0.0)
-"""Where the profile asks neither how hard a request is, nor what a better model gains."""
 
 SCORED: Final = (Profile.AUTO, Profile.ECO)
 """Profiles that ask how hard a request is."""
@@ -54,9 +52,9 @@ class Choice:
         """The place of the best that may be asked now; where all are down, of the best."""
         if self.pin is None and not self.down:
             try:
-                place = self.entries.settled[self.worth] if self.profile is Profile.AUTO else self._settled()
+                place = self.entries.settled[self.profile, self.worth]
             except KeyError:  # the first of its size
-                place = self._settled()
+                place = settled(self.entries, self.profile, self.worth)
             return self._best() if place is None else place
         if (place := self._sure()) is not None:
             return place
@@ -76,25 +74,19 @@ class Choice:
         entries = self.entries
         if len(entries.costs) == 1:
             return 0
-        if self.profile not in SCORED:
-            return None
         if self.pin is None:
-            place = self._settled()
+            place = settled(self.entries, self.profile, self.worth)
             return None if place is None or entries.field.ids[place] in self.down else place
         if self._again():
             return None
         held = entries.field.places.get(self.pin.model_id)
-        place = held if held is not None and self.features.in_tool_loop else self._settled()
+        place = (
+            held if held is not None and self.features.in_tool_loop else settled(self.entries, self.profile, self.worth)
+        )
         if place is None or entries.field.ids[place] in self.down or held not in (None, place):
             return None
         self.kept_on = held is not None
         return place
-
-    def _settled(self) -> int | None:
-        """The place of the candidate that comes first however hard the request is; None where one has to know."""
-        if self.profile is Profile.AUTO:
-            return settled(self.entries, self.worth)
-        return self.entries.sure if self.profile is Profile.ECO else None
 
     def order(self) -> list[int]:
         """The places of all that fit, best first, with the conversation's own model in front where it should stay.
@@ -150,16 +142,18 @@ class Choice:
         return self.score(self.features)
 
     def _weigh(self) -> Weighed:
-        """What the request counts as, by how hard it is; nothing where the profile does not ask."""
+        """What the request counts as, by how hard it is and what about; nothing where the profile does not ask."""
         if self._weighed is None:
-            if self.profile not in SCORED:
-                return _UNASKED
+            if self.profile not in SCORED and not self.entries.field.views:
+                return UNASKED
             if self.difficulty is None:
                 self.difficulty = self.score(self.features)
             hard = self.difficulty
-            if self.pin is None and not self.features.previous and not self.why_back:  # `weigh`, without the call
+            if self.pin is None and not (
+                self.features.previous or self.why_back or hard.stakes
+            ):  # `weigh`, without the call
                 gain = max(LEAST_GAIN, hard.gain)
-                self._weighed = hard.score, self.worth * gain
+                self._weighed = hard.score, self.worth * gain, ECO_BAR, hard.kind
             else:
                 self._weighed = self.weigh(hard)
         return self._weighed
@@ -169,7 +163,9 @@ class Choice:
         level, gain = hard.score, max(LEAST_GAIN, hard.gain)
         if (self.pin is not None or self.features.previous or self.why_back) and self._again():
             level, gain = max(level, _ESCALATED), max(gain, _ESCALATED)
-        return level, self.worth * gain
+        if hard.stakes:
+            return level, self.worth * gain * STEP, HIGH_BAR, hard.kind
+        return level, self.worth * gain, ECO_BAR, hard.kind
 
     def _again(self) -> bool:
         if self.came_back is None:

@@ -15,15 +15,26 @@ from collections.abc import Mapping, Sequence
 from math import inf
 from typing import Final
 
-from ..core.models import Model, Profile
+from ..core.models import Kind, Model, Profile
 from ..core.records import dataclass
 from .candidate import Candidate, factor, share
 from .candidates import Constraints, Needs, too_big
 from .dial import LEAST_GAIN
+from .stakes import STEP
 from .sticky import Outlook, over_the_turns
 
 ECO_BAR: Final = 0.6
 """The chance of success from which `eco` is content."""
+
+HIGH_BAR: Final = 0.8
+"""The same where a wrong answer hurts."""
+
+HOME_MOST: Final = 50.0
+"""Quality at home commands that a model has at most unless it was measured there: the largest do as well as good ones of 8 to 30
+billion parameters (home-assistant-datasets, reports of 2026-08-22; the best measured has 53)."""
+
+HOME_PEER: Final = 10.0
+"""At home commands `premium` takes the cheapest of those within so many points of the best: no frontier price for a lamp."""
 
 STICKY_SLACK: Final = 1.15
 """How much better another model must be before a conversation leaves the one it is on."""
@@ -41,22 +52,29 @@ Rank = tuple[float | str, ...]
 """What candidates are sorted by, the best one's the least."""
 
 
-Weighed = tuple[float, float]
-"""What a request is weighed by: the chance that a small model fails; and USD that a large model's answer is worth more than a
-small one's, infinite where cost does not count."""
+Weighed = tuple[float, float, float, Kind]
+"""What a request is weighed by: the chance that a small model fails; USD that a large model's answer is worth more than a small
+one's, infinite where cost does not count; the chance of success that `eco` wants; and the kind that it is of."""
+
+UNASKED: Final[Weighed] = (0.0, 0.0, ECO_BAR, Kind.GENERAL)
+"""Where nobody asked how hard it is."""
 
 
 class View:
     """How good a field's candidates are at one kind of request.
 
     `qualities`: those that count. `shares`: how much each has of what a large model gains; `lacks`: how much less than the
-    best. `best`: the place of the best one; of equals, the first by name.
+    best. `best`: the place of the best one; of equals, the first by name. `kind`: the first that it is the view of. `peers`:
+    who is so good that only the price tells them apart, None where all count for what they are.
     """
 
-    __slots__ = ("_chances", "best", "factors", "lacks", "qualities", "shares", "standings")
+    __slots__ = ("_chances", "best", "factors", "kind", "lacks", "peers", "qualities", "shares", "standings")
 
-    def __init__(self, qualities: tuple[float, ...], ids: Sequence[str]) -> None:
+    def __init__(self, qualities: tuple[float, ...], ids: Sequence[str], kind: Kind = Kind.GENERAL) -> None:
         self.qualities = qualities
+        self.kind = kind
+        least = max(qualities, default=0.0) - HOME_PEER
+        self.peers = frozenset(p for p, own in enumerate(qualities) if own >= least) if kind is Kind.HOME else None
         self.factors = tuple([factor(quality) for quality in qualities])
         self.shares = tuple([share(quality) for quality in qualities])
         most = max(self.shares, default=0.0)
@@ -81,7 +99,7 @@ class View:
 class Field:
     """The candidates that a request may choose among, and all that no request changes about them.
 
-    `view`: how good they are. `window`: tokens that fit into any of their windows.
+    `view`: how good they are; `views`: the same at kinds of requests at which they differ; `every`: each of these once. `window`: tokens that fit into any of their windows.
     """
 
     def __init__(self, candidates: Sequence[Candidate]) -> None:
@@ -89,6 +107,8 @@ class Field:
         self.ids = tuple([one.id for one in candidates])
         self.places = {name: place for place, name in enumerate(self.ids)}
         self.view = View(_shaded(candidates), self.ids)
+        self.views = _by_kind(self)
+        self.every = (self.view, *self.views.values())
         self.window = min([one.context for one in candidates if one.context is not None], default=inf)
         self._steps = sorted({above for one in candidates for above, *_ in one.brackets if above >= 0})
         self._rates: dict[int, tuple[tuple[float, float, float], ...]] = {}
@@ -133,6 +153,19 @@ def _shaded(candidates: Sequence[Candidate]) -> tuple[float, ...]:
     return tuple([best - 0.01 if one.quality >= best and not one.measured else one.quality for one in candidates])
 
 
+def _by_kind(field: Field) -> dict[Kind, View]:
+    """How good candidates are at those kinds at which that is another order than in general."""
+    found, general = {}, field.view.qualities
+    for kind in Kind:
+        if kind is Kind.HOME or any(one.good_at(kind) for one in field.candidates):
+            most = HOME_MOST if kind is Kind.HOME else inf
+            own = [one.good_at(kind) for one in field.candidates]
+            qualities = tuple([min(most, usual) if at is None else at for at, usual in zip(own, general, strict=True)])
+            if qualities != general or kind is Kind.HOME:
+                found[kind] = View(qualities, field.ids, kind)
+    return found
+
+
 class Entries:
     """A field with a request's numbers: each candidate's cost (USD) and expected reply (tokens). Nobody changes one.
 
@@ -161,7 +194,7 @@ class Entries:
         self.held = held
         self.turns = turns
         self.sure = sure(self) if costs else None
-        self.settled: dict[float, int | None] = {}
+        self.settled: dict[tuple[Profile, float], int | None] = {}
         self.last: tuple[tuple[Profile, Weighed], int] | None = None
 
 
@@ -243,15 +276,23 @@ def _odds(difficulty: float) -> float:
 
 def ranks(entries: Entries, profile: Profile, weighed: Weighed) -> list[Rank]:
     """The place of each candidate in the order of a profile's rule; equal ones by quality, then by name."""
-    view, costs = entries.field.view, entries.costs
+    view, costs = entries.field.views.get(weighed[3], entries.field.view), entries.costs
     standings = view.standings
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(entries, weighed[1])
+        losses = _losses(entries, view, weighed[1])
         return [(loss, *standing) for loss, standing in zip(losses, standings, strict=True)]
     if profile is Profile.ECO:
         costs = _in_the_long_run(entries, costs, entries.later)
         chances = view.chances(weighed[0])
-        return [_above_a_bar(*each) for each in zip(costs, chances, standings, strict=True)]
+        bar = weighed[2]
+        return [_above_a_bar(bar, *each) for each in zip(costs, chances, standings, strict=True)]
+    if profile is Profile.AUTO:  # its end of the dial: the best, whatever it is about
+        standings, peers = entries.field.view.standings, None
+    else:
+        peers = view.peers
+    if peers is not None:
+        rows = enumerate(zip(costs, standings, strict=True))
+        return [(0, cost, *own) if place in peers else (1, own[0], cost, own[1]) for place, (cost, own) in rows]
     return [(worse, cost, name) for cost, (worse, name) in zip(costs, standings, strict=True)]
 
 
@@ -266,7 +307,7 @@ def first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
 def _first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     # Without ranking the rest where `auto` needs no tie broken.
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(entries, weighed[1])
+        losses = _losses(entries, entries.field.views.get(weighed[3], entries.field.view), weighed[1])
         least = min(losses)
         if losses.count(least) == 1:
             return losses.index(least)
@@ -274,9 +315,9 @@ def _first(entries: Entries, profile: Profile, weighed: Weighed) -> int:
     return order.index(min(order))
 
 
-def _losses(entries: Entries, weight: float) -> list[float]:
+def _losses(entries: Entries, view: View, weight: float) -> list[float]:
     """`auto`: what each candidate costs, and what the answers are worth that it fails at and the best would not (USD)."""
-    lacks, later = entries.field.view.lacks, entries.later
+    lacks, later = view.lacks, entries.later
     losses = [cost + weight * lack for cost, lack in zip(entries.costs, lacks, strict=True)]
     if later is None:
         return losses
@@ -291,9 +332,9 @@ def _in_the_long_run(entries: Entries, now: list[float], later: list[float] | No
     return now if later is None else over_the_turns(now, later, entries.held, entries.turns)
 
 
-def _above_a_bar(cost: float, fail: float, standing: tuple[float, str]) -> Rank:
+def _above_a_bar(bar: float, cost: float, fail: float, standing: tuple[float, str]) -> Rank:
     """`eco`: the cheapest that should do; where none should, the likeliest."""
-    return (0, cost, *standing) if 1.0 - fail >= ECO_BAR else (1, fail, cost, standing[1])
+    return (0, cost, *standing) if 1.0 - fail >= bar else (1, fail, cost, standing[1])
 
 
 def sure(entries: Entries) -> int | None:
@@ -305,37 +346,48 @@ def sure(entries: Entries) -> int | None:
     best, later = entries.field.view.best, entries.later
     if later is not None and later[best] > min(later):
         return None
+    if any(view.best != best for view in entries.field.views.values()):
+        return None
     return best if entries.costs[best] <= min(entries.costs) else None
 
 
-def settled(entries: Entries, worth: float) -> int | None:
-    """The place of the candidate that `auto` chooses however hard a request is, where a failed answer counts for so much (USD).
+def settled(entries: Entries, profile: Profile, worth: float) -> int | None:
+    """The place of the candidate that a profile chooses however hard a request is, whatever it is about; None: one has to know.
 
-    What a candidate loses is a straight line over the request's weight, so whoever comes first at both ends comes first in
-    between. None where one has to know. Kept for requests of that size. Within a conversation, whose further turns count as
-    well, the lines bend: only who is `sure` is known there.
+    `worth`: USD that a failed answer counts for to `auto`, once where nothing is at stake. What a candidate loses is a straight
+    line over the request's weight, so whoever comes first at both ends comes first in between. Kept for requests of that size.
+    Within a conversation, whose further turns count as well, the lines bend: only who is `sure` is known there.
     """
-    if entries.later is not None and worth < inf:
-        return entries.sure
+    asked = (profile, worth)
     try:
-        return entries.settled[worth]
+        return entries.settled[asked]
     except KeyError:
-        low = first(entries, Profile.AUTO, (0.0, worth * LEAST_GAIN))
-        high = first(entries, Profile.AUTO, (0.0, worth))
         if len(entries.settled) >= _LEVELS:
             entries.settled.clear()
-        found = entries.settled[worth] = low if low == high else None
+        found = entries.settled[asked] = _settled(entries, profile, worth)
         return found
+
+
+def _settled(entries: Entries, profile: Profile, worth: float) -> int | None:
+    ends: tuple[float, ...] = (0.0,)
+    if profile is Profile.AUTO:
+        ends = (worth * LEAST_GAIN, worth * STEP)
+    if profile is Profile.ECO or (profile is Profile.AUTO and entries.later is not None and worth < inf):
+        return entries.sure
+    if worth == inf:
+        return _first(entries, profile, (0.0, inf, ECO_BAR, Kind.GENERAL))
+    winners = {_first(entries, profile, (0.0, end, ECO_BAR, view.kind)) for view in entries.field.every for end in ends}
+    return winners.pop() if len(winners) == 1 else None
 
 
 def close(entries: Entries, profile: Profile, weighed: Weighed, held: int, best: int) -> bool:
     """Whether the model a conversation is on is nearly as good a choice as the best, so that it should stay."""
-    view, costs = entries.field.view, entries.costs
+    view, costs = entries.field.views.get(weighed[3], entries.field.view), entries.costs
     if profile is Profile.AUTO and weighed[1] < inf:
-        losses = _losses(entries, weighed[1])
+        losses = _losses(entries, view, weighed[1])
         return losses[held] <= losses[best] + (STICKY_SLACK - 1.0) * abs(losses[best])
     if profile is Profile.ECO:
-        good = 1.0 - view.chances(weighed[0])[held] >= ECO_BAR
+        good = 1.0 - view.chances(weighed[0])[held] >= weighed[2]
         costs = _in_the_long_run(entries, costs, entries.later)
         return good and costs[held] <= costs[best] + (STICKY_SLACK - 1.0) * abs(costs[best])
     return view.qualities[held] >= view.qualities[best]

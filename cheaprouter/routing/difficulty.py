@@ -15,12 +15,13 @@ from dataclasses import field
 from importlib import resources
 from typing import Any, Final, Self
 
-from ..core.models import Difficulty, Tier
+from ..core.models import Difficulty, Kind, Tier
 from ..core.records import dataclass
 from .features import Features, extract
 from .kinds import around, kind_of
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
+from .stakes import at_stake
 from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
 from .trained import Trained, read_trained
 
@@ -98,7 +99,7 @@ class DifficultyModel:
         told, own = self.judge(features), self._own(features.said, features.images, features).score
         kept, earlier = self._inherited(features) if features.previous else (0.0, None)
         parts = Contributions(self, features, own, 0.0 if earlier is None else kept * earlier.score)
-        return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row)
+        return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row, told.stakes)
 
     def vector(self, difficulty: Difficulty) -> list[float]:
         """What a home may learn by, on one scale: the chance of failing, the gain, and the counts, each about 0 to 1.
@@ -117,7 +118,14 @@ class DifficultyModel:
         rounded = round(score, 6)
         return Judged(
             score,
-            Difficulty(rounded, self.tier(rounded), gain=round(kept * told.gain, 6), kind=told.kind, row=told.row),
+            Difficulty(
+                rounded,
+                self.tier(rounded),
+                gain=round(kept * told.gain, 6),
+                kind=told.kind,
+                row=told.row,
+                stakes=told.stakes,
+            ),
         )
 
     def tier(self, score: float) -> Tier:
@@ -142,7 +150,10 @@ class DifficultyModel:
             total = known.base + known.trees.grow(row) + known.slope * row[_LENGTH] + self._wording(places)
             score, counted = interpolate(known.raw, known.calibrated, total), array("f", row)
         rounded, kind = round(score, 6), kind_of(counted, features)
-        told = Difficulty(rounded, self.tier(rounded), gain=round(GAIN * score, 6), kind=kind, row=counted)
+        stakes = "" if kind is Kind.HOME else at_stake(ask.text)  # a lamp is no electrician's work
+        told = Difficulty(
+            rounded, self.tier(rounded), gain=round(GAIN * score, 6), kind=kind, row=counted, stakes=stakes
+        )
         return Judged(score, told)
 
     def _wording(self, places: set[int]) -> float:

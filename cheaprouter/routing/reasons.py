@@ -24,6 +24,12 @@ _RULES: Final = {
     Profile.PREMIUM: "best available",
     Profile.FREE: "best of those that cost nothing",
 }
+_STAKES: Final = {
+    "health": "a wrong answer counted more, as health is",
+    "law": "a wrong answer counted more, as rights are",
+    "money": "a wrong answer counted more, as savings are",
+    "electricity": "a wrong answer counted more, as safety is",
+}
 _SPENT: Final = {
     BudgetAction.FREE: "but the budget is spent, so only what is free",
     BudgetAction.ECO: "but the budget is spent, so eco",
@@ -94,6 +100,8 @@ def chosen(
         told = f"{name} is better than the model that did not satisfy before"
     else:
         told = f"{name} is the {rule} of {candidates} candidates"
+    if hard is not None and hard.stakes:
+        told = f"{told}, {_STAKES[hard.stakes]} at stake"
     late = "; it is cooling down, as all are" if cooling else ""
     return f"{asked}: {told} ({level}{one.shown}, {price}){late}"
 

@@ -286,7 +286,13 @@ class Router:
         told = self._difficulty.judge(features)
         gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told), told.gain)
         return Difficulty(
-            told.score, told.tier, told.contributions, max(0.0, min(1.0, round(gain, 6))), told.kind, told.row
+            told.score,
+            told.tier,
+            told.contributions,
+            max(0.0, min(1.0, round(gain, 6))),
+            told.kind,
+            told.row,
+            told.stakes,
         )
 
     def _kept(self, model_id: str) -> prompt_cache.PromptCache:

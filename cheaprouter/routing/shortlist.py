@@ -16,7 +16,7 @@ from typing import Final
 
 from ..catalog.prices import active_price
 from ..catalog.table import ModelTable
-from ..core.models import Capability
+from ..core.models import Capability, Kind
 from .candidate import Candidate
 from .candidates import Bounds, barred
 from .choose import Field
@@ -111,7 +111,8 @@ class Ruled:
 def moves(field: Field, one: Typical) -> list[float]:
     """The worths (USD of a failed answer) from which on a request goes to another candidate, rising."""
     gain = max(LEAST_GAIN, one.gain)
-    return [weight / gain for weight, _ in turns(field.costs(one.prompt, one.output, {}), field.view.shares)[1:]]
+    view = field.views.get(Kind(one.kind), field.view)
+    return [weight / gain for weight, _ in turns(field.costs(one.prompt, one.output, {}), view.shares)[1:]]
 
 
 def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -133,6 +134,8 @@ def _beats(one: Candidate, other: Candidate) -> bool:
     """Worse in nothing that a choice looks at; between equals, the one that comes first by name."""
     (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
     if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
+        return False
+    if any(known.value > one.model.quality_at(kind).value for kind, known in other.model.abilities):
         return False
     better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
     return better or one.id < other.id

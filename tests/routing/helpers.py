@@ -7,7 +7,8 @@ from typing import Any
 from cheaprouter.catalog.table import ModelTable
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import DeviceSettings
-from cheaprouter.core.models import Difficulty, Model, Tier
+from cheaprouter.core.models import Difficulty, Kind, Model, Tier
+from cheaprouter.routing.choose import ECO_BAR, Weighed
 from cheaprouter.routing.router import RouteContext, Router
 from tests.builders import NOON, HandClock, a_model
 
@@ -42,3 +43,8 @@ def router(*models: Model, difficulty: float = 0.01, clock: HandClock | None = N
 def context(**given: Any) -> RouteContext:
     policy = DeviceSettings(**given.pop("policy", {}))
     return RouteContext(**{"device_id": "kitchen", "policy": policy, "at": NOON, "now": 1000.0, **given})
+
+
+def weighed(level: float, weight: float, kind: Kind = Kind.GENERAL, bar: float = ECO_BAR) -> Weighed:
+    """What a request is weighed by."""
+    return level, weight, bar, kind

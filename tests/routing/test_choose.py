@@ -11,7 +11,7 @@ from cheaprouter.routing.choose import Field, failing, fitting, mixed, ranks
 from cheaprouter.routing.dial import fitted, typical_home
 from cheaprouter.routing.shortlist import moves
 from tests.builders import a_model
-from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL
+from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, weighed
 
 chances = st.floats(0, 1)
 qualities = st.floats(0, 100)
@@ -22,8 +22,8 @@ def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300
     field = Field(candidates)
     entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
     worth = fitted([moves(field, one) for one in typical_home()]).worth(slider)
-    weighed = difficulty, worth * max(0.001, 0.55 * difficulty)
-    places = sorted(zip(ranks(entries, profile, weighed), entries.field.ids, strict=True))
+    so = weighed(difficulty, worth * max(0.001, 0.55 * difficulty))
+    places = sorted(zip(ranks(entries, profile, so), entries.field.ids, strict=True))
     return [name for _, name in places]
 
 

@@ -15,7 +15,7 @@ from cheaprouter.routing.candidates import Constraints, Needs
 from cheaprouter.routing.choose import ECO_BAR, Field, failing, first, fitting, ranks, settled, sure
 from cheaprouter.routing.dial import LEAST_GAIN
 from tests.builders import a_chat, a_model, saying
-from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router
+from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router, weighed
 
 levels = st.floats(0, 1)
 worths = st.just(0.0) | st.floats(1e-7, 1e3) | st.just(inf)
@@ -45,8 +45,8 @@ def entered(models, outputs=None):
 @given(tables(), scored, levels, worths)
 def test_the_first_is_the_least_of_all_ranks(models, profile, level, weight):
     entries = entered(models)
-    order = ranks(entries, profile, (level, weight))
-    assert first(entries, profile, (level, weight)) == order.index(min(order))
+    order = ranks(entries, profile, weighed(level, weight))
+    assert first(entries, profile, weighed(level, weight)) == order.index(min(order))
 
 
 @settings(max_examples=200, deadline=None)
@@ -62,15 +62,15 @@ def test_the_order_is_by_what_its_rule_says(models, level, weight):
     fails = [failing(level, factor(quality)) for quality in shaded]
     most = max(share(quality) for quality in shaded)
     rows = list(zip(entries.costs, fails, shaded, [model.id for model in models], strict=True))
-    weighed = (level, weight)
-    assert ranks(entries, Profile.AUTO, weighed) == [
+    weighed_so = weighed(level, weight)
+    assert ranks(entries, Profile.AUTO, weighed_so) == [
         (c + weight * (most - share(q)), -q, name) for c, _, q, name in rows
     ]
-    assert ranks(entries, Profile.ECO, weighed) == [
+    assert ranks(entries, Profile.ECO, weighed_so) == [
         (0, c, -q, name) if 1.0 - f >= ECO_BAR else (1, f, c, name) for c, f, q, name in rows
     ]
     best = [(-q, c, name) for c, _, q, name in rows]
-    assert ranks(entries, Profile.PREMIUM, weighed) == ranks(entries, Profile.AUTO, (level, inf)) == best
+    assert ranks(entries, Profile.PREMIUM, weighed_so) == ranks(entries, Profile.AUTO, weighed(level, inf)) == best
 
 
 @settings(max_examples=400, deadline=None)
@@ -79,16 +79,19 @@ def test_who_is_sure_to_win_wins_however_hard_it_is(models, profile, hard, worth
     if dear:  # else the cheapest is seldom the best
         models = [*models, a_model("z/best", 99, ("0.05", "0.05"))]
     entries = entered(models)
-    place = settled(entries, worth) if profile is Profile.AUTO else sure(entries)
+    place = settled(entries, Profile.AUTO, worth) if profile is Profile.AUTO else sure(entries)
     if place is not None:
-        every = [(level, worth * max(level, LEAST_GAIN)) for level in [0.0, 0.5, 1.0, *hard]]
-        assert {first(entries, profile, weighed) for weighed in every} == {place}
+        every = [weighed(level, worth * max(level, LEAST_GAIN)) for level in [0.0, 0.5, 1.0, *hard]]
+        assert {first(entries, profile, one) for one in every} == {place}
 
 
 def test_nobody_has_to_know_where_the_dial_is_at_its_ends():
-    entries = entered([SMALL, BIG, MIDDLE])
-    assert [entries.field.ids[settled(entries, worth)] for worth in (0.0, inf)] == ["lab/small", "lab/big"]
-    assert settled(entries, 0.01) is None
+    entries = entered([a_model("lab/small", 20, ("0.1", "0.4")), BIG])
+    assert [entries.field.ids[settled(entries, Profile.AUTO, worth)] for worth in (0.0, inf)] == [
+        "lab/small",
+        "lab/big",
+    ]
+    assert settled(entries, Profile.AUTO, 0.01) is None
 
 
 TEXTS = (
@@ -131,7 +134,7 @@ def test_what_is_kept_of_requests_of_a_size_is_what_is_worked_out_anew(models, p
 
     def found(field, prompt, output, level, known):
         entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), known, {})
-        return entries.costs, entries.outputs, entries.sure, first(entries, profile, (level, weight))
+        return entries.costs, entries.outputs, entries.sure, first(entries, profile, weighed(level, weight))
 
     candidates = [Candidate(model, model.prices[0]) for model in models]
     kept = Field(candidates)

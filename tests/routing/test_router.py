@@ -274,11 +274,6 @@ class TestSpeed:
         assert made.difficulty is None
         assert "only model" in made.reason
 
-    def test_premium_is_not_scored(self):
-        routes = router()
-        decide(routes, "blockrun/premium")
-        assert routes._difficulty.asked == 0
-
     def test_a_named_model_is_not_scored(self):
         routes = router()
         decide(routes, "lab/big")
