@@ -6,7 +6,7 @@ conversation's key) is worked out when first read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Final
 
@@ -54,7 +54,7 @@ class Features:
     `prompt_tokens`: estimate for the whole body; images and audio by constants, base64 never as text. `max_tokens`: the
     client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result.
     `turns`: user messages. `opening`: what opened the conversation (system prompt and first user message); `first_reply`: the
-    first answer to it, None before there is one.
+    first answer to it, None before there is one. `offered`: the tools as they came; `schemas`: their JSON, by which they are known again.
     """
 
     said: str = ""
@@ -68,6 +68,8 @@ class Features:
     tools: int = 0
     opening: tuple[str, str] = ("", "")
     first_reply: str | None = None
+    offered: Sequence[Any] = ()
+    schemas: bytes = b""
     _asked: Ask | None = field(default=None, init=False, repr=False)
 
     @property
@@ -253,12 +255,13 @@ def walked(body: Mapping[str, Any] | object) -> Features:
     if not tools or not isinstance(tools, list):
         tools = body.get("functions")
     tools = tools if isinstance(tools, list) else []
+    schemas = _schemas(tools) if tools else b""
     users = walk.users
     return Features(
         users[-1] if users else "",
         tuple(users[-5:-1]) if len(users) > 1 else (),
         _needs(walk, body, tools=bool(tools)),
-        int(walk.tokens + (_schema_tokens(tools) if tools else 0.0)) + 3,
+        int(walk.tokens + len(schemas) / SCHEMA_BYTES_PER_TOKEN) + 3,
         _ceiling(body),
         walk.role in _TOOL,
         len(users),
@@ -266,6 +269,8 @@ def walked(body: Mapping[str, Any] | object) -> Features:
         len(tools),
         (walk.system, users[0] if users else ""),
         walk.first_reply,
+        tools or (),
+        schemas,
     )
 
 
@@ -315,11 +320,11 @@ def _image_tokens(part: Mapping[Any, Any]) -> int:
     return LOW_DETAIL_TOKENS if detail == "low" else IMAGE_TOKENS
 
 
-def _schema_tokens(tools: list[Any]) -> float:
+def _schemas(tools: list[Any]) -> bytes:
     try:
-        return len(orjson.dumps(tools)) / SCHEMA_BYTES_PER_TOKEN
-    except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any size will do
-        return len(repr(tools)) / SCHEMA_BYTES_PER_TOKEN
+        return orjson.dumps(tools)
+    except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any text of its size will do
+        return repr(tools).encode("utf-8", "replace")
 
 
 def _first_call(calls: object) -> str:

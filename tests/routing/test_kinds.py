@@ -65,4 +65,4 @@ def test_what_a_home_may_learn_by_has_the_same_names_for_every_request(model):
         vector = model.vector(told)
         assert len(vector) == len(model.vector_names())
         assert vector[:2] == [told.fail, told.gain]
-        assert all(-1 <= number <= 1 for number in vector)
+        assert all(-3 <= number <= 3 for number in vector)
