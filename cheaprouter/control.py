@@ -15,10 +15,11 @@ from .books.reports import Reports
 from .catalog import shown
 from .catalog.prices import price_at
 from .core.const import VERSION
-from .core.errors import SettingError
+from .core.errors import NotFoundError, SettingError
 from .core.models import Json, Model, Profile
 from .core.records import dataclass
 from .gateway import Gateway
+from .learning import Learning
 from .world import World
 
 AUTO: Final = "auto"
@@ -129,6 +130,31 @@ class Control:
         if rate == 1:
             return dict(state)
         return {k: _times(v, rate) if k.startswith(("cost_", "saved_")) else v for k, v in state.items()}
+
+    def judge(self, request_id: str, device_id: str | None, *, good: bool) -> Json:
+        """Somebody says how an answer was, see `Learning.judge`. Raises NotFoundError, PermissionDeniedError."""
+        return self._learning.judge(request_id, device_id, good=good)
+
+    def judge_last(self, device_id: str | None, *, good: bool) -> None:
+        """The same of the last answer that a device got. Raises NotFoundError."""
+        request_id = None if device_id is None else self._learning.last(device_id)
+        if request_id is None:
+            raise NotFoundError("There is no answer to be judged.")
+        self._learning.judge(request_id, device_id, good=good)
+
+    def learned(self) -> Json:
+        """What this home has taught, in numbers and in words."""
+        return self._learning.told()
+
+    def forget_learned(self) -> None:
+        """Begin to learn anew."""
+        self._learning.reset()
+
+    @property
+    def _learning(self) -> Learning:
+        found = self.gateway.learning
+        assert found is not None
+        return found
 
     # --- devices -----------------------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from .core.ids import LONGEST_HEADER, ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .core.money import usd_text
 from .core.records import dataclass
+from .learning import Learning
 from .routing.router import RouteContext
 from .upstream.cache import CachedReply, cache_key
 from .upstream.call import Asker
@@ -93,6 +94,7 @@ class Gateway:
         self.cut_off = False  # from here on it is we who end replies, not their clients
         self.running = 0
         self.left_behind = LeftBehind()
+        self.learning: Learning | None = None
         self._idle: asyncio.Event | None = None
 
     def new_id(self) -> str:
@@ -303,6 +305,8 @@ class Gateway:
     def _score_later(self, world: World, account: Account) -> None:
         """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
         decision = account.decision
+        if self.learning is not None and decision is not None and account.model is not None:
+            self.learning.served(account.id, account.caller.device_id, decision, account.model)
         if decision is None or decision.score_later is None:
             return
 

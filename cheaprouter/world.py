@@ -19,6 +19,7 @@ from .core.models import Json
 from .core.records import dataclass
 from .providers.adapters import adapter_for
 from .routing.difficulty import DifficultyModel
+from .routing.home import Taught
 from .routing.router import Router
 from .routing.sticky import StickyStore
 from .upstream.cache import ResponseCache
@@ -53,6 +54,7 @@ class Makings:
 
     difficulty: DifficultyModel
     sticky: StickyStore
+    taught: Taught
     accounts: Accounts
     data: Path
 
@@ -76,7 +78,7 @@ class Makings:
             table=table,
             upstreams=make_upstreams(settings),
             policies=Policies(settings, self.accounts.overrides.scopes),
-            router=Router(table, settings, self.difficulty, sticky=self.sticky),
+            router=Router(table, settings, self.difficulty, sticky=self.sticky, taught=self.taught),
             cache=before.cache if before is not None and same_cache else make_cache(settings, clock.monotonic),
             auth=auth_of(settings),
             locked=settings.locked,

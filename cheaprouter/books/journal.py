@@ -45,6 +45,7 @@ class Journal:
         self._size = 0
         self._torn = False
         self._ended: dict[Path, int] = {}
+        self._sizes: dict[Path, int] = {}
         self._last = 0
         self._current: Path | None = None
         self._left: list[int] = []
@@ -163,11 +164,12 @@ class Journal:
         Cheap; in the thread that appends.
         """
         if self._size >= SEGMENT_BYTES and self._current is not None:
-            ended, previous = self._current, self._file
+            ended, previous, size = self._current, self._file, self._size
             if self._begin(self._last + 1):
                 # What is under way goes along: the old segment may be gone before it is over.
                 along = not self.open or self._write(b"".join(self.open.values()), self._last + 1)
                 self._ended[ended] = self._last if along else _NEVER
+                self._sizes[ended] = size
                 self._left.append(previous)
                 return True
         return False
@@ -181,6 +183,27 @@ class Journal:
                 else:
                     path.unlink(missing_ok=True)
                 del self._ended[path]
+                self._sizes.pop(path, None)
+
+    def shed(self, size: int) -> int:
+        """Remove ended segments of at least so many bytes, the oldest first: there is no room. Returns how many bookings went."""
+        gone = 0
+        for path in sorted(self._ended):
+            if size <= 0:
+                break
+            with suppress(OSError):
+                data = path.read_bytes()
+                path.unlink(missing_ok=True)
+                gone += max(0, data.count(b"\n") - data.count(_TORN + b"\n") - 1)  # the first line names the columns
+                size -= len(data)
+                del self._ended[path]
+                self._sizes.pop(path, None)
+        return gone
+
+    @property
+    def size(self) -> int:
+        """Bytes of what was appended since a segment began, and of those that ended and are still there."""
+        return self._size + sum(self._sizes.get(path, 0) for path in self._ended)
 
     def put_aside(self) -> None:
         """Rename damaged segments whose whole rows are all in SQLite for good: what was acknowledged is not told again."""

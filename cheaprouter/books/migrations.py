@@ -111,6 +111,16 @@ def standings_for_reports(connection: sqlite3.Connection) -> None:
         )""")
 
 
+def lessons_of_the_home(connection: sqlite3.Connection) -> None:
+    """Judged answers as numbers, by which a home learns (books/lessons.py)."""
+    connection.execute("""
+        CREATE TABLE lesson (
+            seq INTEGER PRIMARY KEY, at INTEGER NOT NULL, device_id TEXT NOT NULL, request_id TEXT NOT NULL UNIQUE,
+            source TEXT NOT NULL, residual REAL NOT NULL, weight REAL NOT NULL, vector BLOB NOT NULL
+        )""")
+    connection.execute("CREATE INDEX lesson_device ON lesson (device_id, seq)")
+
+
 MIGRATIONS: Final[tuple[Migration, ...]] = (
     requests_and_daily_totals,
     devices_and_their_settings,
@@ -118,9 +128,10 @@ MIGRATIONS: Final[tuple[Migration, ...]] = (
     rollups_for_reports,
     keys_that_expire,
     standings_for_reports,
+    lessons_of_the_home,
 )
 TABLES: Final = ("meta", "daily", "request", "device_key", "setting", "device", "forgiven")
-"""What is taken over from damaged books. `rollup` and `standing` are made anew of these."""
+"""What is taken over from damaged books. `rollup` and `standing` are made anew of these; `lesson` begins anew."""
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Connections that only read, each with a thread of its own: a long report, a short look and bookings do not wait for each other.
 
-None reads for longer than `MOST_SECONDS`, and only so many wait for their turn: whoever asks is told at once, or soon.
+None works for longer than `MOST_SECONDS`, and only so many wait for their turn: whoever asks is told at once, or soon.
 """
 
 from __future__ import annotations
@@ -21,8 +21,11 @@ READ_TEXT: Final = partial(str, encoding="utf-8", errors="replace")
 """How text is read: what is no UTF-8 does not take the rest along."""
 
 MOST_SECONDS: Final = 2.0
-"""How long one look may take. Reports are read from sums, within hundredths: what takes so long would hold up the next ones,
+"""How long one look may work. Reports are read from sums, within hundredths: what takes so long would hold up the next ones,
 and a WAL that is read from cannot begin anew."""
+
+SLOW: Final = 5
+"""How many times as long a look may take where it waits for the disk: after a start nothing of the file is in memory."""
 
 MOST_WAITING: Final = 8
 """Looks that wait for their turn."""
@@ -98,13 +101,17 @@ class Reader:
 
 @contextmanager
 def within(connection: sqlite3.Connection, seconds: float = MOST_SECONDS) -> Iterator[None]:
-    """Let SQLite work for no longer than that. Raises TooLongError; the connection can be used on."""
-    until = time.monotonic() + seconds
+    """Let SQLite work for no longer than that, of its own time: a disk that is read for the first time may take `SLOW` times as long.
+
+    Raises TooLongError; the connection can be used on.
+    """
+    began, worked = time.monotonic(), time.thread_time()
     late = False
 
     def is_late() -> bool:
         nonlocal late
-        late = time.monotonic() > until
+        since = time.monotonic() - began
+        late = since > seconds and (since > seconds * SLOW or time.thread_time() - worked > seconds)
         return late
 
     connection.set_progress_handler(is_late, _STEPS)

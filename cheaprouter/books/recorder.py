@@ -99,6 +99,11 @@ class Retention:
             return FIRST_AT
         return max(FIRST_AT, microseconds(self.clock.utcnow()) - self.settings.retention_days * _DAY_US)
 
+    @property
+    def journal_share(self) -> int:
+        """Bytes that the journal takes before the database's file is brought up to date, so that it can be forgotten."""
+        return space.journal_share(self.settings.max_mb)
+
     def make_room(self, database: Database) -> int:
         """Remove copies beyond their share; returns what the database's file may take, in bytes. Reads the folder."""
         if database.path is None or database.taken:
@@ -182,9 +187,10 @@ class Recorder:
         self._handed_over = 0
         self._failing = False
         self._held_up = ""
-        self._lost = 0
+        self._lost = self._told_lost = 0
         self._untidy = False
         self._rows_unmoved = 0
+        self._kept = 0
         self._overflowed = False
         self._moved_aside: Path | None = None
 
@@ -327,9 +333,11 @@ class Recorder:
             rows = list(self._waiting)
             if not rows:
                 return
-            if self._lost:
-                words = f"{self._lost} booking(s) found no room, neither on the disk nor in memory, and are lost."
-                self._lost = 0
+            if self._lost >= max(1, 2 * self._told_lost):  # as a list of losses that grows for ever tells nothing
+                self._told_lost = self._lost
+                words = (
+                    f"{self._lost} booking(s) so far found no room, neither on the disk nor in memory, and are lost."
+                )
                 await asyncio.to_thread(self._database.add_damage, [words])
             self._handed_over = rows[-1][0]
             if self._overflowed or self._database.moved_aside != self._moved_aside:
@@ -344,6 +352,7 @@ class Recorder:
                     _LOG.error("Bookings cannot be written to the database, they wait in memory: %s", error)
                 self._failing = True
                 self._held_up = str(error) if isinstance(error, WalFullError) else ""
+                await self._bound_journal()
                 return
             self._failing = self._overflowed = False
             self._unmoved.set()
@@ -400,7 +409,7 @@ class Recorder:
             self._unwritten.clear()
             self._woken = False
             await self.flush()
-            if self._rows_unmoved >= MOST_UNMOVED:
+            if self._rows_unmoved >= MOST_UNMOVED or self._journal.size - self._kept > self._retention.journal_share:
                 await self._settled()
             if self._failing:
                 # Try again before long, also where nothing new comes in.
@@ -451,6 +460,20 @@ class Recorder:
         self._untidy = False
         if safe and not self._database.volatile:
             self._journal.forget(applied)
+        self._kept = self._journal.size
+        if self._database.volatile:
+            await self._bound_journal()
+
+    async def _bound_journal(self) -> None:
+        """While the database takes nothing the journal grows, but not beyond what everything together may take."""
+        folder = self._journal.folder
+        if folder is None:
+            return
+        if self._journal.rotate():
+            self._unsynced.set()
+        over = await asyncio.to_thread(space.over, folder.parent, self._retention.settings.max_mb)
+        if over > 0:
+            self._lost += self._journal.shed(over)
 
     def _complain(self, error: sqlite3.Error) -> None:
         if not self._untidy:

@@ -113,6 +113,15 @@ def whole_months(connection: sqlite3.Connection, first: int, last: int) -> bool:
     return connection.execute(later, (last, last // 100 * 100 + 99)).fetchone() is None
 
 
+def quarters(kind: int, filters: Collection[str], ats: Collection[int]) -> str:
+    """SQL to select from: rows of a kind that has hours, of the day `:first`, of these quarters alone; `filters` as in `source`."""
+    picked = "".join(f" AND {name} = :{name}" for name in filters)
+    these = ", ".join(map(str, ats))
+    return (
+        f"SELECT {', '.join(_COLUMNS[1:])} FROM rollup WHERE kind = {kind} AND day = :first AND at IN ({these}){picked}"
+    )
+
+
 def source(kind: int, filters: Collection[str], unfilled: int) -> str:
     """SQL to select from: rows of a kind of the days `:first` to `:last`, of `:device_id` and `:model_id` if in `filters`.
 

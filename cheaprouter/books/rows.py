@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
 from datetime import UTC, datetime, timedelta
+from operator import itemgetter
 from typing import Any, Final
 
 from ..core.models import RequestRecord, Usage
@@ -85,10 +86,16 @@ INTERRUPTED: Final = "interrupted"
 _RULES: Final = tuple(SHAPE.values())
 _OF_USAGE: Final = tuple(field.name for field in fields(Usage) if field.name in SHAPE)
 _NUMBERS: Final = (int, float)
-_TEXTS: Final = tuple((INDEX[name], most) for name, (kind, _, most, _) in SHAPE.items() if kind is str)
-_MEASURED: Final = tuple(
-    (INDEX[name], *rule[1:3]) for name, rule in SHAPE.items() if rule is _TOKENS or rule[0] is float or name == "at"
+_ROOM: Final = _TEXT[2]
+_NAMES: Final = itemgetter(*(index for name, index in INDEX.items() if SHAPE[name] in (_TEXT, _MAYBE)))
+_LITTLE: Final = SHAPE["via"][2]
+_WORDS: Final = itemgetter(
+    *(index for name, index in INDEX.items() if SHAPE[name][0] is str and SHAPE[name][2] == _LITTLE)
 )
+_TOLD: Final = SHAPE["reason"][2]
+_COUNTS: Final = itemgetter(*(INDEX[name] for name, rule in SHAPE.items() if rule is _TOKENS))
+_AT, _REASON, _LATENCY = INDEX["at"], INDEX["reason"], INDEX["latency_ms"]
+_FIRST_TOKEN, _SCORE = INDEX["first_token_ms"], INDEX["score"]
 
 
 def microseconds(moment: datetime) -> int:
@@ -107,15 +114,26 @@ def make_row(seq: int, values: tuple[Any, ...]) -> Row:
     Texts are cut, and so are impossible counts and times. Whole numbers of our own (a status, a cost) are right already.
     """
     row = (seq, *values)
-    for index, most in _TEXTS:
-        text = row[index]
-        if text is not None and (len(text) > most or not text.isascii()):
-            return _bounded(row)
-    for index, least, most in _MEASURED:
-        number = row[index]
-        if number is not None and not least <= number <= most:
-            return _bounded(row)
-    return row
+    # Few steps for all columns together, where `_bounded` takes one for each: all is plainly within its rule, as nearly always.
+    counts, names, words = _COUNTS(row), "".join(filter(None, _NAMES(row))), "".join(filter(None, _WORDS(row)))
+    first, score, reason = row[_FIRST_TOKEN], row[_SCORE], row[_REASON]
+    if (
+        None not in counts
+        and min(counts) >= 0
+        and max(counts) <= _TOKENS[2]
+        and FIRST_AT <= row[_AT] <= LAST_AT
+        and 0 <= row[_LATENCY] <= _MOST_MS
+        and (first is None or 0 <= first <= _MOST_MS)
+        and (score is None or 0 <= score <= 1)
+        and len(names) <= _ROOM
+        and len(words) <= _LITTLE
+        and len(reason) <= _TOLD
+        and names.isascii()
+        and words.isascii()
+        and reason.isascii()
+    ):
+        return row
+    return _bounded(row)
 
 
 def bounded_intent(values: tuple[Any, ...]) -> tuple[Any, ...]:

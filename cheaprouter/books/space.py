@@ -38,10 +38,13 @@ _OURS: Final = (
     "cache/**/*",
 )
 _LEFT_OVER: Final = (".*.json.*", ".admin_key.*", "*.partial")
-_BOOKS: Final = frozenset({"cheaprouter.db", "cheaprouter.db-wal", "cheaprouter.db-shm"})
 _BACKUP: Final = "cheaprouter-backup.db"
+_APART: Final = frozenset({"cheaprouter.db", "cheaprouter.db-wal", "cheaprouter.db-shm", _BACKUP, f"{_BACKUP}.partial"})
 _OLD: Final = 86_400.0
-"""Seconds after which what a command left behind has served: a temporary file, the copy for a backup."""
+"""Seconds after which a temporary file that a command left behind has served."""
+
+_TAKEN: Final = 2 * 3600.0
+"""Seconds after which a backup has surely been taken, and its copy goes. Until then no history is deleted to make room for it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,9 +56,9 @@ class Shares:
 
 
 def shares(folder: Path, max_mb: int) -> Shares:
-    """What the database may take beside all else that is there now. Reads the folder."""
+    """What the database may take beside all else that is there now but the copy for a backup. Reads the folder."""
     most = max_mb * MEGABYTE
-    log, journal = log_share(max_mb), min(MOST_JOURNAL, most // 8)
+    log, journal = log_share(max_mb), journal_share(max_mb)
     others = sum(size for path, size in _sizes(folder, _OURS).items() if not _is_the_books(path))
     return Shares(
         log, max(0, (most - log - journal - others) * 9 // 10)
@@ -67,6 +70,16 @@ def log_share(max_mb: int) -> int:
     return min(wal.MOST_BYTES, max_mb * MEGABYTE // 4)
 
 
+def journal_share(max_mb: int) -> int:
+    """How long the journal may get while the database takes its bookings."""
+    return min(MOST_JOURNAL, max_mb * MEGABYTE // 8)
+
+
+def over(folder: Path, max_mb: int) -> int:
+    """By how many bytes everything together is too much, or nearly so. Reads the folder."""
+    return taken(folder) - max_mb * MEGABYTE * 31 // 32
+
+
 def taken(folder: Path) -> int:
     """Bytes of everything that is ours."""
     return sum(_sizes(folder, _OURS).values())
@@ -74,10 +87,9 @@ def taken(folder: Path) -> int:
 
 def trim(folder: Path, max_mb: int, now: float | None = None) -> None:
     """Remove what was left behind, and copies beyond their share, the oldest first. Never raises OSError."""
-    before = (time.time() if now is None else now) - _OLD
-    left = [*_sizes(folder, _LEFT_OVER), *([folder / _BACKUP] if (folder / _BACKUP).exists() else [])]
-    for path in left:
-        if _changed(path) < before:
+    now = time.time() if now is None else now
+    for path, kept in [*((path, _OLD) for path in _sizes(folder, _LEFT_OVER)), (folder / _BACKUP, _TAKEN)]:
+        if path.exists() and _changed(path) < now - kept:
             _remove(path, "it was left behind")
     most = max_mb * MEGABYTE
     copies = _sizes(folder, _COPIES)
@@ -108,8 +120,8 @@ def _sizes(folder: Path, patterns: Iterable[str]) -> dict[Path, int]:
 
 
 def _is_the_books(path: Path) -> bool:
-    """The database, its log and the journal's segments: these have shares of their own."""
-    return path.name in _BOOKS or (path.parent.name == "journal" and path.suffix == ".log")
+    """The database, its log, its copy for a backup and the journal's segments: these have shares of their own, or none."""
+    return path.name in _APART or (path.parent.name == "journal" and path.suffix == ".log")
 
 
 def _changed(path: Path) -> float:

@@ -52,6 +52,7 @@ _LINES: Final = {
 }
 """Of devices the index of names has all that is needed."""
 
+_LAST: Final = 99991231
 _WIDTH: Final = len(TOTALS)
 
 
@@ -97,8 +98,9 @@ def _parts(
 ) -> tuple[list[array[int]], list[array[int]], Parts] | None:
     """The standing at the end of the newest day, the one before the first, and what comes on top of the difference."""
     month = newest // 100 * 100
-    later = "SELECT 1 FROM daily WHERE day > ? AND day <= ? LIMIT 1"
-    if connection.execute(later, (newest, month + 99)).fetchone() is not None:
+    # Of models a month is thousands of sums, of devices one each, which is less than two standings are.
+    later, last = "SELECT 1 FROM daily WHERE day > ? AND day <= ? LIMIT 1", month + 99 if kind == DEVICE else _LAST
+    if connection.execute(later, (newest, last)).fetchone() is not None:
         upper, more = _before(connection, kind, newest + 1), _nothing()
     else:
         more = _of_the_month(connection, kind, month)

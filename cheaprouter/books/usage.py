@@ -83,7 +83,7 @@ def answer(connection: sqlite3.Connection, query: Query, calendar: Calendar) -> 
         found = _by_device(connection, query)
     elif groups == {"device", "month"} and not query.picked:
         found = _by_month_and_device(connection, query)
-    elif groups <= {"month", "model", "provider"} and groups != {"month"} and not query.picked:
+    elif groups <= {"month", "model", "provider"} and not query.picked:
         found = _by_model(connection, query)
     elif "device" in groups and groups <= {"device", "month", "model", "provider"} and query.device is None:
         found = _of_the_busiest(connection, query)
@@ -164,7 +164,7 @@ def _of_the_busiest(connection: sqlite3.Connection, query: Query) -> Answer | No
         for rows, *row in connection.execute(of_one, {"device_id": name, **query.picked}):
             _add(found, tuple(row[: len(keys)]), row[len(keys) :])
             read += rows
-        read += len(days) // 2  # a look costs, too, where there is nothing
+        read += len(days)  # a look costs, too, where there is nothing
         seen += 1
         if not seen % _AT_ONCE:
             columns.give_way()
@@ -206,6 +206,8 @@ def _by_rollups(connection: sqlite3.Connection, query: Query, calendar: Calendar
         partial = len(labels[0]) >= most or _is_cut(connection, query)
         return _cut(connection, query, labels, found[len(groups) :], partial=partial)
     most = min(most, MOST_READ) if "provider" in groups else most  # what is read is finer than what is told
+    if "hour" in groups and (first := _of_the_first_hour(connection, query, calendar, most)) is not None:
+        return first
     rows: Found = {}
     read = _merge(connection.execute(*_select(connection, query, most)), rows, query.group_by, calendar)
     partial = read >= most or _is_cut(connection, query)
@@ -224,14 +226,38 @@ def _labels(group: str, column: Sequence[Any]) -> list[str | None]:
 def _leave_out_what_was_cut(found: Found, query: Query) -> None:
     """What is read last may go on where nothing is read any more: of an hour all that is told, else one row."""
     last = next(reversed(found))
-    if "hour" not in query.group_by:
-        del found[last]
-        return
-    place = query.group_by.index("hour")
-    if all(key[place] == last[place] for key in found):
-        return
-    for key in [key for key in found if key[place] == last[place]]:
-        del found[key]
+    place = query.group_by.index("hour") if "hour" in query.group_by else None
+    cut = [last] if place is None else [key for key in found if key[place] == last[place]]
+    if len(cut) < len(found):
+        for key in cut:
+            del found[key]
+
+
+def _of_the_first_hour(connection: sqlite3.Connection, query: Query, calendar: Calendar, most: int) -> Answer | None:
+    """The first rows of the first hour, each whole, where that hour has more than are read in order. None: it has not."""
+    kind = _kind(connection, query)
+    if rollups.unfilled(connection) or query.device is not None:
+        return None
+    first = f"SELECT day, at FROM ({rollups.source(kind, (), 0)}) ORDER BY day, at LIMIT 1"  # noqa: S608 - our own names
+    known = {"first": query.first, "last": query.last, **query.picked}
+    day, at = connection.execute(first, known).fetchone() or (0, 0)
+    ats = [
+        at + n * rollups.QUARTER for n in range(4) if _hour(at + n * rollups.QUARTER, calendar) == _hour(at, calendar)
+    ]
+    known["first"] = day
+    count = f"SELECT count(*) FROM ({rollups.quarters(kind, (), ats)})"  # noqa: S608 - likewise
+    if connection.execute(count, known).fetchone()[0] <= most:
+        return None
+    groups = [f"{at if group == 'hour' else GROUPS[group]} AS g{n}" for n, group in enumerate(query.group_by)]
+    order = ", ".join([f"g{n}" for n in range(len(groups))])
+    text = f"""SELECT {", ".join(groups)}, {NAMED_SUMS} FROM ({rollups.quarters(kind, query.picked, ats)})
+        GROUP BY {order} ORDER BY {order} LIMIT {most}"""  # noqa: S608 - likewise
+    found = columns.select(connection, (*[f"g{n}" for n in range(len(groups))], *TOTALS), text, known)
+    labels = [
+        [_hour(at, calendar)] * len(column) if group == "hour" else _labels(group, column)
+        for group, column in zip(query.group_by, found, strict=False)
+    ]
+    return _cut(connection, query, labels, found[len(groups) :], partial=True)
 
 
 def _kind(connection: sqlite3.Connection, query: Query) -> int:

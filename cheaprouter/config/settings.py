@@ -161,6 +161,7 @@ class RoutingSettings:
 
     `cost_quality`: 0 (cost) .. 10 (quality) for `auto`. `max_cost`: USD ceiling for one request, fallbacks included.
     `exclude`: ids or `provider/*` never chosen by a profile. `sticky`: keep a conversation on its model where that pays.
+    `learn`: correct what a better model gains by answers of this home that somebody judged.
     `fallback_on_content_filter`: try another model where one refuses by filter.
     """
 
@@ -170,6 +171,7 @@ class RoutingSettings:
     max_cost: Decimal | None = setting(values.money(), None)
     exclude: tuple[str, ...] = setting(texts.models, ())
     sticky: bool = setting(values.flag, default=True)
+    learn: bool = setting(values.flag, default=True)
     max_attempts: int = setting(values.whole(1, 20), 6)
     fallback_on_content_filter: bool = setting(values.flag, default=False)
 
@@ -192,7 +194,8 @@ class MqttSettings:
 
     `protocol`: `5`, `3.1.1` or `auto` (5 first). `interval`: least seconds between two states of the same device.
     `discovery`: announce to Home Assistant. `max_devices`: how many have topics of their own, beside those that something
-    is set for. `commands` / `chat`: whether publishers may set things / ask models.
+    is set for. `commands` / `chat`: whether publishers may set things / ask models. `response_topics`: where else than under
+    the base topic they may have answers. `deleted_devices`: what becomes of one that somebody deletes in Home Assistant.
     """
 
     host: str = setting(texts.host, "", option="mqtt.host")
@@ -211,6 +214,8 @@ class MqttSettings:
     interval: float = setting(values.number(0, 3600, unit="seconds"), 10.0)
     commands: bool = setting(values.flag, default=True, option="mqtt.commands")
     chat: bool = setting(values.flag, default=True, option="mqtt.chat")
+    response_topics: tuple[str, ...] = setting(values.many(texts.topic_filter, "a list of topics"), ())
+    deleted_devices: str = setting(values.one_of(("return", "stay_away")), "return")
     embedded: bool = setting(values.flag, default=False)
     enabled: bool = setting(values.flag, default=True, option="mqtt.enabled")
 

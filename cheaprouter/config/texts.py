@@ -79,6 +79,10 @@ topic: Final = like(
     r"(?!.*/\Z)[^#+\x00-\x20$/][^#+\x00-\x20]{0,199}", "an MQTT topic without spaces, '#', '+' or a slash at its ends"
 )
 """To build on: no wildcards, no slash at either end, not the broker's own `$`."""
+topic_filter: Final = like(
+    r"(?!\$)(?:[^#+/\x00-\x20]*/|\+/){0,40}(?:[^#+/\x00-\x20]{1,200}|\+|#)",
+    "an MQTT topic, with `+` for one level or `/#` at its end for all below",
+)
 
 provider_name: Final = like(r"[a-z0-9_-]{1,64}", "1 to 64 small letters, digits, `_` or `-`")
 """The first part of its models' ids and of topics."""

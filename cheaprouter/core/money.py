@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from decimal import ROUND_HALF_EVEN, Decimal
+from functools import lru_cache
 from typing import Final
 
 PICO: Final = 1_000_000_000_000
@@ -55,6 +56,7 @@ def from_pico(pico: int) -> Decimal:
     return Decimal(pico).scaleb(-_EXPONENT)
 
 
+@lru_cache(maxsize=64)  # a request's cost is told twice, and alike ones cost the same
 def usd_text(pico: int) -> str:
     """Pico-dollars (not negative) as USD, a plain decimal without an exponent: `0.000012`."""
     whole, rest = divmod(pico, PICO)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Mapping
 from typing import Protocol
 
@@ -47,6 +49,7 @@ class ChatDoor:
     def __init__(self, control: Control) -> None:
         self._control = control
         self._gateway = control.gateway
+        self._left: deque[Reply] = deque()
 
     def takes(self, head: Head) -> bool:
         """Whether that head may come in as things stand; what may not is refused on aiohttp's road."""
@@ -80,9 +83,25 @@ class ChatDoor:
             try:
                 client.send(200, reply.headers, reply.body)
             finally:
-                reply.close()
+                self._close_soon(reply)
         else:
             await _stream(client.open(), reply)
+
+    def _close_soon(self, reply: Reply) -> None:
+        """Book it once all that has come just now is looked at: nobody waits for it, and several in a row take less than each alone."""
+        self._left.append(reply)
+        if self._gateway.running <= 1:
+            self._close_all()
+        elif len(self._left) == 1:
+            asyncio.get_running_loop().call_soon(self._close_all)
+
+    def _close_all(self) -> None:
+        try:
+            while self._left:
+                self._left.popleft().close()
+        finally:
+            if self._left:  # one could not be booked: that is no reason not to book the others
+                asyncio.get_running_loop().call_soon(self._close_all)
 
     def give_up(self, client: Client, head: Head, error: GivenUpError) -> None:
         """The body does not come, or is not waited for."""

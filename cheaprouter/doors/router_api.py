@@ -154,6 +154,29 @@ async def route(request: web.Request) -> web.Response:
     return json_response(request.app[CONTROL].explain(body, device_id))
 
 
+async def feedback(request: web.Request) -> web.Response:
+    """How an answer was: `{"request_id": "req_…", "good": true}`, by the device that got it, or with the admin key."""
+    caller, control = identify(request), request.app[CONTROL]
+    body = _only(_object(await read_json(request)), "request_id", "good")
+    request_id, good = body.get("request_id"), body.get("good")
+    if not isinstance(request_id, str) or not request_id:
+        raise InvalidRequestError("`request_id` must be the `x-request-id` of an answer.", param="request_id")
+    if not isinstance(good, bool):
+        raise InvalidRequestError("`good` must be true or false.", param="good")
+    return json_response(control.judge(request_id, None if caller.admin else caller.device_id, good=good))
+
+
+async def learned(request: web.Request) -> web.Response:
+    """What this home has taught the router, in numbers and in words."""
+    return json_response(for_house(request).learned())
+
+
+async def forget_learned(request: web.Request) -> web.Response:
+    """Forget it, and all judged answers."""
+    for_admin(request).forget_learned()
+    return json_response({"ok": True})
+
+
 async def list_keys(request: web.Request) -> web.Response:
     """The devices' keys: names and dates, never the keys."""
     return json_response({"data": await for_admin(request).accounts.list_keys()})
@@ -301,6 +324,9 @@ ROUTES: Final = [
     web.patch("/router/settings", set_settings),
     web.get("/router/usage", usage),
     web.post("/router/route", route),
+    web.post("/router/feedback", feedback),
+    web.get("/router/learning", learned),
+    web.delete("/router/learning", forget_learned),
     web.get("/router/keys", list_keys),
     web.post("/router/keys", add_key),
     web.post("/router/keys/{key:.+}/rotate", rotate_key),

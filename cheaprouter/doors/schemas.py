@@ -79,6 +79,20 @@ def schemas() -> Json:
             description="OpenAI's shape of an error.",
         ),
         "Ok": obj({"ok": {"const": True}}),
+        "Feedback": obj({"request_id": {"type": "string", "minLength": 1}, "good": FLAG}, additionalProperties=False),
+        "Judged": obj({"ok": {"const": True}, "counted": FLAG, "labels": COUNT}),
+        "Learned": obj(
+            {
+                "enabled": FLAG,
+                "active": FLAG,
+                "labels": COUNT,
+                "needed": COUNT,
+                "sources": obj({}),
+                "learned": many(TEXT),
+                "weights": obj({}),
+                "devices": obj({}),
+            }
+        ),
         "ChatRequest": obj(
             {"model": {"type": "string", "minLength": 1}, "messages": {**many(ref("Message")), "minItems": 1}},
             chat_fields,

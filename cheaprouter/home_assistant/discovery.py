@@ -37,8 +37,9 @@ _ID_LENGTH: Final = 12
 
 _SUPPORT_URL: Final = "https://github.com/cheaprouter/cheaprouter"
 _OFF_AT_FIRST: Final = {"enabled_by_default": False}
-_TODAY: Final = "{{ today_at('00:00').isoformat() }}"
-_MONTH: Final = "{{ today_at('00:00').replace(day=1).isoformat() }}"
+_TODAY: Final = "{{ value_json.get('day_began') }}"
+_MONTH: Final = "{{ value_json.get('month_began') }}"
+"""By the router's calendar: with another zone Home Assistant's own clock would count a day's cost again and again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,8 +194,8 @@ def _hub_controls(topics: Topics, choices: Choices) -> dict[str, Json]:
     return {
         "profile": _select(topics, None, "profile", "Profile", choices.profiles, "mdi:tune"),
         "cost_quality": _number(topics, None, "cost_quality", "Cost or quality", "mdi:scale-balance", 0.5),
-        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget"),
-        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget"),
+        "daily_budget": _budget(topics, None, "daily_budget", "Daily budget", choices.currency),
+        "monthly_budget": _budget(topics, None, "monthly_budget", "Monthly budget", choices.currency),
         "cloud_paused": _switch(topics, None, "cloud_paused", "Cloud paused", "mdi:cloud-off-outline", default="false"),
         "reset_today": _button(topics, None, "reset_today", "Reset today", "mdi:restore"),
         "clear_cooldowns": _button(topics, None, "clear_cooldowns", "Clear cool-downs", "mdi:snowflake-off"),
@@ -209,10 +210,12 @@ def _device_controls(topics: Topics, slug: str, choices: Choices) -> dict[str, J
         "rpm": _limit(topics, slug, "rpm", "Requests per minute", "requests/min"),
         "tpm": _limit(topics, slug, "tpm", "Tokens per minute", "tokens/min"),
         "parallel": _limit(topics, slug, "parallel", "Parallel requests", "requests"),
-        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget"),
-        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget"),
+        "daily_budget": _budget(topics, slug, "daily_budget", "Daily budget", choices.currency),
+        "monthly_budget": _budget(topics, slug, "monthly_budget", "Monthly budget", choices.currency),
         "enabled": _switch(topics, slug, "enabled", "Enabled", "mdi:power", default="true"),
         "reset_today": _button(topics, slug, "reset_today", "Reset today", "mdi:restore"),
+        "good_answer": _button(topics, slug, "good_answer", "Good answer", "mdi:thumb-up-outline") | _OFF_AT_FIRST,
+        "bad_answer": _button(topics, slug, "bad_answer", "Bad answer", "mdi:thumb-down-outline") | _OFF_AT_FIRST,
     }
 
 
@@ -290,11 +293,11 @@ def _limit(topics: Topics, slug: str, key: str, name: str, unit: str) -> Json:
     return _number(topics, slug, key, name, "mdi:speedometer", 1) | {"unit_of_measurement": unit}
 
 
-def _budget(topics: Topics, slug: str | None, key: str, name: str) -> Json:
-    """In USD, as the books are. The least of the box says that there is none: 0 means that nothing may be spent."""
+def _budget(topics: Topics, slug: str | None, key: str, name: str, currency: str) -> Json:
+    """In the currency of the costs. The least of the box says that there is none: 0 means that nothing may be spent."""
     number = _number(topics, slug, key, name, "mdi:piggy-bank-outline", 0.01)
     template = f"{{% set b = value_json.get('{key}') %}}{{{{ b if b is number else {number['min']} }}}}"
-    return number | {"unit_of_measurement": "USD", "value_template": template}
+    return number | {"unit_of_measurement": currency, "value_template": template}
 
 
 def _switch(topics: Topics, slug: str | None, key: str, name: str, icon: str, *, default: str) -> Json:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Final
 
 from ..core.records import dataclass
@@ -12,10 +13,14 @@ _LONGEST: Final = 256
 
 @dataclass(frozen=True, slots=True)
 class Topics:
-    """Names under one base topic (`cheaprouter`) and one discovery prefix (`homeassistant`)."""
+    """Names under one base topic (`cheaprouter`) and one discovery prefix (`homeassistant`).
+
+    `answers`: filters of further topics that publishers may have their answers on.
+    """
 
     base: str
     prefix: str
+    answers: tuple[str, ...] = ()
 
     @property
     def status(self) -> str:
@@ -68,6 +73,15 @@ class Topics:
         last = self.status if slug is None else self.availability(slug)
         return (self.state(slug), self.details(slug), last)
 
+    def discovered(self, topic: str) -> str | None:
+        """The id that is announced on a topic of Home Assistant's device discovery; None for another topic."""
+        before, after = f"{self.prefix}/device/", "/config"
+        return topic[len(before) : -len(after)] if topic.startswith(before) and topic.endswith(after) else None
+
+    def own(self) -> list[str]:
+        """Where only we publish, and others are heard that do: see the room that watches it."""
+        return [self.status, self.details(None), self.availability("+")]
+
     def subscriptions(self, *, commands: bool, chat: bool, discovery: bool) -> list[str]:
         """What to listen to."""
         filters = [f"{self.base}/request/+"]
@@ -86,15 +100,33 @@ class Topics:
         return topic[len(self.base) + 1 :].split("/")
 
     def may_answer_on(self, topic: str) -> bool:
-        """Whether a publisher may have its answer there.
+        """Whether a publisher may have its answer there: where our answers are, and where `answers` lets them go.
 
-        Our own topics and discovery are out, or a request would write with our rights what its sender may not, or call itself.
+        Anywhere else a request would write with our rights what its sender may not, or call itself: our own topics and
+        discovery are out whatever `answers` says.
         """
         if not topic or len(topic.encode()) > _LONGEST or topic.startswith("$") or set(topic) & set("+#\0"):
             return False
-        if topic.startswith(f"{self.prefix}/"):
+        if topic == self.base or topic.startswith(f"{self.prefix}/"):
             return False
-        levels = self.inside(topic)
-        if levels is None:
-            return topic != self.base
-        return levels[0] == "response" or levels[-2:] == ["chat", "response"]
+        match self.inside(topic):
+            case None:
+                return any(fits(allowed, topic) for allowed in self.answers)
+            case ["response", _, *_] | ["chat", "response", *_] | ["device", _, "chat", "response", *_]:
+                return True
+            case _:
+                return False
+
+
+def fits(allowed: str, topic: str) -> bool:
+    """Whether a topic is among those of an MQTT filter: `+` is one level, `#` at the end any number, none included."""
+    return _fits(allowed.split("/"), topic.split("/"))
+
+
+def _fits(allowed: Sequence[str], levels: Sequence[str]) -> bool:
+    for place, wanted in enumerate(allowed):
+        if wanted == "#":
+            return True
+        if place >= len(levels) or wanted not in {"+", levels[place]}:
+            return False
+    return len(levels) == len(allowed)

@@ -235,6 +235,7 @@ def _work(house: House, options: Options, supervisor: Supervisor | None, about: 
         "config-watcher": watcher.run,
         "discovery": lambda: _discover_for_ever(house, reloaded),
         "prices": prices.run,
+        "learning": house.learning.run,
         "clock": lambda: keep_time(house.clock, house.accounts.database),
     }
     if supervisor is not None:

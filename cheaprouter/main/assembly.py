@@ -35,8 +35,10 @@ from ..core.models import Json
 from ..core.records import dataclass
 from ..core.tasks import Tasks
 from ..gateway import Gateway
+from ..learning import Learning
 from ..providers.mock import MockTransport
 from ..routing.difficulty import DifficultyModel
+from ..routing.home import Taught
 from ..routing.router import RouteContext, Router
 from ..routing.sticky import StickyStore
 from ..upstream.direct import DirectTransport
@@ -89,6 +91,12 @@ class House:
         return self.accounts.clock
 
     @property
+    def learning(self) -> Learning:
+        """What this home teaches."""
+        assert self.gateway.learning is not None
+        return self.gateway.learning
+
+    @property
     def bus(self) -> EventBus:
         """What happens is told here."""
         return self.accounts.bus
@@ -99,8 +107,9 @@ class House:
         return self.accounts.recorder
 
     def all_problems(self) -> tuple[str, ...]:
-        """What is wrong with the settings, with the books and the place for them, and with the clock."""
-        return (*self.problems, *self.recorder.problems(), *self.clock.problems())
+        """What is wrong with the settings, with the books and the place for them, with the clock, and at the broker."""
+        mqtt = () if self.bridge is None else self.bridge.problems()
+        return (*self.problems, *self.recorder.problems(), *self.clock.problems(), *mqtt)
 
     def task_states(self) -> Mapping[str, str]:
         """Background work by name, for `/health`."""
@@ -261,16 +270,18 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
         http=settings.http,
     )
     accounts.restore_settings(settings, drop_outdated=loaded.good)
-    makings = Makings(DifficultyModel.load(), StickyStore(), accounts, data)
+    makings = Makings(DifficultyModel.load(), StickyStore(), Taught(), accounts, data)
     pool = Pool(DirectTransport(), MockTransport(), bus, clock, pace=pace)
     gateway = Gateway(makings.world(settings, {}), accounts, pool)
+    gateway.learning = Learning(makings.difficulty, makings.taught, database, clock.unix)
+    gateway.learning.enabled = lambda: gateway.world.settings.routing.learn
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)
     bus.on(metrics.caught.count, AnswerCaught)
     bus.on(lambda _: house.models_changed(), AbilitiesChanged)
     control = Control(gateway, metrics, Reports(database, recorder, metrics, calendar, clock), instance_id(data))
-    booked_log = BookedLog(recorder, bus, redactor)
+    booked_log = BookedLog(recorder, bus, redactor, lambda: gateway.running)
     house = House(loaded, data, redactor, makings, gateway, control, retention, booked_log)
     house.admin_key, house.admin_key_is_new, house.problems = admin_key, is_new, loaded.problems
     control.facts = Facts(house.mqtt_state, house.task_states, house.all_problems)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import time
 from collections.abc import Callable
@@ -27,11 +28,13 @@ _VIA: Final = INDEX["via"]
 class BookedLog:
     """Writes a line for each booked request where the level lets it; else nobody is told, and nothing is made for it.
 
-    What may hold anything (a device's name, a model's) is made fit to be shown once, and known from then on.
+    What may hold anything (a device's name, a model's) is made fit to be shown once, and known from then on. While requests
+    are under way (`running` says how many, that one with them) lines of the same round of the event loop go out in one write.
     """
 
-    def __init__(self, recorder: Recorder, bus: EventBus, redactor: Redactor) -> None:
+    def __init__(self, recorder: Recorder, bus: EventBus, redactor: Redactor, running: Callable[[], int]) -> None:
         self._recorder = recorder
+        self._running = running
         self._bus = bus
         self._redactor = redactor
         self._leave: Callable[[], None] | None = None
@@ -40,9 +43,11 @@ class BookedLog:
         self._second = 0
         self._stamp = ""
         self._known: dict[str, tuple[str, str]] = {}
+        self._lines: list[str] = []
 
     def changed(self) -> None:
         """The level, the format or the secrets may be others."""
+        self._flush()
         self._known.clear()
         handler = own_handler()
         self._stream = None if handler is None else handler.stream
@@ -58,11 +63,20 @@ class BookedLog:
         if self._stream is None:  # somebody else's handlers
             log_booked(from_row(row))
             return
-        try:
-            self._stream.write(self._as_json(row) if self._json else self._as_text(row))
-            self._stream.flush()
-        except (OSError, ValueError):
-            return  # nobody reads it, or it is closed: as `logging` has it, that is no reason not to serve
+        self._lines.append(self._as_json(row) if self._json else self._as_text(row))
+        if self._running() <= 1:
+            self._flush()
+        elif len(self._lines) == 1:
+            asyncio.get_running_loop().call_soon(self._flush)
+
+    def _flush(self) -> None:
+        lines, self._lines = "".join(self._lines), []
+        if lines and self._stream is not None:
+            try:
+                self._stream.write(lines)
+                self._stream.flush()
+            except (OSError, ValueError):
+                return  # nobody reads it, or it is closed: as `logging` has it, that is no reason not to serve
 
     def _as_text(self, row: Row) -> str:
         method, path = DOORS.get(row[_VIA], (row[_VIA], ""))

@@ -16,6 +16,7 @@ from ..control import Control
 from ..core.calendar import Clock
 from ..core.events import EventBus, RequestCompleted
 from ..gateway import Gateway
+from ..home_assistant.discovery import hub_id
 from . import payloads
 from .connection import Connection, ConnectionLostError, Connector
 from .inbox import Inbox
@@ -23,6 +24,7 @@ from .messages import Outgoing
 from .pacing import Alarm, Backoff, Once
 from .publisher import Publisher
 from .retained import Memory, Send
+from .watch import Watch
 
 _LOG = logging.getLogger(__name__)
 
@@ -108,6 +110,10 @@ class Bridge:
         self._leave()
         await self._ended.wait()
 
+    def problems(self) -> tuple[str, ...]:
+        """What is wrong at the broker, in words for `/health`."""
+        return self._watch.problems() if self.state == "connected" else ()
+
     def reconfigure(self, settings: MqttSettings) -> None:
         """Take other settings; the connection is made anew, and what lay under other names is taken away."""
         if settings == self._settings:
@@ -127,6 +133,7 @@ class Bridge:
     async def _serve_as(self, settings: MqttSettings) -> None:
         """Until the stop, or until there are other settings."""
         self._publisher = Publisher(settings, self._control, self._memory, self._clock, self._alarm.at)
+        self._watch = Watch(self._publisher, hub_id(self._control.instance_id), self._clock, self._once)
         self._inbox = Inbox(settings, self._control, self._gateway, self._publisher, self._clock, self._once)
         with contextlib.ExitStack() as stack:
             if settings.enabled:
@@ -187,12 +194,12 @@ class Bridge:
             await self._subscribe(connection)
             stack.callback(self._alarm.clear)
             stack.callback(self._bus.on(self._publisher.on_request, RequestCompleted))
-            await self._publisher.open(send, f"{broker.host}:{broker.port}")
-            self.state = "connected"
-            self._once.again("lost ")
-            _LOG.info("Connected to the MQTT broker at %s:%s", broker.host or "localhost", broker.port)
             began = self._clock.monotonic()
             try:
+                await self._publisher.open(send, f"{broker.host}:{broker.port}")
+                self.state = "connected"
+                self._once.again("lost ")
+                _LOG.info("Connected to the MQTT broker at %s:%s", broker.host or "localhost", broker.port)
                 await self._serve(connection, send)
             finally:
                 if self._clock.monotonic() - began >= self._backoff.longest:
@@ -216,6 +223,10 @@ class Bridge:
             if (refusal := await connection.subscribe(topic)) is not None:
                 told = "The MQTT broker refuses to let us read %s: %s"
                 self._once.warning(f"subscribe {topic}", told, topic, refusal)
+        for topic in self._publisher.topics.own():
+            await connection.subscribe(topic, others=True)
+        if settings.discovery and connection.modern:  # an older broker would send all that everybody has announced
+            await connection.subscribe(self._publisher.topics.discovery("+"), others=True)
 
     async def _serve(self, connection: Connection, send: Send) -> None:
         """Read and write until told to leave; whichever fails first ends both."""
@@ -235,11 +246,12 @@ class Bridge:
 
     async def _read(self, connection: Connection) -> None:
         async for incoming in connection.messages():
-            if incoming.topic != self._publisher.topics.birth:
+            if incoming.topic == self._publisher.topics.birth:
+                if incoming.payload == payloads.ONLINE and not incoming.retain:
+                    delay = random.uniform(*BIRTH_DELAY)  # noqa: S311 - no secret
+                    self._publisher.repeat_all(self._clock.monotonic() + delay)
+            elif not self._watch.take(incoming):
                 self._inbox.take(incoming)
-            elif incoming.payload == payloads.ONLINE and not incoming.retain:
-                delay = random.uniform(*BIRTH_DELAY)  # noqa: S311 - no secret
-                self._publisher.repeat_all(self._clock.monotonic() + delay)
 
     async def _write(self, send: Send) -> None:
         while not self._leaving:

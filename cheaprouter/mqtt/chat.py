@@ -1,11 +1,13 @@
 """Chat over MQTT, for an ESP32 or a flow without an HTTP client: the same line, limits and books as over HTTP.
 
 `…/chat/request` takes plain text, `{"prompt": …}` or a chat completion's body; `…/chat/response` gets the whole answer.
-With `"stream": true` the text is also published piece by piece on `…/chat/stream`.
+With `"stream": true` the text is also published piece by piece: on `…/chat/stream`, or on `/stream` below the response topic
+that MQTT 5 lets an asker name. The last piece is `{"done": true}`, whatever came of it.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -27,6 +29,9 @@ from .publisher import Publisher
 
 _ADDRESS: Final = "(mqtt)"
 """What newcomers are counted by: nobody knows who published, so all publishers share one count."""
+
+DONE: Final = b'{"done": true}'
+"""The last of the pieces: only then has the whole answer left for the response topic."""
 
 PIECE_SECONDS: Final = 0.1
 """Streamed text is gathered that long: ten messages a second read well and do not flood a broker."""
@@ -124,33 +129,50 @@ class Chat:
 
     async def _stream(self, slug: str | None, pieces: AsyncIterator[Piece], message: Incoming) -> Json:
         """Publish the text of the first choice as it comes; returns the whole as one completion."""
-        topic = self._topics.chat(slug, "stream")
+        topic, correlation = self._stream_topic(slug, message), message.correlation
         whole, waiting, since = Assembler(), "", self._clock.monotonic()
-        async for event in pieces:
-            if isinstance(event, bytes):
-                continue
-            if isinstance(event, Failed):
-                raise event.error
-            whole.add(event)
-            if isinstance(event, Text) and not event.choice:
-                waiting += event.text
-            if waiting and self._clock.monotonic() - since >= PIECE_SECONDS:
-                self._say(Outgoing(topic, waiting.encode(), correlation=message.correlation))
-                waiting, since = "", self._clock.monotonic()
-        if waiting:
-            self._say(Outgoing(topic, waiting.encode(), correlation=message.correlation))
+        try:
+            async for event in pieces:
+                if isinstance(event, bytes):
+                    continue
+                if isinstance(event, Failed):
+                    raise event.error
+                whole.add(event)
+                if isinstance(event, Text) and not event.choice:
+                    waiting += event.text
+                if waiting and self._clock.monotonic() - since >= PIECE_SECONDS:
+                    self._say(Outgoing(topic, waiting.encode(), correlation=correlation))
+                    waiting, since = "", self._clock.monotonic()
+        finally:
+            if waiting:
+                self._say(Outgoing(topic, waiting.encode(), correlation=correlation))
+            self._say(Outgoing(topic, DONE, correlation=correlation))
         return whole.completion()
+
+    def _stream_topic(self, slug: str | None, message: Incoming) -> str:
+        wanted = message.response_topic
+        if wanted and self._topics.may_answer_on(wanted):
+            return f"{wanted}/stream"
+        return self._topics.chat(slug, "stream")
+
+
+_MEANT_AS_JSON: Final = re.compile(r"\s*(?:\{|\[\s*[{\]])")
 
 
 def _object(text: str) -> Json | None:
-    """A JSON object, where the text is meant as one."""
-    if not text.lstrip().startswith("{"):
+    """The JSON object that a text is, None where it is meant as a plain prompt.
+
+    Raises InvalidRequestError for what begins like an object, or a list of them, and is no question: an automation whose
+    template went wrong must not pay for an answer to its own braces.
+    """
+    if _MEANT_AS_JSON.match(text) is None:
         return None
-    try:
-        value = decode_message(text.encode(), "The message")
-    except InvalidRequestError:
-        return None
-    return value if isinstance(value, dict) and value.keys() & {"messages", "prompt"} else None
+    value = decode_message(text.encode(), "The message")
+    if not isinstance(value, dict) or not value.keys() & {"messages", "prompt"}:
+        raise InvalidRequestError(
+            "The message looks like JSON but has neither `prompt` nor `messages`.", param="prompt"
+        )
+    return value
 
 
 def _text(completion: Json) -> str:

@@ -12,6 +12,7 @@ import aiomqtt
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
+from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from ..config.settings import MqttSettings
 from .messages import Incoming, Outgoing
@@ -51,10 +52,21 @@ class Connection:
         self._client = client
         self._version = version
 
-    async def subscribe(self, topic: str) -> str | None:
-        """Listen to a topic filter; why the broker refuses, where it says so."""
+    @property
+    def modern(self) -> bool:
+        """Whether the broker speaks MQTT 5."""
+        return self._version is _V5
+
+    async def subscribe(self, topic: str, *, others: bool = False) -> str | None:
+        """Listen to a topic filter; why the broker refuses, where it says so.
+
+        `others`: to what others publish from now on. MQTT 3.1.1 sends our own and what is retained all the same.
+        """
+        how = None
+        if others and self.modern:
+            how = SubscribeOptions(qos=1, noLocal=True, retainHandling=SubscribeOptions.RETAIN_DO_NOT_SEND)
         with _lost():
-            granted = await self._client.subscribe(topic, qos=1)
+            granted = await self._client.subscribe(topic, qos=1 if how is None else 0, options=how)
         return next((str(c) for c in granted if isinstance(c, ReasonCode) and c.is_failure), None)
 
     async def publish(self, message: Outgoing) -> str | None:

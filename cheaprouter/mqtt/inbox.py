@@ -103,12 +103,19 @@ class Inbox:
 
         `told`: what came of it, or the error.
         """
-        wanted = message.response_topic
-        topic = wanted if wanted and self._publisher.topics.may_answer_on(wanted) else usual
+        topic = self._place(usual, message)
         body: Json = {"status": "ok", "data": told, "error": None, "transaction": transaction}
         if isinstance(told, CheapRouterError):
             body |= {"status": "error", "data": None, "error": error_data(told)}
         self._publisher.say(Outgoing(topic, encode(body), correlation=message.correlation))
+
+    def _place(self, usual: str, message: Incoming) -> str:
+        wanted = message.response_topic
+        if not wanted or self._publisher.topics.may_answer_on(wanted):
+            return wanted or usual
+        told = "Nothing is answered on %s, which a message on %s asks for: it is not in mqtt.response_topics. The answer is on %s."
+        self._once.warning(f"response {wanted}", told, wanted[:256], message.topic, usual)
+        return usual
 
     async def close(self) -> None:
         for task in self._jobs:

@@ -50,13 +50,20 @@ class Once:
 
     def warning(self, key: str, message: str, *args: object) -> None:
         """Log unless the same key was logged."""
+        self._tell(logging.WARNING, key, message, *args)
+
+    def error(self, key: str, message: str, *args: object) -> None:
+        """The same, as an error."""
+        self._tell(logging.ERROR, key, message, *args)
+
+    def _tell(self, level: int, key: str, message: str, *args: object) -> None:
         if key in self._seen:
             self._seen.move_to_end(key)
             return
         self._seen[key] = None
         if len(self._seen) > _REMEMBERED:
             self._seen.popitem(last=False)
-        self._log.warning(message, *args)
+        self._log.log(level, message, *args)
 
     def again(self, prefix: str) -> None:
         """Keys that begin so are news again."""

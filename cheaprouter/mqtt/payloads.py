@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from decimal import Decimal
 from typing import Final
 
 from ..core.events import (
@@ -50,11 +51,15 @@ def provider_states(providers: Sequence[Json]) -> dict[str, str]:
 
 
 def hub_details(
-    version: str, providers: Sequence[Json], tokens_per_second: float | None, latest_version: str = ""
+    router: str, version: str, providers: Sequence[Json], tokens_per_second: float | None, latest_version: str = ""
 ) -> Json:
-    """What the hub tells beyond its totals. `latest_version`: what the app store has, "" where nobody knows."""
+    """What the hub tells beyond its totals. `latest_version`: what the app store has, "" where nobody knows.
+
+    `router`: which one it is, the hub's id in Home Assistant, so that two on one base topic notice each other.
+    """
     states = provider_states(providers)
     return {
+        "router": router,
         "version": version,
         "latest_version": latest_version or version,
         "providers": states,
@@ -74,11 +79,19 @@ def speed(done: RequestCompleted) -> float | None:
 class Notices:
     """Bus events as messages: on the hub's event topic, and on the device's that they are about.
 
-    `name` of a device for people, and `slug`: its name in topics, None for one that has none of its own.
+    `name` of a device for people, and `slug`: its name in topics, None for one that has none of its own. `money`: the currency
+    that amounts are shown in, and how much of it one USD is.
     """
 
-    def __init__(self, topics: Topics, slug: Callable[[str], str | None], name: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        topics: Topics,
+        slug: Callable[[str], str | None],
+        name: Callable[[str], str],
+        money: Callable[[], tuple[str, Decimal]],
+    ) -> None:
         self._topics = topics
+        self._money = money
         self._slug = slug
         self._name = name
         self._told: OrderedDict[tuple[str, str, str], tuple[float, int]] = OrderedDict()
@@ -103,9 +116,9 @@ class Notices:
             case RateLimited(limit=limit, retry_after=wait):
                 payload = {"event_type": "rate_limited", "limit": limit, "retry_after": wait and round(wait, 1)}
             case BudgetWarning():
-                payload = {"event_type": "budget_warning"} | _budget(event)
+                payload = {"event_type": "budget_warning"} | self._budget(event)
             case BudgetReached():
-                payload = {"event_type": "budget_reached"} | _budget(event) | {"action": event.action}
+                payload = {"event_type": "budget_reached"} | self._budget(event) | {"action": event.action}
             case FallbackUsed():
                 payload = self._fallback(event, now)
             case ProviderDown(provider=provider):
@@ -131,7 +144,8 @@ class Notices:
         return {"event_type": "fallback_used", "from_model": event.from_model, "to_model": event.to_model,
                 "code": event.code, "repeats": repeats}  # fmt: skip
 
-
-def _budget(event: BudgetWarning | BudgetReached) -> Json:
-    percent = round(float(event.spent / event.budget * 100), 1) if event.budget else None
-    return {"period": event.period, "spent": event.spent, "budget": event.budget, "percent": percent}
+    def _budget(self, event: BudgetWarning | BudgetReached) -> Json:
+        percent = round(float(event.spent / event.budget * 100), 1) if event.budget else None
+        currency, rate = self._money()
+        amounts = {"spent": event.spent * rate, "budget": event.budget * rate, "currency": currency}
+        return {"period": event.period, "percent": percent, **amounts}

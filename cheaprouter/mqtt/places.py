@@ -24,11 +24,12 @@ LOOK_SECONDS: Final = 60.0
 class Places:
     """`most`: how many there are; those that are set up come first, and have one beyond that number, too.
 
-    `lost` is told of each device that loses its place to another.
+    `lost` is told of each device that loses its place to another. `barred`: devices that get none, whatever they are.
     """
 
-    def __init__(self, most: int, control: Control, lost: Callable[[str], None]) -> None:
+    def __init__(self, most: int, control: Control, lost: Callable[[str], None], barred: Container[str] = ()) -> None:
         self._most = most
+        self._barred = barred
         self._accounts = control.accounts
         self._known = control.accounts.known
         self._lost = lost
@@ -47,6 +48,8 @@ class Places:
         configured: list[str] = []
         others: list[str] = []
         for device_id in self._known.recent():
+            if device_id in self._barred:
+                continue
             (configured if self._accounts.is_set_up(device_id) else others).append(device_id)
         # Stable: among equals comes first who called last.
         others.sort(key=lambda device_id: (device_id not in earlier, not self._known.is_settled(device_id)))
@@ -62,7 +65,7 @@ class Places:
         """Give a device a place, if it is known and there is one; whether it has one now."""
         if device_id in self._taken:
             return True
-        if device_id not in self._known:
+        if device_id not in self._known or device_id in self._barred:
             return False
         if len(self._taken) >= self._most:
             configured = self._accounts.is_set_up(device_id)

@@ -1,7 +1,7 @@
 """Decides what is to be published and when; what is in it is the sender's business, and how it is sent the bridge's.
 
-Order on a connection: what is gone is taken away, the hub is announced, then the devices, then come their states, and
-last `online`. Afterwards only what changed is sent, compared byte by byte. A request marks its device, no more: nothing
+Order on a connection: `online`, since most of what Home Assistant needs lies at the broker already; the states, each with that
+its device is there; then the hub is announced, and each device. What is no longer ours is emptied last. Afterwards only what changed is sent, compared byte by byte. A request marks its device, no more: nothing
 is made or sent, and nobody woken, until the mark is due.
 """
 
@@ -13,6 +13,7 @@ import datetime as dt
 import math
 from collections import OrderedDict
 from collections.abc import Callable
+from decimal import Decimal
 from itertools import islice
 from typing import Final
 
@@ -54,6 +55,15 @@ DEBOUNCE_SECONDS: Final = 0.75
 GATHER_SECONDS: Final = 0.1
 """How long the first request of a quiet device waits for those of others."""
 
+LEAVE_SECONDS: Final = 5.0
+"""From an announcement, or from taking it back, until topics are emptied that Home Assistant may still listen to."""
+
+HEAL_SECONDS: Final = 1.0
+"""Least time between two corrections of what somebody else publishes on our topics: it may be somebody who does so for ever."""
+
+WIPE_SECONDS: Final = 2.0
+"""How long whoever empties our topics may go on with it, until all is published again."""
+
 BATCH: Final = 20
 """Announcements, and states, between two looks at what is more urgent."""
 
@@ -73,24 +83,28 @@ class Publisher:
     def __init__(
         self, settings: MqttSettings, control: Control, memory: Memory, clock: Clock, wake: Callable[[float], None]
     ) -> None:
-        self.topics = Topics(settings.base_topic, settings.discovery_prefix)
+        self.topics = Topics(settings.base_topic, settings.discovery_prefix, settings.response_topics)
         self.outbox = Outbox()
         self._control = control
         self._memory = memory
         self._clock = clock
         self._wake = wake
-        self._places = Places(settings.max_devices, control, self._forget)
+        self._places = Places(settings.max_devices, control, self._forget, memory.deleted)
+        self._may_return = settings.deleted_devices == "return"
         self._retained = Retained(self.topics, control, memory, self._places)
         self._sender = Sender(settings, control, self.topics, memory, self._retained)
         self._states: Throttle[str] = Throttle(settings.interval, min(GATHER_SECONDS, settings.interval))
         self._announcements: Throttle[str] = Throttle(DEBOUNCE_SECONDS)
-        self._notices = Notices(self.topics, self._own_slug, control.device_name)
+        self._notices = Notices(self.topics, self._own_slug, control.device_name, self._money)
         self._settle = SETTLE_SECONDS + settings.interval
         self._active: OrderedDict[str, float] = OrderedDict()
         self._refresh_at = clock.monotonic() + REFRESH_SECONDS
         self._day = self._today()
         self._gone: dict[str, None] = {}
-        self._repeat_gone_at = math.inf
+        self._repeat_at = math.inf
+        self._leave_at = math.inf
+        self._status_at = math.inf
+        self._status_said_at = -math.inf
         self._places.choose(memory.known)
 
     # --- what happens
@@ -98,6 +112,8 @@ class Publisher:
     def on_request(self, event: RequestCompleted) -> None:
         """Mark the device and the hub, unless they are; quick, never raises, never waits."""
         device_id = event.device_id
+        if self._memory.deleted:
+            self._come_back(device_id)
         if event.stream and (speed := payloads.speed(event)) is not None:
             self._sender.speed[HUB] = speed
             if device_id in self._places:
@@ -106,6 +122,16 @@ class Publisher:
             now = self._clock.monotonic()
             self._note_active(device_id, now)
             self._wake(min(self._states.touch(device_id, now), self._states.touch(HUB, now)))
+
+    def _come_back(self, device_id: str) -> None:
+        """A device that was deleted in Home Assistant is used all the same; so is the hub, whoever asks."""
+        deleted, now = self._memory.deleted, self._clock.monotonic()
+        if HUB in deleted:
+            del deleted[HUB]
+            self._announcements.touch_at(HUB, now + DEBOUNCE_SECONDS)
+        if device_id in deleted and self._may_return:
+            del deleted[device_id]
+            self._changed(device_id, now)
 
     def on_event(self, event: Event) -> None:
         """Note what another event changes; quick, never raises, never waits."""
@@ -117,6 +143,7 @@ class Publisher:
                 self._changed(device_id, now)
             case DeviceRemoved(device_id=device_id):
                 self._places.leave(device_id)
+                self._memory.deleted.pop(device_id, None)
                 self._forget(device_id)
                 self._states.touch(HUB, now)
             case ModelsChanged():
@@ -164,6 +191,10 @@ class Publisher:
         if device_id in self._memory.known:
             self._gone[device_id] = None
 
+    def _money(self) -> tuple[str, Decimal]:
+        settings = self._control.world.settings
+        return settings.currency, settings.usd_rate
+
     def _own_slug(self, device_id: str) -> str | None:
         return self._control.slug(device_id) if device_id in self._places else None
 
@@ -195,12 +226,13 @@ class Publisher:
     def announce_all(self, when: float) -> None:
         """Announce everything that changed, at that time."""
         for device_id in self._all():
-            self._announcements.touch_at(device_id, when)
+            if device_id not in self._memory.deleted:
+                self._announcements.touch_at(device_id, when)
 
     def show(self, device_id: str | None) -> None:
         """Publish this state even if the broker has it: someone tried to change it."""
         now = self._clock.monotonic()
-        self._sender.show_again(device_id or HUB)
+        self._sender.again(device_id or HUB)
         self._states.touch_at(device_id or HUB, now)
         self._wake(now)
 
@@ -212,12 +244,45 @@ class Publisher:
 
     def repeat_all(self, when: float) -> None:
         """Publish everything again, at that time: Home Assistant started, and perhaps the broker lost what it had."""
-        self._sender.forget()
-        self._repeat_gone_at = when
-        self.announce_all(when)
-        for device_id in self._all():
-            self._states.touch_at(device_id, when)
+        self._repeat_at = min(when, self._repeat_at)
+        self._wake(self._repeat_at)
+
+    # --- what others did to our topics
+
+    def heal(self, slug: str | None, *, wiped: bool) -> None:
+        """Somebody else said that we (None), or a device, are not there. `wiped`: emptied that topic, and perhaps others."""
+        device_id = HUB if slug is None else self._control.device_for_slug(slug)
+        if device_id is None or (device_id != HUB and device_id not in self._places):
+            return
+        now = self._clock.monotonic()
+        when = max(now, self._status_said_at + HEAL_SECONDS)
+        if wiped:
+            self.repeat_all(now + WIPE_SECONDS)
+        self._sender.again(device_id, "availability")
+        if device_id == HUB:
+            self._status_at = min(self._status_at, when)
+        self._states.touch_at(device_id, when)
         self._wake(when)
+
+    def deleted(self, discovery_id: str) -> None:
+        """Somebody deleted what is announced under that id in Home Assistant, which emptied its announcement."""
+        announced = ((device, known.slug) for device, known in self._memory.known.items() if known.components)
+        ids = (device for device, slug in announced if self._retained.discovery_id(slug) == discovery_id)
+        if (device_id := next(ids, None)) is None:
+            return
+        self._memory.deleted[device_id] = None
+        self._sender.forget(device_id)
+        if device_id != HUB:
+            self._places.leave(device_id)
+            self._forget(device_id)
+        self._wake(self._clock.monotonic())
+
+    def repeat_details(self) -> None:
+        """Say once more which router this is."""
+        now = self._clock.monotonic()
+        self._sender.again(HUB, "details")
+        self._states.touch_at(HUB, now)
+        self._wake(now)
 
     # --- what is sent
 
@@ -226,8 +291,9 @@ class Publisher:
         now = self._clock.monotonic()
         if self.outbox.first(now) is not None or self._gone:
             return now
-        times = (self._states.next_due(), self._announcements.next_due(), self._refresh_at, self._repeat_gone_at)
-        return min(t for t in times if t is not None)
+        times = (self._states.next_due(), self._announcements.next_due())
+        later = (self._refresh_at, self._repeat_at, self._leave_at, self._status_at)
+        return min(*later, *(t for t in times if t is not None))
 
     async def open(self, send: Send, broker: str) -> None:
         """Everything, in order, on a new connection."""
@@ -236,15 +302,30 @@ class Publisher:
         self._announcements.clear()
         self._places.choose({*self._memory.known, *self._places})
         self._gone.clear()
+        self._leave_at = math.inf
         await self._retained.clean_up(send, broker)
         self._retained.remember(self._all())
+        await self._say_online(send)
         await self._retained.repeat_gone(send)
-        now = self._clock.monotonic()
-        self.announce_all(now)
-        await self._flush_until(send, self._announcements, now)
         now = self._clock.monotonic()
         self.refresh(now)
         await self._flush_until(send, self._states, now)
+        now = self._clock.monotonic()
+        self.announce_all(now)
+        await self._flush_until(send, self._announcements, now)
+        self._leave_at = self._clock.monotonic() + LEAVE_SECONDS
+        await self._say_online(send)  # once more: a second router may have said otherwise while all this was sent
+
+    async def _repeat(self, send: Send, now: float) -> None:
+        self._repeat_at = math.inf
+        self._sender.forget()
+        await self._say_online(send)
+        await self._retained.repeat_gone(send)
+        self.refresh(now)
+        self.announce_all(now)
+
+    async def _say_online(self, send: Send) -> None:
+        self._status_at, self._status_said_at = math.inf, self._clock.monotonic()
         await send(Outgoing(self.topics.status, payloads.ONLINE, retain=True))
 
     async def _flush_until(self, send: Send, throttle: Throttle[str], now: float) -> None:
@@ -261,10 +342,15 @@ class Publisher:
         for device_id in list(islice(self._gone, BATCH)):
             if device_id not in self._places:
                 await self._sender.remove(send, device_id)
+                self._leave_at = min(self._leave_at, now + LEAVE_SECONDS)
             self._gone.pop(device_id, None)
-        if now >= self._repeat_gone_at:
-            self._repeat_gone_at = math.inf
-            await self._retained.repeat_gone(send)
+        if now >= self._status_at:
+            await self._say_online(send)
+        if now >= self._leave_at:
+            self._leave_at = math.inf
+            await self._retained.leave(send)
+        if now >= self._repeat_at:
+            await self._repeat(send, now)
         while (message := self.outbox.first(now)) is not None:
             await send(message)
             self.outbox.sent(message)

@@ -26,6 +26,7 @@ from ..core.ids import MQTT
 from ..core.models import Json
 from ..core.records import dataclass
 from ..home_assistant.discovery import PRESS
+from . import shown
 from .messages import Incoming, encode
 from .pacing import Once
 from .publisher import Publisher
@@ -33,7 +34,7 @@ from .publisher import Publisher
 LONGEST: Final = 256
 """Bytes of a value; the longest real one is a model's name."""
 
-_CHANGES: Final = ("set_device", "set_hub", "reset_budget")
+_CHANGES: Final = ("set_device", "set_hub", "reset_budget", "feedback")
 """Verbs that need `mqtt.commands`."""
 
 _PROVIDER_KEYS: Final = ("name", "kind", "local", "state", "keys", "cooldowns", "first_token_ms")
@@ -64,7 +65,11 @@ def _commands(table: Mapping[str, Field]) -> dict[str, Command]:
     return settings | {"reset_today": Command(pressed=lambda control, device: control.reset_budget(device, "day"))}
 
 
-DEVICE_COMMANDS: Final[Mapping[str, Command]] = _commands(fields.DEVICE)
+DEVICE_COMMANDS: Final[Mapping[str, Command]] = {
+    **_commands(fields.DEVICE),
+    "good_answer": Command(pressed=lambda control, device: control.judge_last(device, good=True)),
+    "bad_answer": Command(pressed=lambda control, device: control.judge_last(device, good=False)),
+}
 HUB_COMMANDS: Final[Mapping[str, Command]] = {
     **_commands(fields.HUB),
     "clear_cooldowns": Command(pressed=lambda control, _: control.clear_cooldowns()),
@@ -81,13 +86,16 @@ class Commands:
         self._once = once
 
     def take(self, slug: str | None, setting: str, message: Incoming) -> None:
-        """`slug` None: the hub's setting."""
+        """`slug` None: the hub's setting. No payload at all is what everyone hears when a retained message is cleared."""
+        cleared = not message.payload
         device_id = None if slug is None else self._control.device_for_slug(slug)
         if slug is not None and device_id is None:
-            self._refuse(message.topic, "no such device")
+            if not cleared:
+                self._refuse(message.topic, "no such device")
             return
         try:
-            self._obey(device_id, setting, message)
+            if not cleared:
+                self._obey(device_id, setting, message)
         except CheapRouterError as error:
             self._refuse(message.topic, error.message)
         self._show(device_id)
@@ -98,7 +106,7 @@ class Commands:
         command = (HUB_COMMANDS if device_id is None else DEVICE_COMMANDS).get(setting)
         if command is None:
             raise SettingError("no such setting")
-        value = command.value(_decode(message.payload))
+        value = shown.taken(self._control, setting, command.value(_decode(message.payload)))
         if command.pressed is not None:
             command.pressed(self._control, device_id)
         elif device_id is None:
@@ -139,6 +147,7 @@ class Requests:
             "set_device": self._set_device,
             "set_hub": self._set_hub,
             "reset_budget": self._reset_budget,
+            "feedback": self._feedback,
         }
 
     def topic(self, what: str | None) -> str:
@@ -176,7 +185,7 @@ class Requests:
             await rounds.turn()
             if house.knows(i):
                 names = {"id": i, "slug": house.slug(i), "name": house.device_name(i)}
-                rows.append(encode({**names, **house.device_state(i)}))
+                rows.append(encode({**names, **shown.state(house, i)}))
         return orjson.Fragment(b"[%b]" % b",".join(rows))
 
     async def _models(self, _: Json) -> list[Json]:
@@ -188,20 +197,29 @@ class Requests:
     async def _set_device(self, body: Json) -> Json:
         device_id = self._device(body)
         values = {k: v for k, v in body.items() if k != "device"}
-        self._control.set_device_many(device_id, _published(values, fields.DEVICE), "mqtt")
+        self._control.set_device_many(device_id, self._published(values, fields.DEVICE), "mqtt")
         self._show(device_id)
-        return self._control.device_state(device_id)
+        return shown.state(self._control, device_id)
 
     async def _set_hub(self, body: Json) -> Json:
-        self._control.set_hub_many(_published(body, fields.HUB), "mqtt")
+        self._control.set_hub_many(self._published(body, fields.HUB), "mqtt")
         self._show(None)
-        return self._control.hub_state()
+        return shown.state(self._control, None)
 
     async def _reset_budget(self, body: Json) -> Json:
         device_id = self._device(body) if "device" in body else None
         self._control.reset_budget(device_id)
         self._show(device_id)
         return {"device": device_id}
+
+    async def _feedback(self, body: Json) -> Json:
+        """How an answer was. MQTT shows nobody's identity: whoever the broker lets publish may judge all answers."""
+        request_id, good = body.get("request_id"), body.get("good")
+        if not isinstance(request_id, str) or not request_id:
+            raise InvalidRequestError("`request_id` must be the id of an answer.", param="request_id")
+        if not isinstance(good, bool):
+            raise InvalidRequestError("`good` must be true or false.", param="good")
+        return self._control.judge(request_id, None, good=good)
 
     def _device(self, body: Json) -> str:
         """The device meant, by its id or its slug."""
@@ -214,13 +232,12 @@ class Requests:
             raise NotFoundError("There is no such device.", param="device")
         return device_id
 
-
-def _published(values: Json, table: Mapping[str, Field]) -> Json:
-    """All values as control takes them, which checks each before it sets any. Raises InvalidRequestError."""
-    allowed = [name for name, field in table.items() if field.mqtt]
-    if not values:
-        raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
-    for name in values:
-        if name not in allowed:
-            raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
-    return {name: table[name].published(value) for name, value in values.items()}
+    def _published(self, values: Json, table: Mapping[str, Field]) -> Json:
+        """All values as control takes them, which checks each before it sets any. Raises InvalidRequestError."""
+        allowed = [name for name, field in table.items() if field.mqtt]
+        if not values:
+            raise InvalidRequestError(f"Nothing to set; there are: {', '.join(allowed)}.")
+        for name in values:
+            if name not in allowed:
+                raise InvalidRequestError(f"No such setting; there are: {', '.join(allowed)}.", param=name)
+        return {name: shown.taken(self._control, name, table[name].published(value)) for name, value in values.items()}

@@ -63,7 +63,8 @@ class Published:
 class Memory:
     """Survives in a small JSON file; without a path, only in memory. The hub's key is "".
 
-    `gone`: slugs of devices that were taken away, and until when (Unix seconds) that is said again.
+    `gone`: slugs of devices that were taken away, and until when (Unix seconds) that is said again. `deleted`: devices that
+    somebody deleted in Home Assistant. `leaving`: topics that are emptied once Home Assistant no longer listens to them.
     """
 
     def __init__(self, path: Path | None) -> None:
@@ -73,6 +74,8 @@ class Memory:
         self.place: Place | None = None
         self.known: dict[str, Published] = {}
         self.gone: dict[str, int] = {}
+        self.deleted: dict[str, None] = {}
+        self.leaving: dict[str, None] = {}
 
     def shared(self, components: Mapping[str, str]) -> Mapping[str, str]:
         """The same components, held once for all devices that have them."""
@@ -84,7 +87,7 @@ class Memory:
             return
         try:
             raw = self._path.read_bytes()
-            self.place, self.known, self.gone = self._understood(orjson.loads(raw))
+            self._take(orjson.loads(raw))
         except FileNotFoundError:
             return
         except (OSError, ValueError, TypeError, KeyError, AttributeError, IndexError) as error:
@@ -92,7 +95,8 @@ class Memory:
             return
         self._written = hash(raw)
 
-    def _understood(self, data: Any) -> tuple[Place, dict[str, Published], dict[str, int]]:
+    def _take(self, data: Any) -> None:
+        """Raises as `load` knows it for what makes no sense; nothing is taken of it then."""
         if "components" not in data:
             data = _of_before(data)
         components = [self.shared(_sound(dict(found))) for found in data["components"]]
@@ -101,10 +105,12 @@ class Memory:
             for key, (slug, which) in data["known"].items()
         }
         gone = {_part(slug): _moment(until) for slug, until in data.get("gone", {}).items()}
+        deleted = dict.fromkeys(str(device_id) for device_id in data.get("deleted", ()))
+        leaving = dict.fromkeys(_topic(topic) for topic in data.get("leaving", ()))
         place = Place(**data["place"])
         for levels in (place.broker, place.base, place.prefix, place.hub):
             _topic(levels)
-        return place, known, gone
+        self.place, self.known, self.gone, self.deleted, self.leaving = place, known, gone, deleted, leaving
 
     def save(self) -> None:
         """Write the file if anything changed, whole or not at all; called before a new topic is first published."""
@@ -118,7 +124,8 @@ class Memory:
             if number == len(components):
                 components.append(published.components)
             known[key] = (published.slug, number)
-        raw = orjson.dumps({"place": self.place, "components": components, "known": known, "gone": self.gone})
+        devices = {"known": known, "gone": self.gone, "deleted": list(self.deleted)}
+        raw = orjson.dumps({"place": self.place, "components": components, **devices, "leaving": list(self.leaving)})
         if hash(raw) == self._written:
             return
         draft = self._path.with_suffix(".new")
@@ -199,21 +206,32 @@ class Retained:
             slug = self.slug(device_id)
             if slug is not None:
                 self._memory.gone.pop(slug, None)
+            if self._memory.leaving:
+                self._stay(slug)
             if device_id not in known or known[device_id].slug != slug:
                 known[device_id] = Published(slug, self._memory.shared({}))
                 new = True
         if new:
             self._memory.save()
 
+    def _stay(self, slug: str | None) -> None:
+        """What is published again is not to be emptied."""
+        for topic in self._all(slug):
+            self._memory.leaving.pop(topic, None)
+
+    def _all(self, slug: str | None) -> tuple[str, ...]:
+        return (self._topics.discovery(self.discovery_id(slug)), *self._topics.retained(slug))
+
     async def remove(self, send: Send, device_id: str) -> None:
-        """Take a device's topics away."""
-        known = self._memory.known.get(device_id)
+        """Take a device out of Home Assistant; its other topics are emptied by `leave`."""
+        known = self._memory.known.pop(device_id, None)
         if known is None:
             return
-        await self._empty(send, known)
-        del self._memory.known[device_id]
+        discovered, *others = self._all(known.slug)
+        self._memory.leaving |= dict.fromkeys(others)
         self._note_gone(known)
         self._memory.save()
+        await send(Outgoing(discovered, b"", retain=True))
 
     def _note_gone(self, known: Published) -> None:
         if known.slug is not None and known.components:
@@ -234,18 +252,18 @@ class Retained:
         """Take away what an earlier run or other settings left at this broker; what lies at another one is forgotten."""
         place = replace(self._here, broker=broker)
         old, memory = self._memory.place, self._memory
-        if old != place:
+        if old is not None and (old.prefix, old.hub, old.broker) != (place.prefix, place.hub, place.broker):
             memory.gone.clear()
         if old is not None and old.broker != place.broker:
             memory.known.clear()
+            memory.leaving.clear()
         elif old is not None and old != place:
-            await self._leave(send, old)
+            self._move(old)
         memory.place = place
-        gone = [known for known in memory.known.items() if not self._is_current(*known)]
-        for device_id, known in gone:
-            await self._empty(send, known)
-            del memory.known[device_id]
-            self._note_gone(known)
+        for device_id in [
+            device_id for device_id, known in memory.known.items() if not self._is_current(device_id, known)
+        ]:
+            await self.remove(send, device_id)
         memory.save()
 
     def _is_current(self, device_id: str, known: Published) -> bool:
@@ -253,17 +271,20 @@ class Retained:
             return known.slug is None
         return device_id in self._wanted and known.slug == self._control.slug(device_id)
 
-    async def _leave(self, send: Send, old: Place) -> None:
-        """Empty the topics of an old base, prefix or hub; an announcement that stays where it is must not go."""
-        topics = Topics(old.base, old.prefix)
+    def _move(self, old: Place) -> None:
+        """Other names: all is published under them first, since Home Assistant complains of empty states that it still reads."""
+        topics, leaving = Topics(old.base, old.prefix), self._memory.leaving
         for known in self._memory.known.values():
             if (old.prefix, old.hub) != (self._here.prefix, self._here.hub):
-                await send(Outgoing(topics.discovery(old.discovery_id(known.slug)), b"", retain=True))
+                leaving[topics.discovery(old.discovery_id(known.slug))] = None
                 known.components = self._memory.shared({})
             if old.base != self._topics.base:
-                for topic in topics.retained(known.slug):
-                    await send(Outgoing(topic, b"", retain=True))
+                leaving |= dict.fromkeys(topics.retained(known.slug))
 
-    async def _empty(self, send: Send, known: Published) -> None:
-        for topic in (self._topics.discovery(self.discovery_id(known.slug)), *self._topics.retained(known.slug)):
+    async def leave(self, send: Send) -> None:
+        """Empty what is no longer published, Home Assistant having had its time to hear that it moved or went."""
+        leaving = self._memory.leaving
+        for topic in list(leaving):
             await send(Outgoing(topic, b"", retain=True))
+            leaving.pop(topic, None)
+        self._memory.save()

@@ -13,14 +13,14 @@ from ..core.records import dataclass
 from ..home_assistant import discovery
 from ..home_assistant.discovery import Announcement, Choices
 from ..home_assistant.topics import Topics
-from . import payloads
+from . import payloads, shown
 from .messages import Outgoing, encode
 from .retained import HUB, Memory, Retained, Send
 
 GAP_SECONDS: Final = 0.02
 """Between two announcements: 10 ms were enough for Home Assistant 2026.11 on a PC."""
 
-_Part = Literal["config", "state", "details", "availability"]
+Part = Literal["config", "state", "details", "availability"]
 
 
 @dataclass(slots=True)
@@ -55,10 +55,10 @@ class Sender:
         else:
             self._sent.pop(device_id, None)
 
-    def show_again(self, device_id: str) -> None:
-        """Send its state the next time even if the broker has it."""
+    def again(self, device_id: str, part: Part = "state") -> None:
+        """Send that part of it the next time even if the broker has it."""
         if device_id in self._sent:
-            self._sent[device_id].state = None
+            setattr(self._sent[device_id], part, None)
 
     async def remove(self, send: Send, device_id: str) -> None:
         """Take away all that a device has at the broker."""
@@ -116,17 +116,19 @@ class Sender:
                 await self._put(send, device_id, "availability", self._topics.availability(slug), payloads.ONLINE)
 
     def _hub(self) -> tuple[Json, Json]:
-        control, providers = self._control, payloads.visible(self._control.providers())
-        speed = self.speed.get(HUB)
-        return control.hub_state(), payloads.hub_details(control.version, providers, speed, control.latest_version)
+        control, router = self._control, self._retained.discovery_id(None)
+        providers, speed = payloads.visible(control.providers()), self.speed.get(HUB)
+        details = payloads.hub_details(router, control.version, providers, speed, control.latest_version)
+        return shown.state(control, None), details | {"currency": control.currency, "usd_rate": control.usd_rate}
 
     def _device(self, device_id: str) -> tuple[Json, Json]:
         details: Json = {"id": device_id, "name": self._control.device_name(device_id)}
         details["tokens_per_second"] = self.speed.get(device_id)
         details["limit_resets_at"] = self.limit_resets.get(device_id)
-        return self._control.device_state(device_id), details
+        details["profile"] = self._control.world.policies.effective(device_id)["profile"]
+        return shown.state(self._control, device_id), details
 
-    async def _put(self, send: Send, device_id: str, part: _Part, topic: str, payload: bytes) -> None:
+    async def _put(self, send: Send, device_id: str, part: Part, topic: str, payload: bytes) -> None:
         """Send a retained message if the broker has other bytes."""
         sent = self._sent.setdefault(device_id, Sent())
         if getattr(sent, part) != (now := hash(payload)):

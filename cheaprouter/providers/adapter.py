@@ -41,7 +41,7 @@ from .failures import (
     judge,
 )
 from .refusals import IGNORED, REQUIRED, STREAM, THOUGHTS, TOOLS_STREAMED
-from .transport import WireRequest
+from .transport import Exchange, WireRequest
 
 _NO_HEADERS: Final[Mapping[str, str]] = MappingProxyType({})
 TINY_LIMIT: Final = 16
@@ -94,16 +94,18 @@ class Adapter(ABC):
         recall: Recall | None = None,
         *,
         stream: bool | None = None,
+        on_head: Callable[[int], bool] | None = None,
+        on_left: Callable[[Exchange], None] | None = None,
     ) -> WireRequest:
         """Turn a request into what this provider wants. Raises UntranslatableError.
 
         `recall`: gives the thoughts before tool calls, for a model that `wants_thoughts`. `stream`: whether a stream is asked
-        for, whatever the client wants; None: as it wants.
+        for, whatever the client wants; None: as it wants. `on_head`, `on_left`: see `WireRequest`.
         """
         body = self._body(request, model, learned, stream=request.stream if stream is None else stream)
         if recall is not None:
             give_back(body, recall)
-        return WireRequest(self._endpoints[api_key], orjson.dumps(body))
+        return WireRequest(self._endpoints[api_key], orjson.dumps(body), on_head, on_left)
 
     def wants_thoughts(self, model: Model, learned: Changes) -> bool:
         """Whether a model refuses a history whose tool calls have lost the thoughts before them."""

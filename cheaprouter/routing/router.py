@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import field
 from datetime import datetime
+from functools import partial
 from typing import Final
 
 from ..catalog.prices import cost
@@ -23,6 +24,7 @@ from .choice import SCORED, Choice
 from .choose import at_place, fitting
 from .difficulty import DifficultyModel
 from .features import Features, extract
+from .home import Taught
 from .shortlist import Ruled, Shortlists
 from .sticky import LEAST_KEPT, RETRY_SPAN, Pin, StickyStore, affinity
 
@@ -85,11 +87,13 @@ class Router:
         difficulty: DifficultyModel,
         *,
         sticky: StickyStore | None = None,
+        taught: Taught | None = None,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self.table = table
         self.settings = settings
         self.sticky = StickyStore() if sticky is None else sticky
+        self._taught = taught if taught is not None and settings.routing.learn else Taught()
         self.baseline = table.baseline(settings)
         self._difficulty = difficulty
         self._kinds = {provider.name: provider.kind for provider in settings.providers}
@@ -232,8 +236,16 @@ class Router:
             raise reasons.no_candidate(route.access, dropped)
         return Choice(
             entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
-            self._difficulty.judge,
+            partial(self._corrected, context.device_id) if self._taught.head.active else self._difficulty.judge,
         )  # fmt: skip
+
+    def _corrected(self, device_id: str, features: Features) -> Difficulty:
+        """How hard a request is, its gain as this home has learned to expect it."""
+        told = self._difficulty.judge(features)
+        gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told))
+        return Difficulty(
+            told.score, told.tier, told.contributions, max(0.0, min(1.0, round(gain, 6))), told.kind, told.row
+        )
 
     def _kept(self, model_id: str) -> prompt_cache.PromptCache:
         """What a model's provider keeps of prompts."""

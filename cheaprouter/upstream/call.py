@@ -185,10 +185,16 @@ class Call:
         self.sent, self.exchange = True, exchange
 
     def _prepared(self) -> WireRequest:
-        wire = self.adapter.prepare(
-            self.request, self.model, self.api_key, self.learned, self.recall, stream=self.streamed
+        return self.adapter.prepare(
+            self.request,
+            self.model,
+            self.api_key,
+            self.learned,
+            self.recall,
+            stream=self.streamed,
+            on_head=self._begins if self.streamed else None,
+            on_left=self._left,
         )
-        return WireRequest(wire.endpoint, wire.body, self._begins if self.streamed else None, self._left)
 
     async def _prepared_in_turns(self) -> WireRequest:
         """A long one takes long to write: others have their turn before and after."""

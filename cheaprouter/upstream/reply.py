@@ -146,7 +146,8 @@ class Reply(Response):
             else:
                 return b""
             if data:
-                self._given = asyncio.get_running_loop().time()
+                if not self._finished or self.pieces or self._inflater is not None:
+                    self._given = asyncio.get_running_loop().time()
                 return data
 
     async def _let_others(self) -> None:

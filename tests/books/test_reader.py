@@ -40,6 +40,27 @@ def test_in_memory_too_a_look_ends(monkeypatch):
     assert connection.execute("SELECT 1").fetchone() == (1,)
 
 
+@pytest.mark.parametrize(("waited", "worked", "ended"), [(1, 1, False), (3, 1, False), (3, 3, True), (11, 1, True)])
+def test_a_look_that_waits_for_a_slow_disk_has_longer(monkeypatch, waited, worked, ended):
+    """The first report after a start reads a file that nothing is in memory of: it was refused once."""
+    monkeypatch.setattr(reader, "_STEPS", 1)
+    moments = {"monotonic": [0], "thread_time": [0]}
+    monkeypatch.setattr(
+        reader.time, "monotonic", lambda: moments["monotonic"].pop() if moments["monotonic"] else waited
+    )
+    monkeypatch.setattr(
+        reader.time, "thread_time", lambda: moments["thread_time"].pop() if moments["thread_time"] else worked
+    )
+    connection = sqlite3.connect(":memory:")
+    try:
+        with within(connection, 2):
+            connection.execute("SELECT 1").fetchone()
+    except TooLongError:
+        assert ended
+    else:
+        assert not ended
+
+
 async def test_the_newest_requests_are_told_while_a_report_is_read(office):
     office = office()
     office.book()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 
 import pytest
 
-from cheaprouter.books import recorder, space
+from cheaprouter.books import recorder, space, wal
 from cheaprouter.books.space import MEGABYTE, shares, taken, trim
 from cheaprouter.config.settings import StorageSettings
 
@@ -80,6 +81,52 @@ async def test_all_of_it_fits_whatever_is_booked_and_damaged(office):
         assert taken(office.folder) <= 5 * MEGABYTE
     assert len(await office.reports.audit(10)) == 10
     assert office.metrics.total.requests == 15_000
+
+
+async def test_while_the_database_takes_nothing_the_journal_leaves_room_and_what_went_is_told(office, monkeypatch):
+    """Another program reads for ever, and the bookings that wait are long."""
+    monkeypatch.setattr("cheaprouter.books.journal.SEGMENT_BYTES", 64 * 1024)
+    monkeypatch.setattr(recorder, "MOST_WAITING", 100)
+    office = office(storage=StorageSettings(max_mb=5))
+    monkeypatch.setattr(office.database, "run", refused)
+    for _ in range(30):
+        for _ in range(100):
+            office.book(requested_model="\N{FIRE}" * 256, reason="x" * 500)
+        await office.recorder.flush()
+        assert taken(office.folder) <= 5 * MEGABYTE
+    await office.recorder.flush()
+    told = [words for words in office.recorder.problems() if "found no room" in words]
+    monkeypatch.undo()
+    await office.recorder.flush()
+    (kept,) = await office.database.read(lambda c: c.execute("SELECT count(*) FROM request").fetchone())
+    assert 1500 < kept < 3000
+    assert (3000 - kept) / 2 < int(told[-1].split()[0]) <= 3000 - kept
+
+
+async def refused(_work):
+    raise wal.WalFullError("another program has been reading the database for a long time")
+
+
+async def test_long_bookings_are_brought_into_the_file_before_the_journal_takes_more_than_its_share(
+    office, monkeypatch
+):
+    monkeypatch.setattr(recorder, "BATCH_SECONDS", 0)
+    office = office(storage=StorageSettings(max_mb=16))
+    running = asyncio.create_task(office.recorder.work["bookings"]())
+    for _ in range(40):
+        for _ in range(100):
+            office.book(requested_model="\N{FIRE}" * 256, reason="x" * 500)
+        await office.recorder.flush()
+        await asyncio.sleep(0.01)
+        assert office.journal.size < 2 * space.journal_share(16)
+    running.cancel()
+
+
+def test_a_backup_that_is_being_taken_costs_no_history(tmp_path):
+    before = shares(tmp_path, 500)
+    put(tmp_path, "cheaprouter-backup.db", 300 * 1024, 1)
+    put(tmp_path, "cheaprouter-backup.db.partial", 300 * 1024, 1)
+    assert shares(tmp_path, 500) == before
 
 
 async def test_a_database_that_cannot_be_made_to_fit_is_told(office, monkeypatch):

@@ -161,8 +161,9 @@ class Watcher:
             raise AssertionError(f"never came; last seen: {last}") from None
 
     async def online(self, prefix: str = "cheaprouter") -> None:
-        """Wait until the router says that it is there."""
-        await self.until(lambda: self.retained.get(f"{prefix}/status") == b"online")
+        """Wait until the router has said all that it says on a connection: `online` comes first, and once more at the end."""
+        status = f"{prefix}/status"
+        await self.until(lambda: self.on(status)[-2:] == [b"online", b"online"])
 
     async def ask(self, topic: str, payload: Any, answer: str, **options: Any) -> Any:
         """Publish (bytes, or what is dumped as JSON), and return the next JSON on the topic `answer`."""

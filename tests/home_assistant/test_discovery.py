@@ -58,7 +58,7 @@ def test_a_budget_to_the_byte():
         b'{"p":"number","name":"Daily budget","icon":"mdi:piggy-bank-outline",'
         b'"command_topic":"cheaprouter/device/kitchen/daily_budget/set","entity_category":"config","mode":"box",'
         b'"min":-1,"max":1000000000,"step":0.01,"value_template":"{% set b = value_json.get(\'daily_budget\') %}'
-        b'{{ b if b is number else -1 }}","unit_of_measurement":"USD",'
+        b'{{ b if b is number else -1 }}","unit_of_measurement":"EUR",'
         b'"unique_id":"cheaprouter_0123456789ab_kitchen_daily_budget",'
         b'"default_entity_id":"number.cheaprouter_kitchen_daily_budget"}'
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 import logging
@@ -30,6 +31,13 @@ PLAIN = {
 }  # fmt: skip
 
 
+async def told(log, times=1):
+    """Tell it of bookings, and let what it puts off be done."""
+    for _ in range(times):
+        log._write(None)
+    await asyncio.sleep(0)
+
+
 def written(form, **values):
     """The line of the usual way, and of this one."""
     root = logging.getLogger()
@@ -44,9 +52,9 @@ def written(form, **values):
         found = []
         for way in ("usual", "short"):
             handler.stream = io.StringIO()
-            log = BookedLog(SimpleNamespace(newest=row), EventBus(), redactor)
+            log = BookedLog(SimpleNamespace(newest=row), EventBus(), redactor, lambda: 1)
             log.changed()
-            log_booked(from_row(row)) if way == "usual" else log._write(None)
+            log_booked(from_row(row)) if way == "usual" else asyncio.run(told(log))
             found.append(handler.stream.getvalue())
     finally:
         root.handlers[:] = before[0]
@@ -92,8 +100,20 @@ def test_both_ways_write_the_same_of_any_name(device, model, form):
 def test_a_closed_stream_is_no_reason_not_to_serve():
     logs_to = io.StringIO()
     log = BookedLog(
-        SimpleNamespace(newest=make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))), EventBus(), Redactor()
+        SimpleNamespace(newest=make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))),
+        EventBus(),
+        Redactor(),
+        lambda: 1,
     )
     log._stream = logs_to
     logs_to.close()
-    log._write(None)
+    asyncio.run(told(log))
+
+
+def test_lines_of_one_round_go_out_in_one_write_while_others_wait():
+    writes = []
+    row = make_row(1, tuple(PLAIN.get(n, 0) for n in COLUMNS[1:]))
+    log = BookedLog(SimpleNamespace(newest=row), EventBus(), Redactor(), lambda: 2)
+    log._stream = SimpleNamespace(write=writes.append, flush=lambda: None)
+    asyncio.run(told(log, times=3))
+    assert [each.count("\n") for each in writes] == [3]

@@ -36,7 +36,9 @@ class Running:
 
 
 @pytest.fixture
-def run(home: Home, tmp_path: Path) -> Callable[..., Any]:
+def run(home: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
+    monkeypatch.setattr("cheaprouter.mqtt.publisher.LEAVE_SECONDS", 0.05)
+
     @contextlib.asynccontextmanager
     async def start(broker: Mosquitto | int, home: Home = home, **options: Any) -> AsyncIterator[Running]:
         port = broker if isinstance(broker, int) else broker.port

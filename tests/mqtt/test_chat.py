@@ -8,7 +8,7 @@ from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 
 from cheaprouter.core.errors import BudgetError, LimitError
-from cheaprouter.mqtt import messages
+from cheaprouter.mqtt import chat, messages
 from tests.builders import sse
 from tests.fakes.fault_server import DONE, FINISH, ROLE, USAGE, Close, delta, stream, words
 from tests.fakes.mosquitto import watching
@@ -16,6 +16,7 @@ from tests.fakes.mosquitto import watching
 REQUEST = "cheaprouter/device/esp32/chat/request"
 RESPONSE = "cheaprouter/device/esp32/chat/response"
 STREAM = "cheaprouter/device/esp32/chat/stream"
+MINE = "cheaprouter/response/esp32"
 
 
 @pytest.fixture
@@ -72,9 +73,10 @@ async def test_the_devices_profile_is_the_default_model(talk, home, asked):
     assert asked[0][0].model == "blockrun/eco"
 
 
-async def test_text_that_looks_like_json_is_still_a_prompt(talk, asked):
-    await talk(b'{"what is": "this?"}')
-    assert asked[0][0].messages[0]["content"] == '{"what is": "this?"}'
+@pytest.mark.parametrize("text", ["[note] buy milk", "[1, 2, 3]: which is largest?", '"quoted"', "a {b}"])
+async def test_text_with_brackets_that_is_no_json_is_a_prompt(talk, asked, text):
+    await talk(text.encode())
+    assert asked[0][0].messages[0]["content"] == text
 
 
 async def test_the_hubs_own_topic_needs_no_device(talk, asked):
@@ -87,7 +89,7 @@ async def test_a_streamed_answer_comes_in_pieces_and_as_a_whole(talk, home, monk
     monkeypatch.setattr("cheaprouter.mqtt.chat.PIECE_SECONDS", 0.0)
     home.say("Hel", "lo", stream=True)
     answer = await talk({"prompt": "hi", "stream": True})
-    assert talk.seen.on(STREAM) == [b"Hel", b"lo"]
+    assert talk.seen.on(STREAM) == [b"Hel", b"lo", chat.DONE]
     assert answer["data"]["text"] == "Hello"
     assert answer["data"]["usage"]["total_tokens"] == 18
     assert answer["data"]["choices"][0]["finish_reason"] == "stop"
@@ -100,6 +102,7 @@ async def test_a_stream_that_breaks_is_an_error(talk, home):
     answer = await talk({"prompt": "hi", "stream": True})
     assert (answer["status"], answer["data"]) == ("error", None)
     assert answer["error"]["code"] == "upstream_truncated"
+    assert talk.seen.on(STREAM)[-1] == chat.DONE
     assert home.gateway.running == 0
 
 
@@ -109,7 +112,7 @@ async def test_of_several_answers_the_first_is_published_and_all_are_told(talk, 
     for model in ("small", "big"):
         home.upstream.script(model, stream(ROLE, *pieces, FINISH, second, USAGE, DONE))
     answer = await talk({"prompt": "hi", "stream": True, "n": 2})
-    assert b"".join(talk.seen.on(STREAM)) == b"ab"
+    assert b"".join(talk.seen.on(STREAM)) == b"ab" + chat.DONE
     assert [choice["message"]["content"] for choice in answer["data"]["choices"]] == ["ab", "ab"]
 
 
@@ -117,7 +120,7 @@ async def test_pieces_are_gathered_so_that_the_broker_is_not_flooded(talk, home)
     home.say(*["x"] * 1000, stream=True)
     answer = await talk({"prompt": "hi", "stream": True})
     assert len(answer["data"]["text"]) == 1000
-    assert b"".join(talk.seen.on(STREAM)) == b"x" * 1000
+    assert b"".join(talk.seen.on(STREAM)) == b"x" * 1000 + chat.DONE
     assert len(talk.seen.on(STREAM)) < 20
 
 
@@ -157,6 +160,11 @@ async def test_limits_hold_and_say_how_long_to_wait(talk, home, monkeypatch, err
         (b'{"messages": []}', "messages"),
         (b'{"messages": [{"role": "king"}]}', "messages[0].role"),
         (b'{"prompt": "x", "stream": "yes"}', "stream"),
+        (b'{"prompt": "turn on the lamp"', None),
+        (b' {"prompt": turn on the lamp}', None),
+        (b'{"promt": "turn on the lamp"}', "prompt"),
+        (b'[{"role": "user", "content": "hi"}]', "prompt"),
+        (b"{{ states('sensor.x') }}", None),
     ],
 )
 async def test_what_cannot_be_understood_is_an_error_and_asks_nobody(talk, asked, payload, param):
@@ -182,17 +190,33 @@ async def test_a_message_that_is_too_large_is_refused(talk, home):
 
 async def test_mqtt_5_response_topic_and_correlation_data_are_used(talk):
     properties = Properties(PacketTypes.PUBLISH)
-    properties.ResponseTopic = "esp32/answers"
+    properties.ResponseTopic = MINE
     properties.CorrelationData = uuid.uuid4().bytes
-    answer = await talk(b"hi", answer="esp32/answers", properties=properties)
+    answer = await talk(b"hi", answer=MINE, properties=properties)
     assert answer["data"]["text"] == "Hello"
-    last = next(m for m in talk.seen.seen if str(m.topic) == "esp32/answers")
+    last = next(m for m in talk.seen.seen if str(m.topic) == MINE)
     assert last.properties.CorrelationData == properties.CorrelationData
     assert talk.seen.on(RESPONSE) == []
 
 
+async def test_pieces_of_a_stream_follow_the_response_topic(talk, home):
+    home.say("Hel", "lo", stream=True)
+    properties = Properties(PacketTypes.PUBLISH)
+    properties.ResponseTopic = MINE
+    await talk({"prompt": "hi", "stream": True}, answer=MINE, properties=properties)
+    assert b"".join(talk.seen.on(f"{MINE}/stream")) == b"Hello" + chat.DONE
+    assert talk.seen.on(STREAM) == []
+
+
 @pytest.mark.parametrize(
-    "topic", ["cheaprouter/status", "homeassistant/device/x/config", REQUEST, "cheaprouter/device/esp32/rpm/set"]
+    "topic",
+    [
+        "cheaprouter/status",
+        "homeassistant/device/x/config",
+        REQUEST,
+        "cheaprouter/device/esp32/rpm/set",
+        "zigbee2mqtt/lamp/set",
+    ],
 )
 async def test_a_response_topic_that_would_borrow_our_rights_is_not_used(talk, topic):
     properties = Properties(PacketTypes.PUBLISH)

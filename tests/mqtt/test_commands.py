@@ -62,7 +62,6 @@ async def test_a_good_value_is_set_and_shown(desk, setting, payload, value):
     ("setting", "payload"),
     [
         ("profile", b"cheapest"),
-        ("profile", b""),
         ("model", b"no/such"),
         ("model", b"a\nb"),
         ("rpm", b"-1"),
@@ -152,3 +151,15 @@ def test_a_setting_gives_a_value_or_says_what_is_allowed(text):
 def test_money_is_read_exactly(amount):
     budget = fields.DEVICE["daily_budget"]
     assert budget.read(budget.published(str(amount))) == amount
+
+
+@pytest.mark.parametrize("slug", [None, "kitchen"])
+def test_a_retained_command_that_is_cleared_changes_and_logs_nothing(desk, caplog, slug):
+    home, _, shown = desk
+    send(desk, slug, "profile", b"eco")
+    send(desk, slug, "profile", b"")
+    send(desk, "nobody", "profile", b"")
+    state = home.control.hub_state() if slug is None else home.state(slug)
+    assert state["profile"] == "eco"
+    assert shown == [slug, slug]
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]

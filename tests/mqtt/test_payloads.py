@@ -41,12 +41,12 @@ def test_providers_tell_their_state_and_nothing_else():
         {"name": "c", "state": "available"},
     ]
     assert provider_states(providers) == {"a": "down", "b": "unknown", "c": "available"}
-    assert hub_details("1", providers, None)["providers_down"] == ["a"]
+    assert hub_details("hub", "1", providers, None)["providers_down"] == ["a"]
 
 
 def test_the_latest_version_is_the_stores_where_it_is_known():
-    assert hub_details("1", [], None)["latest_version"] == "1"
-    assert hub_details("1", [], None, "2")["latest_version"] == "2"
+    assert hub_details("hub", "1", [], None)["latest_version"] == "1"
+    assert hub_details("hub", "1", [], None, "2")["latest_version"] == "2"
 
 
 def test_the_mock_is_shown_only_while_there_is_nothing_else():
@@ -57,7 +57,7 @@ def test_the_mock_is_shown_only_while_there_is_nothing_else():
 
 @pytest.fixture
 def notices():
-    return Notices(Topics("cheaprouter", "homeassistant"), str.lower, str.title)
+    return Notices(Topics("cheaprouter", "homeassistant"), str.lower, str.title, lambda: ("EUR", Decimal(2)))
 
 
 def test_a_device_event_to_the_byte(notices):
@@ -78,9 +78,9 @@ def test_a_device_event_to_the_byte(notices):
     ("event", "fields"),
     [
         (BudgetWarning("k", "daily", Decimal("0.8"), Decimal(1), 80.04, NOON),
-         {"event_type": "budget_warning", "period": "daily", "spent": 0.8, "budget": 1, "percent": 80.0}),
+         {"event_type": "budget_warning", "period": "daily", "spent": 1.6, "budget": 2, "percent": 80.0, "currency": "EUR"}),
         (BudgetReached("k", "monthly", Decimal(5), Decimal(4), "eco", NOON),
-         {"event_type": "budget_reached", "period": "monthly", "spent": 5, "budget": 4, "percent": 125.0, "action": "eco"}),
+         {"event_type": "budget_reached", "period": "monthly", "spent": 10, "budget": 8, "percent": 125.0, "action": "eco", "currency": "EUR"}),
         (FallbackUsed("k", "a/x", "b/y", "upstream_error", NOON),
          {"event_type": "fallback_used", "from_model": "a/x", "to_model": "b/y", "code": "upstream_error", "repeats": 0}),
     ],

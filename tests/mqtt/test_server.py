@@ -154,7 +154,9 @@ async def test_streamed_chat_over_mqtt_is_the_text_of_the_stream(live):
     await seen.client.publish("cheaprouter/device/esp32/chat/request", b'{"prompt": "hi", "stream": true}', qos=1)
     await seen.until(lambda: seen.on("cheaprouter/device/esp32/chat/response"))
     answer = orjson.loads(seen.on("cheaprouter/device/esp32/chat/response")[0])
-    assert b"".join(seen.on("cheaprouter/device/esp32/chat/stream")).decode() == answer["data"]["text"] != ""
+    *pieces, last = seen.on("cheaprouter/device/esp32/chat/stream")
+    assert b"".join(pieces).decode() == answer["data"]["text"] != ""
+    assert orjson.loads(last) == {"done": True}
 
 
 async def test_a_fallback_and_an_outage_are_told(live):

@@ -39,7 +39,10 @@ class Canon:
     @property
     def finished(self) -> bool:
         """Whether each choice that began has ended."""
-        return bool(self._choices) and all(choice.finished is not None for choice in self._choices.values())
+        for choice in self._choices.values():  # for each event that is read: `all` takes twice as long
+            if choice.finished is None:
+                return False
+        return bool(self._choices)
 
     @property
     def settled(self) -> bool:
@@ -61,12 +64,14 @@ class Canon:
             if type(delta) is not dict:
                 delta = choice["delta"] = _delta(choice, delta, state)
                 changed = True
-            changed |= numbered | _usage(choice, chunk) | state.delta(delta)
+            if "usage" in choice:
+                changed |= _usage(choice, chunk)
+            changed |= numbered | state.delta(delta)
             if choice.get("finish_reason") is not None:
                 changed |= state.finish(choice, delta)
                 self.failed = state.failed if self.failed is None else self.failed
             self.said = self.said or state.said
-        return changed | _counts(chunk)
+        return changed if chunk.get("usage") is None else changed | _counts(chunk)
 
     def whole(self, reply: Json) -> bool:
         """The same for a whole reply."""
@@ -80,7 +85,9 @@ class Canon:
             if message.get("role", "assistant") != "assistant":
                 message["role"] = "assistant"
                 changed = True
-            changed |= numbered | _usage(choice, reply) | state.delta(message, whole=True)
+            if "usage" in choice:
+                changed |= _usage(choice, reply)
+            changed |= numbered | state.delta(message, whole=True)
             if choice.get("finish_reason") is not None:
                 changed |= state.finish(choice, message)
             if state.finished is None and state.failed is None:  # it is whole, so it has ended
@@ -141,7 +148,9 @@ _PLAIN_ENDS: Final = ("stop", "length")
 def _put_choices(reply: Json) -> bool:
     """See that there is a list of objects; says whether there was none. Raises BrokenError for what cannot be made one."""
     choices = reply.get("choices")
-    if type(choices) is list and all(type(choice) is dict for choice in choices):
+    if type(choices) is list and (
+        type(choices[0]) is dict if len(choices) == 1 else all(type(choice) is dict for choice in choices)
+    ):
         return False
     if isinstance(choices, dict):
         choices = [choices]
@@ -178,8 +187,6 @@ def _counts(told: Json) -> bool:
 
 def _usage(choice: Json, reply: Json) -> bool:
     """Usage told inside a choice belongs to the reply."""
-    if "usage" not in choice:
-        return False
     usage = choice.pop("usage")
     if reply.get("usage") is None:
         reply["usage"] = usage

@@ -77,7 +77,9 @@ class Choice:
                 changed = True
         if call := delta.get("function_call"):
             changed |= self._function(call)
-        if has_content(delta):
+        if delta.get("content"):  # as most have: `answers`, without the call
+            self.said = self._answered = True
+        elif has_content(delta):
             self.said = True
             self._answered = self._answered or answers(delta)
         return changed

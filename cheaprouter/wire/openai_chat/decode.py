@@ -123,7 +123,7 @@ class ChatStream(StreamReader):
         """Bytes go out in one write."""
         if self._chunks is not None or len(pieces) < 2:
             return pieces
-        return [b"".join(piece for piece in pieces if isinstance(piece, bytes))]
+        return [b"".join([piece for piece in pieces if isinstance(piece, bytes)])]
 
     def _walk(self, whole: bytes) -> list[Piece]:
         """What can go on. `start`, `place`: the events between them go on as they are."""

@@ -132,14 +132,14 @@ def one_text(whole: bytes, quirks: Quirks) -> tuple[Json, str] | None:
     alike = events[number:last]
     start, stop = len(before), -len(after)
     texts = [event[start:stop] for event in alike]
-    if before + (after + b"\n\n" + before).join(texts) + after != b"\n\n".join(alike):
+    if len(texts) > 1 and before + (after + b"\n\n" + before).join(texts) + after != b"\n\n".join(alike):
         return None
     told = b"\n\n".join([*events[: number + 1], *events[last:]]).strip(b"\n")
     if not told.startswith(_START) or (text := _decoded(texts)) is None:
         return None
     try:
         chunks = orjson.loads(b"[%b]" % told[len(_START) :].replace(b"\n\ndata: ", b","))
-        said = orjson.loads(b'"%b"' % texts[0])
+        said = text if len(texts) == 1 else orjson.loads(b'"%b"' % texts[0])
     except orjson.JSONDecodeError:
         return None
     reply = _made(chunks, number, said, text, quirks)
@@ -153,12 +153,6 @@ _TEXT: Final = re.compile(rb'"content": ?"(?!")([^"\\]*(?:\\.[^"\\]*)*)"')
 """A text that is not empty. Linear: there is one way to read each byte."""
 
 
-def _told(chunk: Json, before: Any) -> Any:
-    """The usage as of this chunk: what tells nothing takes nothing back."""
-    usage = chunk.get("usage")
-    return usage if usage and (before is None or parse_usage(usage) is not None) else before
-
-
 def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) -> Json | None:
     """`number`: the chunk that tells `said`, the beginning of the text, and nothing else."""
     reply: Json = {"object": "chat.completion"}
@@ -167,7 +161,9 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
     for place, chunk in enumerate(chunks):
         if type(chunk) is not dict or chunk.get("error") or "x_groq" in chunk:
             return None
-        usage = _told(chunk, usage)
+        told = chunk.get("usage")  # what tells nothing takes nothing back
+        if told and (usage is None or parse_usage(told) is not None):
+            usage = told
         choices = chunk.get("choices")
         if type(choices) is not list or len(choices) > 1:
             return None
@@ -175,9 +171,7 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
             if reason is not None or _said(choices[0], more) != (said if place == number else ""):
                 return None
             reason = choices[0].get("finish_reason")
-        for name, value in chunk.items():
-            if value is not None:
-                reply[name] = value
+        reply |= chunk if None not in chunk.values() else {n: value for n, value in chunk.items() if value is not None}
     if (
         type(reason) is not str
         or reason not in _ENDS_BY_ITSELF
@@ -197,6 +191,7 @@ def _made(chunks: list[Any], number: int, said: str, text: str, quirks: Quirks) 
 
 
 _OF_A_CHOICE: Final = frozenset({"index", "delta", "finish_reason"})
+_OF_A_DELTA: Final = frozenset({"role", "content"})
 
 
 def _said(choice: Any, more: Json) -> str | None:
@@ -204,15 +199,13 @@ def _said(choice: Any, more: Json) -> str | None:
     delta = choice.get("delta") if type(choice) is dict else None
     if type(delta) is not dict or choice.get("index") or delta.get("role", "assistant") != "assistant":
         return None
-    for name, value in choice.items():
-        if name not in _OF_A_CHOICE and value is not None:
+    for name in choice.keys() - _OF_A_CHOICE:
+        if (value := choice[name]) is not None:
             if type(value) is not str:
                 return None
             more[name] = value
-    text = ""
-    for name, value in delta.items():
-        if name == "content" and type(value) is str:
-            text = value
-        elif name != "role" and value is not None:
+    for name in delta.keys() - _OF_A_DELTA:
+        if delta[name] is not None:
             return None
-    return text
+    text = delta.get("content")
+    return text if type(text) is str else "" if text is None else None
