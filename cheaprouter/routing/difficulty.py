@@ -18,7 +18,7 @@ from typing import Any, Final, Self
 from ..core.models import Difficulty, Tier
 from ..core.records import dataclass
 from .features import Features, extract
-from .kinds import around, kind_of
+from .kinds import LONG_PROMPT, around, kind_of
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
 from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
@@ -133,7 +133,8 @@ class DifficultyModel:
             if features is None or not features.tools
             else self.toolboxes.of(features.offered, features.schemas)
         )
-        key = self.recent.key(said, images, 0 if features is None else around(features, box))
+        usual = features is None or (box is NO_TOOLS and features.prompt_tokens < LONG_PROMPT)
+        key = self.recent.key(said, images, 0 if usual or features is None else around(features, box))
         found = self.recent.get(key)
         if found is None:
             found = self._judged(find_ask(said) if features is None else features.asked, images, features, box)

@@ -111,7 +111,7 @@ def counts(ask: Ask, text: str, words: list[str], images: int = 0, box: Toolbox 
     log, commas = math.log1p, text.count(",")
     return [
         log(size(ask.text)),
-        log(max(len(words), _unspaced(text, len(words)))),
+        log(len(words) if text.isascii() else _unspaced(text, len(words))),
         log(len((_ASCII_STOPS if text.isascii() else _STOPS).findall(text))),
         sum(sizes) / total,
         len([size for size in sizes if size > 8]) / total,
@@ -147,9 +147,9 @@ def counts(ask: Ask, text: str, words: list[str], images: int = 0, box: Toolbox 
 
 def _unspaced(text: str, words: int) -> float:
     """How many words a text would have if all of its script's had spaces between them."""
-    if text.isascii() or len(text) < _PER_WORD * words:
+    if len(text) < _PER_WORD * words or not _WIDE.search(text):
         return words
-    return size(text) / _PER_WORD if _WIDE.search(text) else words
+    return max(words, size(text) / _PER_WORD)
 
 
 def _code(attached: str) -> list[float]:

@@ -73,8 +73,13 @@ class Trees:
         first = (left & ~(left - self.ones)).to_bytes(size, "little")
         low = int.from_bytes(first[::2].translate(self.low), "little")
         places = (low + int.from_bytes(first[1::2].translate(self.high), "little")).to_bytes(size // 2, "little")
+        fails = gains = 0.0  # one after the other: `sum` rounds otherwise from Python 3.12 on
         fail, gain = self.heads
-        return _added(fail, places), _added(gain, places[len(fail) :])
+        for means, place in zip(fail, places, strict=False):
+            fails += means[place]
+        for means, place in zip(gain, places[len(fail) :], strict=True):
+            gains += means[place]
+        return fails, gains
 
     def paths(self, row: Sequence[float], names: Sequence[str]) -> dict[str, float]:
         """Each count's share of the first head's sum: what every split on it adds to the mean of its node."""
@@ -88,13 +93,6 @@ class Trees:
                     parts[names[at]] = parts.get(names[at], 0.0) + means[below] - means[place]
                 place = below
         return parts
-
-
-def _added(trees: Sequence[Sequence[float]], places: Sequence[int]) -> float:
-    total = 0.0  # one after the other: `sum` rounds otherwise from Python 3.12 on
-    for means, place in zip(trees, places, strict=False):
-        total += means[place]
-    return total
 
 
 def _masks(depth: int, features: bytes, thresholds: array[float]) -> tuple[int, tuple[Splits, ...]]:
