@@ -14,6 +14,7 @@ import orjson
 
 from ..core.models import Capability
 from ..core.records import dataclass
+from .lengths import Length, reply_length
 from .text import LONG, Ask, clip, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
@@ -107,6 +108,11 @@ class Features:
             return False
         now = _alike(self.said)
         return now in [_alike(one) for one in self.previous] and bool(now) and not is_closing(now)
+
+    @property
+    def length(self) -> Length:
+        """Tokens that the reply will have, what is usual and what nine of ten stay below; never above `max_tokens`."""
+        return reply_length(self.said, self.max_tokens, tools=self.tools > 0, looped=self.in_tool_loop)
 
     @property
     def expected_output_tokens(self) -> int:
