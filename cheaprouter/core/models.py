@@ -327,7 +327,7 @@ class Difficulty:
     """How hard a request is: the calibrated probability (0..1) that a small model fails. Nobody changes one.
 
     `contributions`: what it is made of, empty where nobody asked for that. `gain`: by how much a large model is likelier
-    (0..1) to do it than a small one, by which models are chosen. `kind`: what it is about. `row`: what a home may learn by:
+    (0..1) to do it than a small one, by which models are chosen. `kind`: what it is about. `stakes`: what a wrong answer would hurt, mostly nothing (""). `row`: what a home may learn by:
     the ask's counts, named and in the order of the model's `trained.counts`, logarithms of numbers and shares for the most
     part, empty where nothing is asked; `DifficultyModel.vector` brings them to one scale.
     """
@@ -338,6 +338,7 @@ class Difficulty:
     gain: float = 0.0
     kind: Kind = Kind.GENERAL
     row: Sequence[float] = ()
+    stakes: str = ""
 
     @property
     def fail(self) -> float:

@@ -15,12 +15,13 @@ from dataclasses import field
 from importlib import resources
 from typing import Any, Final, Self
 
-from ..core.models import Difficulty, Tier
+from ..core.models import Difficulty, Kind, Tier
 from ..core.records import dataclass
 from .features import Features, extract
 from .kinds import LONG_PROMPT, around, kind_of
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
+from .stakes import at_stake
 from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
 from .tools import NO_TOOLS, Toolbox, Toolboxes
 from .trained import Trained, read_trained
@@ -97,7 +98,7 @@ class DifficultyModel:
         told, own = self.judge(features), self._own(features.said, features.images, features).score
         kept, earlier = self._inherited(features) if features.previous else (0.0, None)
         parts = Contributions(self, features, own, 0.0 if earlier is None else kept * earlier.score)
-        return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row)
+        return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row, told.stakes)
 
     def vector(self, difficulty: Difficulty) -> list[float]:
         """What a home may learn by: the chance of failing, the gain, and the ask's counts as they differ from the usual.
@@ -119,7 +120,14 @@ class DifficultyModel:
         rounded = round(score, 6)
         return Judged(
             score,
-            Difficulty(rounded, self.tier(rounded), gain=round(kept * told.gain, 6), kind=told.kind, row=told.row),
+            Difficulty(
+                rounded,
+                self.tier(rounded),
+                gain=round(kept * told.gain, 6),
+                kind=told.kind,
+                row=told.row,
+                stakes=told.stakes,
+            ),
         )
 
     def tier(self, score: float) -> Tier:
@@ -152,8 +160,10 @@ class DifficultyModel:
             score = interpolate(fail.raw, fail.told, fail.base + fails + fail.slope * length + self._wording(places))
             gained = interpolate(gain.raw, gain.told, gain.base + gains + gain.slope * length)
         kind = kind_of(counted, features, box)
+        stakes = "" if kind is Kind.HOME else at_stake(ask.text)  # a lamp is no electrician's work
         rounded = round(score, 6)
-        return Judged(score, Difficulty(rounded, self.tier(rounded), gain=round(gained, 6), kind=kind, row=counted))
+        told = Difficulty(rounded, self.tier(rounded), gain=round(gained, 6), kind=kind, row=counted, stakes=stakes)
+        return Judged(score, told)
 
     def _wording(self, places: set[int]) -> float:
         if not places:
