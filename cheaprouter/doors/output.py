@@ -15,13 +15,13 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 def head(status: int, headers: Mapping[str, str], last: str) -> bytes:
     """A status line and headers, `last` (lines with their ends) after them. Raises ValueError for a header that holds a line's end."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
+    lines = "\r\n".join(map(": ".join, headers.items()))
+    if lines.count("\n") != len(headers) - 1 or lines.count("\r") != len(headers) - 1:
+        raise ValueError("a header holds the end of a line")
     text = (
         f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n"
-        f"{lines}{last}Date: {rfc822_formatted_time()}\r\nServer: CheapRouter\r\n\r\n"
+        f"{lines}\r\n{last}Date: {rfc822_formatted_time()}\r\nServer: CheapRouter\r\n\r\n"
     )
-    if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
-        raise ValueError("a header holds the end of a line")
     return text.encode()
 
 
