@@ -15,6 +15,7 @@ from .accounts.account import Account
 from .accounts.accounts import Accounts
 from .config.settings import BudgetAction, DeviceSettings, Verify
 from .core.errors import BudgetError, CheapRouterError, LimitError, NotConfiguredError, ShuttingDownError
+from .core.events import AnswerRejected
 from .core.ids import LONGEST_HEADER, ascii_header
 from .core.models import Caller, Json, Model, Operation, RouteDecision, Usage
 from .core.money import usd_text
@@ -153,6 +154,9 @@ class Gateway:
         if world.locked:
             raise NotConfiguredError("The router's configuration cannot be read; /health says what is wrong with it.")
         decision = account.decision = self._decide(world, account, account.admit())
+        if decision.came_back and decision.rejected:
+            rejected = AnswerRejected(account.id, account.caller.device_id, decision.rejected, decision.came_back)
+            self.accounts.bus.publish(rejected)
         wanted = account.policy.device.cache
         caches = world.settings.cache.enabled if wanted is None else wanted
         caches = caches and account.operation.size <= _MOST_CACHED

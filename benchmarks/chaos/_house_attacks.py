@@ -64,8 +64,7 @@ async def replies(stand: Stand) -> AsyncIterator[Line]:
         await warm(product)
         for name in names:
             large = "20mb" in name or "64mb" in name or "60mb" in name or "values" in name
-            size = 64.0 if large else 0.0
-            await prime(stand, name)
+            size = max(64.0 if large else 0.0, await prime(stand, name))
             async with product.attack(f"upstream {name}", size=size, large=large) as line:
                 if large:  # one after the other: the memory is judged for one
                     done = [await ask(product, chat(f"evil/{name}", stream=s), line) for s in (True, False)]
@@ -79,13 +78,13 @@ async def replies(stand: Stand) -> AsyncIterator[Line]:
             yield line
 
 
-async def prime(stand: Stand, name: str) -> None:
-    """Have the upstream make what it will answer."""
+async def prime(stand: Stand, name: str) -> float:
+    """Have the upstream make what it will answer; its MB."""
     async with (
         aiohttp.ClientSession() as session,
         session.get(f"http://127.0.0.1:{stand.upstream}/prime/{name}") as reply,
     ):
-        await reply.read()
+        return int(await reply.read()) / MB
 
 
 async def lists(stand: Stand) -> AsyncIterator[Line]:

@@ -160,7 +160,7 @@ class Upstream:
             name = parts[1]
             if name in BODIES and name not in MADE:
                 MADE[name] = await asyncio.to_thread(BODIES[name][0])
-            return self.plain(writer, b"{}")
+            return self.plain(writer, b"%d" % len(MADE.get(name, b"")))
         if path.endswith("/messages"):
             return await self.fuzzed(writer, claude=True, stream=b'"stream":true' in body)
         if parts[0] == "lists" and path.endswith("/models"):

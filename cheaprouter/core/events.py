@@ -95,6 +95,16 @@ class AnswerCaught(Event):
 
 
 @dataclass(frozen=True, slots=True)
+class AnswerRejected(Event):
+    """A request says that the answer before it was no good. `request_id`: its own; `model_id`: who answered before; `why`: in words."""
+
+    request_id: str
+    device_id: str
+    model_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
 class ProviderDown(Event):
     """A provider (or one of its keys or models) stopped being usable. `until`: seconds of cool-down, None: until changed."""
 

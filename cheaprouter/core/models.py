@@ -349,7 +349,8 @@ class RouteDecision:
     reserved; `estimated_prompt`: the prompt before it was corrected by what this model's upstream counted so far.
     `conversation_key`: None where conversations are not followed. `affinity`: a number that requests have in common whose
     prompts begin alike, so that they go by the same of several keys, whose account has that beginning in its cache; None for
-    prompts too short to be kept there.
+    prompts too short to be kept there. `came_back`: what says that the answer before this request was no good, in words;
+    `rejected`: the model that gave it, where that is known.
     """
 
     model: Model
@@ -363,6 +364,8 @@ class RouteDecision:
     expected_output: int = 0
     conversation_key: int | None = None
     affinity: int | None = None
+    came_back: str = ""
+    rejected: str = ""
     score_later: Callable[[], Difficulty] | None = None
 
     @property

@@ -27,7 +27,8 @@ class Choice:
 
     `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
     `most`: how many may stand in. `difficulty`: None until it is needed. `kept_on`: the conversation stays where it is;
-    `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed.
+    `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed;
+    `why_back`: what in it says so, see `comeback`.
     """
 
     entries: Entries
@@ -42,6 +43,7 @@ class Choice:
     kept_on: bool = False
     escalated: bool = False
     came_back: bool | None = None
+    why_back: str = ""
 
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
@@ -139,7 +141,7 @@ class Choice:
             return 0.0
         if self.difficulty is None:
             self.difficulty = self.score(self.features)
-        if self.pin is None and not self.features.previous:
+        if self.pin is None and not self.features.previous and not self.why_back:
             return self.difficulty.score
         return self.raised(self.difficulty.score)
 
@@ -149,5 +151,5 @@ class Choice:
 
     def _again(self) -> bool:
         if self.came_back is None:
-            self.came_back = (self.pin is not None and self.pin.failed) or self.features.repeats
+            self.came_back = bool(self.why_back) or (self.pin is not None and self.pin.failed) or self.features.repeats
         return self.came_back

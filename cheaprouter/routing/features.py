@@ -52,7 +52,8 @@ class Features:
 
     `said`: the last user message as it came; `previous`: the user messages before it, oldest first, at most four.
     `prompt_tokens`: estimate for the whole body; images and audio by constants, base64 never as text. `max_tokens`: the
-    client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result.
+    client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result, or several:
+    `results`, in their words.
     `turns`: user messages. `opening`: what opened the conversation (system prompt and first user message); `first_reply`: the
     first answer to it, None before there is one.
     """
@@ -68,6 +69,7 @@ class Features:
     tools: int = 0
     opening: tuple[str, str] = ("", "")
     first_reply: str | None = None
+    results: tuple[str, ...] = ()
     _asked: Ask | None = field(default=None, init=False, repr=False)
 
     @property
@@ -126,13 +128,14 @@ def _alike(text: str) -> str:
 class _Walk:
     """The running sums of one pass. Lives only inside `extract`."""
 
-    __slots__ = ("audio", "first_reply", "images", "role", "system", "tokens", "tool_talk", "users")
+    __slots__ = ("audio", "first_reply", "images", "results", "role", "system", "tokens", "tool_talk", "users")
 
     def __init__(self) -> None:
         self.tokens: float = 0.0
         self.images = 0
         self.audio = self.tool_talk = False
         self.users: list[str] = []
+        self.results: list[str] = []
         self.system = self.role = ""
         self.first_reply: str | None = None
 
@@ -145,6 +148,12 @@ class _Walk:
         else:
             text = self._text(text)
         self.role = role if isinstance(role, str) else ""
+        if self.role in _TOOL:
+            self.tool_talk = True
+            self.results.append(text)
+            return
+        if self.results:
+            self.results = []
         if role == "user":
             self.users.append(text)
         elif role == "assistant":
@@ -156,8 +165,6 @@ class _Walk:
                 self.first_reply = text
         elif self.role in _SYSTEM:
             self.system = self.system or text
-        elif self.role in _TOOL:
-            self.tool_talk = True
 
     def _text(self, content: object) -> str:
         """The text of a message's content; counts what it holds."""
@@ -266,6 +273,7 @@ def walked(body: Mapping[str, Any] | object) -> Features:
         len(tools),
         (walk.system, users[0] if users else ""),
         walk.first_reply,
+        tuple(walk.results),
     )
 
 

@@ -22,6 +22,7 @@ from .access import Access, Resolution, Resolver, access
 from .candidates import Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
 from .choose import at_place, fitting
+from .comeback import why_back
 from .difficulty import DifficultyModel
 from .features import Features, extract
 from .home import Taught
@@ -221,11 +222,12 @@ class Router:
         """The request and all candidates that fit. Raises where there is none."""
         shortlist, profile = route.shortlists.get(needs.capabilities, context.at), route.access.profile
         pin = outlook = None
+        back = why_back(features) if features.turns > 1 or features.in_tool_loop else ""
         if self._sticky and profile is not Profile.PREMIUM and shortlist.count > 1:
             # Two chats may open with the same words: only a request that just failed counts as the same one again.
             opens = features.turns <= 1 and not features.in_tool_loop
             if not opens or context.now - self.sticky.last_failure <= RETRY_SPAN:
-                pin = self._pin(features, context, opens=opens)
+                pin = self._pin(features, context, opens=opens, back=back)
         if pin is not None:
             outlook = pin.outlook(context.now, self._kept)
         entries = fitting(shortlist.best, needs, route.constraints, context.outputs, context.latency, outlook)
@@ -237,6 +239,7 @@ class Router:
         return Choice(
             entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
             partial(self._corrected, context.device_id) if self._taught.head.active else self._difficulty.judge,
+            why_back=back,
         )  # fmt: skip
 
     def _corrected(self, device_id: str, features: Features) -> Difficulty:
@@ -254,11 +257,11 @@ class Router:
             return prompt_cache.UNKNOWN
         return prompt_cache.of(self._kinds.get(model.provider, ""), model.upstream)
 
-    def _pin(self, features: Features, context: RouteContext, *, opens: bool) -> Pin | None:
+    def _pin(self, features: Features, context: RouteContext, *, opens: bool, back: str) -> Pin | None:
         pin = self.sticky.find(context.device_id, features.conversation_key, context.now)
         if opens:
             return pin if pin is not None and pin.failed and context.now - pin.at <= RETRY_SPAN else None
-        if pin is None and features.in_tool_loop:
+        if pin is None and (features.in_tool_loop or back):  # what is complained of may be the first answer
             pin = self.sticky.find(context.device_id, features.opening_key, context.now)
         return pin
 
@@ -270,7 +273,11 @@ class Router:
             route.who, profile, one, entries.costs[place], len(entries.costs), hard,
             kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
+        if choice.why_back:
+            reason = f"{reason}; {choice.why_back}"
         decision = RouteDecision(one.model, choice.stand_ins, reason, profile)
+        decision.came_back = choice.why_back
+        decision.rejected = choice.pin.model_id if choice.why_back and choice.pin is not None else ""
         decision.difficulty = hard
         if hard is None and profile in SCORED:
             decision.score_later = choice.score_later

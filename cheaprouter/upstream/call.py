@@ -98,6 +98,8 @@ class Call:
     it has run. `pauses`: times that a gathered turn was asked to go on. `before_each`: called before it is, with what was used so
     far. `spent`: why a gathered reply had to end early. `expected`: tokens that its answer probably has.
 
+    `guard`: see `Asker`; `held`: seconds for which a stream was held back by it, from its first content.
+
     What is known of its cost where it is no answer: `sent`: the request is out, though no headers came; `accepted`: a reply of
     status 200 began, which is in `gathering`, `reading`, or `start` and `parts`; `refused`: what an error told of a usage.
     """
@@ -138,6 +140,7 @@ class Call:
     filtered: Completion | None = None
     refused: Usage | None = None
     guard: Guard | None = None
+    held: float = 0.0
 
     async def run(self) -> Completion | Answered | Streaming | Failure:
         """Try. The watch is stopped by whoever made it.
@@ -387,6 +390,7 @@ class Call:
         self, guard: Guard, response: Response, reader: StreamReader, pieces: list[Piece], *, ended: bool
     ) -> tuple[Fault | None, bool]:
         """What is wrong with a stream that is held back for it, and whether it has ended meanwhile."""
+        began = self.watch.now()
         self.watch.flow(self.adapter.timeouts.idle, _NEVER)
 
         async def feed() -> list[Piece] | None:
@@ -400,6 +404,7 @@ class Call:
             return made
 
         fault = await guard.hold(feed, pieces, reader, lambda: not unpaid(reader, self.meter))
+        self.held = self.watch.now() - began
         if ended:
             self.watch.what = "read"
         return fault, ended

@@ -121,7 +121,7 @@ class Pool:
         tries = target.answered
         if call.again or call.pauses:
             tries = (*(_unanswered(target),) * call.again, *target.answered * (1 + call.pauses))
-        spent = self._loop_time() - began
+        spent = self._loop_time() - began - call.held
         if asker.guard is not None and (fault := _fault(asker.guard, outcome)) is not None:
             answer = _Answer(target, outcome, call, tries, spent)
             return await self._instead(upstreams, answer, fault, stand_ins, request, tab, asker, end)
@@ -168,7 +168,7 @@ class Pool:
                 continue
             tried = self._loop_time()
             outcome, call = await self._try(upstreams, target, request, asker, end, tab, asker.guard)
-            spent = self._loop_time() - tried
+            spent = self._loop_time() - tried - call.held
             attempts += (_unanswered(target),) * call.again
             if not isinstance(outcome, Failure):
                 tries = (*attempts, *target.answered * (1 + call.pauses))
@@ -385,7 +385,7 @@ class Pool:
                 output_characters=done.output_characters,
             )
         self._observer.answering(target, spent)
-        began, reader = self._loop_time(), outcome.reader
+        began, reader = self._loop_time() - call.held, outcome.reader
 
         def weigh(characters: int, whole: bool) -> int:  # noqa: FBT001 - as `Relay` has it
             seen = max(began, call.watch.seen)

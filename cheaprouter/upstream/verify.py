@@ -16,6 +16,7 @@ import orjson
 
 from ..core.models import Json, Operation
 from ..providers.completion import Completion
+from ..providers.transport import TransportError
 from ..wire import sse
 from ..wire.checks.answer import MOST_HELD, Answer, of_reply, wrong
 from ..wire.checks.fault import Fault
@@ -126,12 +127,10 @@ class Guard:
         feed: Callable[[], Awaitable[list[Piece] | None]], pieces: list[Piece], reader: StreamReader, end: float
     ) -> None:
         """Take what still comes of an answer that is not to be sent on: it tells what was used."""
-        try:
+        with contextlib.suppress(TimeoutError, TransportError):
             async with asyncio.timeout_at(end):
                 while not reader.done and reader.trouble is None and (more := await feed()) is not None:
                     pieces += more
-        except TimeoutError:
-            return
 
     def _waits(self, answer: Answer) -> bool:
         """Whether more has to come before an answer can be looked at."""

@@ -342,6 +342,23 @@ async def test_json_that_does_not_fit_is_written_by_a_better_model(tmp_path, mod
     assert "`answer` is missing" in raw.headers["x-cheaprouter-reason"]
 
 
+async def test_a_plain_answer_that_writes_its_call_down_is_replaced_and_a_stream_is_not_held_for_it(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        told = Told(client)
+        server.script("small", saying_that("Use this: ", "HassTurnOn('Kitchen Light')"))
+        server.script("big", calling(RIGHT))
+        raw = await ask(client)
+        rest = [Send(http_chunk(piece)) for piece in [*words("HassTurnOn('TV')"), sse(delta("stop")), DONE]]
+        server.script("small", stream(ROLE, *words("Use this: "), then=(Stall(), *rest, Send(b"0\r\n\r\n"))))
+        going = await ask(client, stream=True)
+        server.gate.set()
+        async for _ in going.parse():
+            pass
+    assert raw.headers["x-cheaprouter-model"] == "lab/big"
+    assert going.headers["x-cheaprouter-model"] == "lab/small"
+    assert told.words == [("lab/small", "written_call", True)]
+
+
 REFUSAL = "I'm sorry, but I can't help with that. Please ask somebody else."
 
 

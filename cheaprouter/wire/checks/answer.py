@@ -11,7 +11,7 @@ from ...core.records import dataclass
 from .. import events as ev
 from .fault import Fault, Kind
 from .texts import wrong_format, wrong_text
-from .tool_calls import Call, no_call, wrong_call
+from .tool_calls import Call, no_call, written_call, wrong_call
 
 MOST_HELD: Final = 512 * 1024
 """Characters of an answer that are put together."""
@@ -145,9 +145,9 @@ def _wrong_words(choice: Choice, body: Mapping[str, Any], *, texts: bool, whole:
     text = choice.text
     found = None
     if whole and not choice.refused:
-        found = no_call(body) or wrong_format(text, body)
+        found = no_call(body) or written_call(text, body) or wrong_format(text, body)
     elif texts and not whole:
-        found = wrong_format(text, body, whole=False)
+        found = written_call(text, body) or wrong_format(text, body, whole=False)
     if found is not None or not texts:
         return found
     if choice.refused:

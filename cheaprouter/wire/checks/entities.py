@@ -43,6 +43,9 @@ _ID_KEYS: Final = frozenset({"entity_id", "entity_ids", "entityid", "entityids",
 _EVERYTHING: Final = frozenset({"all", "none"})
 
 _INTENT: Final = "Hass"
+INTENT_NAME: Final = re.compile(r"(?<!\w)(?:[a-z]{1,40}__)?Hass[A-Z]\w{2,40}")
+"""One of them in a text: no answer speaks of these by chance."""
+
 _NOT_ENTITIES: Final = ("Timer", "Broadcast", "Respond", "Nevermind")
 """Home Assistant's intents in whose `name` or `area` is no entity's."""
 
@@ -71,6 +74,11 @@ class _Home:
     ids: frozenset[str] = frozenset()
     by_name: dict[str, list[_Entry]] = field(default_factory=dict)
     areas: frozenset[str] = frozenset()
+
+
+def is_intent(name: str) -> bool:
+    """Whether a tool is one of Home Assistant's intents."""
+    return name.rpartition("__")[2].startswith(_INTENT)
 
 
 def is_about_home(name: str) -> bool:
@@ -218,7 +226,7 @@ def _told(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         role = message.get("role") if isinstance(message, dict) else None
         if not isinstance(role, str) or role == "assistant":
             continue
-        for text in _texts(message.get("content")):
+        for text in texts(message.get("content")):
             if left <= 0:
                 return
             told = text[:left]
@@ -226,7 +234,8 @@ def _told(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             yield role, _unpacked(told) if role in ("tool", "function") else told
 
 
-def _texts(content: Any) -> Iterator[str]:
+def texts(content: Any) -> Iterator[str]:
+    """The texts of a message's content."""
     if isinstance(content, str):
         yield content
     for part in content if isinstance(content, list) else ():

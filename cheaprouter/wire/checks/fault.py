@@ -13,6 +13,7 @@ class Kind(StrEnum):
     ARGUMENTS = "bad_arguments"
     ENTITY = "unknown_entity"
     NO_TOOL = "no_tool_called"
+    WRITTEN = "written_call"
     FORMAT = "bad_format"
     CUT = "cut_answer"
     LOOP = "looping_answer"

@@ -6,6 +6,7 @@ no name is wrong.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -23,6 +24,25 @@ _SAME: Final = 4
 
 _MOST: Final = 200
 _OURS: Final = ("function", "custom")
+_LONGEST_TEXT: Final = 32 * 1024
+_LAST: Final = 5
+_NUMERAL: Final = re.compile(r"-?[0-9]{1,12}(?:\.[0-9]{1,6})?")
+_IN_JSON: Final = re.compile(
+    r"""["'](?:name|function|tool|tool_name)["']\s{0,4}:\s{0,4}["']([\w.\-]{1,64})["']\s{0,4},\s{0,9}["'](?:parameters|arguments|args|input|tool_args)["']"""
+)
+_IN_CODE: Final = re.compile(r"(?<![\w.\-])([A-Za-z_][\w.\-]{1,63})\(")
+"""How a call looks that is written down."""
+
+_MARKS: Final = (
+    "[TOOL_CALLS]",
+    "<tool_call>",
+    "<|tool_call",
+    "<function=",
+    "<function_call>",
+    "<|python_tag|>",
+    "functools[",
+)
+"""With what models begin calls that their server did not understand as such."""
 
 
 class Call(NamedTuple):
@@ -47,10 +67,12 @@ def wrong_call(calls: Sequence[Call], body: Mapping[str, Any], *, whole: bool = 
         if call.custom or len(call.arguments) > LONGEST or (not whole and place == len(calls) - 1):
             continue
         value = _decoded(call.arguments)
+        schema = offered.get(call.name) if offered is not None else None
+        if isinstance(value, dict) and entities.is_intent(call.name):
+            value = _as_home_assistant_reads(value, schema)
         if not isinstance(value, dict):
             told = "no JSON" if value is None else "no object"
             return Fault(Kind.ARGUMENTS, f"the arguments of {named(call.name)} are {told}")
-        schema = offered.get(call.name) if offered is not None else None
         if schema is not None and (why := misfit(value, schema)) is not None:
             return Fault(Kind.ARGUMENTS, f"the arguments of {named(call.name)} do not fit: {why}")
         arguments.append((call.name, value))
@@ -63,6 +85,53 @@ def no_call(body: Mapping[str, Any]) -> Fault | None:
     if choice == "required" or _asked_for(choice):
         return Fault(Kind.NO_TOOL, f"{named(_asked_for(choice)) or 'a tool'} was to be called, and none is")
     return None
+
+
+def written_call(text: str, body: Mapping[str, Any]) -> Fault | None:
+    """A call that stands in the answer's words instead of being made, as small models write that lose its format."""
+    offered = _offered(body)
+    if not offered or body.get("tool_choice") == "none":
+        return None
+    text = text[:_LONGEST_TEXT]
+    found = [match[1] for match in _IN_JSON.finditer(text)]
+    found += [match[1] for match in _IN_CODE.finditer(text) if _is_identifier(match[1])]
+    found += entities.INTENT_NAME.findall(text)
+    for name in dict.fromkeys(found):
+        if name in offered and not _user_names(name, body):
+            return Fault(Kind.WRITTEN, f"the call of {named(name)} is written down and not made")
+    if text.lstrip().startswith(_MARKS):
+        return Fault(Kind.WRITTEN, "a call is written down and not made")
+    return None
+
+
+def _is_identifier(name: str) -> bool:
+    """Whether a name is no word of a language, so that it would not stand before a bracket by chance."""
+    return "_" in name or "." in name or name[1:] != name[1:].lower()
+
+
+def _user_names(name: str, body: Mapping[str, Any]) -> bool:
+    """Whether the user speaks of a tool by its name, so that an answer may, too."""
+    users = [one for one in _objects(body.get("messages")) if one.get("role") == "user"]
+    return any(name in text[:_LONGEST_TEXT] for one in users[-_LAST:] for text in entities.texts(one.get("content")))
+
+
+def _as_home_assistant_reads(value: Mapping[str, Any], schema: Any) -> dict[str, Any]:
+    """Arguments of an intent as Home Assistant takes them: digits for a number, and one value for a list of it, or the other way round."""
+    properties = schema.get("properties") if isinstance(schema, dict) else None
+    if not isinstance(properties, dict):
+        return {**value}
+    return {name: _taken(each, properties.get(name)) for name, each in value.items()}
+
+
+def _taken(value: Any, schema: Any) -> Any:
+    kind = schema.get("type") if isinstance(schema, dict) else None
+    if kind == "array" and isinstance(value, str):
+        return [value]
+    if kind == "string" and isinstance(value, list) and len(value) == 1:
+        return value[0]
+    if kind in ("integer", "number") and isinstance(value, str) and _NUMERAL.fullmatch(value):
+        return float(value) if "." in value else int(value)
+    return value
 
 
 def _decoded(arguments: str) -> Any:

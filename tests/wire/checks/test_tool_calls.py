@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.wire.checks.entities import is_about_home
 from cheaprouter.wire.checks.fault import Kind
-from cheaprouter.wire.checks.tool_calls import LONGEST, Call, no_call, wrong_call
+from cheaprouter.wire.checks.tool_calls import LONGEST, Call, no_call, written_call, wrong_call
 
 _NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=12)
 
@@ -178,6 +178,74 @@ def test_an_id_that_a_tool_has_found_or_the_user_has_named_is_known() -> None:
     ]
     assert _why("execute", '{"entity_id": ["light.garage", "cover.gate"]}', body) is None
     assert _why("execute", '{"entity_id": "light.made_up"}', body) is not None
+
+
+_POSITION = _tool("HassSetPosition", name=_TEXT, domain={"type": "array", "items": _TEXT}, position={"type": "integer"})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "right"),
+    [
+        ({"name": "Kitchen Light", "domain": "light", "position": "50"}, True),
+        ({"name": ["Kitchen Light"], "position": 50}, True),
+        ({"name": "Kitchen Light", "position": "half"}, False),
+        ({"name": "Kitchen Light", "position": [50, 60]}, False),
+        ({"name": ["Kitchen Light", "TV"], "position": 50}, False),
+        ({"name": ["Kitchen"], "position": 50}, False),
+    ],
+)
+def test_an_intents_arguments_are_read_as_home_assistant_reads_them(arguments: dict[str, Any], right: bool) -> None:
+    told = orjson.dumps(arguments).decode()
+    assert (_why("HassSetPosition", told, _body(_ASSIST, _POSITION)) is None) == right
+
+
+def test_other_tools_take_what_their_schema_says() -> None:
+    tool = _tool("set_position", position={"type": "integer"}, domain={"type": "array", "items": _TEXT})
+    assert _why("set_position", '{"position": "50"}', _body("", tool)) is not None
+    assert _why("set_position", '{"domain": "light"}', _body("", tool)) is not None
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[TOOL_CALLS] I will open the curtain for you.",
+        "To lock the door, use this command:\n\n```\nHassTurnOn('lock.smart_lock', ['Entry'])\n```",
+        "I will turn off the fan. [HassTurnOn, area='Bedroom', domain='fan']",
+        "You can say 'HassTurnOn Living Room Light'.",
+        '<tool_call>{"name": "HassTurnOn", "arguments": {"name": "TV"}}</tool_call>',
+        'Here is the call: {"name": "get_weather", "parameters": {"city": "Rome"}}',
+        "{'name': 'HassTurnOn', 'parameters': {'name': 'TV'}}",
+        "get_weather(city='Rome')",
+    ],
+)
+def test_a_call_that_is_written_down_is_found(text: str) -> None:
+    found = written_call(text, _body(_ASSIST, _INTENT, _tool("get_weather"), _tool("search")))
+    assert found is not None
+    assert found.kind is Kind.WRITTEN
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The kitchen light is on.",
+        "Which light would you like to turn off?",
+        "I can search (and find) things for you.",
+        "search(x) is a function of your own.",
+        "other_tool(1)",
+        '{"name": "Bob", "age": 7}',
+        "I used get_weather to look it up.",
+    ],
+)
+def test_an_answer_in_words_is_no_call(text: str) -> None:
+    assert written_call(text, _body(_ASSIST, _INTENT, _tool("get_weather"), _tool("search"))) is None
+
+
+def test_who_asks_about_a_tool_may_be_told_of_it() -> None:
+    body = _body("", _tool("get_weather"))
+    body["messages"][1]["content"] = "How do I call get_weather in Python?"
+    assert written_call("Write get_weather('Rome').", body) is None
+    assert written_call("Write get_weather('Rome').", {**body, "tool_choice": "none"}) is None
+    assert written_call("Write get_weather('Rome').", {"messages": []}) is None
 
 
 def test_tools_that_the_upstream_runs_make_any_name_possible() -> None:
