@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from decimal import Decimal
 from typing import Any
@@ -9,11 +11,12 @@ from typing import Any
 import pytest
 
 from cheaprouter.core.events import AnswerCaught
-from tests.builders import a_house, a_model_row, a_provider, saying, sse
+from tests.builders import a_house, a_model_row, a_provider, saying, sse, until
 from tests.fakes.fault_server import (
     DONE,
     ROLE,
     USAGE,
+    Close,
     Send,
     Stall,
     delta,
@@ -287,6 +290,36 @@ async def test_a_better_model_that_no_budget_allows_is_not_asked(tmp_path):
     assert raw.headers["x-cheaprouter-model"] == "lab/small"
     assert "lamp.kitchen" in raw.headers["x-cheaprouter-reason"]
     assert not server.asked("big")
+
+
+async def leave(client, server, model: str) -> dict[str, Any]:
+    """Ask for a stream, and go once that model was asked; what was booked."""
+    asked = asyncio.create_task(ask(client, stream=True, max_tokens=50))
+    await until(lambda: server.asked(model))
+    await asyncio.wait_for(server.waiting.wait(), 10)
+    asked.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asked
+    server.gate.set()  # what is still read of it ends
+    return (await until(client.audit))[0]
+
+
+async def test_a_client_that_leaves_while_a_call_is_held_back_is_booked_for_it(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        server.script("small", stream(ROLE, *call(RIGHT)[:2], then=(Stall(), Close())))
+        row = await leave(client, server, "small")
+    assert row["status"] == 499
+    assert row["routed_model"] == "lab/small"
+    assert row["completion_tokens"] > 0
+
+
+async def test_a_client_that_leaves_while_a_better_model_is_asked_pays_for_both(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        server.script("small", calling(WRONG))
+        server.script("big", stream(ROLE, then=(Stall(), Close())))
+        row = await leave(client, server, "big")
+    assert row["status"] == 499
+    assert row["cost_usd"] > 0.000025  # what the small one took, and what the better one may have
 
 
 async def test_where_nothing_is_better_the_answer_goes_out_and_is_told(tmp_path):
