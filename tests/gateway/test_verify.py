@@ -8,6 +8,7 @@ import json
 from decimal import Decimal
 from typing import Any
 
+import openai
 import pytest
 
 from cheaprouter.core.events import AnswerCaught
@@ -320,6 +321,25 @@ async def test_a_client_that_leaves_while_a_better_model_is_asked_pays_for_both(
         row = await leave(client, server, "big")
     assert row["status"] == 499
     assert row["cost_usd"] > 0.000025  # what the small one took, and what the better one may have
+
+
+async def test_a_call_that_is_held_back_is_cut_where_its_budget_ends(tmp_path):
+    devices = {"test": {"daily_budget": 0.002}}
+    long = json.dumps({"name": "x" * 20_000})
+    pieces = [
+        sse(delta(tool_calls=[{"index": 0, "function": {"arguments": long[at : at + 200]}}]))
+        for at in range(0, len(long), 200)
+    ]
+    begun = call({})[0]
+    async with fault_server() as server, router(tmp_path, house(server, devices=devices)) as client:
+        server.script("small", stream(ROLE, begun, *pieces, then=(Stall(), Close())))
+        raw = await ask(client, stream=True)
+        with pytest.raises(openai.APIError, match="budget"):
+            async for _ in raw.parse():
+                pass
+        row = (await until(client.audit))[0]
+    assert row["error"] == "insufficient_quota"
+    assert not server.asked("big")
 
 
 async def test_where_nothing_is_better_the_answer_goes_out_and_is_told(tmp_path):
