@@ -51,7 +51,7 @@ _NOT_ENTITIES: Final = ("Timer", "Broadcast", "Respond", "Nevermind")
 
 _ROW: Final = re.compile(r"^[ \t]*(?:-[ \t]+)?(names|domain|areas|state):[ \t]*(.*)$", re.MULTILINE)
 _IN_AREA: Final = re.compile(r"You are in area ([^\n(]{1,100}?)(?: \(| and |\.|$)", re.MULTILINE)
-_LONGEST: Final = 1 << 20
+_LONGEST: Final = 256 * 1024
 """Characters of the messages that are looked through."""
 
 _MOST_VALUES: Final = 2000
