@@ -15,6 +15,8 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from tests.fakes.serving import serving
+
 ORDER = re.compile(r"\[\[money (\{.*?\})\]\]")
 STEP = 0.1
 """Seconds between two pieces of a stream."""
@@ -129,17 +131,13 @@ class Provider:
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One connection, request after request."""
-        try:
+        with suppress(ValueError):
             while (request := await _read(reader)) is not None:
                 method, body = request
                 if method == "GET":
                     writer.write(_whole(200, {"object": "list", "data": [{"id": name} for name in self.models]}))
                 elif not await self._answer(body, reader, writer):
                     return
-        except (ConnectionError, asyncio.IncompleteReadError, ValueError):
-            pass
-        finally:
-            writer.close()
 
     async def _answer(self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """Answer one request; whether the connection lives on."""
@@ -345,25 +343,7 @@ async def _read(reader: asyncio.StreamReader) -> tuple[str, dict[str, Any]] | No
 @asynccontextmanager
 async def provider(models: dict[str, Behaviour], overbill: float = 1.0) -> AsyncIterator[Provider]:
     """A provider on a free port of 127.0.0.1."""
-    made, tasks = Provider(models, overbill), set[asyncio.Task[None]]()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await made.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, limit=1 << 22, backlog=1024)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    try:
+    made = Provider(models, overbill)
+    async with serving(made.serve, limit=1 << 22, backlog=1024) as port:
+        made.url = f"http://127.0.0.1:{port}/v1"
         yield made
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -21,6 +21,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 sys.path.insert(0, str(Path(__file__).resolve().parent))
 
 import _judge as judge
@@ -218,8 +219,10 @@ async def _kills(field: Field, router: Router, since: int) -> None:
 
 
 def _answers(field: Field) -> None:
-    """How the load was answered. What is refused or fails for no reason is no load."""
-    odd = sum(count for status, count in field.answers.items() if status not in {200, 502, 504, LEFT, UNREACHABLE})
+    """How the load was answered. What is refused or fails for no reason is no load: 503 tells of upstreams that rest after 504s."""
+    fair = {200, 502, 503, 504, LEFT, UNREACHABLE}
+    odd = sum(count for status, count in field.answers.items() if status not in fair)
+    odd += max(0, field.answers[503] - field.answers[504])
     names = {LEFT: "left", UNREACHABLE: "cut off"}
     told = ", ".join(f"{names.get(status, status)} {count}" for status, count in sorted(field.answers.items()))
     field.verdict.say(f"load: answers {told}", good=odd == 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterable
+from dataclasses import field
 from typing import Final
 
 from ..books.rows import INDEX, Row
@@ -38,8 +39,11 @@ _FAST: Final = 500.0
 _WAIT: Final = 0.5
 """Seconds until a model writes, where nothing is known of any of its provider: that much silence is no sign of thoughts."""
 
-_SILENT: Final = 1.25
-"""So many times its provider's quickest model's, and `_WAIT` / 5 more, a model's silence must be that is taken for thoughts."""
+_SILENT: Final = 1.35
+"""So many times what is usual at its provider, and `_WAIT` / 5 more, a model's silence must be that is taken for thoughts."""
+
+_ENOUGH: Final = 5
+"""Answers, of a model and of its provider, before their silences are compared. Of those the last twenty or so count."""
 
 _UNSEEN: Final = 64
 """Tokens, beside as many as were seen, that are billed more and no sign of thoughts yet: an end, a role, names of tools."""
@@ -49,12 +53,26 @@ _THOUGHT: Final = 4
 
 
 @dataclass(slots=True)
+class Silence:
+    """Seconds before the first token: an average that one answer moves little."""
+
+    count: int = 0
+    value: float = 0.0
+
+    def add(self, seconds: float) -> None:
+        """Take one more."""
+        self.count += 1
+        self.value += (seconds - self.value) / min(self.count, 20)
+
+
+@dataclass(slots=True)
 class Manner:
     """Of one model: moving averages, 0 where nothing is known.
 
     `rate`: tokens a second from sending to the end. `usual`: tokens of an answer. `density`: tokens a character. `hidden`:
     tokens of thoughts that are not shown.
     Of answers that were seen as they were written: `shown` tokens in `wrote` seconds, the first of them after `first` seconds.
+    `silence`: of those that nobody counted.
     """
 
     rate: float = 0.0
@@ -64,11 +82,19 @@ class Manner:
     shown: float = 0.0
     wrote: float = 0.0
     first: float = 0.0
+    silence: Silence = field(default_factory=Silence)
 
     @property
     def speed(self) -> float:
         """Tokens a second while it writes: of sums, since one answer may have come in a burst."""
         return self.shown / self.wrote if self.wrote else self.rate
+
+    def see(self, shown: float, wrote: float, first: float) -> None:
+        """Take one that was seen as it was written."""
+        weight = _WEIGHT if self.wrote else 1.0
+        self.shown += weight * (shown - self.shown)
+        self.wrote += weight * (wrote - self.wrote)
+        self.first += weight * (first - self.first)
 
     @property
     def wait(self) -> float:
@@ -81,7 +107,7 @@ class Pace:
 
     def __init__(self) -> None:
         self._known: OrderedDict[str, Manner] = OrderedDict()
-        self._quickest: dict[str, tuple[str, float]] = {}
+        self._usual: dict[str, Silence] = {}
 
     # --- learning ------------------------------------------------------------------------------------------------
 
@@ -107,16 +133,15 @@ class Pace:
             known.density += _WEIGHT * (density - known.density)
         known.hidden += _WEIGHT * (hidden - known.hidden)
         if wrote >= _LEAST_SECONDS:
-            self._seen(model_id, provider, known, shown, wrote, seconds - wrote)
+            known.see(shown, wrote, seconds - wrote)
+            self._wait(provider, max(0.0, seconds - wrote - hidden / known.speed))
 
-    def _seen(self, model_id: str, provider: str, known: Manner, shown: float, wrote: float, first: float) -> None:
-        weight = _WEIGHT if known.wrote else 1.0
-        known.shown += weight * (shown - known.shown)
-        known.wrote += weight * (wrote - known.wrote)
-        known.first += weight * (first - known.first)
-        name, wait = self._quickest.get(provider, ("", 0.0))
-        if provider and (not name or name == model_id or known.wait < wait):
-            self._quickest[provider] = model_id, known.wait
+    def _wait(self, provider: str, seconds: float) -> None:
+        """So long a model of that provider was silent without thinking. There are only as many as are configured."""
+        usual = self._usual.get(provider)
+        if usual is None:
+            usual = self._usual[provider] = Silence()
+        usual.add(seconds)
 
     def _new(self, model_id: str) -> Manner:
         known = self._known[model_id] = Manner()
@@ -174,27 +199,29 @@ class Pace:
         known = self._known.get(model.id) or self._new(model.id)
         shown = known.density * characters
         if shown >= _LEAST_TOKENS and wrote >= _LEAST_SECONDS:
-            # How long a model is silent that may have thought then says nothing of others.
-            provider = "" if Capability.REASONING in model.capabilities else model.provider
-            self._seen(model.id, provider, known, shown, wrote, before)
+            known.see(shown, wrote, before)
+            known.silence.add(before)
+            if Capability.REASONING not in model.capabilities:  # else how long it was silent says nothing of others
+                self._wait(model.provider, before)
         tokens = shown + self._unseen(model, shown, before, wrote)
         known.usual += (tokens - known.usual) * (_WEIGHT if known.usual else 1.0)
         return round(tokens)
 
     def _unseen(self, model: Model, shown: float, before: float, wrote: float) -> float:
-        """Tokens of thoughts that nobody shows or counts: by how much longer it was silent than its provider's quickest model.
+        """Tokens of thoughts that nobody shows or counts: by how much longer it was silent than is usual at its provider.
 
-        Where nobody says that it thinks, only of one that is clearly slower to begin, and not many times what it shows.
+        Where nobody says that it thinks, only of one that is clearly slower to begin on average, by that average, and not many
+        times what it shows: single answers wait for many reasons.
         """
-        known = self._known.get(model.id) or Manner()
-        _, base = self._quickest.get(model.provider, ("", _WAIT))
-        thinks = Capability.REASONING in model.capabilities
-        if not thinks and known.first < _SILENT * base + _WAIT / 5:
-            return 0.0
+        known, usual = self._known.get(model.id) or Manner(), self._usual.get(model.provider)
+        base = usual.value if usual is not None and usual.count >= _ENOUGH else _WAIT
         speed = min(_FAST, shown / wrote) if wrote >= _LEAST_SECONDS else known.speed or self.rate(model)[0]
-        silence = before - base - (0.0 if wrote else shown / speed)
-        thoughts = speed * max(0.0, silence)
-        return thoughts if thinks else min(thoughts, _THOUGHT * shown)
+        if Capability.REASONING in model.capabilities:
+            return speed * max(0.0, before - base - (0.0 if wrote else shown / speed))
+        own = known.silence
+        if usual is None or min(own.count, usual.count) < _ENOUGH or own.value < _SILENT * base + _WAIT / 5:
+            return 0.0
+        return min(speed * (own.value - base), _THOUGHT * shown)
 
 
 def _hidden(usage: Usage, seen: float) -> int:

@@ -319,14 +319,19 @@ async def test_the_prompts_of_those_that_are_dropped_at_once_are_booked(tmp_path
 
 @pytest.mark.parametrize("stream", [False, True])
 async def test_thoughts_that_are_neither_shown_nor_counted_are_booked_by_the_time_they_took(tmp_path, stream):
-    ways = {"quick": Way(tokens=100, rate=200), "deep": Way(tokens=300, hidden=200, rate=200, usage=False)}
-    async with biller(**ways) as bill, router(tmp_path, a_house(bill)) as client:
-        await ask(client, "quick", stream=stream)
-        for _ in range(3):
-            await ask(client, "deep", stream=stream)
-        await booked(client, bill, 4)
-        spent = sum(row["cost_usd"] for row in await client.audit())
-    assert spent == near(bill.billed, 0.9, 1.2)
+    ways = {"quick": Way(tokens=80, rate=250), "deep": Way(tokens=300, hidden=200, rate=200, usage=False)}
+    async with biller(**ways) as bill:
+        settings = a_house(bill)
+        settings["providers"]["lab"]["models"][1]["capabilities"] = ["reasoning"]
+        async with router(tmp_path, settings) as client:
+            for _ in range(5):
+                await ask(client, "quick", stream=stream)
+            before = bill.billed
+            for _ in range(2):
+                await ask(client, "deep", stream=stream)
+            await booked(client, bill, 7)
+            spent = sum(row["cost_usd"] for row in (await client.audit())[:2])
+    assert spent == near(bill.billed - before, 0.85, 1.25)
 
 
 @pytest.mark.parametrize("stream", [False, True])

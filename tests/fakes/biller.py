@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
+from tests.fakes.serving import serving
+
 INPUT, OUTPUT = Decimal(1), Decimal(10)
 """USD per million tokens."""
 
@@ -68,14 +70,11 @@ class Biller:
                 await asyncio.sleep(0.01)
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(ConnectionError, asyncio.IncompleteReadError):
-            while True:
-                head = (await reader.readuntil(b"\r\n\r\n")).lower()
-                length = int(head.partition(b"content-length:")[2].split()[0])
-                body = json.loads(await reader.readexactly(length))
-                if not await self._answer(body, reader, writer):
-                    break
-        writer.close()
+        going = True
+        while going:
+            head = (await reader.readuntil(b"\r\n\r\n")).lower()
+            length = int(head.partition(b"content-length:")[2].split()[0])
+            going = await self._answer(json.loads(await reader.readexactly(length)), reader, writer)
 
     async def _answer(self, body: dict[str, Any], reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         way, model = self.ways[body["model"]], body["model"]
@@ -168,21 +167,7 @@ class _Reply:
 @asynccontextmanager
 async def biller(**ways: Way) -> AsyncIterator[Biller]:
     """One on a free port."""
-    made, tasks = Biller(ways), set[asyncio.Task[None]]()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        task.add_done_callback(tasks.discard)
-        await made.serve(reader, writer)
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}/v1"
-    try:
+    made = Biller(ways)
+    async with serving(made.serve) as port:
+        made.url = f"http://127.0.0.1:{port}/v1"
         yield made
-    finally:
-        server.close()
-        for task in tuple(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import json
+import sys
+import termios
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -56,7 +59,7 @@ class BillingServer:
         hidden = min(self.hides, tokens)
         self.written[number] += hidden * n
         try:
-            await self._stream(response, number, tokens - hidden, n)
+            await self._stream(request, response, number, tokens - hidden, n)
             for choice in range(n):
                 await self._event(response, [{"index": choice, "delta": {}, "finish_reason": reason}])
             await self._event(response, [], self._usage(tokens, n))
@@ -65,7 +68,9 @@ class BillingServer:
             pass
         return response
 
-    async def _stream(self, response: web.StreamResponse, number: int, tokens: int, n: int) -> None:
+    async def _stream(
+        self, request: web.Request, response: web.StreamResponse, number: int, tokens: int, n: int
+    ) -> None:
         left = tokens
         while left > 0:
             for _ in range(max(1, self.at_once // n)):
@@ -76,6 +81,7 @@ class BillingServer:
                     await self._event(
                         response, [{"index": choice, "delta": {"content": self.word * some}, "finish_reason": None}]
                     )
+            await _arrived(request)
             for _ in range(
                 20 * max(1, n // self.at_once)
             ):  # whoever reads has its turn, and whoever was dropped is told
@@ -102,6 +108,18 @@ class BillingServer:
         ]
         usage = self._usage(tokens, n)
         return {"id": "c", "object": "chat.completion", "created": 1, "model": "m", "choices": choices, "usage": usage}
+
+
+async def _arrived(request: web.Request) -> None:
+    """Wait until the system has brought to its reader what was written: on a busy machine that takes many turns of the loop.
+
+    Without it, what an upstream of this speed writes meanwhile would be taken for what the reader let it write.
+    """
+    while (transport := request.transport) is not None and not transport.is_closing():
+        number = transport.get_extra_info("socket").fileno()
+        if number < 0 or not int.from_bytes(fcntl.ioctl(number, termios.TIOCOUTQ, bytes(4)), sys.byteorder):
+            return
+        await asyncio.sleep(0)
 
 
 @asynccontextmanager

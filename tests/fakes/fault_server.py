@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from tests.builders import sse
+from tests.fakes.serving import serving
 
 
 @dataclass(frozen=True)
@@ -255,26 +256,6 @@ class FaultServer:
 async def fault_server(tls: ssl.SSLContext | None = None) -> AsyncIterator[FaultServer]:
     """A server on a free port of 127.0.0.1; its `url` ends in /v1."""
     fault = FaultServer()
-    tasks: set[asyncio.Task[None]] = set()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        tasks.add(task)
-        try:
-            await fault.serve(reader, writer)
-        except asyncio.CancelledError:
-            writer.transport.abort()
-        finally:
-            tasks.discard(task)
-
-    server = await asyncio.start_server(handle, "127.0.0.1", 0, ssl=tls, limit=1 << 26)
-    port = server.sockets[0].getsockname()[1]
-    fault.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"
-    try:
+    async with serving(fault.serve, tls=tls, limit=1 << 26) as port:
+        fault.url = f"{'https' if tls else 'http'}://127.0.0.1:{port}/v1"
         yield fault
-    finally:
-        server.close()
-        for task in list(tasks):
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)

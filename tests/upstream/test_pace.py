@@ -96,21 +96,31 @@ def test_thoughts_that_nobody_shows_or_counts_are_told_by_the_silence_before_the
     pace, quick = Pace(), a_model("lab/quick")
     capabilities = frozenset({Capability.REASONING} if thinks else ())
     model = a_model("lab/silent", capabilities=capabilities)
-    told(pace, quick)
+    told(pace, quick, times=200)
     tokens = [pace.whole(model, 400, 2.0, 1.0) for _ in range(5)]
-    assert tokens[-1] == pytest.approx(100 + 150, abs=1)
+    assert tokens[-1] == pytest.approx(100 + 150, abs=40)
+    assert thinks or tokens[:4] == [100] * 4
 
 
 def test_a_model_that_is_a_little_slower_than_others_is_not_taken_to_think():
     pace, quick, model = Pace(), a_model("lab/quick"), a_model("lab/slower", capabilities=frozenset())
-    told(pace, quick)
-    assert {pace.whole(model, 400, 0.65, 1.0) for _ in range(5)} == {100}
+    told(pace, quick, times=20)
+    assert {pace.whole(model, 400, 0.65, 1.0) for _ in range(30)} == {100}
+
+
+def test_a_model_that_is_now_quick_now_slow_is_not_taken_to_think():
+    pace, quick, model = Pace(), a_model("lab/quick"), a_model("lab/other", capabilities=frozenset())
+    tokens = []
+    for first in (0.2, 3.0, 0.4, 0.3, 2.0) * 10:
+        told(pace, quick, first=first, times=1)
+        tokens.append(pace.whole(model, 400, first, 1.0))
+    assert set(tokens) == {100}
 
 
 def test_a_model_that_waits_in_a_queue_is_not_booked_thoughts_without_end():
     pace, quick, model = Pace(), a_model("lab/quick"), a_model("lab/slower", capabilities=frozenset())
-    told(pace, quick)
-    assert max(pace.whole(model, 400, 60.0, 1.0) for _ in range(5)) == 500
+    told(pace, quick, times=20)
+    assert max(pace.whole(model, 400, 60.0, 1.0) for _ in range(6)) == 500
 
 
 def test_a_model_alone_at_its_provider_is_not_compared_with_anybody():
