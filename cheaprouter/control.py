@@ -20,9 +20,14 @@ from .core.models import Json, Model, Profile
 from .core.records import dataclass
 from .gateway import Gateway
 from .learning import Learning
+from .routing.forecast import MOST
+from .routing.router import Router
 from .world import World
 
 AUTO: Final = "auto"
+
+_FORECAST_SECONDS: Final = 60.0
+"""A forecast is made anew at most so often, however often it is asked for."""
 
 _EPOCH: Final = 1_700_000_000
 """`created` of every model: nobody knows the real dates, and clients only want a number that stays."""
@@ -54,6 +59,7 @@ class Control:
         self._page = Page(metrics)
         metrics.cache_saves = self._cache_saves
         self.facts = Facts()
+        self._forecast: tuple[Router, float | None, float, Json] | None = None
 
     @property
     def world(self) -> World:
@@ -280,6 +286,16 @@ class Control:
     def explain(self, body: Json, device_id: str) -> Json:
         """Which model a body would go to and why; nobody is called."""
         return self.gateway.explain(body, device_id)
+
+    async def forecast(self) -> Json:
+        """What each step of the dial between cost and quality would have meant for the last requests; at most a minute old."""
+        router, slider = self.world.router, self.world.policies.hub.cost_quality
+        at = self.accounts.clock.monotonic()
+        kept = self._forecast
+        if kept is None or kept[0] is not router or kept[1] != slider or at - kept[2] >= _FORECAST_SECONDS:
+            made = await self.reports.scored(MOST, router.forecaster(self.accounts.clock.utcnow(), slider))
+            kept = self._forecast = (router, slider, at, made)
+        return kept[3]
 
     # --- books -------------------------------------------------------------------------------------------------
 

@@ -55,6 +55,15 @@ class Reports:
         """The same, with why each went where it did."""
         return await self._newest(limit, lambda row: audit_row(row) | {"reason": row[_REASON]})
 
+    async def scored(self, limit: int, work: Callable[[int, list[tuple[float, int, int]]], T]) -> T:
+        """What `work` makes, beside the event loop, of the last requests that a profile chose a model for.
+
+        It is given how many there are, and score and tokens in and out of those with a score. Raises BooksBusyError,
+        BooksUnavailableError.
+        """
+        await self._flush()
+        return await self._read(lambda connection: work(*books.scored(connection, limit)), short=True)
+
     async def _flush(self) -> None:
         """Have the newest bookings in the database, unless that is busy for long: then what is there is told."""
         with suppress(TimeoutError):

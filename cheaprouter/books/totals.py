@@ -118,6 +118,10 @@ def devices(connection: sqlite3.Connection) -> set[str]:
     return set(rollups.device_totals(connection))
 
 
+_LOOKED_THROUGH: Final = 4
+"""Rows looked through for each of the answered chats that are wanted."""
+
+
 def totals(connection: sqlite3.Connection, first_day: int = 0, last_day: int = 99991231) -> dict[str, tuple[int, ...]]:
     """`TOTALS` for each device, of these days, both included."""
     query = f"SELECT device_id, {SUMS} FROM daily WHERE day BETWEEN ? AND ? GROUP BY device_id"  # noqa: S608 - our own column names
@@ -130,6 +134,20 @@ def recent(connection: sqlite3.Connection, limit: int, device_id: str | None = N
         return _recent_of(connection, limit, device_id)
     query = f"SELECT {', '.join(COLUMNS)} FROM request ORDER BY seq DESC LIMIT ?"  # noqa: S608 - our own column names
     return [row for found in connection.execute(query, (limit,)) if (row := from_disk(found)) is not None]
+
+
+def scored(connection: sqlite3.Connection, limit: int) -> tuple[int, list[tuple[float, int, int]]]:
+    """How many of the last answered chats there are, at most `limit`; and score and tokens in and out of those with a score."""
+    # Of so many rows at most, however few of them were answered: a look at the books is short.
+    query = """SELECT score, prompt_tokens, completion_tokens FROM (
+            SELECT status, cached, profile, score, prompt_tokens, completion_tokens FROM request ORDER BY seq DESC LIMIT ?
+        ) WHERE status = 200 AND cached = 0 AND profile IS NOT NULL LIMIT ?"""
+    rows = connection.execute(query, (limit * _LOOKED_THROUGH, limit)).fetchall()
+    return len(rows), [
+        (float(score), int(prompt), int(output))
+        for score, prompt, output in rows
+        if isinstance(score, float) and 0 <= score <= 1 and isinstance(prompt, int) and isinstance(output, int)
+    ]
 
 
 def _recent_of(connection: sqlite3.Connection, limit: int, device_id: str) -> list[Row]:

@@ -204,6 +204,7 @@ class _Provider:
             family=family(upstream),
             kind=self.kind_of(upstream, given),
             think_tags=given.think_tags,
+            abilities=self.catalog.quality.abilities(upstream) if given.quality is None else (),
         )
 
     def kind_of(self, upstream: str, given: ModelSettings) -> str:

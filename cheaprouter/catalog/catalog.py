@@ -14,7 +14,7 @@ from ..config.kinds import KINDS
 from ..core.models import PIECES, RATES, SERVICES, Capability, Json, Price, PriceTier, Rates
 from ..core.records import dataclass
 from ..wire.bill import parse_amount
-from .quality import QualityTable, canonical
+from .quality import QualityTable, abilities_in, canonical
 
 _MOST_TOKENS: Final = 10**9
 
@@ -55,7 +55,7 @@ class Catalog:
         data = Path(__file__).with_name("data")
         quality = orjson.loads((data / "quality.json").read_bytes())
         figures = {name: (float(value), str(date)) for name, (value, date) in quality["measured"].items()}
-        return cls(shipped(), QualityTable(figures), refreshed)
+        return cls(shipped(), QualityTable(figures, abilities_in(quality["abilities"])), refreshed)
 
     def kinds(self) -> tuple[str, ...]:
         """The provider kinds that have entries."""

@@ -15,7 +15,12 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 
-from ..core.models import Price, Quality
+from ..core.models import Json, Kind, Price, Quality
+
+SMALL: Final = 35.0
+"""Quality of the small models whose failures the difficulty of a request is told by."""
+POINTS_PER_E: Final = 12.5
+"""Points of quality that divide the odds of failing by e."""
 
 _DATE: Final = re.compile(
     r"[-@](?:20\d{6}|20\d\d-\d\d-\d\d|(?:0[1-9]|1[0-2])[0-3]\d|2[4-9](?:0[1-9]|1[0-2])|\d\d-20\d\d|v\d+:\d+)(?=$|-)"
@@ -96,13 +101,29 @@ def sees(name: str) -> bool:
 
 def measured(quality: Quality) -> bool:
     """Whether the figure is somebody's measurement, or the user's own word."""
-    return quality.source.startswith(("LiveBench", "configured"))
+    return quality.source.startswith(("LiveBench", "configured", "home-assistant-datasets"))
+
+
+def at_home(share: float, small: float) -> float:
+    """The quality of a model that does that share of a home's commands right (percent), where the usual small ones do `small`.
+
+    On the one scale of qualities: the small models have `SMALL` points, and the odds of failing are divided by e for every
+    `POINTS_PER_E` points above.
+    """
+    failing, usual = (min(0.98, max(0.02, 1 - one / 100)) for one in (share, small))
+    odds = failing / (1 - failing) / (usual / (1 - usual))
+    return round(SMALL - POINTS_PER_E * math.log(odds), 1)
 
 
 class QualityTable:
-    """Looks figures up, and guesses where there are none."""
+    """Looks figures up, and guesses where there are none. `abilities`: figures of one kind of request alone, by model."""
 
-    def __init__(self, figures: Mapping[str, tuple[float, str]]) -> None:
+    def __init__(
+        self,
+        figures: Mapping[str, tuple[float, str]],
+        abilities: Mapping[Kind, Mapping[str, Quality]] | None = None,
+    ) -> None:
+        self._abilities = abilities or {}
         self._measured = {name: Quality(value, f"LiveBench {date}") for name, (value, date) in figures.items()}
         self._lines: dict[str, list[tuple[tuple[int, ...], str, float, str]]] = {}
         for name, (value, date) in figures.items():
@@ -123,6 +144,11 @@ class QualityTable:
             return Quality(guess, "estimated by its size")
         return by_price(prices)
 
+    def abilities(self, upstream: str) -> tuple[tuple[Kind, Quality], ...]:
+        """How good a model is at kinds of requests, by its upstream name; of kinds that are not among them nothing is known."""
+        name = canonical(upstream)
+        return tuple((kind, known[name]) for kind, known in self._abilities.items() if name in known)
+
     def _relative(self, name: str, prices: tuple[Price, ...]) -> Quality | None:
         line, version = split_version(name)
         known = self._lines.get(line)
@@ -135,6 +161,18 @@ class QualityTable:
         price = by_price(prices)
         guess = min(price.value, value - _OLDER) if price.source != "unknown" else value - _OLDER
         return Quality(round(guess, 1), f"estimated: below its successor {successor} (LiveBench {date})")
+
+
+def abilities_in(table: Json) -> dict[Kind, dict[str, Quality]]:
+    """The figures by kind of request in the shipped table, on the scale of qualities, each with its source and date."""
+    found: dict[Kind, dict[str, Quality]] = {}
+    for kind, told in table.items():
+        small, source = float(told["small"]), f"{str(told['source']).partition(' ')[0]} {told['date']}"
+        found[Kind(kind)] = {
+            name: Quality(at_home(float(share), small), f"{source}: {share:.0f} of 100 right")
+            for name, (share, _) in told["measured"].items()
+        }
+    return found
 
 
 def split_version(name: str) -> tuple[str, tuple[int, ...]]:

@@ -213,7 +213,8 @@ class Model:
     `id` is what clients name (`provider/model`), `upstream` what the provider is sent. `prices`: all known, dated and
     conditional, none for an unknown price. `context` and `max_output` in tokens, None where unknown. `local`: runs in the
     home, costs nothing, needs no internet. `kind`: what it is asked for. `lacks`: abilities that its server refused it.
-    `think_tags`: its answers may begin with thoughts between tags such as `<think>`. Made of the prices: `priced`: its cost is
+    `think_tags`: its answers may begin with thoughts between tags such as `<think>`. `abilities`: how good it is at kinds of requests
+    of which that is known. Made of the prices: `priced`: its cost is
     known, zero
     included; `free`: it is known to cost nothing, whatever is asked; `flat`: the only price, where it holds at any time.
     """
@@ -232,9 +233,14 @@ class Model:
     kind: str = "chat"
     lacks: frozenset[Capability] = frozenset()
     think_tags: bool = False
+    abilities: tuple[tuple[Kind, Quality], ...] = ()
     priced: bool = field(init=False, default=False)
     free: bool = field(init=False, default=False)
     flat: Price | None = field(init=False, default=None)
+
+    def quality_at(self, kind: Kind) -> Quality:
+        """How good it is at a kind of request: as measured, or as in general where that is all that is known."""
+        return next((known for one, known in self.abilities if one is kind), self.quality)
 
     def __post_init__(self) -> None:
         """Work out once what every request asks for."""
@@ -321,7 +327,7 @@ class Difficulty:
     """How hard a request is: the calibrated probability (0..1) that a small model fails. Nobody changes one.
 
     `contributions`: what it is made of, empty where nobody asked for that. `gain`: by how much a large model is likelier
-    (0..1) to do it than a small one, by which models are chosen. `kind`: what it is about. `row`: what a home may learn by:
+    (0..1) to do it than a small one, by which models are chosen. `kind`: what it is about. `stakes`: what a wrong answer would hurt, mostly nothing (""). `row`: what a home may learn by:
     the ask's counts, named and in the order of the model's `trained.counts`, logarithms of numbers and shares for the most
     part, empty where nothing is asked; `DifficultyModel.vector` brings them to one scale.
     """
@@ -332,6 +338,7 @@ class Difficulty:
     gain: float = 0.0
     kind: Kind = Kind.GENERAL
     row: Sequence[float] = ()
+    stakes: str = ""
 
     @property
     def fail(self) -> float:

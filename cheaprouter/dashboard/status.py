@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any, Final
 
 from ..control import Control
+from ..core.errors import BooksBusyError, BooksUnavailableError
 from ..core.models import Json
 from ..core.records import dataclass
 
@@ -66,8 +67,17 @@ async def status(control: Control, reach: Reach, now: datetime) -> Json:
         "devices": _devices(control),
         "models": models,
         "recent": [_pick(r, _REQUEST) for r in await control.reports.recent(RECENT)],
+        "forecast": await _forecast(control),
         "reach": asdict(reach),
     }
+
+
+async def _forecast(control: Control) -> Json | None:
+    """What each step of the dial would have meant; None while the books cannot be asked."""
+    try:
+        return await control.forecast()
+    except (BooksBusyError, BooksUnavailableError):
+        return None
 
 
 def _hub(control: Control) -> Json:

@@ -92,6 +92,8 @@ DOORS: Final = (
     Door("get", "/router/usage", "usage", "What was used", "callers", {**_json(ref("Usage")), "text/csv": TEXT}, query=_USAGE, errors=(503,)),
     Door("post", "/router/route", "router", "Explain where a request would go, without calling anyone", "callers", _json(ref("Route")),
          body="RouteRequest", errors=(404, *_BODY, 429, 503)),
+    Door("get", "/router/forecast", "router", "What each step of `cost_quality` would have meant for the last requests; with `auth: keys` for the admin key", "callers",
+         _json(ref("Forecast")), errors=(503,)),
     Door("post", "/router/feedback", "router", "How an answer was, by the device that got it or with the admin key", "callers", _json(ref("Judged")),
          body="Feedback", errors=(404, *_BODY)),
     Door("get", "/router/learning", "router", "What this home has taught; with `auth: keys` for the admin key", "callers", _json(ref("Learned"))),

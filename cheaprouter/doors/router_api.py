@@ -154,6 +154,11 @@ async def route(request: web.Request) -> web.Response:
     return json_response(request.app[CONTROL].explain(body, device_id))
 
 
+async def forecast(request: web.Request) -> web.Response:
+    """What each step of `cost_quality` would have meant for the last requests."""
+    return json_response(await for_house(request).forecast())
+
+
 async def feedback(request: web.Request) -> web.Response:
     """How an answer was: `{"request_id": "req_…", "good": true}`, by the device that got it, or with the admin key."""
     caller, control = identify(request), request.app[CONTROL]
@@ -324,6 +329,7 @@ ROUTES: Final = [
     web.patch("/router/settings", set_settings),
     web.get("/router/usage", usage),
     web.post("/router/route", route),
+    web.get("/router/forecast", forecast),
     web.post("/router/feedback", feedback),
     web.get("/router/learning", learned),
     web.delete("/router/learning", forget_learned),

@@ -156,6 +156,24 @@ def schemas() -> Json:
             examples=[{"model": "blockrun/auto", "messages": [{"role": "user", "content": "Hello!"}]}],
         ),
         "Route": obj({"model": MAYBE_TEXT, "fallbacks": many(TEXT), "reason": TEXT}),
+        "Forecast": obj(
+            {
+                "cost_quality": NUMBER,
+                "requests": COUNT,
+                "scored": COUNT,
+                "steps": many(
+                    obj(
+                        {
+                            "cost_quality": NUMBER,
+                            "answers_percent": MAYBE_NUMBER,
+                            "price_percent": MAYBE_NUMBER,
+                            "failure_usd": MAYBE_NUMBER,
+                        }
+                    )
+                ),
+                "text": TEXT,
+            }
+        ),
         "Key": obj(
             {
                 "id": TEXT,

@@ -91,6 +91,9 @@ def _parser() -> argparse.ArgumentParser:
         "--file", type=argparse.FileType("rb"), help="a chat body as JSON instead (- for standard input)"
     )
     route.add_argument("--profile", help="auto, eco, premium, free, or a model id")
+    route.add_argument(
+        "--forecast", action="store_true", help="what each step of cost_quality would have meant for the last requests"
+    )
     route.add_argument("--jsonl", action="store_true", help="chat bodies as JSON lines in, one score a line out")
     providers = add("providers", _providers, "List the providers and ask each one now.")
     providers.add_argument("--json", action="store_true", help="as JSON")
@@ -181,6 +184,8 @@ def _route(args: argparse.Namespace) -> int:
 
     if args.jsonl:
         return commands.score_lines(sys.stdin.buffer, sys.stdout.buffer)
+    if args.forecast:
+        return commands.forecast(args.config, _data(args))
     return commands.explain_one(args.prompt, args.file, args.profile, args.config, _data(args))
 
 

@@ -17,11 +17,13 @@ import orjson
 
 from ..accounts import keys
 from ..books.database import Database
+from ..books.totals import scored
 from ..config import loader
 from ..core.const import PROFILE_OWNER
 from ..core.errors import ConfigurationError, InvalidRequestError, NotFoundError
 from ..core.models import Json, Profile
 from ..routing.difficulty import DifficultyModel, score_payload
+from ..routing.forecast import MOST, in_words
 
 _UNREADABLE: Final = "not valid JSON"
 
@@ -53,6 +55,22 @@ def explain_one(prompt: str | None, file: BinaryIO | None, profile: str | None, 
         _print_json(answer)
     else:
         _print(answer)
+    return 0
+
+
+def forecast(config: Path | None, data: Path) -> int:
+    """Print what each step of `cost_quality` would have meant for the last recorded requests."""
+    from .assembly import offline_router  # noqa: PLC0415 - as above
+
+    router, context = offline_router(config, data)
+    tell, path = router.forecaster(context.at), data / "cheaprouter.db"
+    try:
+        with contextlib.closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as connection:
+            answer = tell(*scored(connection, MOST))
+    except sqlite3.Error as error:
+        raise ConfigurationError([f"The books in {data} cannot be read: {error}"]) from error
+    for step in answer["steps"]:
+        print(in_words(step, answer["scored"], answer["requests"]))
     return 0
 
 

@@ -6,13 +6,16 @@ from math import exp
 from typing import Final
 
 from ..catalog.quality import measured
-from ..core.models import Model, Price, Rates
+from ..core.models import Kind, Model, Price, Rates
 
 SMALL_QUALITY: Final = 35.0
 """Quality of the small models whose failures the difficulty was learned from."""
 
 QUALITY_PER_E: Final = 12.5
 """Points of quality that divide the odds of failing by e. An estimate: from 50 to 83 points, odds fall to a fourteenth."""
+
+LARGE_QUALITY: Final = 60.0
+"""Quality of the large models whose advantage over those small ones the gain was learned from: so `share` is 1 there."""
 
 _MILLION: Final = 1e6
 
@@ -57,6 +60,10 @@ class Candidate:
                 return rate_in, rate_out, rate_cached
         return 0.0, 0.0, 0.0
 
+    def good_at(self, kind: Kind) -> float | None:
+        """Its quality at a kind of request, where that was measured."""
+        return next((known.value for one, known in self.model.abilities if one is kind), None)
+
 
 def _per_token(rates: Rates) -> tuple[float, float, float]:
     cached = rates.input if rates.cached_input is None else rates.cached_input
@@ -66,3 +73,11 @@ def _per_token(rates: Rates) -> tuple[float, float, float]:
 def factor(quality: float) -> float:
     """What the odds of failing are multiplied with at a quality."""
     return exp((SMALL_QUALITY - quality) / QUALITY_PER_E)
+
+
+def share(quality: float) -> float:
+    """How much a model has of what a large one gains over a small one: 0 for a small one, 1 for a large one, more above.
+
+    Where failures are rare, they fall with quality as `factor` does; this is the same straight from the gain.
+    """
+    return (1.0 - factor(quality)) / (1.0 - factor(LARGE_QUALITY))

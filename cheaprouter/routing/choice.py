@@ -7,15 +7,17 @@ from typing import Final
 
 from ..core.models import Difficulty, Model, Profile
 from ..core.records import dataclass
-from .choose import Entries, close, first, mixed, ranks
+from .choose import ECO_BAR, HIGH_BAR, UNASKED, Entries, Weighed, close, first, mixed, ranks, settled
+from .dial import LEAST_GAIN
 from .features import Features
+from .stakes import STEP
 from .sticky import Pin
 
 _LOOKED_AT: Final = 12
 """How many of the best are looked for among those that may be asked: enough for a chain that mixes providers."""
 
 _ESCALATED: Final = 0.6
-"""Least difficulty of a question that came back: whatever answered it before did not satisfy."""
+"""Least difficulty of a question that came back, and least gain: whatever answered it before did not satisfy."""
 
 SCORED: Final = (Profile.AUTO, Profile.ECO)
 """Profiles that ask how hard a request is."""
@@ -25,7 +27,7 @@ SCORED: Final = (Profile.AUTO, Profile.ECO)
 class Choice:
     """What a request is chosen by, as it was when the choice was made.
 
-    `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
+    `worth`: USD that a failed answer counts for, infinite where cost does not count. `pin`: the model its conversation is on, None where that plays no part. `down`: ids of models that may not be asked now.
     `most`: how many may stand in. `difficulty`: None until it is needed. `kept_on`: the conversation stays where it is;
     `escalated`: it leaves a model that did not satisfy. `came_back`: whether the request is another try, None until it is needed;
     `why_back`: what in it says so, see `comeback`.
@@ -33,7 +35,7 @@ class Choice:
 
     entries: Entries
     profile: Profile
-    cost_quality: float
+    worth: float
     features: Features
     pin: Pin | None
     down: frozenset[str]
@@ -44,11 +46,15 @@ class Choice:
     escalated: bool = False
     came_back: bool | None = None
     why_back: str = ""
+    _weighed: Weighed | None = None
 
     def place(self) -> int:
         """The place of the best that may be asked now; where all are down, of the best."""
         if self.pin is None and not self.down:
-            place = self.entries.sure if self.profile in SCORED else None
+            try:
+                place = self.entries.settled[self.profile, self.worth]
+            except KeyError:  # the first of its size
+                place = settled(self.entries, self.profile, self.worth)
             return self._best() if place is None else place
         if (place := self._sure()) is not None:
             return place
@@ -68,15 +74,15 @@ class Choice:
         entries = self.entries
         if len(entries.costs) == 1:
             return 0
-        if self.profile not in SCORED:
-            return None
         if self.pin is None:
-            place = entries.sure
+            place = settled(self.entries, self.profile, self.worth)
             return None if place is None or entries.field.ids[place] in self.down else place
         if self._again():
             return None
         held = entries.field.places.get(self.pin.model_id)
-        place = held if held is not None and self.features.in_tool_loop else entries.sure
+        place = (
+            held if held is not None and self.features.in_tool_loop else settled(self.entries, self.profile, self.worth)
+        )
         if place is None or entries.field.ids[place] in self.down or held not in (None, place):
             return None
         self.kept_on = held is not None
@@ -90,12 +96,12 @@ class Choice:
         entries, pin = self.entries, self.pin
         if len(entries.costs) == 1:
             return [0]
-        found = ranks(entries, self.profile, self._level(), self.cost_quality)
+        found = ranks(entries, self.profile, self._weigh())
         order = sorted(range(len(found)), key=found.__getitem__)
         if pin is None:
             return order
         if self._again():
-            quality = entries.field.qualities
+            quality = entries.field.view.qualities
             better = [one for one in order if quality[one] > pin.quality]
             self.escalated = bool(better) and better[0] != order[0]
             return [*better, *(one for one in order if quality[one] <= pin.quality)]
@@ -110,13 +116,13 @@ class Choice:
 
     def _best(self) -> int:
         """The place of the best, whatever model the conversation is on and whoever is down."""
-        return first(self.entries, self.profile, self._level(), self.cost_quality)
+        return first(self.entries, self.profile, self._weigh())
 
     def _stays(self, held: int, best: int) -> bool:
         """Whether the conversation stays with the model that it is on."""
         if held == best or self.features.in_tool_loop:
             return True
-        return close(self.entries, self.profile, self._level(), self.cost_quality, held, best)
+        return close(self.entries, self.profile, self._weigh(), held, best)
 
     def stand_ins(self) -> tuple[Model, ...]:
         """Who comes after the chosen model; those that may not be asked now go last."""
@@ -135,19 +141,31 @@ class Choice:
         """How hard the request is, where nobody had to know."""
         return self.score(self.features)
 
-    def _level(self) -> float:
-        """How hard the request counts as; 0 where the profile does not ask."""
-        if self.profile not in SCORED:
-            return 0.0
-        if self.difficulty is None:
-            self.difficulty = self.score(self.features)
-        if self.pin is None and not self.features.previous and not self.why_back:
-            return self.difficulty.score
-        return self.raised(self.difficulty.score)
+    def _weigh(self) -> Weighed:
+        """What the request counts as, by how hard it is and what about; nothing where the profile does not ask."""
+        if self._weighed is None:
+            if self.profile not in SCORED and not self.entries.field.views:
+                return UNASKED
+            if self.difficulty is None:
+                self.difficulty = self.score(self.features)
+            hard = self.difficulty
+            if self.pin is None and not (
+                self.features.previous or self.why_back or hard.stakes
+            ):  # `weigh`, without the call
+                gain = max(LEAST_GAIN, hard.gain)
+                self._weighed = hard.score, self.worth * gain, ECO_BAR, hard.kind
+            else:
+                self._weighed = self.weigh(hard)
+        return self._weighed
 
-    def raised(self, score: float) -> float:
-        """A score, or more where the question came back: it is harder than it looks."""
-        return max(score, _ESCALATED) if self._again() else score
+    def weigh(self, hard: Difficulty) -> Weighed:
+        """What a request counts as that is so hard; or more where the question came back: it is harder than it looks."""
+        level, gain = hard.score, max(LEAST_GAIN, hard.gain)
+        if (self.pin is not None or self.features.previous or self.why_back) and self._again():
+            level, gain = max(level, _ESCALATED), max(gain, _ESCALATED)
+        if hard.stakes:
+            return level, self.worth * gain * STEP, HIGH_BAR, hard.kind
+        return level, self.worth * gain, ECO_BAR, hard.kind
 
     def _again(self) -> bool:
         if self.came_back is None:

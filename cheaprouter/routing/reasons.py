@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Sequence
 from datetime import datetime
+from math import floor, inf, log10
 from typing import Any, Final
 
 from ..catalog import prices
@@ -19,10 +20,15 @@ from .choose import RankedCandidate, failing
 from .features import Features
 
 _RULES: Final = {
-    Profile.AUTO: "best balance of cost and quality",
     Profile.ECO: "cheapest that should do",
     Profile.PREMIUM: "best available",
     Profile.FREE: "best of those that cost nothing",
+}
+_STAKES: Final = {
+    "health": "a wrong answer counted more, as health is",
+    "law": "a wrong answer counted more, as rights are",
+    "money": "a wrong answer counted more, as savings are",
+    "electricity": "a wrong answer counted more, as safety is",
 }
 _SPENT: Final = {
     BudgetAction.FREE: "but the budget is spent, so only what is free",
@@ -54,9 +60,22 @@ def who(target: Resolution, granted: Access) -> str:
     return word if name == granted.profile.model_id else f"{name} as {word}"
 
 
+def rule(profile: Profile, worth: float) -> str:
+    """What a profile chooses by, to be read after "is the". `worth`: USD that a failed answer counts for to `auto`."""
+    if profile is not Profile.AUTO or worth == inf:
+        return _RULES.get(profile, _RULES[Profile.PREMIUM])
+    return f"best value, a failed answer counted as {usd(worth)}," if worth else "cheapest"
+
+
+def usd(amount: float) -> str:
+    """An amount with two digits that tell something: `$0.031`, `$12`."""
+    digits = 0 if amount >= 10 or amount <= 0 else 1 - floor(log10(amount))
+    return f"${amount:.{digits}f}"
+
+
 def chosen(
     asked: str,
-    profile: Profile,
+    rule: str,
     one: Candidate,
     cost: float,
     candidates: int,
@@ -68,7 +87,7 @@ def chosen(
 ) -> str:
     """Why a profile chose a model.
 
-    `asked`: on whose word, see `who`. `cost`: USD expected. `hard`: how hard it is, None: nobody had to ask.
+    `asked`: on whose word, see `who`. `rule`: what is chosen by, see there. `cost`: USD expected. `hard`: how hard it is, None: nobody had to ask.
     """
     name = one.id
     level = f"{hard.tier} {hard.score:.2f}, " if hard is not None else ""
@@ -80,7 +99,9 @@ def chosen(
     elif escalated:
         told = f"{name} is better than the model that did not satisfy before"
     else:
-        told = f"{name} is the {_RULES[profile]} of {candidates} candidates"
+        told = f"{name} is the {rule} of {candidates} candidates"
+    if hard is not None and hard.stakes:
+        told = f"{told}, {_STAKES[hard.stakes]} at stake"
     late = "; it is cooling down, as all are" if cooling else ""
     return f"{asked}: {told} ({level}{one.shown}, {price}){late}"
 

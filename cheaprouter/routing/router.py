@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import field
 from datetime import datetime
 from functools import partial
@@ -19,12 +19,14 @@ from ..wire import prompt_cache
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
-from .candidates import Constraints, Needs, ceiling, select, too_big
+from .candidates import Bounds, Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
-from .choose import at_place, fitting
+from .choose import Field, at_place, fitting
 from .comeback import why_back
+from .dial import usual_gain
 from .difficulty import DifficultyModel
 from .features import Features, extract
+from .forecast import Past, forecast
 from .home import Taught
 from .shortlist import Ruled, Shortlists
 from .sticky import LEAST_KEPT, RETRY_SPAN, Pin, StickyStore, affinity
@@ -67,14 +69,18 @@ class RouteContext:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one."""
+    """What the model's name and the device's rules make of a request, whatever it says; kept for the next one.
+
+    `worth`: USD that a failed answer counts for, 0 where the profile does not ask. `rule`: what it chooses by, in words.
+    """
 
     policy: DeviceSettings
     target: Resolution
     access: Access
     constraints: Constraints
-    cost_quality: float
+    worth: float
     who: str
+    rule: str
     shortlists: Ruled
 
 
@@ -155,12 +161,29 @@ class Router:
             choice = self._choice(route, features, needs, context)
         except (NoCandidateError, BudgetError) as error:
             return {**view, "model": None, "error": error.message}
-        decision, level = self._chosen(choice, route, needs, context), choice.raised(difficulty.score)
+        decision, level = self._chosen(choice, route, needs, context), choice.weigh(difficulty)[0]
         ranked = [at_place(choice.entries, place) for place in choice.order()]
         rows = [reasons.row(one, level, healthy=one.candidate.id not in context.down) for one in ranked]
         listed = {row["id"] for row in rows}
         beaten = [{"id": model.id, "beaten": True} for model in kept if model.id not in listed]
         return {**view, **reasons.outcome(decision, context.at), "candidates": [*rows, *beaten]}
+
+    def forecaster(
+        self, at: datetime, cost_quality: float | None = None
+    ) -> Callable[[int, Sequence[Sequence[float]]], Json]:
+        """What tells what the dial would have done with recorded requests, in any thread; see `forecast.forecast`.
+
+        It is given how many there are, and score and tokens in and out of those with a score. `at`: UTC, for prices.
+        """
+        now = self.settings.routing.cost_quality if cost_quality is None else cost_quality
+        ruled = self._shortlists.under(Bounds(exclude=self.settings.routing.exclude))
+        dial, field = ruled.dial(at), Field(ruled.get(frozenset(), at).best.candidates)  # nobody else's to change
+
+        def told(requests: int, rows: Sequence[Sequence[float]]) -> Json:
+            past = [Past(score, usual_gain(score), int(prompt), int(output)) for score, prompt, output in rows]
+            return forecast(field, dial, past if len(field) else (), requests, now)
+
+        return told
 
     # --- the way to a decision ---------------------------------------------------------------------------------
 
@@ -195,9 +218,10 @@ class Router:
             ceiling(routing.max_cost, alias.max_cost if alias else None),
             alias.max_first_token_ms if alias else None,
         )
+        shortlists, profile = self._shortlists.under(granted.bounds), granted.profile
+        worth = shortlists.dial(context.at).worth(slider) if profile is Profile.AUTO and granted.model is None else 0.0
         return Route(
-            policy, target, granted, constraints, slider, reasons.who(target, granted),
-            self._shortlists.under(granted.bounds),
+            policy, target, granted, constraints, worth, reasons.who(target, granted), reasons.rule(profile, worth), shortlists,
         )  # fmt: skip
 
     def _named(
@@ -237,7 +261,7 @@ class Router:
             _, dropped = select(self.table, needs, route.constraints, context.at, context.latency)
             raise reasons.no_candidate(route.access, dropped)
         return Choice(
-            entries, profile, route.cost_quality, features, pin, context.down, self._fallbacks,
+            entries, profile, route.worth, features, pin, context.down, self._fallbacks,
             partial(self._corrected, context.device_id) if self._taught.head.active else self._difficulty.judge,
             why_back=back,
         )  # fmt: skip
@@ -247,7 +271,13 @@ class Router:
         told = self._difficulty.judge(features)
         gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told))
         return Difficulty(
-            told.score, told.tier, told.contributions, max(0.0, min(1.0, round(gain, 6))), told.kind, told.row
+            told.score,
+            told.tier,
+            told.contributions,
+            max(0.0, min(1.0, round(gain, 6))),
+            told.kind,
+            told.row,
+            told.stakes,
         )
 
     def _kept(self, model_id: str) -> prompt_cache.PromptCache:
@@ -270,7 +300,7 @@ class Router:
         place, entries = choice.place(), choice.entries
         one, profile, hard = entries.field.candidates[place], choice.profile, choice.difficulty
         reason = reasons.chosen(
-            route.who, profile, one, entries.costs[place], len(entries.costs), hard,
+            route.who, route.rule, one, entries.costs[place], len(entries.costs), hard,
             kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
         if choice.why_back:

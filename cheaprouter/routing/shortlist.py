@@ -16,10 +16,11 @@ from typing import Final
 
 from ..catalog.prices import active_price
 from ..catalog.table import ModelTable
-from ..core.models import Capability
+from ..core.models import Capability, Kind
 from .candidate import Candidate
 from .candidates import Bounds, barred
 from .choose import Field
+from .dial import LEAST_GAIN, NO_CHOICE, Dial, Typical, fitted, turns, typical_home
 
 LENGTH: Final = 20
 """How many candidates a short list holds, where there are as many; more where more of them are beaten by none."""
@@ -49,6 +50,7 @@ class Shortlists:
     def __init__(self, table: ModelTable) -> None:
         self._table = table
         self._rules: OrderedDict[Bounds, Ruled] = OrderedDict()
+        self._dials: OrderedDict[tuple[str, ...], Dial] = OrderedDict()
         self.timed = any(price.valid_from or price.daily for model in table.models for price in model.prices)
 
     def under(self, bounds: Bounds) -> Ruled:
@@ -59,6 +61,17 @@ class Shortlists:
                 self._rules.popitem(last=False)
         self._rules.move_to_end(bounds)
         return self._rules[bounds]
+
+    def dial(self, of: Shortlist) -> Dial:
+        """The dial for a short list. Fitted once for a set of models: a failed answer counts the same at any hour."""
+        dial = self._dials.get(of.best.ids)
+        if dial is None:
+            dial = self._dials[of.best.ids] = (
+                fitted([moves(of.best, one) for one in typical_home()]) if len(of.best) > 1 else NO_CHOICE
+            )
+            if len(self._dials) > _KEPT:
+                self._dials.popitem(last=False)
+        return dial
 
     def made(self, capabilities: frozenset[Capability], bounds: Bounds, at: datetime) -> Shortlist:
         every = tuple(
@@ -79,6 +92,10 @@ class Ruled:
         self._lists: dict[frozenset[Capability], Shortlist] = {}
         self._quarter = 0
 
+    def dial(self, at: datetime) -> Dial:
+        """The dial for those that may be asked for plain text. `at`: UTC, for prices."""
+        return self._of.dial(self.get(frozenset(), at))
+
     def get(self, capabilities: frozenset[Capability], at: datetime) -> Shortlist:
         """The candidates for these needs at a moment (UTC)."""
         if self._timed and (quarter := int(at.timestamp()) // _QUARTER) != self._quarter:
@@ -89,6 +106,13 @@ class Ruled:
         except KeyError:
             made = self._lists[capabilities] = self._of.made(capabilities, self._bounds, at)
             return made
+
+
+def moves(field: Field, one: Typical) -> list[float]:
+    """The worths (USD of a failed answer) from which on a request goes to another candidate, rising."""
+    gain = max(LEAST_GAIN, one.gain)
+    view = field.views.get(Kind(one.kind), field.view)
+    return [weight / gain for weight, _ in turns(field.costs(one.prompt, one.output, {}), view.shares)[1:]]
 
 
 def _layers(candidates: Sequence[Candidate]) -> tuple[Candidate, ...]:
@@ -110,6 +134,8 @@ def _beats(one: Candidate, other: Candidate) -> bool:
     """Worse in nothing that a choice looks at; between equals, the one that comes first by name."""
     (_, in1, out1, _), (_, in2, out2, _) = one.brackets[-1], other.brackets[-1]
     if in1 > in2 or out1 > out2 or one.quality < other.quality or one.measured < other.measured:
+        return False
+    if any(known.value > one.model.quality_at(kind).value for kind, known in other.model.abilities):
         return False
     better = in1 < in2 or out1 < out2 or one.quality > other.quality or one.measured > other.measured
     return better or one.id < other.id

@@ -117,5 +117,12 @@ class Home:
     def reports(self) -> Home:
         return self
 
+    async def forecast(self) -> dict[str, Any]:
+        steps = [
+            {"cost_quality": at, "answers_percent": 80 + 2 * at, "price_percent": 10 * at, "failure_usd": 0.01}
+            for at in range(11)
+        ]
+        return {"cost_quality": 5, "requests": 1000, "scored": 412, "steps": steps, "text": ""}
+
     async def recent(self, limit: int) -> list[dict[str, Any]]:
         return self.requests[:limit]

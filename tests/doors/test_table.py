@@ -61,6 +61,7 @@ DOORS = {
     ("PATCH", "/router/settings"): ADMIN,
     ("GET", "/router/usage"): CALL,
     ("POST", "/router/route"): CALL,
+    ("GET", "/router/forecast"): HOUSE,
     ("POST", "/router/feedback"): CALL,
     ("GET", "/router/learning"): HOUSE,
     ("DELETE", "/router/learning"): ADMIN,

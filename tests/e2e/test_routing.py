@@ -52,7 +52,8 @@ async def test_an_easy_request_goes_to_the_cheap_model_and_a_hard_one_to_the_goo
 
 async def test_premium_takes_the_best_and_eco_the_cheapest(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
-        assert await served(client, "blockrun/premium") == "other/big"
+        assert await served(client, "blockrun/premium", HARD) == "other/big"
+        assert await served(client, "blockrun/premium", EASY) == "lab/small"  # a lamp
         assert await served(client, "blockrun/eco") == "lab/small"
 
 
@@ -141,7 +142,7 @@ async def test_a_price_ceiling_holds_for_fallbacks_too(tmp_path):
 async def test_a_devices_profile_and_fixed_model_are_followed(tmp_path):
     devices = {"kitchen": {"profile": "premium"}, "study": {"model": "other/big"}}
     async with fault_server() as server, router(tmp_path, house(server, devices=devices)) as client:
-        assert await served(client, extra_headers={"X-Device-ID": "kitchen"}) == "other/big"
+        assert await served(client, messages=HARD, extra_headers={"X-Device-ID": "kitchen"}) == "other/big"
         assert await served(client, "lab/small", extra_headers={"X-Device-ID": "study"}) == "other/big"
         assert await served(client, extra_headers={"X-Device-ID": "bath"}) == "lab/small"
 
@@ -171,12 +172,31 @@ async def test_pausing_the_cloud_leaves_local_models_only(tmp_path):
             assert await served(client, "blockrun/premium") == "ollama/tiny"
 
 
+async def test_what_the_dial_means_is_told_before_it_is_set(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        for number in range(24):
+            await served(
+                client, messages=[{"role": "user", "content": f"Why is the sky of planet {'x' * number} blue?"}]
+            )
+        await served(client, "lab/small")  # nobody chose
+        async with client.http.get(f"{client.url}/router/forecast") as reply:
+            told = await reply.json()
+        assert (told["cost_quality"], told["requests"], told["scored"]) == (5, 24, 24)
+        assert [row["cost_quality"] for row in told["steps"]] == list(range(11))
+        answers, prices = ([row[name] for row in told["steps"]] for name in ("answers_percent", "price_percent"))
+        assert answers == sorted(answers)
+        assert prices == sorted(prices)
+        assert (answers[-1], prices[-1]) == (100, 100)
+        assert told["text"].startswith("at 5: about ")
+        assert told["text"].endswith(" of its price, on your last 24 requests")
+
+
 async def test_the_routers_own_profile_changes_the_next_request(tmp_path):
     async with fault_server() as server, router(tmp_path, house(server)) as client:
         url = f"{client.url}/router/settings"
         async with client.http.patch(url, json={"profile": "premium"}, headers=client.admin()) as reply:
             assert (await reply.json())["profile"] == "premium"
-        assert await served(client) == "other/big"
+        assert await served(client, messages=HARD) == "other/big"
 
 
 async def test_an_explanation_calls_nobody_and_agrees_with_what_happens(tmp_path):

@@ -49,8 +49,8 @@ async def house(broker, upstream, folder):
     async with watching(broker.port) as seen, serve(folder) as router, aiohttp.ClientSession() as http:
         await seen.online()
 
-        async def ask(wanted="blockrun/auto"):
-            body = a_body("turn on the light", wanted)
+        async def ask(wanted="blockrun/auto", text="turn on the light"):
+            body = a_body(text, wanted)
             url = f"{router.url}/v1/chat/completions"
             async with http.post(url, json=body, headers={"X-Device-ID": "kitchen"}) as reply:
                 return reply.status, reply.headers.get("x-cheaprouter-model"), await reply.json()
@@ -119,7 +119,7 @@ async def test_the_routers_own_profile_and_pause_set_over_mqtt_hold_for_all(live
     seen = live.seen
     await seen.client.publish("cheaprouter/profile/set", b"premium", qos=1)
     await seen.until(lambda: b'"profile":"premium"' in seen.retained["cheaprouter/state"])
-    assert (await live.ask())[1] == "other/big"
+    assert (await live.ask(text="Why did Rome fall?"))[1] == "other/big"
     await seen.client.publish("cheaprouter/cloud_paused/set", b"ON", qos=1)
     await seen.until(lambda: b'"cloud_paused":true' in seen.retained["cheaprouter/state"])
     assert (await live.ask())[0] == 400

@@ -7,9 +7,11 @@ from hypothesis import strategies as st
 from cheaprouter.core.models import Profile, Quality
 from cheaprouter.routing.candidate import Candidate, factor
 from cheaprouter.routing.candidates import Constraints, Needs
-from cheaprouter.routing.choose import Field, failing, fitting, mixed, ranks, weight
+from cheaprouter.routing.choose import Field, failing, fitting, mixed, ranks
+from cheaprouter.routing.dial import fitted, typical_home
+from cheaprouter.routing.shortlist import moves
 from tests.builders import a_model
-from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL
+from tests.routing.helpers import BIG, LOCAL, MIDDLE, SMALL, weighed
 
 chances = st.floats(0, 1)
 qualities = st.floats(0, 100)
@@ -17,8 +19,11 @@ qualities = st.floats(0, 100)
 
 def ranked(profile, *models, difficulty=0.05, slider=5.0, prompt=200, output=300):
     candidates = [Candidate(m, m.prices[0]) for m in models]
-    entries = fitting(Field(candidates), Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
-    places = sorted(zip(ranks(entries, profile, difficulty, slider), entries.field.ids, strict=True))
+    field = Field(candidates)
+    entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), {}, {})
+    worth = fitted([moves(field, one) for one in typical_home()]).worth(slider)
+    so = weighed(difficulty, worth * max(0.001, 0.55 * difficulty))
+    places = sorted(zip(ranks(entries, profile, so), entries.field.ids, strict=True))
     return [name for _, name in places]
 
 
@@ -37,12 +42,6 @@ def test_a_harder_request_never_fails_less_often(one, two, quality):
 @given(chances, qualities)
 def test_a_chance_is_between_nought_and_one(difficulty, quality):
     assert 0 <= failing(difficulty, factor(quality)) <= 1
-
-
-@given(st.floats(0, 10), st.floats(0, 10), st.floats(0, 1))
-def test_the_slider_only_ever_makes_failures_weigh_more(one, two, good):
-    low, high = sorted((one, two))
-    assert weight(low, good) <= weight(high, good)
 
 
 class TestAuto:
@@ -69,11 +68,23 @@ class TestAuto:
         second = ranked(Profile.AUTO, SMALL, BIG, MIDDLE, difficulty=difficulty, slider=high)[0]
         assert quality[first] <= quality[second]
 
+    @given(st.floats(0, 10), st.floats(0.01, 0.95), st.integers(1, 100))
+    def test_a_shorter_request_never_goes_to_a_worse_model(self, slider, difficulty, times):
+        """A failure costs the same whatever the request: what differs is what a better answer costs more."""
+        quality = {m.id: m.quality.value for m in (SMALL, BIG, MIDDLE)}
+        short, long = (
+            ranked(
+                Profile.AUTO, SMALL, BIG, MIDDLE, difficulty=difficulty, slider=slider, prompt=40 * n, output=60 * n
+            )[0]
+            for n in (1, times)
+        )
+        assert quality[short] >= quality[long]
+
     @given(st.floats(0.01, 0.95), st.floats(0.01, 0.95))
     def test_a_harder_request_never_goes_to_a_worse_model(self, one, two):
         low, high = sorted((one, two))
         assert ranked(Profile.AUTO, SMALL, BIG, difficulty=low)[0] <= "lab/small"
-        if ranked(Profile.AUTO, SMALL, BIG, difficulty=low)[0] == "lab/big" and high < 0.9:
+        if ranked(Profile.AUTO, SMALL, BIG, difficulty=low)[0] == "lab/big":
             assert ranked(Profile.AUTO, SMALL, BIG, difficulty=high)[0] == "lab/big"
 
     def test_a_command_stays_at_home_where_a_cheap_good_model_is_all_it_could_gain(self):

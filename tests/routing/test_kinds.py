@@ -1,68 +1,128 @@
-"""What a request is about, and what is told of it beside its difficulty."""
+"""What a request is about changes who is good at it, and what a wrong answer costs."""
 
 from __future__ import annotations
 
 import pytest
 
-from cheaprouter.core.models import Kind
-from cheaprouter.routing.difficulty import DifficultyModel
-from cheaprouter.routing.features import extract
-from tests.builders import saying
+from cheaprouter.core.models import Difficulty, Kind, Profile, Quality, Tier
+from cheaprouter.routing.candidate import Candidate
+from cheaprouter.routing.choose import HIGH_BAR, Field, settled
+from cheaprouter.routing.stakes import at_stake
+from tests.builders import a_chat, a_model
+from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router
 
-PROOF = "Prove that every prime p = 1 mod 4 is a sum of two squares."
-PICTURE = {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA"}}
-WEATHER = {"type": "function", "function": {"name": "get_weather", "parameters": {"type": "object", "properties": {}}}}
-
-
-@pytest.fixture(scope="module")
-def model():
-    return DifficultyModel.load()
+NANO = a_model("other/nano", 20, ("0.01", "0.02"))
+HOME = Quality(52.0, "home-assistant-datasets 2026-08-22: 93 of 100 right")
+HANDY = a_model("other/handy", 30, ("0.05", "0.1"), abilities=((Kind.HOME, HOME),))
 
 
-@pytest.mark.parametrize(
-    ("said", "kind"),
-    [
-        (PROOF, Kind.MATHS),
-        ("Implement a thread-safe queue class in Python with a script that tests it.", Kind.CODE),
-        ("turn on the kitchen light", Kind.HOME),
-        ("What is the capital of Norway?", Kind.GENERAL),
-        ("thanks!", Kind.GENERAL),
-    ],
-)
-def test_the_kind_is_that_of_the_ask(model, said, kind):
-    assert model.judge(extract({"messages": saying(said)})).kind is kind
+class Fixed:
+    def __init__(self, score=0.02, gain=0.01, kind=Kind.HOME, stakes=""):
+        self.told = Difficulty(score, Tier.SIMPLE, {}, gain, kind, (), stakes)
+        self.asked = 0
+
+    def score(self, features):
+        self.asked += 1
+        return self.told
+
+    judge = score
 
 
-def test_a_picture_makes_it_vision(model):
-    content = [{"type": "text", "text": PROOF}, PICTURE]
-    assert model.judge(extract({"messages": [{"role": "user", "content": content}]})).kind is Kind.VISION
+def decided(model, *models, **told):
+    routes = router(*models)
+    routes._difficulty = Fixed(**told)
+    return routes.decide(a_chat(model=model), context())
 
 
-def test_a_prompt_of_a_book_makes_it_long(model):
-    messages = [{"role": "system", "content": "word " * 40_000}, *saying("What is the capital of Norway?")]
-    assert model.judge(extract({"messages": messages})).kind is Kind.LONG
+def test_premium_pays_no_frontier_price_for_a_lamp():
+    assert decided("blockrun/premium", SMALL, BIG, NANO).model is SMALL
+    assert decided("blockrun/premium", SMALL, BIG, NANO, kind=Kind.GENERAL).model is BIG
 
 
-def test_tools_make_it_tools_also_where_the_text_was_heard_without_them(model):
-    said = saying("What is it like in Oslo today?")
-    assert model.judge(extract({"messages": said})).kind is Kind.GENERAL
-    assert model.judge(extract({"messages": said, "tools": [WEATHER]})).kind is Kind.TOOLS
+def test_unless_it_is_asked_for_by_name():
+    assert decided("lab/big", SMALL, BIG).model is BIG
 
 
-def test_a_proof_is_maths_whatever_tools_there_are(model):
-    assert model.judge(extract({"messages": saying(PROOF), "tools": [WEATHER]})).kind is Kind.MATHS
+def test_premium_takes_what_was_measured_to_be_good_at_it():
+    assert decided("blockrun/premium", BIG, HANDY, NANO).model is HANDY
+    assert decided("blockrun/premium", BIG, HANDY, NANO, kind=Kind.CODE).model is BIG
 
 
-def test_a_follow_up_is_of_the_kind_it_follows(model):
-    led = model.judge(extract({"messages": saying(PROOF, "Use Gaussian integers.", "why?")}))
-    alone = model.judge(extract({"messages": saying(PROOF)}))
-    assert (led.kind, led.gain) == (Kind.MATHS, round(0.85 * alone.gain, 6))
+def test_a_bad_one_is_never_premium_however_cheap():
+    assert decided("blockrun/premium", BIG, NANO).model is BIG
 
 
-def test_what_a_home_may_learn_by_has_the_same_names_for_every_request(model):
-    for said in (PROOF, "turn on the kitchen light", "thanks!", ""):
-        told = model.judge(extract({"messages": saying(said)}))
-        vector = model.vector(told)
-        assert len(vector) == len(model.vector_names())
-        assert vector[:2] == [told.fail, told.gain]
-        assert all(-1 <= number <= 1 for number in vector)
+def test_premium_is_judged_only_where_that_may_matter():
+    routes = router(BIG, NANO)
+    routes._difficulty = judge = Fixed()
+    assert routes.decide(a_chat(model="blockrun/premium"), context()).model is BIG
+    assert judge.asked == 0
+
+
+def test_auto_goes_by_what_a_model_can_do_at_home():
+    at_ten = {"gain": 0.5}
+    assert decided("blockrun/auto:7", MIDDLE, HANDY, **at_ten).model is HANDY
+    assert decided("blockrun/auto:7", MIDDLE, HANDY, **at_ten, kind=Kind.GENERAL).model is MIDDLE
+
+
+def test_who_is_settled_is_so_at_every_kind():
+    field = Field([Candidate(model, model.prices[0]) for model in (BIG, HANDY)])
+    entries = field.entries(100, 100, {})
+    assert settled(entries, Profile.PREMIUM, 0.0) is None
+    assert settled(entries, Profile.AUTO, 0.0) == 1
+
+
+class TestStakes:
+    def test_a_wrong_answer_that_hurts_counts_one_step_more(self):
+        gain = 0.5 * next(
+            g
+            for g in (0.001 * n for n in range(1, 900))
+            if decided("blockrun/auto", SMALL, BIG, gain=g, kind=Kind.GENERAL).model is BIG
+        )
+        told = {"score": 0.3, "gain": gain, "kind": Kind.GENERAL}
+        plain, high = (decided("blockrun/auto", SMALL, BIG, **told, stakes=what) for what in ("", "health"))
+        assert (plain.model, high.model) == (SMALL, BIG)
+        assert "health" not in plain.reason
+        assert "a wrong answer counted more, as health is at stake" in high.reason
+
+    def test_eco_wants_to_be_surer_and_says_so(self):
+        told = {"score": 0.3, "gain": 0.2, "kind": Kind.GENERAL}
+        plain, high = (decided("blockrun/eco", a_model("x/s", 35), BIG, **told, stakes=what) for what in ("", "law"))
+        assert (plain.model.id, high.model) == ("x/s", BIG)
+        assert "as rights are at stake" in high.reason
+
+    def test_the_bar_is_higher(self):
+        assert HIGH_BAR > 0.6
+
+    @pytest.mark.parametrize(
+        ("ask", "what"),
+        [
+            ("Can I take ibuprofen with warfarin?", "health"),
+            ("Darf ich in der Schwangerschaft Ibuprofen nehmen? Welche Dosierung?", "health"),
+            ("Сколько ибупрофена можно при беременности?", "health"),
+            ("怀孕可以吃药吗", "health"),
+            ("妊娠中に薬を飲んでもいいですか", "health"),
+            ("¿Qué efectos secundarios tiene?", "health"),
+            ("My landlord wants to evict me, what now?", "law"),
+            ("Wie lange ist die Kündigungsfrist bei einem Mietvertrag?", "law"),
+            ("Mon propriétaire peut-il refuser le préavis ?", "law"),
+            ("이혼하려면 변호사가 필요한가요?", "law"),
+            ("Should I pay off my mortgage or fill my pension?", "money"),
+            ("Soll ich für die Altersvorsorge einen Kredit aufnehmen?", "money"),
+            ("住宅ローンはどう返すべき?", "money"),
+            ("How do I rewire a light switch?", "electricity"),
+            ("Welche Sicherung gehört in den Sicherungskasten?", "electricity"),
+            ("¿Cómo conecto el cuadro eléctrico?", "electricity"),
+            ("turn on the light", ""),
+            ("What is the capital of France?", ""),
+            ("Investigate why my test fails", ""),
+            ("schalte das Licht ein", ""),
+            ("电灯打开", ""),
+            ("", ""),
+        ],
+    )
+    def test_words_of_many_languages_tell(self, ask, what):
+        assert at_stake(ask) == what
+
+    def test_only_the_beginning_of_a_long_ask_is_looked_at(self):
+        assert at_stake("x " * 50_000 + "ibuprofen") == ""

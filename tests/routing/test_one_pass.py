@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cheaprouter.core.models import PriceTier, Profile, Quality
-from cheaprouter.routing.candidate import Candidate, factor
+from cheaprouter.routing.candidate import Candidate, factor, share
 from cheaprouter.routing.candidates import Constraints, Needs
-from cheaprouter.routing.choose import ECO_BAR, PEER, Field, failing, first, fitting, ranks, sure, weight
+from cheaprouter.routing.choose import ECO_BAR, Field, failing, first, fitting, ranks, settled, sure
+from cheaprouter.routing.dial import LEAST_GAIN
 from tests.builders import a_chat, a_model, saying
-from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router
+from tests.routing.helpers import BIG, MIDDLE, SMALL, context, router, weighed
 
 levels = st.floats(0, 1)
-sliders = st.floats(0, 10)
+worths = st.just(0.0) | st.floats(1e-7, 1e3) | st.just(inf)
 scored = st.sampled_from([Profile.AUTO, Profile.ECO])
 prices = st.sampled_from(["0.05", "0.1", "0.4", "1", "3", "15"])
 qualities = st.sampled_from([20, 50, 50.5, 65, 90]) | st.integers(0, 100)
@@ -40,16 +42,16 @@ def entered(models, outputs=None):
 
 
 @settings(max_examples=300, deadline=None)
-@given(tables(), scored, levels, sliders)
-def test_the_first_is_the_least_of_all_ranks(models, profile, level, slider):
+@given(tables(), scored, levels, worths)
+def test_the_first_is_the_least_of_all_ranks(models, profile, level, weight):
     entries = entered(models)
-    order = ranks(entries, profile, level, slider)
-    assert first(entries, profile, level, slider) == order.index(min(order))
+    order = ranks(entries, profile, weighed(level, weight))
+    assert first(entries, profile, weighed(level, weight)) == order.index(min(order))
 
 
 @settings(max_examples=200, deadline=None)
-@given(tables(), levels, sliders)
-def test_the_order_is_by_what_its_rule_says(models, level, slider):
+@given(tables(), levels, st.floats(0, 1e3))
+def test_the_order_is_by_what_its_rule_says(models, level, weight):
     """The rules once more, straight from their definitions."""
     entries = entered(models)
     known = [model.quality.value for model in models if model.quality.source == "configured"]
@@ -58,25 +60,38 @@ def test_the_order_is_by_what_its_rule_says(models, level, slider):
         for m in models
     ]  # fmt: skip
     fails = [failing(level, factor(quality)) for quality in shaded]
-    good = min(cost for cost, quality in zip(entries.costs, shaded, strict=True) if quality >= max(shaded) - PEER)
+    most = max(share(quality) for quality in shaded)
     rows = list(zip(entries.costs, fails, shaded, [model.id for model in models], strict=True))
-    lam = weight(slider, good)
-    assert ranks(entries, Profile.AUTO, level, slider) == [(c + lam * f, -q, name) for c, f, q, name in rows]
-    assert ranks(entries, Profile.ECO, level, slider) == [
+    weighed_so = weighed(level, weight)
+    assert ranks(entries, Profile.AUTO, weighed_so) == [
+        (c + weight * (most - share(q)), -q, name) for c, _, q, name in rows
+    ]
+    assert ranks(entries, Profile.ECO, weighed_so) == [
         (0, c, -q, name) if 1.0 - f >= ECO_BAR else (1, f, c, name) for c, f, q, name in rows
     ]
-    assert ranks(entries, Profile.PREMIUM, level, slider) == [(-q, c, name) for c, _, q, name in rows]
+    best = [(-q, c, name) for c, _, q, name in rows]
+    assert ranks(entries, Profile.PREMIUM, weighed_so) == ranks(entries, Profile.AUTO, weighed(level, inf)) == best
 
 
 @settings(max_examples=400, deadline=None)
-@given(tables(most=5), scored, st.lists(levels, min_size=1, max_size=30), sliders, st.booleans())
-def test_who_is_sure_to_win_wins_however_hard_it_is(models, profile, hard, slider, dear):
+@given(tables(most=5), scored, st.lists(levels, min_size=1, max_size=30), worths, st.booleans())
+def test_who_is_sure_to_win_wins_however_hard_it_is(models, profile, hard, worth, dear):
     if dear:  # else the cheapest is seldom the best
         models = [*models, a_model("z/best", 99, ("0.05", "0.05"))]
     entries = entered(models)
-    place = sure(entries)
+    place = settled(entries, Profile.AUTO, worth) if profile is Profile.AUTO else sure(entries)
     if place is not None:
-        assert {first(entries, profile, level, slider) for level in [0.0, 0.5, 1.0, *hard]} == {place}
+        every = [weighed(level, worth * max(level, LEAST_GAIN)) for level in [0.0, 0.5, 1.0, *hard]]
+        assert {first(entries, profile, one) for one in every} == {place}
+
+
+def test_nobody_has_to_know_where_the_dial_is_at_its_ends():
+    entries = entered([a_model("lab/small", 20, ("0.1", "0.4")), BIG])
+    assert [entries.field.ids[settled(entries, Profile.AUTO, worth)] for worth in (0.0, inf)] == [
+        "lab/small",
+        "lab/big",
+    ]
+    assert settled(entries, Profile.AUTO, 0.01) is None
 
 
 TEXTS = (
@@ -93,7 +108,7 @@ def test_every_way_to_a_decision_comes_to_the_same(models, profile, level, text,
     """With a model that does not fit, with ceilings that nobody reaches, with somebody unknown who cools: the long way."""
     models = [*models, a_model("a/free", 10, ("0", "0"))]
     outputs = data.draw(st.dictionaries(st.sampled_from([m.id for m in models]), st.integers(0, 3000)))
-    tiny = a_model("x/tiny", 95, ("0", "0"), context=10)
+    tiny = a_model("x/tiny", 5, ("0", "0"), context=10)  # one that would be the best changes what a failure counts for
     rules = {"aliases": {"late": {"target": profile.model_id, "max_first_token_ms": 800}}}
 
     def decided(routes, asked=profile.model_id, **given):
@@ -113,13 +128,13 @@ sizes = st.lists(st.tuples(st.sampled_from([50, 900]), st.sampled_from([80, 320]
 
 
 @settings(max_examples=100, deadline=None)
-@given(tables(), scored, sizes, sliders)
-def test_what_is_kept_of_requests_of_a_size_is_what_is_worked_out_anew(models, profile, asked, slider):
+@given(tables(), scored, sizes, worths)
+def test_what_is_kept_of_requests_of_a_size_is_what_is_worked_out_anew(models, profile, asked, weight):
     usual = {models[0].id: 700}
 
     def found(field, prompt, output, level, known):
         entries = fitting(field, Needs(prompt_tokens=prompt, output_tokens=output), Constraints(), known, {})
-        return entries.costs, entries.outputs, entries.sure, first(entries, profile, level, slider)
+        return entries.costs, entries.outputs, entries.sure, first(entries, profile, weighed(level, weight))
 
     candidates = [Candidate(model, model.prices[0]) for model in models]
     kept = Field(candidates)
@@ -168,7 +183,7 @@ class TestSkipped:
         routes = router(SMALL, BIG)
         routes.served("kitchen", routes.decide(a_chat("dim the lights"), context()), BIG)
         made = routes.decide(a_chat(messages=LOOP), context(down=frozenset({"lab/big"})))
-        assert (made.model, made.difficulty.score) == (SMALL, 0.05)
+        assert (made.model, made.difficulty.score) == (SMALL, 0.01)
 
     def test_a_conversation_on_another_model_is_scored(self):
         near = a_model("other/near", 94.5, ("0", "0"))
@@ -190,7 +205,7 @@ class TestSkipped:
         routes = router(SMALL, BIG, CHEAP_AND_BEST)
         scores = [routes.score_skipped(routes.decide(a_chat(), context())) for _ in range(30)]
         assert [place for place, score in enumerate(scores) if score is not None] == [9, 19, 29]
-        assert scores[9].score == 0.05
+        assert scores[9].score == 0.01
 
     @pytest.mark.parametrize("asked", ["blockrun/auto", "blockrun/premium", "lab/big"])
     def test_what_was_scored_or_never_would_be_is_not_scored_afterwards(self, asked):

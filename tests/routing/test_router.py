@@ -274,11 +274,6 @@ class TestSpeed:
         assert made.difficulty is None
         assert "only model" in made.reason
 
-    def test_premium_is_not_scored(self):
-        routes = router()
-        decide(routes, "blockrun/premium")
-        assert routes._difficulty.asked == 0
-
     def test_a_named_model_is_not_scored(self):
         routes = router()
         decide(routes, "lab/big")
@@ -474,7 +469,7 @@ class TestExplain:
 
     def test_it_shows_score_and_contributions(self):
         told = self.explain(router())
-        assert (told["score"], told["contributions"]) == (0.05, {"wording": 0.05})
+        assert (told["score"], told["contributions"]) == (0.01, {"wording": 0.01})
 
     @pytest.mark.parametrize("asked", ["blockrun/auto", "blockrun/premium"])
     def test_it_shows_each_candidates_chance_of_failing(self, asked):

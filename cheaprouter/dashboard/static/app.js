@@ -181,6 +181,19 @@ function drawModel(model) {
   return el("li", "", el("div", "line", el("span", "", model.id)), el("div", "facts", ...facts));
 }
 
+/* What the dial means at a place, before anybody sets it there. */
+function drawDial({ hub, forecast }) {
+  const dial = byId("dial");
+  if (!dial.dataset.moved) dial.value = hub.cost_quality ?? 5;
+  const at = Number(dial.value);
+  const step = forecast?.steps.find((one) => one.cost_quality === at);
+  const values = { at: number(at), scored: number(forecast?.scored ?? 0), requests: number(forecast?.requests ?? 0) };
+  const known = step && step.answers_percent !== null;
+  const told = known ? t("dial_said", { ...values, answers: number(step.answers_percent), price: number(step.price_percent) }) : t("dial_few", values);
+  const text = at === Number(hub.cost_quality) ? `${told} ${t("dial_now")}` : told;
+  if (byId("dial-said").textContent !== text) byId("dial-said").textContent = text;
+}
+
 /* ---- how to connect ---- */
 
 function field(name, value, copyable) {
@@ -255,6 +268,7 @@ function draw() {
   drawHeader(latest);
   drawSpend(latest);
   rows("providers", latest.providers, drawProvider, "providers_none");
+  drawDial(latest);
   rows("devices", latest.devices, drawDevice, "devices_none");
   rows("recent", latest.recent, drawRequest, "recent_none");
   byId("models-count").textContent = t("models_count", { count: number(latest.models.length) });
@@ -353,6 +367,7 @@ function theme() {
 theme();
 translate();
 byId("problems-read").addEventListener("click", acknowledge);
+byId("dial").addEventListener("input", ({ target }) => { target.dataset.moved = "1"; if (latest) drawDial(latest); });
 byId("models-more").addEventListener("toggle", () => latest && draw());
 setInterval(() => { if (stale && !document.hidden) poll(); }, 5000);
 followHomeAssistant();
