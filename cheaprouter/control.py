@@ -47,6 +47,8 @@ class Control:
 
     version = VERSION
     latest_version = ""
+    page = ""
+    """Where the dashboard is, as links in Home Assistant have it; "" where it has none."""
 
     def __init__(self, gateway: Gateway, metrics: Metrics, reports: Reports, instance_id: str) -> None:
         self.gateway = gateway

@@ -21,6 +21,9 @@ from . import texts, values
 from .kinds import KINDS, Timeouts, costs_money
 from .values import row, setting
 
+LANGUAGES: Final = ("en", "de", "es", "fr", "nl")
+"""Those that translations/ has."""
+
 _EMPTY: Mapping[str, str] = MappingProxyType({})
 _count: Final = values.whole(1, values.MOST_COUNT)
 _percent: Final = values.number(0, 100)
@@ -269,7 +272,8 @@ class Settings:
     """Everything. `auth` None: keys as soon as a provider can cost money, else open. `usd_rate`: units of `currency` a USD.
 
     `verify`: what of an answer is looked at before it leaves, so that a better model can be asked where something is wrong.
-    `time_zone`: where days and months of budgets begin; "": the system's. `max_devices`: how many are remembered.
+    `language`: of what is told over MQTT for people to read, the names of entities. `time_zone`: where days and months of budgets
+    begin; "": the system's. `max_devices`: how many are remembered.
     """
 
     locked: ClassVar[bool] = False
@@ -296,6 +300,7 @@ class Settings:
         Decimal(1),
         option="usd_rate",
     )
+    language: str = setting(values.one_of(LANGUAGES), "en", option="language", shipped="en")
     time_zone: str = setting(texts.time_zone, "", option="time_zone")
     log_level: str = setting(
         values.one_of(("debug", "info", "warning", "error", "critical")), "info", option="log_level", shipped="info"

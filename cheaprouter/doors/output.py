@@ -15,13 +15,10 @@ _REASONS: Final = {status.value: status.phrase for status in HTTPStatus}
 
 def head(status: int, headers: Mapping[str, str], last: str) -> bytes:
     """A status line and headers, `last` (lines with their ends) after them. Raises ValueError for a header that holds a line's end."""
-    lines = "".join([f"{name}: {value}\r\n" for name, value in headers.items()])
-    text = (
-        f"HTTP/1.1 {status} {_REASONS.get(status, '')}\r\n"
-        f"{lines}{last}Date: {rfc822_formatted_time()}\r\nServer: CheapRouter\r\n\r\n"
-    )
+    lines = "\r\n".join((f"HTTP/1.1 {status} {_REASONS.get(status, '')}", *map(": ".join, headers.items())))
     if lines.count("\n") != len(headers) or lines.count("\r") != len(headers):
         raise ValueError("a header holds the end of a line")
+    text = f"{lines}\r\n{last}Date: {rfc822_formatted_time()}\r\nServer: CheapRouter\r\n\r\n"
     return text.encode()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from typing import Any, Final
@@ -25,6 +26,7 @@ Sleep = Callable[[float], Awaitable[None]]
 
 BASE_URL: Final = "http://supervisor"
 TOKEN_VARIABLE: Final = "SUPERVISOR_TOKEN"  # noqa: S105 - the name of a variable, not a secret
+_SLUG: Final = re.compile(r"[a-z0-9_]{1,64}", re.ASCII)
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _ASK_AGAIN: Final = 60.0
 _LOOK_FOR_UPDATES: Final = 6 * 3600.0
@@ -37,7 +39,8 @@ class AppInfo:
     """Facts about this installation. Empty or None where the Supervisor did not say.
 
     `hostname`: the name under which Home Assistant itself reaches this container. `lan_hostname`: the machine's name on
-    the LAN. `lan_port`: the host's port that leads to ours, None where the user closed it. `ingress_url`: the page's path.
+    the LAN. `lan_port`: the host's port that leads to ours, None where the user closed it. `ingress_url`: the page's path; `page`:
+    its address as links in Home Assistant have it.
     """
 
     version: str = ""
@@ -46,6 +49,7 @@ class AppInfo:
     lan_hostname: str = ""
     lan_port: int | None = None
     ingress_url: str = ""
+    page: str = ""
 
 
 @dataclass(slots=True)
@@ -213,4 +217,5 @@ def _app_info(own: Mapping[str, Any], machine: Mapping[str, Any], container_port
         lan_hostname=str(machine.get("hostname") or ""),
         lan_port=mapped if isinstance(mapped, int) else None,
         ingress_url=str(own.get("ingress_url") or ""),
+        page=f"homeassistant://hassio/ingress/{slug}" if _SLUG.fullmatch(slug := str(own.get("slug") or "")) else "",
     )

@@ -141,7 +141,7 @@ async def serving(options: Options, tasks: Tasks | None = None) -> AsyncIterator
         house.tasks = tasks or house.tasks
         lan = await sites.start_lan(house)
         stack.push_async_callback(lan.close)
-        about = About(learned=lambda info: house.set_latest_version(info.latest_version))
+        about = About(learned=lambda info: house.set_installation(info.latest_version, info.page))
         ingress = await _start_ingress(house, options, lan.port, about)
         if ingress is not None:
             stack.push_async_callback(ingress.close)

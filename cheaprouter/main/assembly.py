@@ -122,10 +122,13 @@ class House:
             return "starting" if mqtt.enabled and (mqtt.host or mqtt.embedded) else "disabled"
         return self.bridge.state
 
-    def set_latest_version(self, version: str) -> None:
-        """Tell Home Assistant which version the app store has."""
+    def set_installation(self, version: str, page: str) -> None:
+        """Tell Home Assistant which version the app store has, and where the page is."""
         self.control.latest_version = version
         self.bus.publish(SettingsChanged(None, ("latest_version",)))
+        if page != self.control.page:
+            self.control.page = page
+            self.bus.publish(ModelsChanged())
 
     def make_bridge(self, credentials: Callable[[], Awaitable[MqttSettings | None]] | None) -> Bridge:
         """The MQTT bridge; another one where the last has failed."""

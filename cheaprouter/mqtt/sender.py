@@ -12,6 +12,7 @@ from ..core.models import Json
 from ..core.records import dataclass
 from ..home_assistant import discovery
 from ..home_assistant.discovery import Announcement, Choices
+from ..home_assistant.names import names as entity_names
 from ..home_assistant.topics import Topics
 from . import payloads, shown
 from .messages import Outgoing, encode
@@ -98,7 +99,10 @@ class Sender:
     def _announcement(self, device_id: str, slug: str | None, gone: Mapping[str, str]) -> Announcement:
         control, names = self._control, (self._topics, self._control.instance_id, self._control.version)
         models = () if slug is None else control.options("model")
-        choices = Choices(control.options("profile"), models, control.currency, self._settings.commands)
+        words = entity_names(control.world.settings.language)
+        choices = Choices(
+            control.options("profile"), models, control.currency, self._settings.commands, words, control.page
+        )
         if slug is None:
             providers = sorted(str(p["name"]) for p in payloads.visible(control.providers()))
             return discovery.announce_hub(*names, choices, providers, gone)

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Final
 
 import orjson
 
-from ..config.kinds import GENERIC
+from ..config.kinds import GENERIC, ProviderKind
+from ..config.settings import ProviderSettings
 from ..core.models import Json, Model, Operation, Usage
 from ..wire.events import StreamReader
 from ..wire.openai_chat import quirks as quirk_rules
@@ -15,9 +18,10 @@ from ..wire.openai_chat.chunks import characters, choices_of
 from ..wire.openai_chat.decode import ChatStream
 from ..wire.openai_chat.lenient import loads
 from ..wire.openai_chat.marks import mark_cache
+from ..wire.openai_chat.one_text import OneText
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
-from ..wire.openai_chat.whole import WholeChat, one_text
+from ..wire.openai_chat.whole import WholeChat
 from ..wire.usage import read_usage
 from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
@@ -33,6 +37,10 @@ _INTEGERS: Final = ("max_tokens", "max_completion_tokens", "n", "seed")
 
 class OpenAICompatible(Adapter):
     """For everything that speaks, more or less, OpenAI's wire. Fields that nobody here knows pass through both ways."""
+
+    def __init__(self, settings: ProviderSettings, kind: ProviderKind, now: Callable[[], float] = time.time) -> None:
+        super().__init__(settings, kind, now)
+        self._texts = OneText(self.quirks)
 
     def _body(self, request: Operation, model: Model, learned: Changes, *, stream: bool) -> Json:
         """The client's body with the upstream's model id, a question for usage, and what the quirks want."""
@@ -108,7 +116,7 @@ class OpenAICompatible(Adapter):
         return None
 
     def at_once(self, whole: bytes, request: Operation, *, think: bool) -> Completion | None:
-        if think or self.quirks.cost_header or wants_json(request) or (found := one_text(whole, self.quirks)) is None:
+        if think or self.quirks.cost_header or wants_json(request) or (found := self._texts.read(whole)) is None:
             return None
         reply, text = found
         reason = reply["choices"][0]["finish_reason"]

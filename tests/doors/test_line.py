@@ -77,7 +77,7 @@ async def test_any_pieces_of_any_requests_give_the_same_answers_in_order(home):
     everything = st.lists(st.integers(0, 5), min_size=1, max_size=5), st.lists(st.integers(0, 4000), max_size=6)
     async with lines(home.control) as api:
         await asyncio.to_thread(settings(max_examples=60)(given(*everything)(ask)))
-        assert api.short > 50
+        assert api.short > 30  # of some 60 to 90 that may take it, by what is drawn
 
 
 async def test_head_and_body_in_segments_of_their_own_take_the_short_road(api):

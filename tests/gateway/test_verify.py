@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import json
 from decimal import Decimal
 from typing import Any
 
+import openai
 import pytest
 
 from cheaprouter.core.events import AnswerCaught
-from tests.builders import a_house, a_model_row, a_provider, saying, sse
+from tests.builders import a_house, a_model_row, a_provider, saying, sse, until
 from tests.fakes.fault_server import (
     DONE,
     ROLE,
     USAGE,
+    Close,
     Send,
     Stall,
     delta,
@@ -286,6 +290,55 @@ async def test_a_better_model_that_no_budget_allows_is_not_asked(tmp_path):
         raw = await ask(client, max_tokens=50)
     assert raw.headers["x-cheaprouter-model"] == "lab/small"
     assert "lamp.kitchen" in raw.headers["x-cheaprouter-reason"]
+    assert not server.asked("big")
+
+
+async def leave(client, server, model: str) -> dict[str, Any]:
+    """Ask for a stream, and go once that model was asked; what was booked."""
+    asked = asyncio.create_task(ask(client, stream=True, max_tokens=50))
+    await until(lambda: server.asked(model))
+    await asyncio.wait_for(server.waiting.wait(), 10)
+    asked.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await asked
+    server.gate.set()  # what is still read of it ends
+    return (await until(client.audit))[0]
+
+
+async def test_a_client_that_leaves_while_a_call_is_held_back_is_booked_for_it(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        server.script("small", stream(ROLE, *call(RIGHT)[:2], then=(Stall(), Close())))
+        row = await leave(client, server, "small")
+    assert row["status"] == 499
+    assert row["routed_model"] == "lab/small"
+    assert row["completion_tokens"] > 0
+
+
+async def test_a_client_that_leaves_while_a_better_model_is_asked_pays_for_both(tmp_path):
+    async with fault_server() as server, router(tmp_path, house(server)) as client:
+        server.script("small", calling(WRONG))
+        server.script("big", stream(ROLE, then=(Stall(), Close())))
+        row = await leave(client, server, "big")
+    assert row["status"] == 499
+    assert row["cost_usd"] > 0.000025  # what the small one took, and what the better one may have
+
+
+async def test_a_call_that_is_held_back_is_cut_where_its_budget_ends(tmp_path):
+    devices = {"test": {"daily_budget": 0.002}}
+    long = json.dumps({"name": "x" * 20_000})
+    pieces = [
+        sse(delta(tool_calls=[{"index": 0, "function": {"arguments": long[at : at + 200]}}]))
+        for at in range(0, len(long), 200)
+    ]
+    begun = call({})[0]
+    async with fault_server() as server, router(tmp_path, house(server, devices=devices)) as client:
+        server.script("small", stream(ROLE, begun, *pieces, then=(Stall(), Close())))
+        raw = await ask(client, stream=True)
+        with pytest.raises(openai.APIError, match="budget"):
+            async for _ in raw.parse():
+                pass
+        row = (await until(client.audit))[0]
+    assert row["error"] == "insufficient_quota"
     assert not server.asked("big")
 
 

@@ -1,17 +1,29 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 import orjson
 import pytest
 
-from cheaprouter.home_assistant.discovery import Choices, announce_device, announce_hub, slug_of
+from cheaprouter.config.settings import LANGUAGES
+from cheaprouter.home_assistant.discovery import (
+    DEVICE_EVENTS,
+    HUB_EVENTS,
+    SHOWN,
+    SHOWN_OF_HUB,
+    Choices,
+    announce_device,
+    announce_hub,
+    slug_of,
+)
+from cheaprouter.home_assistant.names import names
 from cheaprouter.home_assistant.topics import Topics
 
 TOPICS = Topics("cheaprouter", "homeassistant")
 INSTANCE = "0123456789abcdef0123456789abcdef"
-CHOICES = Choices(("auto", "eco"), ("auto", "lab/small"), "EUR", commands=True)
-READ_ONLY = Choices(("auto",), ("auto",), "EUR", commands=False)
+CHOICES = Choices(("auto", "eco"), ("auto", "lab/small"), "EUR", commands=True, names=names("en"))
+READ_ONLY = Choices(("auto",), ("auto",), "EUR", commands=False, names=names("en"))
 
 
 def hub(choices=CHOICES, providers=("lab",), gone=None):
@@ -23,7 +35,14 @@ def device(choices=CHOICES, gone=None, name="Kitchen tablet"):
 
 
 def components(announcement):
-    return orjson.loads(announcement.payload)["cmps"]
+    """The entities; triggers have neither names nor ids."""
+    found = orjson.loads(announcement.payload)["cmps"]
+    return {key: entity for key, entity in found.items() if entity["p"] != "device_automation"}
+
+
+def triggers(announcement):
+    found = orjson.loads(announcement.payload)["cmps"].values()
+    return [entity for entity in found if entity["p"] == "device_automation"]
 
 
 @pytest.fixture(params=["hub", "device"])
@@ -32,7 +51,7 @@ def announced(request):
 
 
 def test_the_hub_frame_to_the_byte():
-    payload = hub(Choices((), (), "EUR", commands=False), ()).payload
+    payload = hub(Choices((), (), "EUR", commands=False, names=names("en")), ()).payload
     assert payload.startswith(
         b'{"dev":{"identifiers":["cheaprouter_0123456789ab"],"name":"CheapRouter","manufacturer":"CheapRouter",'
         b'"model":"LLM router","sw_version":"0.1.0"},"o":{"name":"CheapRouter","sw":"0.1.0",'
@@ -89,6 +108,61 @@ def test_no_entity_name_holds_the_name_of_its_device():
     assert not [e for e in components(device()).values() if "kitchen" in e["name"].lower()]
 
 
+def test_ten_entities_of_a_client_are_enabled_and_the_rest_is_off_and_out_of_the_way():
+    enabled = {key for key, entity in components(device()).items() if entity.get("enabled_by_default", True)}
+    assert enabled == SHOWN
+    assert len(enabled) == 10
+    assert {e["entity_category"] for k, e in components(device()).items() if k not in SHOWN} == {"diagnostic", "config"}
+
+
+def test_what_is_enabled_of_the_router_is_what_it_has():
+    enabled = {key for key, entity in components(hub()).items() if entity.get("enabled_by_default", True)}
+    assert enabled == SHOWN_OF_HUB - {"model", "enabled"}
+
+
+def test_a_provider_has_a_sensor_that_is_off_at_first():
+    assert components(hub())["provider_lab"]["enabled_by_default"] is False
+
+
+def test_entities_have_names_in_the_language_that_is_set_and_the_same_ids():
+    german = replace(CHOICES, names=names("de"))
+    for announced in (hub, device):
+        english, other = components(announced()), components(announced(german))
+        assert {k: v["unique_id"] for k, v in english.items()} == {k: v["unique_id"] for k, v in other.items()}
+    assert components(device(german))["cost_today"]["name"] == "Kosten heute"
+    assert components(hub(german))["provider_lab"]["name"] == "Anbieter lab"
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_every_entity_has_a_name_in_every_language(language):
+    choices = replace(CHOICES, names=names(language))
+    assert all(entity["name"] for announced in (hub, device) for entity in components(announced(choices)).values())
+    assert names(language).keys() == names("en").keys()
+
+
+def test_the_connection_is_told_also_while_everything_else_is_unavailable():
+    entity = components(hub())["connection"]
+    assert entity["availability"] == []
+    assert (entity["state_topic"], entity["payload_off"]) == ("cheaprouter/status", "offline")
+
+
+def test_an_automation_may_begin_with_each_kind_of_event():
+    assert [one["type"] for one in triggers(device())] == list(DEVICE_EVENTS)
+    assert {one["topic"] for one in triggers(device())} == {"cheaprouter/device/kitchen/event"}
+    assert [one["type"] for one in triggers(hub())] == list(HUB_EVENTS)
+
+
+def test_a_device_links_to_the_page_where_home_assistant_can_open_it():
+    page = "homeassistant://hassio/ingress/local_cheaprouter"
+    for announced in (hub, device):
+        assert orjson.loads(announced(replace(CHOICES, page=page)).payload)["dev"]["configuration_url"] == page
+        assert "configuration_url" not in orjson.loads(announced().payload)["dev"]
+
+
+def test_the_update_entity_links_to_what_is_new():
+    assert "CHANGELOG.md" in components(hub())["version"]["value_template"]
+
+
 def test_money_is_monetary_and_total_in_an_iso_currency(announced):
     money = [e for e in components(announced).values() if e.get("device_class") == "monetary"]
     assert len(money) == 5
@@ -104,7 +178,7 @@ def test_all_keys_are_known_to_home_assistant(announced):
     known = {
         "p", "name", "icon", "unique_id", "default_entity_id", "value_template", "state_topic", "command_topic", "options",
         "state_class", "unit_of_measurement", "device_class", "entity_category", "suggested_display_precision",
-        "last_reset_value_template", "enabled_by_default", "mode", "min", "max", "step", "payload_press", "event_types",
+        "last_reset_value_template", "enabled_by_default", "mode", "availability", "payload_on", "payload_off", "min", "max", "step", "payload_press", "event_types",
     }  # fmt: skip
     for entity in components(announced).values():
         assert entity.keys() <= known

@@ -159,11 +159,13 @@ async def test_info_says_where_we_are(house: House) -> None:
             "hostname": "local-cheaprouter",
             "network": {"4000/tcp": 4010},
             "ingress_url": "/api/hassio_ingress/x/",
+            "slug": "local_cheaprouter",
         }
     ]
     house.fake.answers["/info"] = [{"hostname": "homeassistant"}]
+    page = "homeassistant://hassio/ingress/local_cheaprouter"
     assert await house.supervisor.info(4000) == AppInfo(
-        "0.1.0", "0.2.0", "local-cheaprouter", "homeassistant", 4010, "/api/hassio_ingress/x/"
+        "0.1.0", "0.2.0", "local-cheaprouter", "homeassistant", 4010, "/api/hassio_ingress/x/", page
     )
 
 

@@ -79,6 +79,7 @@ TRANSLATION = vol.Schema(
     {
         vol.Required("configuration"): {str: OPTION_TEXT},
         vol.Required("network"): {str: str},
+        vol.Required("entities"): {str: str},  # likewise; what entities are called
         vol.Required("dashboard"): {str: str},  # dropped by the Supervisor; the page's own
     }
 )

@@ -108,6 +108,7 @@ def test_the_defaults_load_without_a_problem(manifest: dict, tmp_path: Path) -> 
 
 
 SAMPLES = {
+    "language": "de",
     "str?": "sample", "password?": "sk-a-sample-of-a-key", "url?": "http://192.168.1.20:11434", "port?": 8883, "bool?": False,
     "baseline_model": "openai/gpt-4o", "time_zone": "Europe/Berlin", "currency": "EUR", "usd_rate": 0.92, "mqtt.host": "broker.lan",
     "default_profile": "eco", "cost_quality": 7, "auth": "keys", "budget_action": "free", "log_level": "debug", "retention_days": 30,

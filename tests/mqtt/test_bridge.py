@@ -13,6 +13,7 @@ import pytest
 
 from cheaprouter.config.settings import MqttSettings
 from cheaprouter.core.events import BudgetReached, DeviceRemoved, RateLimited
+from cheaprouter.mqtt import shown
 from cheaprouter.mqtt.connection import Connector
 from cheaprouter.mqtt.embedded import embedded_broker
 from cheaprouter.mqtt.messages import Outgoing, encode
@@ -36,7 +37,7 @@ async def test_state_and_status_are_retained_and_say_online(broker, run):
     async with run(broker) as running, watching(broker.port) as seen:
         await seen.online()
         state = orjson.loads(seen.retained["cheaprouter/state"])
-        assert state == orjson.loads(encode(running.home.control.hub_state()))
+        assert state == orjson.loads(encode(shown.state(running.home.control, None)))
         await until(lambda: running.bridge.state == "connected")  # a moment after the broker has heard it
 
 

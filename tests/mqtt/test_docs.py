@@ -11,7 +11,8 @@ import yaml
 
 from cheaprouter.config.schema import build
 from cheaprouter.config.settings import MqttSettings
-from cheaprouter.home_assistant.discovery import HUB_EVENTS, Choices, announce_device, announce_hub
+from cheaprouter.home_assistant.discovery import HUB_EVENTS, SHOWN, SHOWN_OF_HUB, Choices, announce_device, announce_hub
+from cheaprouter.home_assistant.names import names
 from cheaprouter.home_assistant.topics import Topics
 from cheaprouter.mqtt.requests import DEVICE_COMMANDS, HUB_COMMANDS
 
@@ -23,11 +24,16 @@ DOMAINS = "sensor|binary_sensor|select|number|switch|button|event|update"
 
 
 def announced():
-    topics, choices = Topics("cheaprouter", "homeassistant"), Choices(("auto",), ("auto",), "EUR", commands=True)
+    topics, choices = (
+        Topics("cheaprouter", "homeassistant"),
+        Choices(("auto",), ("auto",), "EUR", commands=True, names=names("en")),
+    )
     hub = announce_hub(topics, "0" * 32, "1", choices, ("name",), {})
     tablet = announce_device(topics, "0" * 32, "1", "kids_tablet", "Tablet", choices, {})
     entities = [*orjson.loads(hub.payload)["cmps"].values(), *orjson.loads(tablet.payload)["cmps"].values()]
-    return {entity["default_entity_id"] for entity in entities}
+    return {
+        entity["default_entity_id"]: entity.get("enabled_by_default", True) for entity in entities if "name" in entity
+    }
 
 
 def test_there_are_five_automations():
@@ -38,7 +44,7 @@ def test_there_are_five_automations():
 def test_every_entity_that_an_example_uses_is_announced(block):
     used = set(re.findall(rf"\b(?:{DOMAINS})\.cheaprouter_[a-z0-9_]+", str(block)))
     assert used or "cheaprouter/event" in str(block)
-    assert used <= announced()
+    assert used <= {entity for entity, enabled in announced().items() if enabled}
 
 
 def test_every_entity_is_in_the_table():
@@ -63,3 +69,11 @@ def test_every_setting_of_mqtt_is_explained_with_its_default():
 def test_every_command_and_event_is_named():
     for name in (*HUB_COMMANDS, *DEVICE_COMMANDS, *HUB_EVENTS):
         assert f"`{name}`" in TEXT
+
+
+def test_what_is_enabled_at_first_is_listed():
+    listed = set(
+        re.findall(r"`(\w+)`", TEXT[TEXT.index("Of a client ten are enabled") : TEXT.index("The rest you find")])
+    )
+    buttons = {"reset_today", "clear_cooldowns", "acknowledge_problems"}
+    assert listed == (SHOWN | SHOWN_OF_HUB) - buttons

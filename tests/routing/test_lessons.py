@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from cheaprouter.config.schema import build
+from cheaprouter.core.models import Kind
 from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.router import Router
 from tests.builders import a_chat
@@ -53,8 +54,14 @@ def test_tool_schemas_do_not_make_a_command_hard(routes):
 
 
 @pytest.mark.parametrize("text", [*EASY, HARD])
-def test_premium_never_takes_less_than_the_best(routes, text):
-    assert routes.decide(a_chat(text, "blockrun/premium"), context()).model is BIG
+def test_premium_never_takes_less_than_the_best_for_the_kind(routes, text):
+    made = routes.decide(a_chat(text, "blockrun/premium"), context())
+    at_home = made.difficulty is not None and made.difficulty.kind is Kind.HOME
+    assert made.model is (SMALL if at_home else BIG)  # at home commands models of 40 points are among the good ones
+
+
+def test_premium_pays_no_frontier_price_for_a_lamp(routes):
+    assert routes.decide(a_chat("turn off the lights in the kitchen", "blockrun/premium"), context()).model is SMALL
 
 
 def test_array_content_is_read_like_plain_text(routes):

@@ -13,8 +13,9 @@ from cheaprouter.wire.openai_chat.calls import MOST_CALLS
 from cheaprouter.wire.openai_chat.canon import MOST_CHOICES
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import Assembler, assemble, to_stream
+from cheaprouter.wire.openai_chat.one_text import OneText
 from cheaprouter.wire.openai_chat.quirks import Quirks
-from cheaprouter.wire.openai_chat.whole import WholeChat, one_text
+from cheaprouter.wire.openai_chat.whole import WholeChat
 
 READERS = [lambda: ChatStream(Quirks()), lambda: ChatStream(Quirks(), events=True), lambda: WholeChat(Quirks())]
 
@@ -112,7 +113,7 @@ ODD = [["stop"], {"a": 1}, 5, True]
 @pytest.mark.parametrize("reason", ODD)
 def test_a_reason_that_is_no_word_is_no_crash(reason):
     end = b'data: {"choices":[{"index":0,"delta":{},"finish_reason":%s}]}\n\ndata: [DONE]\n\n' % orjson.dumps(reason)
-    assert one_text(chunk({"content": "Hello"}) + end, Quirks()) is None
+    assert OneText(Quirks()).read(chunk({"content": "Hello"}) + end) is None
 
 
 @pytest.mark.parametrize("make", READERS)

@@ -15,10 +15,22 @@ from cheaprouter.wire.openai_chat.chunks import explode
 from cheaprouter.wire.openai_chat.decode import ChatStream
 from cheaprouter.wire.openai_chat.encode import assemble
 from cheaprouter.wire.openai_chat.lenient import loads
+from cheaprouter.wire.openai_chat.one_text import OneText
 from cheaprouter.wire.openai_chat.quirks import Quirks
-from cheaprouter.wire.openai_chat.whole import WholeChat, one_text
+from cheaprouter.wire.openai_chat.whole import WholeChat
 
 PLAIN = Quirks()
+SEEN = OneText(PLAIN)
+"""It has seen all the streams of these tests."""
+
+
+def one_text(data: bytes, quirks: Quirks = PLAIN) -> tuple[Any, str] | None:
+    """What is made of it: the first time, the second, and after many others."""
+    reader = OneText(quirks)
+    first = reader.read(data)
+    assert reader.read(data) == first
+    assert SEEN.read(data) == first
+    return first
 
 
 def sse(chunk: Any) -> bytes:
@@ -169,18 +181,18 @@ def test_what_a_stream_tells_is_the_completion_it_was_made_of(made, size):
 
 
 def test_a_text_without_its_end_is_read_once_and_no_more():
-    assert one_text(b'data: {"content":"' + b"a\\n" * 20_000 + b"\n\ndata: [DONE]\n\n", PLAIN) is None
+    assert one_text(b'data: {"content":"' + b"a\\n" * 20_000 + b"\n\ndata: [DONE]\n\n") is None
 
 
 def test_a_text_that_begins_with_thoughts_is_read_event_by_event():
-    assert one_text(bad(text("<think>"), text("Hm.</think>Yes"), END), PLAIN) is None
+    assert one_text(bad(text("<think>"), text("Hm.</think>Yes"), END)) is None
 
 
 @given(streams())
 @settings(max_examples=200, deadline=None)
 def test_at_once_or_event_by_event_it_is_the_same(made):
     reply, data = made
-    if (found := one_text(data, PLAIN)) is not None:
+    if (found := one_text(data)) is not None:
         assert found[0] == reply
 
 
@@ -198,7 +210,7 @@ def test_a_stream_of_one_text_is_made_at_once(pieces, spaced, reason):
     data = chunk({"role": "assistant", "content": ""}) + b"".join(chunk({"content": piece}) for piece in pieces)
     data += chunk({}, reason) + sse({**head, "choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}})
     data += b"data: [DONE]\n\n"
-    found = one_text(data, PLAIN)
+    found = one_text(data)
     assert found is not None
     reply, said = found
     assert reply["choices"][0] == {
@@ -244,7 +256,7 @@ def bad(*chunks: Any) -> bytes:
     ],
 )
 def test_whatever_is_unusual_is_read_event_by_event(data):
-    found = one_text(data, PLAIN)
+    found = one_text(data)
     pieces: list[Piece] = []
     slow = ChatStream(PLAIN, events=True)
     pieces += slow.feed(data)
@@ -259,7 +271,7 @@ def test_whatever_is_unusual_is_read_event_by_event(data):
 
 @given(st.binary(max_size=300))
 def test_any_bytes_are_borne(data):
-    one_text(data + b"data: [DONE]\n\n", PLAIN)
+    one_text(data + b"data: [DONE]\n\n")
     reader = WholeChat(PLAIN)
     reader.feed(data)
     reader.finish()
@@ -309,6 +321,26 @@ def test_a_usage_of_nothing_takes_none_back_that_was_told_before():
         {**base, "choices": [], "usage": told},
         {**base, "choices": [], "usage": dict.fromkeys(told, 0)},
     ]
-    made = one_text(b"".join(map(sse, chunks)) + b"data: [DONE]\n\n", PLAIN)
+    made = one_text(b"".join(map(sse, chunks)) + b"data: [DONE]\n\n")
     assert made is not None
     assert made[0]["usage"] == told
+
+
+@pytest.mark.parametrize("number", range(3))
+def test_only_what_stands_before_the_choices_and_the_counts_may_differ_where_it_is_known(number):
+    reader, head = OneText(PLAIN), {**HEAD, "id": f"chatcmpl-{number}", "created": 7 + number}
+    end = {"choices": [], "usage": {"prompt_tokens": 1 + number, "completion_tokens": 2, "total_tokens": 3 + number}}
+    for told in (HEAD, head):
+        chunks = [{**told, "choices": chunk["choices"]} for chunk in (text("a"), text("b"), END)]
+        found = reader.read(bad(*chunks, {**told, **end}))
+        assert found is not None
+        assert found[0] == closed(read(bad(*chunks, {**told, **end}))[0])
+        assert (found[0]["id"], found[1]) == (told["id"], "ab")
+
+
+def test_what_is_told_again_behind_the_choices_counts():
+    chunks = [{**text("a"), "model": "other"}, {**END, "id": "later"}]
+    swapped = [sse(chunk).replace(b'"model":"m",', b"").replace(b"}\n\n", b',"model":"m"}\n\n') for chunk in chunks]
+    data = b"".join(swapped) + b"data: [DONE]\n\n"
+    if (found := one_text(data)) is not None:
+        assert found[0] == closed(read(data)[0])

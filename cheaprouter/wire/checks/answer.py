@@ -10,6 +10,7 @@ from ...core.models import Json
 from ...core.records import dataclass
 from .. import events as ev
 from .fault import Fault, Kind
+from .schema import Steps
 from .texts import wrong_format, wrong_text
 from .tool_calls import Call, no_call, written_call, wrong_call
 
@@ -85,6 +86,9 @@ class Answer:
         return any(one.calls for one in self.choices.values())
 
 
+_MOST_CHOICES: Final = 16
+"""Choices of an answer that are looked at."""
+
 _SHOWN: Final = frozenset({"audio", "images", "function_call"})
 
 
@@ -124,19 +128,22 @@ def wrong(answer: Answer, body: Mapping[str, Any], *, texts: bool, whole: bool, 
     `body`: the request. `texts`: what is written is looked at, too. `whole`: nothing of it is still to come. `ceiling`: the
     client has set one to its length, so that to be cut short is no fault of it.
     """
-    for choice in answer.choices.values():
-        if (found := _wrong(choice, body, texts=texts, whole=whole, ceiling=ceiling)) is not None:
+    steps = Steps()
+    for choice in [*answer.choices.values()][:_MOST_CHOICES]:
+        if (found := _wrong(choice, body, steps, texts=texts, whole=whole, ceiling=ceiling)) is not None:
             return found
     return None
 
 
-def _wrong(choice: Choice, body: Mapping[str, Any], *, texts: bool, whole: bool, ceiling: bool) -> Fault | None:
+def _wrong(
+    choice: Choice, body: Mapping[str, Any], steps: Steps, *, texts: bool, whole: bool, ceiling: bool
+) -> Fault | None:
     if choice.finish == "content_filter" or choice.other:
         return None
     ended = not (choice.finish == "length" and ceiling)
     if choice.calls:
         calls = [Call(part.name, "".join(part.texts), part.custom) for part in choice.calls.values()]
-        return wrong_call(calls, body, whole=ended and (whole or choice.finish is not None))
+        return wrong_call(calls, body, whole=ended and (whole or choice.finish is not None), steps=steps)
     return _wrong_words(choice, body, texts=texts, whole=whole and ended)
 
 

@@ -18,23 +18,72 @@ import orjson
 from ...core.records import dataclass
 from .fault import Fault, Kind, named
 
-_DOMAINS: Final = (
-    "ai_task|alarm_control_panel|assist_satellite|automation|binary_sensor|button|calendar|camera|climate|counter|cover|"
-    "date|datetime|device_tracker|event|fan|group|humidifier|image|input_boolean|input_button|input_datetime|input_number|"
-    "input_select|input_text|lawn_mower|light|lock|media_player|notify|number|person|plant|remote|scene|schedule|script|"
-    "select|sensor|siren|sun|switch|text|time|timer|todo|update|vacuum|valve|water_heater|weather|zone"
+_DOMAINS: Final = frozenset(
+    [
+        "ai_task",
+        "alarm_control_panel",
+        "assist_satellite",
+        "automation",
+        "binary_sensor",
+        "button",
+        "calendar",
+        "camera",
+        "climate",
+        "counter",
+        "cover",
+        "date",
+        "datetime",
+        "device_tracker",
+        "event",
+        "fan",
+        "group",
+        "humidifier",
+        "image",
+        "input_boolean",
+        "input_button",
+        "input_datetime",
+        "input_number",
+        "input_select",
+        "input_text",
+        "lawn_mower",
+        "light",
+        "lock",
+        "media_player",
+        "notify",
+        "number",
+        "person",
+        "plant",
+        "remote",
+        "scene",
+        "schedule",
+        "script",
+        "select",
+        "sensor",
+        "siren",
+        "sun",
+        "switch",
+        "text",
+        "time",
+        "timer",
+        "todo",
+        "update",
+        "vacuum",
+        "valve",
+        "water_heater",
+        "weather",
+        "zone",
+    ]
 )
 _VERBS: Final = (
-    "turn_on|turn_off|toggle|open|close|stop|lock|unlock|start|pause|set|press|trigger|reload|send|play|get|select|create|"
-    "update|delete|add|remove|return|volume|media|open_cover|close_cover"
-)
-_ID: Final = re.compile(rf"(?<![\w.])(?:{_DOMAINS})\.(?!(?:{_VERBS})(?:_\w*)?(?!\w))[a-z0-9_]+")
-"""An entity's id. Actions such as `light.turn_on` look alike, and are none."""
+    "turn_on", "turn_off", "toggle", "open", "close", "stop", "lock", "unlock", "start", "pause", "set", "press", "trigger",
+    "reload", "send", "play", "get", "select", "create", "update", "delete", "add", "remove", "return", "volume", "media",
+)  # fmt: skip
+"""How the names of actions begin: `light.turn_on` looks like an entity's id, and is none."""
 
 _ANY_ID: Final = re.compile(r"[a-z][a-z0-9_]*\.[a-z0-9_]+")
 """What a call has for an id, of whatever domain the model made up."""
 
-_ANYWHERE: Final = re.compile(r"(?<![\w.])[a-z][a-z0-9_]*\.[a-z0-9_]+")
+_LIKE_ID: Final = re.compile(r"(?<![\w.])([a-z_]++)\.([a-z0-9_]++)")
 _FOR_EXAMPLE: Final = re.compile(r"e\.g\.|for example|such as|example:|z\.\s?b\.", re.IGNORECASE)
 _LEAST_LISTED: Final = 2
 """Ids that make a list."""
@@ -51,9 +100,10 @@ _NOT_ENTITIES: Final = ("Timer", "Broadcast", "Respond", "Nevermind")
 
 _ROW: Final = re.compile(r"^[ \t]*(?:-[ \t]+)?(names|domain|areas|state):[ \t]*(.*)$", re.MULTILINE)
 _IN_AREA: Final = re.compile(r"You are in area ([^\n(]{1,100}?)(?: \(| and |\.|$)", re.MULTILINE)
-_LONGEST: Final = 1 << 20
+_LONGEST: Final = 128 * 1024
 """Characters of the messages that are looked through."""
 
+_LONGEST_LINE: Final = 400
 _MOST_VALUES: Final = 2000
 _DEEPEST: Final = 12
 
@@ -69,11 +119,25 @@ class _Entry:
 
 @dataclass(slots=True)
 class _Home:
-    """What a request lists. `ids` and `by_name` are empty where it has no such list."""
+    """What a request lists. `by_name` is empty where it has no such list; `told`: all that its texts say, where ids are listed."""
 
-    ids: frozenset[str] = frozenset()
+    told: str = ""
     by_name: dict[str, list[_Entry]] = field(default_factory=dict)
     areas: frozenset[str] = frozenset()
+
+    def has(self, one: str) -> bool:
+        """Whether an id stands anywhere in the request."""
+        found = self.told.find(one)
+        while found >= 0:
+            before, after = self.told[found - 1 : found], self.told[found + len(one) : found + len(one) + 1]
+            if not (_is_of_word(before) or before == "." or _is_of_word(after)):
+                return True
+            found = self.told.find(one, found + 1)
+        return False
+
+
+def _is_of_word(letter: str) -> bool:
+    return letter.isalnum() or letter == "_"
 
 
 def is_intent(name: str) -> bool:
@@ -97,12 +161,13 @@ def unlisted(calls: Iterable[tuple[str, Mapping[str, Any]]], body: Mapping[str, 
         intent = is_about_home(name) and any(key in arguments for key in ("name", "area"))
         if not (ids or intent):
             continue
-        home = home or _home(body)
+        if home is None or (ids and not home.told):
+            home = _home(body, ids=bool(ids))
         if intent and (found := _unlisted_name(arguments, home)) is not None:
             return found
-        if home.ids:
+        if home.told:
             for one in ids:
-                if one not in home.ids:
+                if not home.has(one):
                     return Fault(Kind.ENTITY, f"{named(one)} is not in the request's list")
     return None
 
@@ -115,7 +180,7 @@ def _unlisted_name(arguments: Mapping[str, Any], home: _Home) -> Fault | None:
     why = None
     if area and home.areas and _alike(area) not in home.areas:
         why = f"the area {named(area)} is not in the request's list"
-    elif name and name not in home.ids:
+    elif name:
         why = _unlisted_entity(name, area if home.areas else "", _domains(arguments.get("domain")), home)
     return None if why is None else Fault(Kind.ENTITY, why)
 
@@ -141,7 +206,8 @@ def _word(value: Any) -> str:
 
 def _alike(name: str) -> str:
     """A name as it is compared: letters and digits alone."""
-    return "".join(filter(str.isalnum, name.casefold()))
+    name = name.casefold().replace(" ", "")
+    return name if name.isalnum() else "".join(filter(str.isalnum, name))
 
 
 # --- what a call names --------------------------------------------------------------------------------------------------
@@ -168,55 +234,61 @@ def _ids_in(arguments: Any) -> Iterator[str]:
 # --- what a request lists -----------------------------------------------------------------------------------------------
 
 
-def _home(body: Mapping[str, Any]) -> _Home:
-    """Look through the messages, but for the model's own."""
+def _home(body: Mapping[str, Any], *, ids: bool) -> _Home:
+    """Look through the messages, but for the model's own. `ids`: it is asked for ids, too."""
     entries: list[_Entry] = []
     areas: set[str] = set()
-    known: set[str] = set()
+    told: list[str] = []
     listed = False
     for role, text in _told(body):
         if "names:" in text:
             entries += _entries(text)
         if "You are in area" in text:
             areas.update(_alike(found) for found in _IN_AREA.findall(text))
-        if "." in text:
-            known.update(_ANYWHERE.findall(text))
-            listed = listed or (role != "user" and _lists_ids(text)) or (role == "user" and _is_list(text))
+        if ids:
+            told.append(text)
+            listed = listed or (_is_list(text) if role == "user" else _lists_ids(text))
     by_name: dict[str, list[_Entry]] = {}
     for entry in entries:
         areas |= entry.areas
         for name in entry.names:
             by_name.setdefault(name, []).append(entry)
-    if listed:
-        known.update(_words_of_tools(body))
-    else:
-        known.clear()
-    return _Home(frozenset(known), by_name, frozenset(areas) if entries else frozenset())
+    known = "\n".join([*told, _of_tools(body)]) if listed else ""
+    return _Home(known, by_name, frozenset(areas) if entries else frozenset())
 
 
 def _lists_ids(text: str) -> bool:
     """Whether there are ids in a text that are no examples."""
     found: set[str] = set()
-    for line in text.splitlines():
-        if "." in line and not _FOR_EXAMPLE.search(line):
-            found.update(_ID.findall(line))
+    for match in _LIKE_ID.finditer(text):
+        if not _is_entity(match) or match[0] in found:
+            continue
+        start, end = text.rfind("\n", 0, match.start()) + 1, text.find("\n", match.end())
+        if not _FOR_EXAMPLE.search(
+            text[max(start, match.start() - _LONGEST_LINE) : end if end >= 0 else len(text)][:_LONGEST_LINE]
+        ):
+            found.add(match[0])
             if len(found) >= _LEAST_LISTED:
                 return True
     return False
 
 
+def _is_entity(match: re.Match[str]) -> bool:
+    return match[1] in _DOMAINS and not match[2].startswith(_VERBS)
+
+
 def _is_list(text: str) -> bool:
     """Whether a user has written down a list, rather than asked for something by its id."""
-    rows = [line for line in text.splitlines() if "." in line and _ID.match(line.lstrip(" \t-*|\"'"))]
-    return len(rows) > _LEAST_LISTED
+    rows = [_LIKE_ID.match(line.lstrip(" \t-*|\"'")) for line in text.splitlines() if "." in line]
+    return len([row for row in rows if row is not None and _is_entity(row)]) > _LEAST_LISTED
 
 
-def _words_of_tools(body: Mapping[str, Any]) -> Iterable[str]:
+def _of_tools(body: Mapping[str, Any]) -> str:
     tools = body.get("tools")
     try:
-        return _ANYWHERE.findall(orjson.dumps(tools).decode()[:_LONGEST]) if tools else ()
+        return orjson.dumps(tools).decode()[:_LONGEST] if tools else ""
     except TypeError:
-        return ()
+        return ""
 
 
 def _told(body: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

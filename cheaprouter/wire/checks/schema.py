@@ -54,10 +54,19 @@ _OTHER_NAMES: Final = {
 """What tools written for other languages call them."""
 
 
-def misfit(value: Any, schema: Any) -> str | None:
+class Steps:
+    """What may still be looked at, of all that is looked at together."""
+
+    __slots__ = ("left",)
+
+    def __init__(self, left: int = MOST_STEPS) -> None:
+        self.left = left
+
+
+def misfit(value: Any, schema: Any, steps: Steps | None = None) -> str | None:
     """Why a value does not fit a schema, in a few words that hold no value of it; None where it does, or nobody knows."""
     try:
-        return _Check(schema).value(value, schema, "", 0)
+        return _Check(schema, steps or Steps()).value(value, schema, "", 0)
     except _UnknownError:
         return None
 
@@ -70,9 +79,9 @@ def shown(path: str) -> str:
 class _Check:
     """One value against one schema. `_root`: where references begin."""
 
-    def __init__(self, root: Any) -> None:
+    def __init__(self, root: Any, steps: Steps) -> None:
         self._root = root
-        self._left = MOST_STEPS
+        self._steps = steps
 
     def value(self, value: Any, schema: Any, path: str, depth: int) -> str | None:
         """See `misfit`. `path`: where the value is, `depth`: how deep."""
@@ -98,8 +107,8 @@ class _Check:
         )
 
     def _count(self, steps: int) -> None:
-        self._left -= steps
-        if self._left < 0:
+        self._steps.left -= steps
+        if self._steps.left < 0:
             raise _UnknownError
 
     def _resolved(self, reference: Any) -> Any:

@@ -71,6 +71,9 @@ _LONGEST_PERIOD: Final = 200
 """Characters at the end of a text that are looked at, and of what comes again and again in them."""
 
 _LOOKED_BACK: Final = 4000
+_MOST_OTHERS: Final = 8
+_LONGEST_OTHER: Final = 1000
+"""Texts of a request, and characters of each, in which it is looked for a language that is asked for."""
 
 
 def wrong_format(text: str, body: Mapping[str, Any], *, whole: bool = True) -> Fault | None:
@@ -154,8 +157,8 @@ def _asked(body: Mapping[str, Any]) -> tuple[str, list[str]]:
             if message.get("role") == "user":
                 asked, text = text, asked
             if text:
-                others.append(text[:_LOOKED_BACK])
-    return asked, others[-20:] if len(others) <= 20 else [*others[:2], *others[-18:]]
+                others.append(text[:_LONGEST_OTHER])
+    return asked, others if len(others) <= _MOST_OTHERS else [*others[:2], *others[2 - _MOST_OTHERS :]]
 
 
 def _texts(content: Any) -> Iterator[str]:

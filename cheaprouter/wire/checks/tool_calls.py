@@ -14,7 +14,7 @@ import orjson
 
 from . import entities
 from .fault import Fault, Kind, named
-from .schema import misfit
+from .schema import Steps, misfit
 
 LONGEST: Final = 256 * 1024
 """Characters of arguments that are looked at: longer ones are files, and take long."""
@@ -53,13 +53,16 @@ class Call(NamedTuple):
     custom: bool = False
 
 
-def wrong_call(calls: Sequence[Call], body: Mapping[str, Any], *, whole: bool = True) -> Fault | None:
+def wrong_call(
+    calls: Sequence[Call], body: Mapping[str, Any], *, whole: bool = True, steps: Steps | None = None
+) -> Fault | None:
     """What is wrong with the calls of one choice; None where nothing is.
 
     `body`: the request. `whole`: they are not cut short by a ceiling that the client has set; where they are, the last one's
-    arguments need not end.
+    arguments need not end. `steps`: shared with other choices.
     """
     offered = _offered(body)
+    steps = steps or Steps()
     arguments: list[tuple[str, Mapping[str, Any]]] = []
     for place, call in enumerate(calls[:_MOST]):
         if offered is not None and call.name not in offered:
@@ -73,7 +76,7 @@ def wrong_call(calls: Sequence[Call], body: Mapping[str, Any], *, whole: bool = 
         if not isinstance(value, dict):
             told = "no JSON" if value is None else "no object"
             return Fault(Kind.ARGUMENTS, f"the arguments of {named(call.name)} are {told}")
-        if schema is not None and (why := misfit(value, schema)) is not None:
+        if schema is not None and (why := misfit(value, schema, steps)) is not None:
             return Fault(Kind.ARGUMENTS, f"the arguments of {named(call.name)} do not fit: {why}")
         arguments.append((call.name, value))
     return entities.unlisted(arguments, body) or _repeated(calls) or _not_the_one(calls, body)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any
 
 import orjson
@@ -11,6 +12,7 @@ from hypothesis import strategies as st
 
 from cheaprouter.wire.checks.entities import is_about_home
 from cheaprouter.wire.checks.fault import Kind
+from cheaprouter.wire.checks.schema import MOST_STEPS
 from cheaprouter.wire.checks.tool_calls import LONGEST, Call, no_call, written_call, wrong_call
 
 _NAMES = st.text("abcdefghijklmnop_", min_size=1, max_size=12)
@@ -286,6 +288,27 @@ def test_a_second_call_is_looked_at_like_the_first() -> None:
 
 def test_long_arguments_are_let_through() -> None:
     assert _why("f", "x" * (LONGEST + 1), _body("", _tool("f"))) is None
+
+
+def test_many_calls_against_a_hostile_schema_share_what_may_be_looked_at() -> None:
+    """Counted in calls of functions: each step makes a few."""
+    schema = {"anyOf": [{"$ref": "#"}] * 1000}
+    tool = {
+        "type": "function",
+        "function": {"name": "f", "parameters": {"properties": {"a": {"anyOf": [{"allOf": [schema] * 50}] * 50}}}},
+    }
+    made = 0
+
+    def count(_frame: object, event: str, _arg: object) -> None:
+        nonlocal made
+        made += event == "call"
+
+    sys.setprofile(count)
+    try:
+        wrong_call([Call("f", f'{{"a": {n}}}') for n in range(200)], _body("", tool))
+    finally:
+        sys.setprofile(None)
+    assert made < 20 * MOST_STEPS
 
 
 def test_a_name_from_an_answer_is_bounded_in_a_sentence() -> None:
