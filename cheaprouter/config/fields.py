@@ -196,7 +196,7 @@ def _key(provider: str) -> Option:
 
 OPTIONS: Final[tuple[Option, ...]] = (
     *(_key(name) for name in CLOUD if name not in NEEDS_URL),
-    Option("local_url", "url?"),
+    Option("local_url", "str?"),
     Option("local_kind", f"list({'|'.join((*LOCAL, 'openai'))})?"),
     *_by_name(lambda row: row.option),
 )

@@ -112,6 +112,7 @@ SAMPLES = {
     "str?": "sample", "password?": "sk-a-sample-of-a-key", "url?": "http://192.168.1.20:11434", "port?": 8883, "bool?": False,
     "baseline_model": "openai/gpt-4o", "time_zone": "Europe/Berlin", "currency": "EUR", "usd_rate": 0.92, "mqtt.host": "broker.lan",
     "default_profile": "eco", "cost_quality": 7, "auth": "keys", "budget_action": "free", "log_level": "debug", "retention_days": 30,
+    "local_url": "192.168.1.20:11434",
     "mqtt.tls": True, "local_kind": "vllm", "verify": "on", "mqtt.base_topic": "second", "mqtt.discovery_prefix": "ha",
 }  # fmt: skip
 """For each option, by name or by type, a value that differs from what holds without it."""
