@@ -18,11 +18,12 @@ from typing import Any, Final, Self
 from ..core.models import Difficulty, Kind, Tier
 from ..core.records import dataclass
 from .features import Features, extract
-from .kinds import around, kind_of
+from .kinds import LONG_PROMPT, around, kind_of
 from .measures import COUNTS, counts, normalise, pieces, words_of
 from .recent import Judged, RecentScores
 from .stakes import at_stake
 from .text import LONG, Ask, clip, find_ask, follows_up, is_closing, squeeze
+from .tools import NO_TOOLS, Toolbox, Toolboxes
 from .trained import Trained, read_trained
 
 FILE: Final = "difficulty.bin"
@@ -30,14 +31,11 @@ INHERIT: Final = 0.85
 """What a short follow-up keeps of the difficulty of the question before it."""
 INHERIT_DEPTH: Final = 3
 """How many questions back a chain of follow-ups is traced."""
-GAIN: Final = 0.55
-"""Share of a small model's failures that a large one does not have, by and large."""
 SHOWN: Final = 0.004
 """Contributions smaller than this are left out of the explanation."""
 
 _LENGTH: Final = COUNTS.index("length")
-_WIDEST: Final = 8.0
-"""What hardly any count is above: the logarithm of 3,000."""
+_FAR: Final = 3.0
 _TIERS: Final = (Tier.SIMPLE, Tier.MEDIUM, Tier.COMPLEX, Tier.REASONING)
 
 
@@ -76,6 +74,7 @@ class DifficultyModel:
 
     trained: Trained
     recent: RecentScores = field(default_factory=RecentScores)
+    toolboxes: Toolboxes = field(default_factory=Toolboxes)
 
     @classmethod
     def load(cls) -> Self:
@@ -102,12 +101,15 @@ class DifficultyModel:
         return Difficulty(told.score, told.tier, parts, told.gain, told.kind, told.row, told.stakes)
 
     def vector(self, difficulty: Difficulty) -> list[float]:
-        """What a home may learn by, on one scale: the chance of failing, the gain, and the counts, each about 0 to 1.
+        """What a home may learn by: the chance of failing, the gain, and the ask's counts as they differ from the usual.
 
-        Of the same length and order for every request (`vector_names`), all counts 0 where nothing is asked.
+        A count is told in its spreads (standard deviations) above the mean of what the model was trained on, at most `_FAR` of
+        them. Of the same length and order for every request (`vector_names`), all counts 0 where nothing is asked.
         """
-        row = difficulty.row or [0.0] * len(self.trained.counts)
-        return [difficulty.score, difficulty.gain, *[min(1.0, max(-1.0, count / _WIDEST)) for count in row]]
+        known = self.trained
+        row = difficulty.row or known.means
+        scaled = [(count - mean) / spread for count, mean, spread in zip(row, known.means, known.spreads, strict=True)]
+        return [difficulty.score, difficulty.gain, *[min(_FAR, max(-_FAR, one)) for one in scaled]]
 
     def vector_names(self) -> tuple[str, ...]:
         """The names of a `vector`'s numbers, for whoever explains what was learned."""
@@ -134,26 +136,33 @@ class DifficultyModel:
 
     def _own(self, said: str, images: int, features: Features | None = None) -> Judged:
         """A message's difficulty by itself. `features`: those of the request, where it is the last message."""
-        key = self.recent.key(said, images, 0 if features is None else around(features))
+        box = (
+            NO_TOOLS
+            if features is None or not features.tools
+            else self.toolboxes.of(features.offered, features.schemas)
+        )
+        usual = features is None or (box is NO_TOOLS and features.prompt_tokens < LONG_PROMPT)
+        key = self.recent.key(said, images, 0 if usual or features is None else around(features, box))
         found = self.recent.get(key)
         if found is None:
-            found = self._judged(find_ask(said) if features is None else features.asked, images, features)
+            found = self._judged(find_ask(said) if features is None else features.asked, images, features, box)
             self.recent.put(key, found)
         return found
 
-    def _judged(self, ask: Ask, images: int, features: Features | None) -> Judged:
-        known, counted = self.trained, array("f")
+    def _judged(self, ask: Ask, images: int, features: Features | None, box: Toolbox = NO_TOOLS) -> Judged:
+        fail, gain, counted = self.trained.fail, self.trained.gain, array("f")
         if _nothing_asked(ask):
-            score = known.calibrated[0]
+            score, gained = fail.told[0], gain.told[0]
         else:
-            row, places = _measured(ask, images)
-            total = known.base + known.trees.grow(row) + known.slope * row[_LENGTH] + self._wording(places)
-            score, counted = interpolate(known.raw, known.calibrated, total), array("f", row)
-        rounded, kind = round(score, 6), kind_of(counted, features)
+            row, places = _measured(ask, images, box)
+            fails, gains = self.trained.trees.grow(row)
+            length, counted = row[_LENGTH], array("f", row)
+            score = interpolate(fail.raw, fail.told, fail.base + fails + fail.slope * length + self._wording(places))
+            gained = interpolate(gain.raw, gain.told, gain.base + gains + gain.slope * length)
+        kind = kind_of(counted, features, box)
         stakes = "" if kind is Kind.HOME else at_stake(ask.text)  # a lamp is no electrician's work
-        told = Difficulty(
-            rounded, self.tier(rounded), gain=round(GAIN * score, 6), kind=kind, row=counted, stakes=stakes
-        )
+        rounded = round(score, 6)
+        told = Difficulty(rounded, self.tier(rounded), gain=round(gained, 6), kind=kind, row=counted, stakes=stakes)
         return Judged(score, told)
 
     def _wording(self, places: set[int]) -> float:
@@ -180,12 +189,13 @@ class DifficultyModel:
     def parts(self, features: Features) -> dict[str, float]:
         """Parts of the raw sum of what is asked now by name, against the average request. Small ones are left out."""
         ask = features.asked
-        if _nothing_asked(ask):
-            return {"nothing_asked": round(self.trained.calibrated[0], 4)}
         known = self.trained
-        row, places = _measured(ask, features.images)
+        if _nothing_asked(ask):
+            return {"nothing_asked": round(known.fail.told[0], 4)}
+        box = self.toolboxes.of(features.offered, features.schemas) if features.tools else NO_TOOLS
+        row, places = _measured(ask, features.images, box)
         parts = {"average": known.average, "wording": self._wording(places), **known.trees.paths(row, known.counts)}
-        parts["length"] = parts.get("length", 0.0) + known.slope * row[_LENGTH]
+        parts["length"] = parts.get("length", 0.0) + known.fail.slope * row[_LENGTH]
         return {name: round(part, 4) for name, part in parts.items() if abs(part) >= SHOWN}
 
 
@@ -204,10 +214,10 @@ def _nothing_asked(ask: Ask) -> bool:
     return not ask.text or is_closing(ask.text.casefold())
 
 
-def _measured(ask: Ask, images: int) -> tuple[list[float], set[int]]:
+def _measured(ask: Ask, images: int, box: Toolbox) -> tuple[list[float], set[int]]:
     text = normalise(ask.text)
     words = words_of(text)
-    return counts(ask, text, words, images), pieces(text, words)
+    return counts(ask, text, words, images, box), pieces(text, words)
 
 
 def _leans(said: str) -> bool:

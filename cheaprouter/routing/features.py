@@ -6,7 +6,7 @@ conversation's key) is worked out when first read.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import field
 from typing import Any, Final
 
@@ -14,6 +14,7 @@ import orjson
 
 from ..core.models import Capability
 from ..core.records import dataclass
+from .lengths import Length, reply_length
 from .text import LONG, Ask, clip, find_ask, is_closing, squeeze
 
 MESSAGE_TOKENS: Final = 4
@@ -55,7 +56,7 @@ class Features:
     client's own ceiling on the reply, None where it set none. `in_tool_loop`: the model is being handed a tool's result, or several:
     `results`, in their words.
     `turns`: user messages. `opening`: what opened the conversation (system prompt and first user message); `first_reply`: the
-    first answer to it, None before there is one.
+    first answer to it, None before there is one. `offered`: the tools as they came; `schemas`: their JSON, by which they are known again.
     """
 
     said: str = ""
@@ -70,6 +71,8 @@ class Features:
     opening: tuple[str, str] = ("", "")
     first_reply: str | None = None
     results: tuple[str, ...] = ()
+    offered: Sequence[Any] = ()
+    schemas: bytes = b""
     _asked: Ask | None = field(default=None, init=False, repr=False)
 
     @property
@@ -105,6 +108,11 @@ class Features:
             return False
         now = _alike(self.said)
         return now in [_alike(one) for one in self.previous] and bool(now) and not is_closing(now)
+
+    @property
+    def length(self) -> Length:
+        """Tokens that the reply will have, what is usual and what nine of ten stay below; never above `max_tokens`."""
+        return reply_length(self.said, self.max_tokens, tools=self.tools > 0, looped=self.in_tool_loop)
 
     @property
     def expected_output_tokens(self) -> int:
@@ -260,12 +268,13 @@ def walked(body: Mapping[str, Any] | object) -> Features:
     if not tools or not isinstance(tools, list):
         tools = body.get("functions")
     tools = tools if isinstance(tools, list) else []
+    schemas = _schemas(tools) if tools else b""
     users = walk.users
     return Features(
         users[-1] if users else "",
         tuple(users[-5:-1]) if len(users) > 1 else (),
         _needs(walk, body, tools=bool(tools)),
-        int(walk.tokens + (_schema_tokens(tools) if tools else 0.0)) + 3,
+        int(walk.tokens + len(schemas) / SCHEMA_BYTES_PER_TOKEN) + 3,
         _ceiling(body),
         walk.role in _TOOL,
         len(users),
@@ -274,6 +283,8 @@ def walked(body: Mapping[str, Any] | object) -> Features:
         (walk.system, users[0] if users else ""),
         walk.first_reply,
         tuple(walk.results),
+        tools or (),
+        schemas,
     )
 
 
@@ -323,11 +334,11 @@ def _image_tokens(part: Mapping[Any, Any]) -> int:
     return LOW_DETAIL_TOKENS if detail == "low" else IMAGE_TOKENS
 
 
-def _schema_tokens(tools: list[Any]) -> float:
+def _schemas(tools: list[Any]) -> bytes:
     try:
-        return len(orjson.dumps(tools)) / SCHEMA_BYTES_PER_TOKEN
-    except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any size will do
-        return len(repr(tools)) / SCHEMA_BYTES_PER_TOKEN
+        return orjson.dumps(tools)
+    except TypeError:  # a key that is no string, a lone surrogate: not from JSON, so any text of its size will do
+        return repr(tools).encode("utf-8", "replace")
 
 
 def _first_call(calls: object) -> str:

@@ -9,6 +9,7 @@ from typing import Final
 from ..core.models import Kind
 from .features import Features
 from .measures import COUNTS
+from .tools import NO_TOOLS, Toolbox
 
 LONG_PROMPT: Final = 32_000
 """Estimated tokens of a prompt from which reading it is what models differ at."""
@@ -24,28 +25,25 @@ _PROOF, _MATHS, _OPENING, _STEPS, _NUMBERS = (_AT[n] for n in ("proof", "maths",
 _CODE, _DESIGN, _SYSTEMS = _AT["code"], _AT["design"], _AT["systems"]
 
 
-def around(features: Features) -> int:
-    """What else than its text and pictures decides on an ask's kind, as a number that tells one case from another."""
-    return 2 * (features.prompt_tokens >= LONG_PROMPT) + (features.tools > 0)
+def around(features: Features, box: Toolbox) -> int:
+    """What else than its text and pictures decides on an ask's score and kind, as a number that tells one case from another."""
+    return box.key ^ (features.prompt_tokens >= LONG_PROMPT)
 
 
-def kind_of(row: Sequence[float], features: Features | None) -> Kind:
+def kind_of(row: Sequence[float], features: Features | None, box: Toolbox = NO_TOOLS) -> Kind:
     """The kind of an ask by its counts, empty where nothing is asked; what came with it in `features`, None: it alone."""
-    if features is not None:
-        if features.images:
-            return Kind.VISION
-        if features.prompt_tokens >= LONG_PROMPT:
-            return Kind.LONG
-    if row:
-        if (
-            row[_PROOF]
-            or row[_MATHS] >= _TWO
-            or row[_OPENING] == 2.0
-            or (row[_STEPS] >= _TWO and row[_NUMBERS] >= _TWO)
-        ):
-            return Kind.MATHS
-        if row[_CODED] or row[_CODE] + row[_DESIGN] + row[_SYSTEMS] >= _TWO:
-            return Kind.CODE
-        if row[_EVERYDAY] >= _ONE and row[_LENGTH] <= _SHORT:
-            return Kind.HOME
-    return Kind.TOOLS if features is not None and features.tools else Kind.GENERAL
+    if features is not None and (features.images or features.prompt_tokens >= LONG_PROMPT):
+        return Kind.VISION if features.images else Kind.LONG
+    if row and (kind := _by_counts(row)) is not None:
+        return kind
+    if features is None or not features.tools:
+        return Kind.GENERAL
+    return Kind.HOME if box.home else Kind.TOOLS
+
+
+def _by_counts(row: Sequence[float]) -> Kind | None:
+    if row[_PROOF] or row[_MATHS] >= _TWO or row[_OPENING] == 2.0 or (row[_STEPS] >= _TWO and row[_NUMBERS] >= _TWO):
+        return Kind.MATHS
+    if row[_CODED] or row[_CODE] + row[_DESIGN] + row[_SYSTEMS] >= _TWO:
+        return Kind.CODE
+    return Kind.HOME if row[_EVERYDAY] >= _ONE and row[_LENGTH] <= _SHORT else None

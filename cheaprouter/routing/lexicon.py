@@ -239,6 +239,55 @@ LEADING: Final = re.compile(
     re.IGNORECASE | re.VERBOSE,
 )
 
+CARRIERS: Final = _words("""
+solve answer do complete respond reply handle address help me with this that these those it the a an my your following below above attached
+question questions problem problems task tasks request exercise exercises prompt message query input user instruction instructions please and
+can could would will you one here is are to of on for now x q s work out assignment homework challenge asks says said text quote
+löse beantworte antworte folgende folgendes folgenden frage aufgabe das die diese dieses bitte hier ist mir bei hilf anfrage
+résous réponds répondez à cette ce question suivante exercice le la voici aide moi tâche demande
+resuelve responde esta este pregunta siguiente ejercicio la el aquí está tarea problema solicitud contesta ayúdame con
+risolvi rispondi questa questo domanda seguente esercizio problema ecco compito richiesta
+resolva responda esta este pergunta seguinte exercício problema tarefa pedido
+los beantwoord deze dit vraag volgende opgave probleem opdracht
+rozwiąż odpowiedz na to pytanie następujące zadanie problem
+vyřeš odpověz na tuto otázku následující úloha úkol
+lös svara på denna fråga följande uppgift løs svar dette spørgsmål spørsmål opgave oppgave følgende
+ratkaise vastaa tämä tähän kysymys kysymykseen tehtävä seuraava oldd meg válaszolj kérdés kérdésre feladat következő ezt
+rezolvă răspunde întrebare întrebarea problema următoarea çöz cevapla soru soruyu bunu şu aşağıdaki λύσε απάντησε ερώτηση αυτό πρόβλημα
+реши решите ответь ответьте на этот вопрос следующий задача задачу это розв'яжи дай відповідь питання завдання це
+حل أجب عن هذا السؤال التالي المسألة פתור ענה על השאלה הבאה זה हल करो करें उत्तर दो दें यह प्रश्न निम्नलिखित
+解答 回答 问题 問題 解决 请 以下 下面 这个 请回答 请解答 回答以下问题 解いて 答えて 質問 次の 次の質問に答えて 次の問題を解いて 풀어 풀어줘 답해줘 질문 다음 문제
+giải trả lời câu hỏi này sau bài toán jawab soal pertanyaan ini berikut selesaikan ตอบ แก้ คำถาม โจทย์
+""")
+"""Words that announce a question and say nothing of it."""
+
+_EASY: Final = r"""
+translate|summari[sz]e|proof-?read|paraphrase|rephrase|reword|condense|shorten|spell-?check|tl;?dr|transcribe|transliterate|capitali[sz]e
+|(?:correct|fix|check|improve)\ (?:the\ )?(?:spelling|grammar|typos?|punctuation)|(?:count|how\ many)\ (?:the\ )?(?:words|letters|characters|sentences)
+|(?:repeat|copy|echo|read\ (?:out|aloud))|(?:write|give\ me|make)\ (?:me\ )?a\ (?:short\ |brief\ )?(?:summary|translation)|(?:which|what)\ language\ is
+|übersetze?n?|übersetzt|fasse|fass|korrigiere?|formuliere|kürze|traduis(?:ez)?|traduire|résume[zr]?|corrige[zr]?|reformule[zr]?|traduce|traducir|traduzca|resume|resumir|resuma
+|reformula|traduci|riassumi|correggi|traduz(?:a|ir)?|resumir|vertaal|vat|corrigeer|przetłumacz|streść|popraw|přelož(?:te)?|shrň(?:te)?|oprav(?:te)?|översätt|sammanfatta|rätta
+|oversæt|oversett|opsummer|oppsummer|ret|rett|käännä|tiivistä|korjaa|fordítsd|foglald|javítsd|tradu|rezumă|corectează|çevir|özetle|düzelt|μετάφρασε|συνόψισε|διόρθωσε
+|переведи(?:те)?|перескажи|кратко|исправь|резюмируй|переклади|підсумуй|виправ|ترجم|لخص|صحح|תרגם|סכם|תקן|अनुवाद|सारांश|অনুবাদ
+|翻译|翻譯|总结|總結|概括|校对|把|将|翻訳|要約|번역|요약|dịch|tóm\ tắt|terjemahkan|ringkas|แปล|สรุป
+"""
+
+EASY_ORDER: Final = re.compile(
+    rf"""\s*(?:{_EASY})(?!.{{0,60}}\b(?:code|function|program|script|python|rust|java|sql|proof)\b)
+    (?:[^:：\n.!?]{{0,70}}[:：]
+    |[^:：\n.!?]{{0,70}}\b(?:text|following|below|sentence|paragraph|passage|folgenden?|suivant|siguiente|seguente|volgende)\b[^:：\n.!?]{{0,40}}[.\n]
+    |[^:：\n.!?]{{0,70}}\n)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""The order to do something easy with a text, whatever that says, up to where the text begins."""
+
+EASY_ABOVE: Final = re.compile(
+    rf"""\s*(?:(?:please|now|can\ you|could\ you|bitte)\ )?(?:{_EASY})[^:：\n]{{0,60}}?
+    (?:above|this|that|the\ (?:text|passage|paragraph|sentence|mail|e-?mail|letter|message)|text|diesen|obigen|oben|ci-dessus|anterior|sopra|hierboven)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+"""The same after the text."""
+
 _MARKS: Final = r"\s,.;:!?()—–-"
 _CJK_MARKS: Final = r"\s,.!，。！"
 

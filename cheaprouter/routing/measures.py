@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import Final
 from zlib import crc32
 
-from . import lexicon
+from . import lexicon, tools
 from .text import Ask, clip
+from .tools import NO_TOOLS, Toolbox
 
 BITS: Final = 18
 """The hash table has 2**BITS places."""
@@ -44,6 +46,8 @@ COUNTS: Final = (
     "option_length", "option_overlap", "option_numeric", "option_spread", "stem_length", "blank", "statements", "images", "single_letters",
     "quantities", "distinct_numbers", "clauses", "last_sentence", "opening",
     *lexicon.GROUPS,
+    "code_lines", "code_branches", "code_loops", "code_definitions", "code_names", "code_depth",
+    *tools.COUNTS,
 )  # fmt: skip
 """The names of what `counts` returns, in its order."""
 
@@ -57,6 +61,15 @@ _LEXICON: Final = {
 """Which of the lists each word is on, so that a word is looked up once."""
 _GROUP_AT: Final = {name: i for i, name in enumerate(lexicon.GROUPS)}
 _QUANTITY, _JOINT, _SHOW = range(len(_GROUP_AT), len(_LISTS))
+_PER_WORD: Final = 9.0
+"""Characters of text for each word, above which a text of wide script is taken to have no spaces."""
+_NAME: Final = re.compile(r"[A-Za-z_]\w*")
+_INDENT: Final = re.compile(r"(?m)^[ \t]+(?=\S)")
+_BRANCHES: Final = ("if", "elif", "else", "case", "when", "catch", "except", "match", "switch")
+_LOOPS: Final = ("for", "while", "loop", "foreach", "yield")
+_DEFINITIONS: Final = ("def", "function", "class", "fn", "func", "struct", "interface", "lambda")
+_NO_CODE: Final = (0.0,) * 6
+_NO_FIT: Final = (0.0,) * len(tools.COUNTS)
 _LETTERS_AND_SPACE: Final = b"abcdefghijklmnopqrstuvwxyz "
 _DIGITS: Final = frozenset("0123456789")
 _MONEY: Final = frozenset("$€£")
@@ -86,8 +99,8 @@ def words_of(text: str) -> list[str]:
     return [word for joined in words for word in ((joined,) if joined.isalpha() else _WORDS.findall(joined))]
 
 
-def counts(ask: Ask, text: str, words: list[str], images: int = 0) -> list[float]:
-    """The named counts of an ask. `text`: its normalised text; `words`: the words of that."""
+def counts(ask: Ask, text: str, words: list[str], images: int = 0, box: Toolbox = NO_TOOLS) -> list[float]:
+    """The named counts of an ask. `text`: its normalised text; `words`: the words of that; `box`: the tools it comes with."""
     used = _marks(text)
     has_digits = not (text.isascii() and _DIGITS.isdisjoint(used))
     numbers = _NUMBERS.findall(text) if has_digits else []
@@ -98,7 +111,7 @@ def counts(ask: Ask, text: str, words: list[str], images: int = 0) -> list[float
     log, commas = math.log1p, text.count(",")
     return [
         log(size(ask.text)),
-        log(len(words)),
+        log(len(words) if text.isascii() else _unspaced(text, len(words))),
         log(len((_ASCII_STOPS if text.isascii() else _STOPS).findall(text))),
         sum(sizes) / total,
         len([size for size in sizes if size > 8]) / total,
@@ -127,6 +140,30 @@ def counts(ask: Ask, text: str, words: list[str], images: int = 0) -> list[float
         log(len(text) - max(text.rfind(". "), text.rfind("? "), -1) - 1),
         _opening(words),
         *map(log, hits[: len(_GROUP_AT)]),
+        *(_code(ask.attached) if ask.attached else _NO_CODE),
+        *(box.fit(words, len(numbers)) if box.fixed else _NO_FIT),
+    ]
+
+
+def _unspaced(text: str, words: int) -> float:
+    """How many words a text would have if all of its script's had spaces between them."""
+    if len(text) < _PER_WORD * words or not _WIDE.search(text):
+        return words
+    return max(words, size(text) / _PER_WORD)
+
+
+def _code(attached: str) -> list[float]:
+    """Of the code that came along: lines, branches, loops, definitions, different names, and how deep it is indented."""
+    log, names = math.log1p, _NAME.findall(attached)
+    used = Counter(names)
+    deepest = max(map(len, _INDENT.findall(attached)), default=0)
+    return [
+        log(attached.count("\n") + 1),
+        log(sum([used[word] for word in _BRANCHES])),
+        log(sum([used[word] for word in _LOOPS])),
+        log(sum([used[word] for word in _DEFINITIONS])),
+        log(len(used)),
+        log(deepest),
     ]
 
 

@@ -39,6 +39,13 @@ _CODE: Final = re.compile(
     r"(?m)^[^\S\n]*(?:def |class |import |from \w[\w.]* import|#include|public |private |function |const |let |var |return\b"
     r"|SELECT |INSERT |using |package |func |fn |\}|//|/\*)"
 )
+_CODE_MARKS: Final = re.compile(r"[(){}\[\];=<>]|->|==")
+_QUOTE_MARKS: Final = re.compile(
+    r"(?m)^[ \t]*(?:>[ \t>]*|#{1,6}[ \t]|```\w{0,20}|~~~\w{0,20})|```|~~~|\"\"\"|'''|</?[a-zA-Z][\w-]{0,30}>"
+)
+_TAGS: Final = re.compile(r"</?[a-zA-Z][\w-]{0,30}>")
+_OPERAND: Final = 12
+"""Characters after an order to translate or to summarise that are its object."""
 _TRIMMINGS: Final = re.compile(r"[\"'`~<>*\n]")
 """Without any of these an ASCII text holds no paste, quotation or markup."""
 _PICTOGRAPHS: Final = re.compile(r"[\u2600-\u27bf\ufe0f\u200d\U0001f000-\U0001faff]+")
@@ -58,34 +65,83 @@ _SPACES: Final = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """The ask and what was taken off it. `pasted` and `mentioned` in characters; `code`: code came along."""
+    """The ask and what was taken off it. `pasted` and `mentioned` in characters; `code`: code came along, `attached`: some of it."""
 
     text: str
     pasted: int = 0
     mentioned: int = 0
     code: bool = False
+    attached: str = ""
 
 
 def find_ask(said: str) -> Ask:
     """The question without what it is about. Falls back on the paste itself where nothing else was said."""
     if len(said) < 300 and said.isascii() and not _TRIMMINGS.search(said):
-        return Ask(_plain(said))
+        text, operand = _without_operand(_plain(said), code=False)
+        return Ask(text, operand)
     gone = len(said)
     if gone > LONG:
         said = _shorten(clip(said, LONGEST))
     gone -= len(said)
     said = _unwrap(said)
-    code = bool(_CODE.search(said[:4000])) or "```" in said
+    code = _holds_code(said)
     asked, pasted = _without_pastes(said, code=code)
     asked, mentioned, quoted = _without_quotes(asked)
     pasted += quoted + gone
     if not _OPTION.search(asked) and not code:
         asked, passage = _without_passage(asked)
         pasted += passage
+    asked, operand = _without_operand(asked, code=code)
     text = _plain(asked)
-    if len(text) < 3 and (pasted or mentioned):
+    if not code and (pasted or mentioned) and _says_nothing(text):
+        # What was quoted is what is asked.
+        asked, operand = _without_operand(_given_back(said), code=False)
+        text, pasted, mentioned = _plain(asked) or once(squeeze(clip(said))), gone, 0
+    elif len(text) < 3 and (pasted or mentioned):
         text = once(squeeze(clip(said)))
-    return Ask(text, pasted, mentioned, code)
+    return Ask(text, pasted + operand, mentioned, code, said[:LONG] if code else "")
+
+
+def _holds_code(said: str) -> bool:
+    """Whether there is code in a message, fenced or not: lines that begin as code does, or many of its marks in a fence."""
+    if _CODE.search(said[:LONG]):
+        return True
+    if "```" not in said:
+        return False
+    inside = said[:LONG].split("```")[1]
+    return 12 * len(_CODE_MARKS.findall(inside)) > len(inside)
+
+
+def _says_nothing(text: str) -> bool:
+    """Whether a text only announces what comes: "solve this", "question", "answer the following"."""
+    words = _WORD.findall(text[:END].casefold())
+    return len(text) <= END and all(word in lexicon.CARRIERS for word in words)
+
+
+def _given_back(said: str) -> str:
+    """What a message quotes, without the marks of quoting and the lines that only announce it."""
+    bare = _QUOTE_MARKS.sub("", said[:LONG])
+    lines = [line for line in bare.split("\n") if line.strip() and not _says_nothing(line)]
+    if not lines:
+        return ""
+    head, colon, rest = lines[0].partition(":")
+    if colon and rest.strip() and _says_nothing(head):
+        lines[0] = rest
+    return _unwrap("\n".join(lines))
+
+
+def _without_operand(text: str, *, code: bool) -> tuple[str, int]:
+    """What is to be translated, summarised or proofread cut off the order to do so: it may be hard, that is not."""
+    if code:
+        return text, 0
+    polite = lexicon.LEADING.match(text)
+    order = lexicon.EASY_ORDER.match(text, polite.end() if polite else 0)
+    if order is not None and len(text) - order.end() >= _OPERAND:
+        return text[: order.end()].rstrip(_STOPS + "\n"), len(text) - order.end()
+    before, line, last = text.rstrip().rpartition("\n")
+    if line and len(before) >= _OPERAND and len(last) <= END and lexicon.EASY_ABOVE.match(last):
+        return last, len(before)
+    return text, 0
 
 
 def _shorten(said: str) -> str:
@@ -241,6 +297,8 @@ def _without_pastes(said: str, *, code: bool) -> tuple[str, int]:
         said = _BLOB.sub(" ", said)
         if "</" in said:
             said = without_tagged(said)
+    elif "</" in said and not code:
+        said = _TAGS.sub(" ", said)
     if "```" in said or "~~~" in said:
         said = _FENCE.sub(" ", said)
     if not code and ('"""' in said or "'''" in said):

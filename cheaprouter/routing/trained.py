@@ -9,11 +9,12 @@ import sys
 from array import array
 from bisect import bisect_left
 from collections.abc import Sequence
+from itertools import accumulate
 from typing import Any, Final
 
 from ..core.records import dataclass
 
-MAGIC: Final = b"CRD3"
+MAGIC: Final = b"CRD4"
 
 _DEEPEST: Final = 4
 """Sixteen leaves of a tree fill two bytes of a mask."""
@@ -40,10 +41,13 @@ class Trees:
     ones: int
     low: bytes
     high: bytes
+    heads: tuple[tuple[tuple[float, ...], ...], ...]
 
     @classmethod
-    def of(cls, depth: int, features: bytes, thresholds: array[float], means: tuple[tuple[float, ...], ...]) -> Trees:
-        """The trees, made ready to be summed."""
+    def of(
+        cls, depth: int, features: bytes, thresholds: array[float], means: tuple[tuple[float, ...], ...], first: int
+    ) -> Trees:
+        """The trees, made ready to be summed. `first`: how many of them are the first head's; the others are the second's."""
         if not 0 < depth <= _DEEPEST:
             raise ValueError(f"a difficulty model with trees of depth {depth}")
         inner = (1 << depth) - 1
@@ -52,10 +56,11 @@ class Trees:
         low = bytes(inner + at.bit_length() - 1 if at else 0 for at in range(256))
         high = bytes(inner + at.bit_length() + 7 if at else 0 for at in range(256))
         every, masks = _masks(depth, features, thresholds)
-        return cls(inner, features, thresholds, means, masks, every, ones, low, high)
+        heads = (means[:first], means[first:])
+        return cls(inner, features, thresholds, means, masks, every, ones, low, high, heads)
 
-    def grow(self, row: Sequence[float]) -> float:
-        """The trees' sum for a row of counts.
+    def grow(self, row: Sequence[float]) -> tuple[float, float]:
+        """The sum of each head's trees for a row of counts.
 
         No tree is walked: each split that a count is above rules out the leaves on its lower side, and the first leaf left
         of each tree is its value (QuickScorer, Lucchese et al., SIGIR 2015), for all trees at once in one long integer.
@@ -68,15 +73,18 @@ class Trees:
         first = (left & ~(left - self.ones)).to_bytes(size, "little")
         low = int.from_bytes(first[::2].translate(self.low), "little")
         places = (low + int.from_bytes(first[1::2].translate(self.high), "little")).to_bytes(size // 2, "little")
-        total = 0.0  # one after the other: `sum` rounds otherwise from Python 3.12 on
-        for means, place in zip(self.means, places, strict=True):
-            total += means[place]
-        return total
+        fails = gains = 0.0  # one after the other: `sum` rounds otherwise from Python 3.12 on
+        fail, gain = self.heads
+        for means, place in zip(fail, places, strict=False):
+            fails += means[place]
+        for means, place in zip(gain, places[len(fail) :], strict=True):
+            gains += means[place]
+        return fails, gains
 
     def paths(self, row: Sequence[float], names: Sequence[str]) -> dict[str, float]:
-        """Each count's share of the trees' sum: what every split on it adds to the mean of its node."""
+        """Each count's share of the first head's sum: what every split on it adds to the mean of its node."""
         parts: dict[str, float] = {}
-        for tree, means in enumerate(self.means):
+        for tree, means in enumerate(self.heads[0]):
             start, place = tree * self.inner, 0
             while place < self.inner:
                 at, threshold = self.features[start + place], self.thresholds[start + place]
@@ -111,23 +119,37 @@ def _masks(depth: int, features: bytes, thresholds: array[float]) -> tuple[int, 
 
 
 @dataclass(frozen=True, slots=True)
-class Trained:
-    """Trees over counts, weights of hashed pieces, calibration.
+class Head:
+    """What turns a sum into what it means.
 
-    `base` and `average`: the sum without any tree, and of an average request. `slope`: what a request gains with the log of its
-    length, on top of what the trees make of it: length orders kinds of requests that no training data holds. `weights`
-    times `scale` are a piece's. `raw` → `calibrated`: the table of probabilities. `cutoffs`: scores from which MEDIUM,
-    COMPLEX and REASONING begin.
+    `base`: the sum without any tree. `slope`: what a request adds with the log of its length, on top of what the trees make of
+    it: length orders kinds of requests that no training data holds. `raw` → `told`: the table.
     """
 
     base: float
-    average: float
     slope: float
+    raw: array[float]
+    told: array[float]
+
+
+@dataclass(frozen=True, slots=True)
+class Trained:
+    """Trees over counts, weights of hashed pieces, calibration.
+
+    `fail` makes the probability that a small model fails, of its trees and of the pieces; `gain` how much likelier a large one
+    succeeds, of its trees alone. `average`: the first sum of an average request. `weights` times `scale` are a piece's. `cutoffs`:
+    probabilities from which MEDIUM, COMPLEX and REASONING begin. `means` and `spreads`: of each count, over what it was
+    trained on.
+    """
+
+    fail: Head
+    gain: Head
+    average: float
     scale: float
     cutoffs: tuple[float, ...]
-    raw: array[float]
-    calibrated: array[float]
     counts: tuple[str, ...]
+    means: tuple[float, ...]
+    spreads: tuple[float, ...]
     trees: Trees
     weights: array[int]
 
@@ -143,19 +165,24 @@ def read_trained(data: bytes) -> Trained:
     start = 8 + size
     head = json.loads(data[8:start])
     inner, every = (1 << head["depth"]) - 1, (1 << (head["depth"] + 1)) - 1
-    floats = _array("f", data[start : (start := start + 4 * head["floats"])])
-    features = data[start : (start := start + inner * head["trees"])]
+    count, table, names = sum(head["trees"]), head["table"], tuple(head["counts"])
+    sizes = (3, *[table] * 4, *[len(names)] * 2, inner * count, every * count)
+    floats = _array("f", data[start : (start := start + 4 * sum(sizes))])
+    features = data[start : (start := start + inner * count)]
     weights = _array("b", data[start:])
     if len(weights) != 1 << head["bits"]:
         raise ValueError(f"a difficulty model with {len(weights)} weights, expected {1 << head['bits']}")
-    base, scale, slope, *cutoffs = floats[:6]
-    at = 6 + 2 * head["table"]
-    raw, calibrated = floats[6 : 6 + head["table"]], floats[6 + head["table"] : at]
-    thresholds, values = floats[at : at + inner * head["trees"]], floats[at + inner * head["trees"] :]
-    means = tuple(tuple(values[t * every : (t + 1) * every]) for t in range(head["trees"]))
-    trees, names = Trees.of(head["depth"], features, thresholds, means), tuple(head["counts"])
-    average = base + sum(nodes[0] for nodes in means)
-    return Trained(base, average, slope, scale, tuple(cutoffs), raw, calibrated, names, trees, weights)
+    ends = list(accumulate(sizes))
+    first, *rest = (floats[end - size : end] for size, end in zip(sizes, ends, strict=True))
+    raw, calibrated, raw_gain, gains, means, spreads, thresholds, values = rest
+    nodes = tuple(tuple(values[t * every : (t + 1) * every]) for t in range(count))
+    trees = Trees.of(head["depth"], features, thresholds, nodes, head["trees"][0])
+    fail = Head(first[0], head["slopes"][0], raw, calibrated)
+    gain = Head(first[1], head["slopes"][1], raw_gain, gains)
+    average = fail.base + sum(tree[0] for tree in trees.heads[0])
+    return Trained(
+        fail, gain, average, first[2], tuple(head["cutoffs"]), names, tuple(means), tuple(spreads), trees, weights
+    )
 
 
 def _array(code: str, data: bytes) -> array[Any]:

@@ -11,42 +11,46 @@ import numpy as np
 from cheaprouter.routing.trained import MAGIC
 from training.fit import DEPTH, Flat
 
+Points = tuple[np.ndarray, np.ndarray]
+
 
 def pack(
-    trees: Flat,
+    heads: tuple[Flat, Flat],
     *,
     names: Sequence[str],
     weights: np.ndarray,
-    slope: float,
-    table: tuple[np.ndarray, np.ndarray],
+    slopes: tuple[float, float],
+    tables: tuple[Points, Points],
     cutoffs: tuple[float, float, float],
+    spread: Points,
 ) -> bytes:
-    """The file's bytes. The hashed weights become int8 with one scale, the few largest clipped."""
+    """The file's bytes. The hashed weights become int8 with one scale, the few largest clipped. `spread`: the counts' means and deviations."""
     scale = float(np.quantile(np.abs(weights[weights != 0]), 0.9995)) / 127
     quantised = np.clip(np.round(weights / scale), -127, 127).astype(np.int8)
-    # Thresholds are rounded down to float32, so that a count that passed as a double passes here too.
-    threshold = trees.threshold.astype("<f4")
     floats = [
-        np.array([trees.base, scale, slope, *cutoffs], "<f4"),
-        *(np.asarray(t, "<f4") for t in table),
-        threshold.ravel(),
-        trees.value.astype("<f4").ravel(),
+        np.array([*(head.base for head in heads), scale], "<f4"),
+        *(np.asarray(points, "<f4") for table in tables for points in table),
+        *(np.asarray(one, "<f4") for one in spread),
+        # Thresholds are rounded down to float32, so that a count that passed as a double passes here too.
+        *(head.threshold.astype("<f4").ravel() for head in heads),
+        *(head.value.astype("<f4").ravel() for head in heads),
     ]
-    flat = np.concatenate(floats)
     head = {
         "bits": int(np.log2(len(weights))),
         "counts": list(names),
-        "trees": len(trees.feature),
+        "trees": [len(head.feature) for head in heads],
         "depth": DEPTH,
-        "table": len(table[0]),
-        "floats": len(flat),
+        "table": len(tables[0][0]),
+        "slopes": slopes,
+        "cutoffs": cutoffs,
     }
     encoded = json.dumps(head, separators=(",", ":")).encode()
+    features = b"".join(head.feature.tobytes() for head in heads)
     return (
         MAGIC
         + struct.pack("<I", len(encoded))
         + encoded
-        + flat.tobytes()
-        + trees.feature.tobytes()
+        + np.concatenate(floats).tobytes()
+        + features
         + quantised.tobytes()
     )

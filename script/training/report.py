@@ -2,139 +2,149 @@
 
 from __future__ import annotations
 
+import pathlib
 import sys
 
 import numpy as np
 
 from cheaprouter.routing.difficulty import DifficultyModel
 from cheaprouter.routing.features import extract
-from training import metrics
+from cheaprouter.routing.measures import COUNTS
+from training import metrics, mix
 from training.corpus import Table
-from training.main import ROOT, fit, predict
+from training.fit import fit_trees, fit_words
+from training.main import RISING, ROOT, fit
 
-LABELLED = ("mmlu", "mmlupro", "bfcl", "gsm8k_train")
-TWINS = {"gsm8k_train": "llmrouter_queries/gsm8k", "mmlu": "llmrouter_queries/mmlu"}
-"""Groups elsewhere that hold the same kind of rows, left out together with the source."""
-ODD = ("mmlu/high_school_mathematics", "mmlu/college_mathematics", "mmlu/college_physics")
-"""Subjects in which the strong model's answers were not recognised when the data were labelled (right in 4 to 35 %)."""
-MIX = {
-    "ha": 900,
-    "clinc": 600,
-    "mmlu": 600,
-    "gsm8k_train": 500,
-    "mmlupro": 400,
-    "bfcl": 400,
-    "llmrouter_queries": 300,
-    "arenahard": 80,
-}
+BENCHMARKS = ("mmlu", "mmlupro", "bfcl", "gsm8k_train")
+KNOWN_BEFORE = tuple(not name.startswith(("tool", "code_l", "code_b", "code_d", "code_n")) for name in COUNTS)
+"""The counts that the recipe before this one had."""
 
 
-def quality(table: Table) -> tuple[metrics.Floats, metrics.Floats]:
-    """Quality of a small and of a large model on each row: measured where there are labels, expected otherwise."""
-    weak = 1 - table.column("target")
-    return weak, weak + table.column("gain")
+def before(table: Table, rows: np.ndarray, of: Table, at: np.ndarray) -> metrics.Floats:
+    """The recipe before this one, for comparison: one head on failures and half as much again of the gain, 200 trees, words held down by 3,
+    no counts of tools and attached code, none of what is made up. Scores of some rows of another table."""
+    rows = rows[~np.isin(table.source[rows], ("made", "hads_dev"))]
+    known = np.flatnonzero(KNOWN_BEFORE)
+    target, weight = (table.column("target") + 1.5 * table.column("gain"))[rows], table.column("weight")[rows]
+    trees = fit_trees(table.dense[rows][:, known], target, weight, [COUNTS[k] in RISING for k in known], 200)
+    words = fit_words(table.pieces[rows], target - trees.predict(table.dense[rows][:, known]), weight, 3.0)
+    length = of.dense[at, COUNTS.index("length")]
+    return trees.predict(of.dense[at][:, known]) + of.pieces[at] @ words + 0.1 * length
 
 
-def left_out(table: Table) -> dict[str, metrics.Floats]:
-    """Raw scores of each labelled source from a model that never saw it."""
-    found = {}
-    for name in LABELLED:
-        hidden = (table.source == name) | (table.group == TWINS.get(name, ""))
-        model = fit(table, np.flatnonzero(~hidden))
-        found[name] = predict(model, table, np.flatnonzero(table.source == name))
-    return found
+def _hidden(table: Table, name: str) -> np.ndarray:
+    sources, groups = mix.TWINS.get(name, ((name,), ()))
+    return np.isin(table.source, sources) | np.isin(table.group, groups)
 
 
-def mix(table: Table, seed: int) -> tuple[np.ndarray, metrics.Floats, metrics.Floats]:
-    """A home's traffic: half commands and small talk, half everything else, with right or wrong drawn where only a rate is known."""
-    rng = np.random.default_rng(seed)
-    fail, gain = table.column("target"), table.column("gain")
-    weak, strong = quality(table)
-    drawn = ~np.isin(table.source, ("mmlu", "mmlupro", "bfcl"))
-    failed = rng.random(len(fail)) < fail
-    rescued = rng.random(len(fail)) < gain / np.maximum(fail, 1e-9)
-    weak = np.where(drawn, (~failed).astype(float), weak)
-    strong = np.where(drawn, (~failed | rescued).astype(float), strong)
-    rows = [
-        rng.choice(np.flatnonzero(table.source == s), n, replace=False)
-        for s, n in MIX.items()
-        if (table.source == s).sum() >= n
-    ]
-    chosen = np.concatenate(rows)
-    return chosen, weak[chosen], strong[chosen]
+class LeftOut:
+    """Scores of requests by models that saw neither their source nor its twins: of a home's mix and of whole benchmarks."""
+
+    def __init__(self, table: Table, traffic: mix.Mix) -> None:
+        of = traffic.table
+        self.fail, self.gain, self.old = (np.zeros(len(of.rows)) for _ in range(3))
+        self.benchmarks: dict[str, tuple[metrics.Floats, metrics.Floats, metrics.Floats]] = {}
+        done: set[tuple[object, ...]] = set()
+        for name in (*mix.SHARES, *BENCHMARKS):
+            key = mix.TWINS.get(name, ((name,), ()))
+            if key in done:
+                continue
+            done.add(key)
+            seen = np.flatnonzero(~_hidden(table, name))
+            model = fit(table, seen)
+            sources = key[0] if name in {"mmlu", "mmlupro"} else (name,)
+            at = np.flatnonzero(np.isin(of.source, sources))
+            if len(at):
+                self.fail[at], self.gain[at] = model.predict(of, at)
+                self.old[at] = before(table, seen, of, at)
+            for one in (one for one in sources if one in BENCHMARKS):
+                rows = np.flatnonzero(table.source == one)
+                self.benchmarks[one] = (*model.predict(table, rows), before(table, seen, table, rows))
 
 
 def figures(
-    table: Table, raw: metrics.Floats, score: metrics.Floats, cutoffs: tuple[float, float, float]
+    table: Table,
+    raw: tuple[metrics.Floats, metrics.Floats],
+    score: metrics.Floats,
+    cutoffs: tuple[float, float, float],
+    data: pathlib.Path,
+    cache: pathlib.Path | None,
 ) -> dict[str, str]:
     """Every figure of the card, formatted, by the name of its place."""
-    weak, strong = quality(table)
-    length = np.array([float(len(r.said)) for r in table.rows])
-    out = {"benchmarks": _benchmarks(table, raw, length, weak, strong), "mix": _mix(table, raw, score, length)}
+    traffic = mix.build(data, cache)
+    unseen = LeftOut(table, traffic)
     simple = {s: float((score[table.source == s] < cutoffs[0]).mean()) for s in ("ha", "clinc")}
     hard = float((score[table.source == "arenahard"] >= cutoffs[1]).mean())
-    out["tiers"] = "\n".join(
-        [
-            f"| home commands judged SIMPLE, each language by a model that never saw it | {simple['ha']:.4f} |",
-            f"| assistant small talk judged SIMPLE, out of fold | {simple['clinc']:.4f} |",
-            f"| arena-hard judged COMPLEX or above, out of fold | {hard:.3f} |",
+    tiers = [
+        f"| home commands judged SIMPLE, each language by a model that never saw it | {simple['ha']:.4f} |",
+        f"| assistant small talk judged SIMPLE, out of fold | {simple['clinc']:.4f} |",
+        f"| arena-hard judged COMPLEX or above, out of fold | {hard:.3f} |",
+    ]
+    return {"benchmarks": _benchmarks(table, raw[1], unseen), "mix": _mix(traffic, unseen), "tiers": "\n".join(tiers)}
+
+
+def _benchmarks(table: Table, gain: metrics.Floats, unseen: LeftOut) -> str:
+    lines = []
+    weak = 1 - table.column("target")
+    strong = weak + table.column("gain")
+    length = table.dense[:, COUNTS.index("length")]
+    for name in BENCHMARKS:
+        rows = table.source == name
+        fail, new, old = unseen.benchmarks[name]
+        w, s = weak[rows], strong[rows]
+        failed = w < np.median(w) if name == "gsm8k_train" else w < 0.5
+        scores = (length[rows], old, new, gain[rows])
+        low, high = _interval(new, old, w, s)
+        cells = [f"{metrics.apgr(one, w, s):.3f}" for one in scores]
+        cells += [
+            f"{low:+.3f} … {high:+.3f}",
+            *(f"{metrics.auc(one, failed):.3f}" for one in (length[rows], old, fail)),
         ]
-    )
-    return out
-
-
-def _benchmarks(
-    table: Table, raw: metrics.Floats, length: metrics.Floats, weak: metrics.Floats, strong: metrics.Floats
-) -> str:
-    unseen, lines = left_out(table), []
-    for name in LABELLED:
-        m = table.source == name
-        lines.append(_line(name, raw[m], unseen[name], length[m], weak[m], strong[m]))
-        if name == "mmlu":
-            normal = ~np.isin(table.group, ODD)
-            inside = normal[m]
-            both = m & normal
-            lines.append(
-                _line(
-                    "mmlu without 3 odd subjects",
-                    raw[both],
-                    unseen[name][inside],
-                    length[both],
-                    weak[both],
-                    strong[both],
-                )
-            )
+        lines.append(f"| {name} | {rows.sum()} | " + " | ".join(cells) + " |")
     return "\n".join(lines)
 
 
-def _line(
-    name: str,
-    raw: metrics.Floats,
-    unseen: metrics.Floats,
-    length: metrics.Floats,
-    weak: metrics.Floats,
-    strong: metrics.Floats,
-) -> str:
-    values = [metrics.apgr(s, weak, strong) for s in (length, raw, unseen)]
-    failed = weak < np.median(weak) if name == "gsm8k_train" else weak < 0.5
-    values += [metrics.auc(s, failed) for s in (length, raw, unseen)]
-    return f"| {name} | {len(raw)} | " + " | ".join(f"{v:.3f}" for v in values) + " |"
+def _interval(
+    new: metrics.Floats, old: metrics.Floats, weak: metrics.Floats, strong: metrics.Floats
+) -> tuple[float, float]:
+    rng, found = np.random.default_rng(1), []
+    for _ in range(200):
+        rows = rng.integers(0, len(new), len(new))
+        found.append(
+            metrics.apgr(new[rows], weak[rows], strong[rows]) - metrics.apgr(old[rows], weak[rows], strong[rows])
+        )
+    low, high = np.percentile(found, [2.5, 97.5])
+    return float(low), float(high)
 
 
-def _mix(table: Table, raw: metrics.Floats, score: metrics.Floats, length: metrics.Floats) -> str:
-    rows: dict[str, list[list[float]]] = {"router": [], "length of the message": [], "each source's true gain": []}
-    errors = []
-    for seed in range(5):
-        chosen, weak, strong = mix(table, seed)
-        kind = np.where(table.source == "llmrouter_queries", table.group, table.source)[chosen]
-        oracle = np.array([(strong - weak)[kind == k].mean() for k in kind])
-        for name, s in zip(rows, (raw[chosen], length[chosen], oracle), strict=True):
-            rows[name].append(
-                [metrics.apgr(s, weak, strong), metrics.saved(s, weak, strong), metrics.auc(s, weak < 0.5)]
-            )
-        errors.append(metrics.calibration_error(score[chosen], 1 - weak, np.ones(len(chosen))))
-    lines = [f"| {name} | " + " | ".join(f"{v:.3f}" for v in np.mean(found, 0)) + " |" for name, found in rows.items()]
-    return "\n".join([*lines, "", f"Calibration error of the score on this mix: {np.mean(errors):.3f}."])
+def _mix(traffic: mix.Mix, unseen: LeftOut) -> str:
+    length = np.array([float(len(row.said)) for row in traffic.table.rows])
+    source = traffic.table.source
+    gains = traffic.quality[:, 1] - traffic.quality[:, 0]
+    kinds = np.array([gains[source == name].mean() for name in source])
+    rows = {
+        "length of the message": length,
+        "the recipe before": unseen.old,
+        "this one: chance of failing": unseen.fail,
+        "this one: gain": unseen.gain,
+        "each source's true gain": kinds,
+    }
+    lines = [
+        f"| {name} | " + " | ".join(f"{v:.3f}" for v in mix.figures(one, traffic)) + " |" for name, one in rows.items()
+    ]
+    low, high = mix.gained(unseen.gain, unseen.old, traffic)
+    told = f"Gain against the recipe before, 95 % interval: APGR {low[0]:+.3f} … {high[0]:+.3f}, saved {low[1]:+.3f} … {high[1]:+.3f}."
+    return "\n".join([*lines, "", told])
+
+
+def calibration(model: DifficultyModel, traffic: mix.Mix) -> str:
+    """What the packed file says of the mix and of real home commands, beside what was seen. In sample."""
+    of = traffic.table
+    bodies = [{"messages": [{"role": "user", "content": row.said}], "tools": row.tools} for row in of.rows]
+    said, seen = np.array([model.judge(extract(body)).score for body in bodies]), 1 - traffic.quality[:, 0]
+    home = of.source == "hads_dev"
+    error = metrics.calibration_error(said, seen, np.ones(len(said)))
+    return f"Calibration error of the score on this mix: {error:.3f}; on real home commands it says {said[home].mean():.3f}, and {seen[home].mean():.3f} fail."
 
 
 def written(model: DifficultyModel) -> str:

@@ -95,9 +95,47 @@ def test_the_system_prompt_is_not_scored(judge, model):
     assert model.score(extract(body)).score == judge("lights off").score
 
 
-def test_tool_schemas_are_not_scored(judge):
+def test_what_tools_describe_does_not_make_a_command_hard(judge):
     tools = [{"type": "function", "function": {"name": "prove", "description": PROOF * 20}}] * 20
-    assert judge("lights off", tools=tools).score == judge("lights off").score
+    assert judge("lights off", tools=tools).tier is judge("lights off").tier is Tier.SIMPLE
+
+
+def test_an_ask_that_no_tool_fits_gains_more_by_a_large_model(judge):
+    said = "Find a flight from Vienna to Porto on the 12th, coming back on the 19th"
+    parameters = {"type": "object", "properties": {"sequence": {"type": "string"}}, "required": ["sequence"]}
+    other = {"name": "dna_transcribe", "description": "Transcribe DNA into RNA.", "parameters": parameters}
+    assert judge(said, tools=[{"type": "function", "function": other}]).gain > judge(said).gain
+
+
+@pytest.mark.parametrize(
+    "wrapped",
+    [
+        "Solve this:\n> {}", "Solve this:\n```\n{}\n```", 'Answer the following:\n"""\n{}\n"""', "<question>{}</question>", "## Request\n> **{}**",
+        "Löse folgende Aufgabe:\n> {}", "Question: {}", "<task>\n{}\n</task>\nPlease answer.",
+    ],
+)  # fmt: skip
+def test_an_ask_that_is_quoted_is_what_is_asked(judge, wrapped):
+    assert judge(wrapped.format(PROOF)).tier is judge(PROOF).tier
+
+
+@pytest.mark.parametrize(
+    "order",
+    [
+        "Translate into French: {}", "Summarise the following text.\n{}", "Proofread: {}", "{}\n\nTranslate the above into German.", "Übersetze ins Englische: {}",
+        "Please translate into German\n{}", "Repeat after me: {}", "翻译成英文:{}",
+    ],
+)  # fmt: skip
+def test_an_easy_order_is_easy_whatever_the_text_says(judge, order):
+    assert judge(order.format(PROOF)).tier in EASY
+
+
+def test_code_that_comes_along_counts(judge):
+    code = "\n".join(
+        f"    for a{i} in range({i}):\n        if a{i} % 3 == 0:\n            total += a{i} * {i}" for i in range(12)
+    )
+    assert (
+        judge(f"fix this\n```python\ndef f(total):\n{code}\n    return total\n```").score > 2 * judge("fix this").score
+    )
 
 
 def test_array_content_scores_as_its_text(judge, model):
