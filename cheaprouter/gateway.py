@@ -276,7 +276,7 @@ class Gateway:
             if not account.closed:
                 account.close(200)
                 world.router.served(account.caller.device_id, decision, reply.model)
-                self._score_later(world, account)
+                self._score_later(world, account, reply.finish_reason)
 
         return Reply(headers, body=reply.body, close=close)
 
@@ -300,17 +300,21 @@ class Gateway:
         async def pour(out: Output) -> None:
             await reply.pour(out)
             _ended(account, reply)
-            self._score_later(world, account)
+            self._score_later(world, account, reply.finish_reason)
 
         # What is to be kept for the next time goes by piece by piece.
         poured = pour if key is None else None
         return Reply(self._headers(account), None, _relay(world, account, reply, key), close, poured)
 
-    def _score_later(self, world: World, account: Account) -> None:
-        """Where nobody needed to know how hard a request was: find out of some, once their replies have left."""
+    def _score_later(self, world: World, account: Account, finish: str | None) -> None:
+        """Where nobody needed to know how hard a request was: find out of some, once their replies have left.
+
+        `finish`: why the reply ended; that tools were called teaches something, where calls are looked at.
+        """
         decision = account.decision
         if self.learning is not None and decision is not None and account.model is not None:
-            self.learning.served(account.id, account.caller.device_id, decision, account.model)
+            calls = finish == "tool_calls" and world.settings.verify is not Verify.OFF
+            self.learning.served(account.id, account.caller.device_id, decision, account.model, calls=calls)
         if decision is None or decision.score_later is None:
             return
 

@@ -18,6 +18,7 @@ from .books import lessons as books
 from .books.database import Database
 from .books.lessons import Kept
 from .core.errors import NotFoundError, PermissionDeniedError
+from .core.events import AnswerCaught, Event
 from .core.models import Difficulty, Json, Model, RouteDecision
 from .routing.difficulty import DifficultyModel
 from .routing.home import LEAST, HomeHead, Lesson, Lessons, Taught, residual
@@ -32,6 +33,16 @@ PAUSE: Final = 5.0
 
 WEIGHTS: Final = {"thumb": 0.5, "tools": 0.5, "shadow": 1.0}
 """How sure a label is: of one answer, a success or a failure; of two answers to the same request, the difference."""
+
+EXACT: Final = frozenset({"unknown_tool", "bad_arguments", "unknown_entity", "bad_format"})
+"""Faults that teach something, by their names in events: those that can be told for sure."""
+
+SHOWN: Final = 0.35
+"""Share of small models' failures at tools that the checks show (see `benchmarks/checks.py`): so what passes them is not taken for surely
+right, and calls teach nothing where models fail as often as was said."""
+
+MOST_CAUGHT: Final = 500
+"""Faults whose answer has not left yet."""
 
 _SMALL, _LARGE = 35.0, 90.0
 """Qualities of models that count as small and as large ones; see `residual`."""
@@ -59,17 +70,26 @@ class Learning:
         self._new: list[Kept] = []
         self._all = Lessons(model.vector_names())
         self._sources: Counter[str] = Counter()
+        self._caught: dict[str, str] = {}
         self._wake = asyncio.Event()
         self._forget = False
 
     # --- on a request's way ------------------------------------------------------------------------------------
 
-    def served(self, request_id: str, device_id: str, decision: RouteDecision, model: Model) -> None:
-        """An answer has left."""
-        share = (model.quality.value - _SMALL) / (_LARGE - _SMALL)
-        self._served[request_id] = Served(device_id, decision.difficulty, max(0.0, min(1.0, share)))
+    def served(
+        self, request_id: str, device_id: str, decision: RouteDecision, model: Model, *, calls: bool = False
+    ) -> None:
+        """An answer has left. `calls`: it calls tools, and was looked at."""
+        served = self._served[request_id] = Served(device_id, decision.difficulty, _share(model))
         if len(self._served) > MOST_SERVED:
             self._served.popitem(last=False)
+        if calls or self._caught:
+            self._checked(request_id, served, decision, calls=calls)
+
+    def on_event(self, event: Event) -> None:
+        """A fault was seen in an answer: one that can be told for sure teaches something. For the event bus."""
+        if isinstance(event, AnswerCaught) and event.fault in EXACT and len(self._caught) < MOST_CAUGHT:
+            self._caught[event.request_id] = event.model_id
 
     def last(self, device_id: str) -> str | None:
         """The id of the last answer that a device got."""
@@ -95,12 +115,18 @@ class Learning:
         counted = self._label(request_id, served, "thumb", good=float(good))
         return {"ok": True, "counted": counted, "labels": self._all.labels + len(self._new)}
 
-    def checked(
-        self, request_id: str, device_id: str, difficulty: Difficulty | None, model: Model, *, good: bool
-    ) -> None:
-        """A tool call was looked at, and was valid or not."""
-        share = max(0.0, min(1.0, (model.quality.value - _SMALL) / (_LARGE - _SMALL)))
-        self._label(request_id, Served(device_id, difficulty, share), "tools", good=float(good))
+    def _checked(self, request_id: str, served: Served, decision: RouteDecision, *, calls: bool) -> None:
+        """A tool call was looked at. One in which nothing is wrong to see may be wrong all the same, as some are."""
+        caught, hard = self._caught.pop(request_id, None), served.difficulty
+        if hard is None:
+            return
+        if caught is not None:
+            if caught == decision.model.id:
+                first = served._replace(share=_share(decision.model))
+                self._label(f"{request_id}:tools", first, "tools", good=0.0)
+        elif calls:
+            fails = max(0.0, hard.score - served.share * hard.gain)
+            self._label(f"{request_id}:tools", served, "tools", good=1.0 - fails * (1 - SHOWN) / (1 - fails * SHOWN))
 
     def _label(self, request_id: str, served: Served, source: str, *, good: float) -> bool:
         """Take a label; whether it counts."""
@@ -180,7 +206,7 @@ class Learning:
         await self._solve()
 
     def _take(self, one: Kept) -> None:
-        self._all.add(Lesson(one.device_id, one.residual, one.weight, one.vector))
+        self._all.add(Lesson(one.device_id, one.residual, one.weight, one.vector, one.source != "thumb"))
         self._sources[one.source] += 1
 
     async def _solve(self) -> None:
@@ -190,3 +216,8 @@ class Learning:
             if head is not None and lessons is self._all:
                 self._taught.head = head
             await asyncio.sleep(0)
+
+
+def _share(model: Model) -> float:
+    """How far a model is from a small one (0) to a large one (1), by its quality."""
+    return max(0.0, min(1.0, (model.quality.value - _SMALL) / (_LARGE - _SMALL)))

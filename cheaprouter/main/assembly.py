@@ -278,6 +278,7 @@ def _built(loaded: Loaded, data: Path, redactor: Redactor, clock: Clock | None) 
     gateway = Gateway(makings.world(settings, {}), accounts, pool)
     gateway.learning = Learning(makings.difficulty, makings.taught, database, clock.unix)
     gateway.learning.enabled = lambda: gateway.world.settings.routing.learn
+    bus.on(gateway.learning.on_event, AnswerCaught)
     _tell(gateway.world.table.notes)
     metrics.limits = accounts.limits_state
     bus.on(metrics.on_event, DeviceRemoved)

@@ -95,6 +95,15 @@ def _parser() -> argparse.ArgumentParser:
         "--forecast", action="store_true", help="what each step of cost_quality would have meant for the last requests"
     )
     route.add_argument("--jsonl", action="store_true", help="chat bodies as JSON lines in, one score a line out")
+    rehearse = add("rehearse", _rehearse, "Replay the recorded requests by other settings; nobody is called.")
+    rehearse.add_argument("--profile", action="append", default=[], help="auto, eco, premium or free; may be repeated")
+    rehearse.add_argument(
+        "--cost-quality", type=float, action="append", default=[], help="0 to 10, for auto; may be repeated"
+    )
+    rehearse.add_argument("--with", dest="other", type=Path, action="append", default=[], metavar="FILE",
+                          help="another configuration (models, prices, rules); may be repeated")  # fmt: skip
+    rehearse.add_argument("--last", type=int, default=1000, help="so many requests (default: 1000, at most 10000)")
+    rehearse.add_argument("--json", action="store_true", help="as JSON")
     providers = add("providers", _providers, "List the providers and ask each one now.")
     providers.add_argument("--json", action="store_true", help="as JSON")
     backup = add("backup", _backup, "Write a consistent copy of the database, while the router runs.")
@@ -187,6 +196,13 @@ def _route(args: argparse.Namespace) -> int:
     if args.forecast:
         return commands.forecast(args.config, _data(args))
     return commands.explain_one(args.prompt, args.file, args.profile, args.config, _data(args))
+
+
+def _rehearse(args: argparse.Namespace) -> int:
+    from . import rehearsal  # noqa: PLC0415 - see above
+
+    asked = rehearsal.Asked(args.profile, args.cost_quality, args.other, args.last, args.json)
+    return rehearsal.run(args.config, _data(args), asked)
 
 
 def _providers(args: argparse.Namespace) -> int:

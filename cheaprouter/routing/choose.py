@@ -321,7 +321,11 @@ def _losses(entries: Entries, view: View, weight: float) -> list[float]:
     losses = [cost + weight * lack for cost, lack in zip(entries.costs, lacks, strict=True)]
     if later is None:
         return losses
-    return _in_the_long_run(entries, losses, [cost + weight * lack for cost, lack in zip(later, lacks, strict=True)])
+    # A hard turn says nothing of those to come: a better model is worth this turn what it gains, and later no more than the one
+    # that the conversation is on. A worse one does lack something later, too.
+    least = 0.0 if entries.held is None else lacks[entries.held]
+    further = [cost + weight * max(least, lack) for cost, lack in zip(later, lacks, strict=True)]
+    return _in_the_long_run(entries, losses, further)
 
 
 def _in_the_long_run(entries: Entries, now: list[float], later: list[float] | None) -> list[float]:

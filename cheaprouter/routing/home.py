@@ -3,8 +3,9 @@
 A small linear head on the vector of a request (`DifficultyModel.vector`), the same for the whole home, and an offset for each device;
 both ridge regressions with strong priors (600 and 20 labels), solved from sums alone. Plain Python, a few dozen numbers.
 
-Labels may be wrong, or lies: a correction is no larger than `MOST`, a device counts for no more than half, and each part is used
-only where what one half of the labels teaches fits the other half.
+Labels may be wrong, or lies: a correction is no more than a part of the gain itself, and a smaller one where the labels are people's
+words; a device counts for no more than half; and each part is used only where what one half of the labels teaches clearly fits the
+other half.
 """
 
 from __future__ import annotations
@@ -18,8 +19,10 @@ from ..core.records import dataclass
 LEAST: Final = 200
 """Labels before anything is corrected: fewer make it worse than nothing (simulated on 3,000 requests, 2,000 judged)."""
 
-MOST: Final = 0.06
-"""The largest correction of a gain, either way. `script/training/home.py` shows what labels that are all lies do within it."""
+TOLD: Final = 0.08
+SEEN: Final = 0.25
+"""The largest correction, either way, as a part of the gain: where all labels are words of people, which may be lies, and where none is.
+Between the two by the share of labels. `script/training/home.py` shows what lies do within it."""
 
 HEAD_RIDGE: Final = 600.0
 DEVICE_RIDGE: Final = 20.0
@@ -64,12 +67,16 @@ WORDS: Final[Mapping[str, str]] = {
 
 
 class Lesson(NamedTuple):
-    """One judged answer. `residual`: by how much the gain was too small (-1..1); `weight`: how sure that is (0..1)."""
+    """One judged answer. `residual`: by how much the gain was too small (-1..1); `weight`: how sure that is (0..1).
+
+    `seen`: by what the router itself saw, not by somebody's word.
+    """
 
     device_id: str
     residual: float
     weight: float
     vector: Sequence[float]
+    seen: bool = False
 
 
 def residual(fail: float, gain: float, share: float, good: float) -> float:
@@ -122,7 +129,7 @@ class _Sums:
 class HomeHead:
     """What was learned: weights by `names`, offsets by device; none of either where it is of no use. `labels`: from how many.
 
-    `active`: whether anything is corrected.
+    `active`: whether anything is corrected. `part`: how much of a gain at most.
     """
 
     labels: int = 0
@@ -131,13 +138,15 @@ class HomeHead:
     places: tuple[int, ...] = ()
     weights: tuple[float, ...] = ()
     offsets: Mapping[str, float] = field(default_factory=dict)
+    part: float = TOLD
 
-    def correction(self, device_id: str, vector: Sequence[float]) -> float:
+    def correction(self, device_id: str, vector: Sequence[float], gain: float) -> float:
         """What is to be added to a request's gain."""
+        most = self.part * gain
         found = self.offsets.get(device_id, 0.0)
         for place, weight in zip(self.places, self.weights, strict=False):
             found += weight * vector[place]
-        return max(-MOST, min(MOST, found))
+        return max(-most, min(most, found))
 
     def told(self) -> list[str]:
         """What was learned, in sentences."""
@@ -156,7 +165,7 @@ class HomeHead:
             for device_id, offset in sorted(self.offsets.items(), key=lambda one: -abs(one[1]))[:5]
             if abs(offset) >= 0.005
         ]
-        return [f"Learned from {self.labels} judged answers; no gain is changed by more than {MOST}.", *words]
+        return [f"Learned from {self.labels} judged answers; no gain is changed by more than {self.part:.0%}.", *words]
 
 
 def _more(amount: float) -> str:
@@ -172,6 +181,7 @@ class Lessons:
         self._places = tuple(at[name] for name in self._names)
         self._devices: dict[str, tuple[_Sums, _Sums]] = {}
         self.labels = 0
+        self._seen = 0
 
     def add(self, lesson: Lesson) -> None:
         """Take in a judged answer."""
@@ -186,6 +196,7 @@ class Lessons:
         half = halves[0] if halves[0].n <= halves[1].n else halves[1]
         half.add(vector, max(-1.0, min(1.0, lesson.residual)), max(0.0, min(1.0, lesson.weight)))
         self.labels += 1
+        self._seen += lesson.seen
 
     def solve(self) -> Iterator[HomeHead | None]:
         """What was learned, in steps of well below a millisecond: None until the last."""
@@ -219,10 +230,11 @@ class Lessons:
         whole = _Regression({name: _both(*halves) for name, halves in devices.items()}, len(none))
         yield from whole.running(fixed=None if use else none)
         offsets = {name: offset for name, offset in whole.offsets.items() if name in helped}
+        most = TOLD + (SEEN - TOLD) * self._seen / self.labels
         if use:
-            yield HomeHead(self.labels, True, self._names, self._places, tuple(whole.weights), offsets)
+            yield HomeHead(self.labels, True, self._names, self._places, tuple(whole.weights), offsets, most)
         else:
-            yield HomeHead(self.labels, bool(offsets), offsets=offsets)
+            yield HomeHead(self.labels, bool(offsets), offsets=offsets, part=most)
 
 
 def _misfit(halves: tuple[_Sums, _Sums], parts: Sequence[_Regression], name: str, *, offsets: bool = True) -> float:

@@ -13,21 +13,23 @@ from ..catalog.prices import cost
 from ..catalog.table import ModelTable
 from ..config.settings import BudgetAction, DeviceSettings, Settings
 from ..core.errors import BudgetError, NoCandidateError
-from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDecision, Usage
+from ..core.models import Difficulty, Json, Kind, Model, Operation, Profile, RouteDecision, Usage
 from ..core.records import dataclass
 from ..wire import prompt_cache
 from ..wire.openai_chat.request import parse
 from . import reasons
 from .access import Access, Resolution, Resolver, access
+from .candidate import factor
 from .candidates import Bounds, Constraints, Needs, ceiling, select, too_big
 from .choice import SCORED, Choice
-from .choose import Field, at_place, fitting
+from .choose import Field, at_place, failing, fitting
 from .comeback import why_back
 from .dial import usual_gain
 from .difficulty import DifficultyModel
 from .features import Features, extract
 from .forecast import Past, forecast
 from .home import Taught
+from .rehearse import Scenario
 from .shortlist import Ruled, Shortlists
 from .sticky import LEAST_KEPT, RETRY_SPAN, Pin, StickyStore, affinity
 
@@ -185,6 +187,19 @@ class Router:
 
         return told
 
+    def scenario(self, name: str, at: datetime, profile: Profile, cost_quality: float | None = None) -> Scenario:
+        """What recorded requests can be rehearsed with. `at`: UTC, for prices; `cost_quality` None: as configured."""
+        routing = self.settings.routing
+        ruled = self._shortlists.under(Bounds(exclude=routing.exclude, free_only=profile is Profile.FREE))
+        field = Field(ruled.get(frozenset(), at).best.candidates)  # nobody else's to change
+        wanted = routing.cost_quality if cost_quality is None else cost_quality
+        return Scenario(name, field, ruled.dial(at), profile, wanted)
+
+    def chance(self, model_id: str, score: float) -> float | None:
+        """That a model fails at a request so hard; None for one that is not there."""
+        model = self.table.get(model_id)
+        return None if model is None else failing(score, factor(model.quality.value))
+
     # --- the way to a decision ---------------------------------------------------------------------------------
 
     def _route(self, request: Operation, context: RouteContext) -> Route:
@@ -269,7 +284,7 @@ class Router:
     def _corrected(self, device_id: str, features: Features) -> Difficulty:
         """How hard a request is, its gain as this home has learned to expect it."""
         told = self._difficulty.judge(features)
-        gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told))
+        gain = told.gain + self._taught.head.correction(device_id, self._difficulty.vector(told), told.gain)
         return Difficulty(
             told.score,
             told.tier,
@@ -299,8 +314,9 @@ class Router:
         """The best that may be asked now; its stand-ins are worked out if they are asked for."""
         place, entries = choice.place(), choice.entries
         one, profile, hard = entries.field.candidates[place], choice.profile, choice.difficulty
+        at_home = hard is not None and hard.kind is Kind.HOME and profile not in SCORED
         reason = reasons.chosen(
-            route.who, route.rule, one, entries.costs[place], len(entries.costs), hard,
+            route.who, reasons.AT_HOME if at_home else route.rule, one, entries.costs[place], len(entries.costs), hard,
             kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
         if choice.why_back:

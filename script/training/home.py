@@ -132,13 +132,17 @@ class Home:
         off = np.clip(spoil(Labels(off, device, gain, rng)), -1, 1)
         lessons = Lessons(self.names)
         for i in range(labels):
-            lessons.add(Lesson(f"d{device[i]}", float(off[i]), 1.0 if pairs else 0.5, self.vector[places[i]].tolist()))
+            lessons.add(
+                Lesson(
+                    f"d{device[i]}", float(off[i]), 1.0 if pairs else 0.5, self.vector[places[i]].tolist(), seen=pairs
+                )
+            )
         head = [step for step in lessons.solve() if step is not None][-1]
         assert isinstance(head, HomeHead)
         judged, vectors = places[labels:], self.vector[places[labels:]]
         before = GAIN * self.score[judged]
         learned = np.array(
-            [head.correction(f"d{d}", v) for d, v in zip(device[labels:], vectors.tolist(), strict=True)]
+            [head.correction(f"d{d}", v, g) for d, v, g in zip(device[labels:], vectors.tolist(), before, strict=True)]
         )
         quality = self.weak[judged], self.strong[judged]
         return apgr(before + learned, *quality) - apgr(before, *quality)

@@ -77,6 +77,7 @@ def test_a_request_is_one_object_for_programs(log):
         "unregistered sk-1234567890abcdef",
         "our own cr-admin-AAAAAAAAAAAAAAAAAAAAAAAA",
         "http://user:hunter22@proxy.lan:3128/x",
+        "/user:hunter22@host/v1",
         "mqtt://user:hunter22@broker",
     ],
 )

@@ -6,7 +6,7 @@ import random
 
 import pytest
 
-from cheaprouter.routing.home import LEAST, MOST, MOST_DEVICES, TAUGHT_BY, HomeHead, Lesson, Lessons, residual
+from cheaprouter.routing.home import LEAST, MOST_DEVICES, SEEN, TAUGHT_BY, TOLD, HomeHead, Lesson, Lessons, residual
 
 NAMES = TAUGHT_BY
 
@@ -46,34 +46,41 @@ def test_a_device_is_learned_apart_from_the_others():
     head = learned(
         labels(400, lambda device, _, chance: (0.3 if device == "device-0" else 0.0) + chance.gauss(0, 0.05))
     )
-    assert head.correction("device-0", vector(0.5)) == MOST
-    assert abs(head.correction("device-1", vector(0.5))) < 0.02
+    assert head.correction("device-0", vector(0.5), 0.5) == pytest.approx(0.5 * TOLD)
+    assert abs(head.correction("device-1", vector(0.5), 0.5)) < 0.02
     assert any("device-0" in said for said in head.told())
 
 
 def test_what_all_have_in_common_is_learned_for_all():
     head = learned(labels(3000, lambda _, maths, chance: 0.2 * (maths - 0.5) + chance.gauss(0, 0.1)))
-    gap = head.correction("a newcomer", vector(0.5, maths=1.0)) - head.correction("a newcomer", vector(0.5))
-    assert gap > 0.03
+    gap = head.correction("a newcomer", vector(0.5, maths=1.0), 0.5) - head.correction("a newcomer", vector(0.5), 0.5)
+    assert gap > 0.02
     assert any("mathematics" in said for said in head.told())
 
 
 def test_labels_that_teach_nothing_change_nothing_much():
     head = learned(labels(1000, lambda _, __, chance: chance.choice((-1.0, 1.0))))
-    assert max(abs(head.correction(f"device-{n}", vector(0.5))) for n in range(4)) < MOST
+    assert max(abs(head.correction(f"device-{n}", vector(0.5), 0.5)) for n in range(4)) < 0.5 * TOLD
 
 
 @pytest.mark.parametrize("lie", [-1.0, 1.0])
 def test_a_correction_is_bounded_whatever_was_said(lie):
     head = learned(labels(5000, lambda *_: lie, devices=1))
-    assert abs(head.correction("device-0", vector(1.0, maths=1.0))) <= MOST
+    assert abs(head.correction("device-0", vector(1.0, maths=1.0), 0.5)) <= 0.5 * TOLD
 
 
 def test_a_device_that_judges_all_day_counts_for_no_more_than_half():
     honest = labels(300, lambda _, maths, chance: 0.0)
     flood = [Lesson("loud", 1.0, 1.0, vector(n % 10 / 10, maths=1.0)) for n in range(5000)]
     head = learned([*honest, *flood])
-    assert abs(head.correction("device-0", vector(0.5, maths=1.0))) < MOST / 2
+    assert abs(head.correction("device-0", vector(0.5, maths=1.0), 0.5)) < 0.25 * TOLD
+
+
+def test_what_the_router_saw_itself_may_correct_more_than_what_it_was_told():
+    told = labels(400, lambda *_: 1.0)
+    seen = [lesson._replace(seen=True) for lesson in told]
+    assert learned(told).correction("device-0", vector(0.5), 0.5) == pytest.approx(0.5 * TOLD)
+    assert learned(seen).correction("device-0", vector(0.5), 0.5) == pytest.approx(0.5 * SEEN)
 
 
 def test_devices_are_bounded():
@@ -95,7 +102,7 @@ def test_names_that_a_model_has_not_are_left_out():
         taught.add(Lesson(f"device-{number % 3}", 0.5, 1.0, [0.1, 0.1, number % 7 / 7]))
     head = list(taught.solve())[-1]
     assert head.active
-    assert 0 < head.correction("device-0", [0.1, 0.1, 0.3]) <= MOST
+    assert 0 < head.correction("device-0", [0.1, 0.1, 0.3], 0.5) <= 0.5 * TOLD
 
 
 @pytest.mark.parametrize(

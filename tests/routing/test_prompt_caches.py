@@ -105,6 +105,22 @@ def test_storage_beside_the_input_makes_nothing_cheaper():
     assert Candidate(stored, stored.prices[0]).in_talk(1000, 0, 0) == pytest.approx(0.3e-3)
 
 
+def test_one_hard_turn_is_no_reason_to_pay_for_a_better_model_in_all_that_come():
+    small = priced("lab/nano", 60, input="0.2", output="1", cached_input="0.02")
+    large = priced("other/large", 80, input="5", output="30", cached_input="0.5")
+    routes = router(small, large)
+    # What one hard turn is worth, as a request of its own decides it.
+    routes._difficulty.value = 0.5
+    alone = router(small, large, difficulty=0.5, routing={"sticky": False})
+    texts = (*TALK, "ok", "now prove it")
+    fresh = alone.decide(a_chat(messages=saying(*texts)), context()).model
+    for _ in range(12):
+        made = routes.decide(a_chat(messages=saying(*TALK)), context())
+        routes.served("kitchen", made, small)
+    held = routes.decide(a_chat(messages=saying(*texts)), context()).model
+    assert (fresh is large) or held is small
+
+
 class TestAffinity:
     def test_a_conversation_has_one_whatever_is_said_later(self):
         routes = router(HELD, CHEAPER)
