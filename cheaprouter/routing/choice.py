@@ -10,7 +10,7 @@ from ..core.records import dataclass
 from .choose import ECO_BAR, HIGH_BAR, UNASKED, Entries, Weighed, close, first, mixed, ranks, settled
 from .dial import LEAST_GAIN
 from .features import Features
-from .stakes import STEP
+from .stakes import LEAST_AT_STAKE, STEP
 from .sticky import Pin
 
 _LOOKED_AT: Final = 12
@@ -164,7 +164,7 @@ class Choice:
         if (self.pin is not None or self.features.previous or self.why_back) and self._again():
             level, gain = max(level, _ESCALATED), max(gain, _ESCALATED)
         if hard.stakes:
-            return level, self.worth * gain * STEP, HIGH_BAR, hard.kind
+            return max(level, LEAST_AT_STAKE), self.worth * gain * STEP, HIGH_BAR, hard.kind
         return level, self.worth * gain, ECO_BAR, hard.kind
 
     def _again(self) -> bool:

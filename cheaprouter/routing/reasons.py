@@ -24,6 +24,10 @@ _RULES: Final = {
     Profile.PREMIUM: "best available",
     Profile.FREE: "best of those that cost nothing",
 }
+AT_HOME: Final = "cheapest of those that are good at home commands"
+"""What `premium` takes there, and `free`."""
+
+_BEST: Final = (_RULES[Profile.PREMIUM], _RULES[Profile.FREE])
 _STAKES: Final = {
     "health": "a wrong answer counted more, as health is",
     "law": "a wrong answer counted more, as rights are",
@@ -100,7 +104,7 @@ def chosen(
         told = f"{name} is better than the model that did not satisfy before"
     else:
         told = f"{name} is the {rule} of {candidates} candidates"
-    if hard is not None and hard.stakes:
+    if hard is not None and hard.stakes and rule not in _BEST:
         told = f"{told}, {_STAKES[hard.stakes]} at stake"
     late = "; it is cooling down, as all are" if cooling else ""
     return f"{asked}: {told} ({level}{one.shown}, {price}){late}"

@@ -13,7 +13,7 @@ from ..catalog.prices import cost
 from ..catalog.table import ModelTable
 from ..config.settings import BudgetAction, DeviceSettings, Settings
 from ..core.errors import BudgetError, NoCandidateError
-from ..core.models import Difficulty, Json, Model, Operation, Profile, RouteDecision, Usage
+from ..core.models import Difficulty, Json, Kind, Model, Operation, Profile, RouteDecision, Usage
 from ..core.records import dataclass
 from ..wire import prompt_cache
 from ..wire.openai_chat.request import parse
@@ -314,8 +314,9 @@ class Router:
         """The best that may be asked now; its stand-ins are worked out if they are asked for."""
         place, entries = choice.place(), choice.entries
         one, profile, hard = entries.field.candidates[place], choice.profile, choice.difficulty
+        at_home = hard is not None and hard.kind is Kind.HOME and profile not in SCORED
         reason = reasons.chosen(
-            route.who, route.rule, one, entries.costs[place], len(entries.costs), hard,
+            route.who, reasons.AT_HOME if at_home else route.rule, one, entries.costs[place], len(entries.costs), hard,
             kept_on=choice.kept_on, escalated=choice.escalated, cooling=one.id in choice.down,
         )  # fmt: skip
         if choice.why_back:

@@ -15,6 +15,10 @@ from typing import Final
 STEP: Final = 3.0
 """How many times what a failure costs where a wrong answer hurts."""
 
+LEAST_AT_STAKE: Final = 0.3
+"""The chance of a small model's failing that `eco` reckons with at least: such questions are short and look easy, and small models
+answer a third of professional ones in medicine and law wrongly (MMLU; so it is in the development data)."""
+
 LONGEST: Final = 2000
 """Characters of an ask that are looked at: its beginning says what it is about."""
 

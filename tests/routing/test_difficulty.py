@@ -62,6 +62,14 @@ def test_home_commands_are_simple_in_every_language(judge):
     assert wrong == []
 
 
+@pytest.mark.parametrize("said", ["turn off the music", "lock the front door", "add milk to my shopping list"])
+def test_a_home_command_is_simple_and_fails_as_often_as_was_seen(judge, said):
+    told = judge(said)
+    assert told.tier is Tier.SIMPLE
+    assert 0.15 < told.fail < 0.25
+    assert told.gain < 0.05
+
+
 def test_nearly_all_handwritten_requests_get_a_tier_that_a_person_accepts(judge):
     rows = written()
     wrong = [text for accepted, _, text in rows if judge(text).tier not in accepted]

@@ -39,6 +39,11 @@ def test_premium_pays_no_frontier_price_for_a_lamp():
     assert decided("blockrun/premium", SMALL, BIG, NANO, kind=Kind.GENERAL).model is BIG
 
 
+def test_its_reason_says_so():
+    reason = decided("blockrun/premium", SMALL, BIG, NANO).reason
+    assert "lab/small is the cheapest of those that are good at home commands of 3 candidates" in reason
+
+
 def test_unless_it_is_asked_for_by_name():
     assert decided("lab/big", SMALL, BIG).model is BIG
 
@@ -90,6 +95,15 @@ class TestStakes:
         plain, high = (decided("blockrun/eco", a_model("x/s", 35), BIG, **told, stakes=what) for what in ("", "law"))
         assert (plain.model.id, high.model) == ("x/s", BIG)
         assert "as rights are at stake" in high.reason
+
+    def test_eco_does_not_take_a_short_question_for_an_easy_one_there(self):
+        told = {"score": 0.02, "gain": 0.01, "kind": Kind.GENERAL}
+        plain, high = (decided("blockrun/eco", SMALL, BIG, **told, stakes=what) for what in ("", "health"))
+        assert (plain.model, high.model) == (SMALL, BIG)
+
+    def test_to_premium_nothing_is_more(self):
+        told = {"kind": Kind.GENERAL, "stakes": "health"}
+        assert "counted more" not in decided("blockrun/premium", SMALL, BIG, **told).reason
 
     def test_the_bar_is_higher(self):
         assert HIGH_BAR > 0.6
