@@ -101,4 +101,4 @@ def test_a_typical_home_asks_for_little_and_for_much():
     gains = sorted(one.gain for one in typical_home())
     assert len(gains) >= 150
     assert gains[len(gains) // 4] < 0.1
-    assert gains[-len(gains) // 10] > 0.3
+    assert gains[-len(gains) // 10] > 0.25
