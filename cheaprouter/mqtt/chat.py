@@ -7,7 +7,6 @@ that MQTT 5 lets an asker name. The last piece is `{"done": true}`, whatever cam
 
 from __future__ import annotations
 
-import re
 from collections.abc import AsyncIterator
 from typing import Any, Final
 
@@ -156,7 +155,10 @@ class Chat:
         return self._topics.chat(slug, "stream")
 
 
-_MEANT_AS_JSON: Final = re.compile(r"\s*(?:\{|\[\s*[{\]])")
+def _meant_as_json(text: str) -> bool:
+    """Whether it begins like an object, or like a list that is empty or has one."""
+    text = text.lstrip()
+    return text.startswith("{") or (text.startswith("[") and text[1:].lstrip().startswith(("{", "]")))
 
 
 def _object(text: str) -> Json | None:
@@ -165,7 +167,7 @@ def _object(text: str) -> Json | None:
     Raises InvalidRequestError for what begins like an object, or a list of them, and is no question: an automation whose
     template went wrong must not pay for an answer to its own braces.
     """
-    if _MEANT_AS_JSON.match(text) is None:
+    if not _meant_as_json(text):
         return None
     value = decode_message(text.encode(), "The message")
     if not isinstance(value, dict) or not value.keys() & {"messages", "prompt"}:

@@ -29,10 +29,17 @@ HELD: Final = 0.3
 REST: Final = 1.0
 """Seconds that are given to the end of an answer that is not to be sent on, so that it says what it is billed at."""
 
-_SENTENCE: Final = re.compile(r"\w[^.!?。！？\n]*(?:[.!?][\s\"')*]|[。！？\n])")  # noqa: RUF001 - other scripts' full stops
+_WORD: Final = re.compile(r"\w")
+_END: Final = re.compile(r"[.!?][\s\"')*]|[。！？\n]")  # noqa: RUF001 - other scripts' full stops
 _CALLED: Final = b'"tool_calls"'
 _LONGEST: Final = 1 << 20
 """Bytes of a whole answer that are looked at: to read more takes some milliseconds."""
+
+
+def _has_sentence(text: str) -> bool:
+    """Whether something is said in it to an end."""
+    begun = _WORD.search(text)
+    return begun is not None and _END.search(text, begun.end()) is not None
 
 
 class Caught(NamedTuple):
@@ -138,7 +145,7 @@ class Guard:
             return False
         if not answer.speaks:
             return True
-        return self._texts and not any(_SENTENCE.search(one.text) for one in answer.choices.values())
+        return self._texts and not any(_has_sentence(one.text) for one in answer.choices.values())
 
     def _is_whole(self, answer: Answer) -> bool:
         """Whether each choice has ended."""

@@ -25,7 +25,7 @@ SHAPES = (
 
 USED_TO = {
     "config.texts._NO_KEY": "fullmatch", "core.addresses._PAIR": "fullmatch", "core.calendar.SPAN": "fullmatch", "routing.lexicon.CLOSING": "fullmatch",
-    "doors.paths._BASE": "match", "routing.text._CLAUSE": "match", "routing.text._LAST": "match",
+    "wire.checks.entities._ANY_ID": "fullmatch", "doors.paths._BASE": "match", "routing.text._CLAUSE": "match", "routing.text._LAST": "match",
     "wire.anthropic.turns._DATA_URL": "match", "wire.decode._NO_NUMBER": "match", "routing.lexicon.LEADING": "match", "routing.lexicon.EASY_ORDER": "match", "routing.lexicon.EASY_ABOVE": "match",
 }  # fmt: skip
 """Patterns that are not searched for: they are held against the whole of a text, or its beginning."""
