@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
 import sys
 from pathlib import Path
 
@@ -84,3 +85,10 @@ async def test_a_provider_that_bills_more_than_it_tells_is_noticed() -> None:
     )
     assert code == 1, out
     assert "do not hold" in out
+
+
+@pytest.mark.parametrize("which", ["house", "money", "text"])
+def test_each_begins_as_the_script_calls_it_with_nothing_on_the_path(which, tmp_path) -> None:
+    command = [sys.executable, str(FOLDER / f"{which}.py"), "--help"]
+    told = subprocess.run(command, cwd=tmp_path, env={}, capture_output=True, text=True, check=True)
+    assert "--quick" in told.stdout
