@@ -7,6 +7,7 @@ from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
+from ..books.rows import INTENT
 from ..catalog.prices import Tariff, active_price, at_least, billed, charged, tariff
 from ..config.settings import BudgetAction
 from ..core.errors import LimitError
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
 _LONG: Final = 4
 """Times its usual length that an answer is taken to have at most, of which nothing but the time is known."""
 
+_COST: Final = INTENT.index("stream") - 1
+"""Values of an intent up to its cost, without its first."""
+
 _BY_PRICE: Final = frozenset({"computed", "estimated", "free", "disputed"})
 
 
@@ -45,6 +49,8 @@ class Account:
         "_answer",
         "_baseline",
         "_budgeted",
+        "_intent",
+        "_long",
         "_reservation",
         "_settled",
         "_tries",
@@ -87,6 +93,8 @@ class Account:
         self._reservation: Reservation | None = None
         self._settled: tuple[Usage, bool, str, float, float, int] | None = None
         self._tries: Tries | None = None
+        self._intent: tuple[Any, ...] = ()
+        self._long = 0  # tokens from which on what has come of an answer is put into the intent
         self._answer: Usage | None = None  # what of the usage is the answer's, where there were other tries
         self.policies = policies
         self.policy: Policy = policies.of(caller.device_id)
@@ -150,7 +158,9 @@ class Account:
         assert self._reservation is not None
         model, prompt = decision.model, decision.prompt_tokens
         accounts, house = self._accounts, self.policies.ceiling
-        hold = self.hold = Hold(accounts, self.caller.device_id, self._reservation, self.operation, prompt, self.opened)
+        hold = self.hold = Hold(
+            accounts, self.caller.device_id, self._reservation, self.operation, prompt, self.opened, self._grown
+        )
         cost = self._tariff(model, prompt) if self._budgeted else None
         refusal = hold.reserve(model, cost, self.policy, house, self.started, self.day)
         if refusal is not None:
@@ -197,30 +207,45 @@ class Account:
             prompt, output, count = prompt + tries.prompt_tokens, tries.completion_tokens, 1 + tries.count
             cost = None if cost is None else cost + tries.paid
         caller = self.caller
-        self._accounts.recorder.intend(
-            (
-                self.id,
-                round(self.opened * 1_000_000),
-                self.day,
-                caller.device_id,
-                self.operation.model,
-                model.id,
-                model.provider,
-                prompt,
-                output,
-                cost,
-                int(self.operation.stream),
-                count,
-                decision.profile,
-                self.via,
-                caller.sub_identity,
-                round(((self.opened if first else self._accounts.clock.unix()) + wait) * 1_000_000),
-                rate,
-                min(most, usual),
-                most,
-                each,
-            )
+        self._long = min(most, usual)
+        self._intent = (
+            self.id,
+            round(self.opened * 1_000_000),
+            self.day,
+            caller.device_id,
+            self.operation.model,
+            model.id,
+            model.provider,
+            prompt,
+            output,
+            cost,
+            int(self.operation.stream),
+            count,
+            decision.profile,
+            self.via,
+            caller.sub_identity,
+            round(((self.opened if first else self._accounts.clock.unix()) + wait) * 1_000_000),
+            rate,
+            min(most, usual),
+            most,
+            each,
         )
+        self._accounts.recorder.intend(self._intent)
+
+    def _grown(self, tokens: int) -> None:
+        """An answer is longer than usual: what has come of it stands in the intent, too, and once more each time that it doubled."""
+        if tokens < self._long or not self._intent:
+            return
+        self._long = 2 * tokens
+        *told, output, cost = self._intent[:_COST]
+        *asked, began, rate, usual, most, each = self._intent[_COST:]
+        now = round(self._accounts.clock.unix() * 1_000_000)
+        if rate and now > began:  # this answer's own, all of its `n` together
+            rate = max(1, tokens * 1_000_000 // (now - began))
+        asks = self.operation.max_tokens
+        rest = _LONG * tokens if asks is None else max(0, most - tokens)
+        paid = None if cost is None else cost + tokens * each
+        self._accounts.recorder.intend((*told, output + tokens, paid, *asked, now, rate, min(usual, rest), rest, each))
 
     def tried(self, model: Model, usage: Usage) -> None:
         """A try came to nothing, and its upstream bills it all the same: it is charged at once, and booked with the rest.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
@@ -78,11 +79,12 @@ class Hold:
     """Made where a request reserves, of use until it is settled. `output`: tokens of output that are reserved.
 
     `characters`, `pieces`: once a reply has so many, whoever reads it asks for `more`; see `StreamReader`. Both are looked at
-    for each piece, so they are plain numbers. `opened`: when the request came (Unix seconds), by which it is priced.
+    for each piece, so they are plain numbers. `opened`: when the request came (Unix seconds), by which it is priced. `grown`: told
+    of the tokens that a reply has where more is asked for.
     """
 
     __slots__ = (
-        "_accounts", "_all", "_ample", "_dense", "_device_id", "_limited", "_model", "_opened", "_operation", "_reservation", "_tariff", "_wanted", "characters", "output", "pieces",
+        "_accounts", "_all", "_ample", "_dense", "_device_id", "_grown", "_limited", "_model", "_opened", "_operation", "_reservation", "_tariff", "_wanted", "characters", "output", "pieces",
         "prompt",
     )  # fmt: skip
 
@@ -94,8 +96,10 @@ class Hold:
         operation: Operation,
         prompt: int,
         opened: float,
+        grown: Callable[[int], None],
     ) -> None:
         self._accounts = accounts
+        self._grown = grown
         self._device_id = device_id
         self._reservation = reservation
         self._operation = operation
@@ -223,6 +227,7 @@ class Hold:
         """Reserve more for a reply that has so many characters, by the limits as they are now; the error where it must end."""
         counted = -(-written // CHARACTERS_OF_A_TOKEN)
         seen = counted if self._dense == 1 else math.ceil(max(0, counted - _SLACK) / self._dense)
+        self._grown(seen)
         mine, house, now, day = self._in_force()
         limits, ceiling = mine.limits, house.limits
         self._price(mine, house)

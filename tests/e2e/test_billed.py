@@ -227,6 +227,28 @@ async def test_what_was_under_way_at_a_kill_is_booked_once_at_the_next_start(tmp
     assert state["cost_today"] == pytest.approx(sum(row["cost_usd"] for row in orphans))
 
 
+@pytest.mark.parametrize("n", [1, 2])
+@pytest.mark.parametrize("stream", [False, True])
+async def test_a_long_answer_that_a_kill_interrupts_is_booked_by_what_was_written_of_it(tmp_path, stream, n):
+    ways = {"long": Way(tokens=40 * n, rate=800.0 * n)}
+    async with biller(**ways) as bill:
+        (tmp_path / "cheaprouter.yaml").write_text(yaml.safe_dump(a_house(bill)))
+        async with serve(tmp_path) as process, aiohttp.ClientSession() as http:
+            for _ in range(4):
+                async with http.post(process.url + ASK, json=a_body(SAY, "lab/long", stream=True)) as reply:
+                    await reply.read()
+            bill.ways["long"] = Way(tokens=9000, rate=800.0 * n)
+            sent = asyncio.ensure_future(http.post(process.url + ASK, json=a_body(SAY, "lab/long", stream=stream, n=n)))
+            await until(lambda: bill.items[-1].output > 2000)
+            process.signal(signal.SIGKILL)
+            await process.ended()
+            await asyncio.gather(sent, return_exceptions=True)
+        async with serve(tmp_path) as process, aiohttp.ClientSession() as http:
+            row = (await audit(http, process))[0]
+    assert row["error"] == "interrupted"
+    assert row["cost_usd"] == near(bill.items[-1].cost, 0.7, 1.5)
+
+
 async def test_a_stream_at_a_vendor_that_goes_on_writing_is_booked_as_a_whole_answer(tmp_path):
     async with (
         biller(m=Way(tokens=200, rate=200, stops=False)) as bill,
