@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ..accounts.policy import DEFAULT
 from ..config.fields import FOLLOW
+from ..config.values import MOST_BUDGET, numeral
 from ..control import Control
 from ..core.calendar import Calendar
 from ..core.models import Json
@@ -19,6 +20,8 @@ BUDGETS: Final = ("daily_budget", "monthly_budget")
 _DIGITS: Final = 6
 """Of an amount as it is shown: what somebody typed in another currency comes back as it was typed."""
 _EXACT: Final = Decimal("1e-12")
+_BEYOND: Final = Decimal("1e15")
+"""Too much in any currency."""
 
 
 def state(control: Control, device_id: str | None) -> Json:
@@ -48,18 +51,13 @@ def taken(control: Control, name: str, value: Any) -> Any:
     rate = control.world.settings.usd_rate
     if name not in BUDGETS or rate == 1:
         return value
-    amount = _number(value)
-    return value if amount is None or not amount > 0 else str((amount / rate).quantize(_EXACT).normalize())
-
-
-def _number(value: Any) -> Decimal | None:
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or len(str(value)) > 40:
-        return None
-    try:
-        amount = Decimal(str(value).strip())
-    except ArithmeticError:
-        return None
-    return amount if amount.is_finite() and abs(amount.adjusted()) < 15 else None
+    amount = numeral(repr(value) if type(value) in (int, float) else value)
+    if not isinstance(amount, Decimal) or not 0 < amount < _BEYOND:
+        return value
+    in_usd = amount / rate
+    if MOST_BUDGET >= in_usd >= _EXACT:
+        in_usd = in_usd.quantize(_EXACT).normalize()
+    return str(in_usd)
 
 
 def _times(amount: Any, rate: Decimal) -> Any:

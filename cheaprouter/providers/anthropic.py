@@ -15,9 +15,9 @@ from ..wire.anthropic.shape import json_tool
 from ..wire.events import StreamReader
 from ..wire.openai_chat.chunks import characters, has_content
 from ..wire.openai_chat.encode import ChunkEncoder, assemble
+from ..wire.openai_chat.lenient import loads_numbers
 from ..wire.openai_chat.shapes import error_in
 from ..wire.openai_chat.thoughts import Keep
-from ..wire.weigh import loads
 from . import unsupported
 from .adapter import EMPTY_ENDS, Adapter, is_tiny
 from .complaints import Changes
@@ -56,7 +56,7 @@ class Anthropic(Adapter):
         return body
 
     def _whole(self, body: bytes, request: Operation, *, think: bool) -> Completion | Failure:  # noqa: ARG002 - it tells them apart
-        message = loads(body)
+        message = loads_numbers(body)
         if not isinstance(message, dict):
             return self._degraded("invalid_reply", "answered with JSON that is no message")
         content = message.get("content")

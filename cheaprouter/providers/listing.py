@@ -9,7 +9,7 @@ from typing import Any, Final
 from ..catalog.model_kinds import CHAT, abilities_of, kind_of
 from ..core.models import Json
 from ..wire.bill import parse_amount
-from ..wire.weigh import loads
+from ..wire.openai_chat.lenient import loads_numbers
 
 MOST_MODELS: Final = 2000
 """The longest real list (Hugging Face's router, November 2026) has a few hundred."""
@@ -40,7 +40,7 @@ def parse_listing(body: bytes) -> list[Json]:
 
     Left out: models that cannot chat, those that are switched off, names that are none, and figures beyond all bounds.
     """
-    decoded = loads(body.removeprefix(b"\xef\xbb\xbf"))
+    decoded = loads_numbers(body.removeprefix(b"\xef\xbb\xbf"))
     entries = _entries(decoded)
     if entries is None:
         raise ValueError("a list of models was expected")

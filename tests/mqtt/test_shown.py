@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cheaprouter.core.calendar import Calendar
+from cheaprouter.core.errors import SettingError
 from cheaprouter.mqtt import shown
 from tests.fakes.mosquitto import watching
 
@@ -74,6 +75,14 @@ async def test_a_budget_set_by_a_question_is_in_that_currency_too(broker, run, h
 async def test_what_is_no_amount_is_left_for_the_table_to_judge(home, value):
     await home.reconfigure(currency="EUR", usd_rate="0.92")
     assert shown.taken(home.control, "daily_budget", value) == value
+
+
+@pytest.mark.parametrize("value", ["1e14", 10**14, "2000", "1e-19", "1e-900", "1_000", "\u0661"])
+async def test_an_amount_beyond_all_bounds_in_another_currency_is_refused_as_in_usd(home, value):
+    home.add("kitchen")
+    await home.reconfigure(currency="XXX", usd_rate="0.000001")
+    with pytest.raises(SettingError):
+        home.control.set_device("kitchen", "daily_budget", shown.taken(home.control, "daily_budget", value))
 
 
 @given(amount=st.decimals("0.01", 100_000, places=2), rate=st.decimals("0.001", 20_000, places=3))

@@ -311,3 +311,17 @@ def _comparable(reply: dict[str, Any]) -> Any:
     for call in said.get("tool_calls", ()):
         call["function"]["arguments"] = json.loads(call["function"]["arguments"])
     return said, choice["finish_reason"], reply["usage"], reply["model"], reply["id"]
+
+
+@pytest.mark.parametrize("odd", ["1e999999", "NaN", "Infinity", "9" * 4301])
+def test_a_number_beyond_all_bounds_does_not_cost_the_answer(odd):
+    data = b"".join(events(message(text("Hello")))).replace(b'"input_tokens": 10', b'"input_tokens": ' + odd.encode())
+    assert odd.encode() in data
+    assert text_of(streamed(data)) == "Hello"
+
+
+@pytest.mark.parametrize("odd", ["1e999999", "NaN", "Infinity", "9" * 4301])
+def test_nor_does_it_in_a_whole_message(odd):
+    body = json.dumps(message(text("Hello"))).replace('"input_tokens": 10', f'"input_tokens": {odd}')
+    done = ADAPTER.complete(body.encode(), request())
+    assert isinstance(done, Completion)

@@ -39,3 +39,14 @@ def test_what_cannot_chat_is_left_out(entry):
 def test_what_is_no_list_is_refused(body):
     with pytest.raises(ValueError):  # noqa: PT011 - any kind will do
         parse_listing(body)
+
+
+@pytest.mark.parametrize("odd", ["1e999999", "NaN", "-Infinity", "9" * 4301])
+def test_a_number_beyond_all_bounds_costs_its_model_the_price_and_no_other_anything(odd):
+    body = '{"data": [{"id": "a", "pricing": {"input": ODD, "output": 1}}, {"id": "b"}]}'.replace("ODD", odd)
+    assert parse_listing(body.encode()) == [{"id": "a"}, {"id": "b"}]
+
+
+def test_a_list_with_half_a_character_is_refused():
+    with pytest.raises(ValueError, match="surrogate"):
+        parse_listing(b'{"data": [{"id": "a", "name": "\\ud83d"}]}')

@@ -230,6 +230,7 @@ def test_a_long_tier_is_cut():
     [
         ({"cache_creation": {"ephemeral_1h_input_tokens": 8}}, Special(cache_write_1h=8)),
         ({"server_tool_use": {"web_search_requests": 2}}, Special(fees=usd("0.02"))),
+        ({"server_tool_use": {"web_search_requests": 20_000}}, None),
         ({"service_tier": "batch"}, Special(service=("batch",))),
         ({"speed": "fast", "inference_geo": "us"}, Special(service=("fast", "us"))),
         ({"service_tier": "standard", "speed": "standard", "server_tool_use": None, "cache_creation": None}, None),

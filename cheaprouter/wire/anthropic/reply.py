@@ -12,9 +12,9 @@ from ...core.models import Json, Special, Usage
 from .. import events as ev
 from .. import sse
 from ..openai_chat.calls import new_id
+from ..openai_chat.lenient import loads_numbers
 from ..openai_chat.shapes import error_in
 from ..usage import count, service_words
-from ..weigh import loads
 from .pause import PAUSED, SaidBlocks, added
 from .shape import WRAPPED
 
@@ -241,7 +241,7 @@ class MessageStream(MessageReader, ev.StreamReader):
             if not data:
                 continue
             try:
-                event = loads(data)
+                event = loads_numbers(data)
                 if isinstance(event, dict):
                     yield from self._event(event)
                 else:
@@ -333,11 +333,16 @@ def to_usage(told: Json) -> Usage:
 _SEARCH_FEE: Final = Decimal("0.01")
 """USD for one search of the web, whoever asks: https://platform.claude.com/docs/en/about-claude/pricing (November 2026)."""
 
+_MOST_SEARCHES: Final = 1000
+"""Of one request, 10 USD: a count beyond is a mistake, and is not taken."""
+
 
 def _special(told: Json, hour: int) -> Special | None:
     """What has a price of its own; None for nearly all."""
     tools = told.get("server_tool_use")
     searches = count(tools.get("web_search_requests")) if isinstance(tools, dict) else 0
+    if searches > _MOST_SEARCHES:
+        searches = 0
     served = [service_words(told.get("service_tier"))]
     if told.get("speed") == "fast":
         served.append(("fast",))

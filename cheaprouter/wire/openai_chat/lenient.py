@@ -32,6 +32,17 @@ def loads(data: bytes) -> tuple[Any, bool]:
     return value, strict
 
 
+def loads_numbers(data: bytes) -> Any:
+    """The value, with null for a number beyond all others. Raises ValueError for what is no JSON otherwise, halves of characters too."""
+    value, _ = loads(data)
+    try:
+        if b"\\u" in data:
+            orjson.dumps(value)
+    except orjson.JSONEncodeError as error:
+        raise ValueError(str(error)) from error
+    return value
+
+
 def _loads(data: bytes) -> tuple[Any, bool]:
     try:
         return orjson.loads(data), True
