@@ -235,7 +235,7 @@ eine ein das ist sehr nur ganz mal une un c'est très juste muy una es solo uma 
 """What else such a claim may consist of."""
 
 LEADING: Final = re.compile(
-    rf"\A{_SEPARATOR}*(?:{_POLITE})(?=[\s,.:;!?，。！：]|\Z)(?:{_SEPARATOR}|[，。！：])*(?=\S)",
+    rf"\A(?:{_SEPARATOR})*+(?:{_POLITE})(?=[\s,.:;!?，。！：]|\Z)(?:{_SEPARATOR}|[，。！：])*(?=\S)",
     re.IGNORECASE | re.VERBOSE,
 )
 
@@ -273,7 +273,7 @@ translate|summari[sz]e|proof-?read|paraphrase|rephrase|reword|condense|shorten|s
 """
 
 EASY_ORDER: Final = re.compile(
-    rf"""\s*(?:{_EASY})(?!.{{0,60}}\b(?:code|function|program|script|python|rust|java|sql|proof)\b)
+    rf"""\s*+(?:{_EASY})(?!.{{0,60}}\b(?:code|function|program|script|python|rust|java|sql|proof)\b)
     (?:[^:：\n.!?]{{0,70}}[:：]
     |[^:：\n.!?]{{0,70}}\b(?:text|following|below|sentence|paragraph|passage|folgenden?|suivant|siguiente|seguente|volgende)\b[^:：\n.!?]{{0,40}}[.\n]
     |[^:：\n.!?]{{0,70}}\n)""",
@@ -282,7 +282,7 @@ EASY_ORDER: Final = re.compile(
 """The order to do something easy with a text, whatever that says, up to where the text begins."""
 
 EASY_ABOVE: Final = re.compile(
-    rf"""\s*(?:(?:please|now|can\ you|could\ you|bitte)\ )?(?:{_EASY})[^:：\n]{{0,60}}?
+    rf"""\s*+(?:(?:please|now|can\ you|could\ you|bitte)\ )?(?:{_EASY})[^:：\n]{{0,60}}?
     (?:above|this|that|the\ (?:text|passage|paragraph|sentence|mail|e-?mail|letter|message)|text|diesen|obigen|oben|ci-dessus|anterior|sopra|hierboven)""",
     re.IGNORECASE | re.VERBOSE,
 )
