@@ -113,7 +113,7 @@ def heavy() -> dict[str, bytes]:
     }  # fmt: skip
 
 
-def bodies(quick: bool) -> dict[str, tuple[bytes, dict[str, str]]]:  # noqa: FBT001
+def bodies(*, quick: bool) -> dict[str, tuple[bytes, dict[str, str]]]:
     """Bodies that a client sends, with their headers."""
     size = 4 if quick else 20
     start = START
@@ -158,7 +158,7 @@ async def body_bombs(stand: Stand) -> AsyncIterator[Line]:
     """What clients may send."""
     with running(stand.folder / "bodies", stand.settings()) as product:
         await warm(product)
-        for name, (body, headers) in bodies(stand.quick).items():
+        for name, (body, headers) in bodies(quick=stand.quick).items():
             size = 60.0 if "60 MB" in name else len(body) / MB
             async with product.attack(f"body: {name}", size=size, large=size > 4) as line:
                 status, _ = await ask(product, body, line, **headers)

@@ -87,7 +87,7 @@ def broker_of(folder: Path) -> Iterator[int | None]:
         process.wait()
 
 
-def payloads(quick: bool) -> dict[str, tuple[str, bytes, int, float]]:  # noqa: FBT001
+def payloads(*, quick: bool) -> dict[str, tuple[str, bytes, int, float]]:
     """What is published by its name: topic, payload, how often, and MB of one."""
     big = 8 if quick else 60
     chats, route, number = "cheaprouter/chat/request", "cheaprouter/request/route", 300 if quick else 3000
@@ -121,7 +121,7 @@ async def mqtt(stand: Stand) -> AsyncIterator[Line]:
             with running(stand.folder / f"mqtt-{protocol}", given) as product:
                 await warm(product)
                 await ask(product, chat("good/good"), **{"X-Device-ID": "tablet"})
-                every = payloads(stand.quick)
+                every = payloads(quick=stand.quick)
                 for name in stand.some([*every], 2):
                     yield await _publish(product, broker, protocol, name, every[name])
 

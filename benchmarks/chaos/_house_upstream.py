@@ -245,7 +245,7 @@ class Upstream:
         await writer.drain()
         return True
 
-    async def good(self, stream: bool, writer: Writer) -> bool:  # noqa: FBT001
+    async def good(self, stream: bool, writer: Writer) -> bool:  # noqa: FBT001 - as `chat` hands it on
         if not stream:
             return self.plain(writer, whole())
         used = b'data: {"id":"c","object":"chat.completion.chunk","created":1,"model":"m","choices":[],"usage":{"prompt_tokens":5,"completion_tokens":2,"total_tokens":7}}\n\n'  # fmt: skip

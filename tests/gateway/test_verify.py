@@ -446,16 +446,24 @@ async def test_on_looks_at_the_first_sentence_too(tmp_path, text, fault, plain):
     assert row["cost_usd"] > 0.0025  # of the small one what was written until then
 
 
-async def test_on_holds_a_text_no_longer_than_its_first_sentence(tmp_path):
+@pytest.mark.parametrize(
+    ("words_at_first", "word_later", "held", "whole"),
+    [
+        (("It is on. ", "And "), "so on.", "It is on.", "It is on. And so on."),
+        (("It is",), " on.", "It is", "It is on."),
+    ],
+    ids=["its first sentence", "its time"],
+)
+async def test_on_holds_a_text_no_longer_than(tmp_path, words_at_first, word_later, held, whole):
     async with fault_server() as server, router(tmp_path, house(server, verify="on")) as client:
         server.script(
             "small",
             stream(
                 ROLE,
-                *words("It is on. ", "And "),
+                *words(*words_at_first),
                 then=(
                     Stall(),
-                    Send(http_chunk(words("so on.")[0])),
+                    Send(http_chunk(words(word_later)[0])),
                     Send(http_chunk(sse(delta("stop")))),
                     Send(http_chunk(DONE)),
                     Send(b"0\r\n\r\n"),
@@ -465,39 +473,12 @@ async def test_on_holds_a_text_no_longer_than_its_first_sentence(tmp_path):
         raw = await ask(client, tools=None, stream=True)
         chunks = raw.parse().__aiter__()
         said = ""
-        while "It is on." not in said:
+        while held not in said:
             said += (await anext(chunks)).choices[0].delta.content or ""
         server.gate.set()
         async for chunk in chunks:
             said += chunk.choices[0].delta.content or "" if chunk.choices else ""
-    assert said == "It is on. And so on."
-
-
-async def test_on_holds_a_text_no_longer_than_its_time(tmp_path):
-    async with fault_server() as server, router(tmp_path, house(server, verify="on")) as client:
-        server.script(
-            "small",
-            stream(
-                ROLE,
-                *words("It is"),
-                then=(
-                    Stall(),
-                    Send(http_chunk(words(" on.")[0])),
-                    Send(http_chunk(sse(delta("stop")))),
-                    Send(http_chunk(DONE)),
-                    Send(b"0\r\n\r\n"),
-                ),
-            ),
-        )
-        raw = await ask(client, tools=None, stream=True)
-        chunks = raw.parse().__aiter__()
-        said = ""
-        while "It is" not in said:
-            said += (await anext(chunks)).choices[0].delta.content or ""
-        server.gate.set()
-        async for chunk in chunks:
-            said += chunk.choices[0].delta.content or "" if chunk.choices else ""
-    assert said == "It is on."
+    assert said == whole
 
 
 @pytest.mark.parametrize("plain", [True, False])
