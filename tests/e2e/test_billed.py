@@ -108,6 +108,16 @@ async def test_an_impatient_client_cannot_pass_its_budget(tmp_path):
     assert spent == near(bill.billed)
 
 
+async def make_known(client, bill, model):
+    """Let guests ask a model some times, by which it is known to hide nothing and how long it writes; they are not counted."""
+    guest = a_body(SAY, f"lab/{model}", stream=True, max_tokens=40)
+    for _ in range(3):
+        async with client.http.post(client.url + ASK, json=guest) as reply:
+            await reply.read()
+    await client.app.house.gateway.idle()
+    bill.items.clear()
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize("limit", [{"daily_budget": 0.005, "budget_action": "refuse"}, {"tpm": 500}])
 async def test_what_is_read_on_is_dropped_where_a_limit_is_reached(tmp_path, stream, limit):
@@ -115,12 +125,7 @@ async def test_what_is_read_on_is_dropped_where_a_limit_is_reached(tmp_path, str
         biller(slow=Way(tokens=4000, wait=0.3, rate=800)) as bill,
         router(tmp_path, a_house(bill, devices={"kid": limit})) as client,
     ):
-        guest = a_body(SAY, "lab/slow", stream=True, max_tokens=40)
-        for _ in range(3):  # by which it is known to hide nothing, and how long it writes
-            async with client.http.post(client.url + ASK, json=guest) as reply:
-                await reply.read()
-        await client.app.house.gateway.idle()
-        bill.items.clear()
+        await make_known(client, bill, "slow")
         await asyncio.gather(*(ask(client, "slow", stream=stream, patience=0.15) for _ in range(4)))
         await client.app.house.gateway.idle()
         await bill.done()
@@ -284,12 +289,7 @@ async def test_streams_that_cannot_be_ended_stay_within_a_budget(tmp_path):
         biller(m=Way(tokens=1000, rate=1000, stops=False)) as bill,
         router(tmp_path, a_house(bill, kind="groq", devices=devices)) as client,
     ):
-        for _ in range(3):
-            guest = a_body(SAY, "lab/m", stream=True, max_tokens=40)
-            async with client.http.post(client.url + ASK, json=guest) as reply:
-                await reply.read()
-        await client.app.house.gateway.idle()
-        bill.items.clear()
+        await make_known(client, bill, "m")
         await asyncio.gather(*(ask(client, "m", stream=True, patience=0.3) for _ in range(8)))
         await client.app.house.gateway.idle()
         await bill.done()
